@@ -1,0 +1,85 @@
+"""The table every source delivers: one ticker's daily bars, as received."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("Open", "High", "Low", "Close", "Volume")
+PRICES = ("Open", "High", "Low", "Close")
+
+
+class Source(Protocol):
+    """Where bars come from.
+
+    A bar table is indexed by `Date` (datetime64[ns], midnight, no time zone) with the float64 columns
+    Open, High, Low, Close, Volume, in whatever order and state they arrived: judging them is HealthCheck's task.
+    """
+
+    def tickers(self) -> list[str]:
+        """Names of every ticker the source has; UserError when it cannot list them."""
+        ...
+
+    def bars(self, ticker: str) -> pd.DataFrame:
+        """The whole history of one ticker; UserError, with what to do, when there is none."""
+        ...
+
+
+def bar_table(frame: pd.DataFrame, *, adjust: bool, origin: str) -> pd.DataFrame:
+    """Bring a frame with a Date index or column and raw columns into the shape every source delivers.
+
+    Args:
+        frame: any column order and index unit; `Adj Close` optional.
+        adjust: multiply Open, High, Low and Close by Adj Close / Close where `Adj Close` is present, so that
+            splits and dividends are no price moves. Volume stays as delivered.
+        origin: named in errors: a path or a ticker.
+
+    Raises:
+        UserError: a column is missing, a price is no number, or a date is no date.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if "Date" in frame.columns:
+        frame = frame.set_index("Date")
+    wanted = [*COLUMNS, "Adj Close"] if adjust and "Adj Close" in frame.columns else list(COLUMNS)
+    missing = [column for column in wanted if column not in frame.columns]
+    if missing:
+        raise UserError(f"{origin}: no column {', '.join(missing)}; needs Date, {', '.join(COLUMNS)}")
+    frame = frame[wanted]
+    if frame.empty:
+        raise UserError(f"{origin}: holds no bars")
+    values = {}
+    for column in wanted:
+        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
+        text = np.isnan(numbers) & frame[column].notna().to_numpy()
+        if text.any():
+            row = int(text.argmax())
+            raise UserError(f"{origin}: {column}={frame[column].iloc[row]!r} on {frame.index[row]} is no number")
+        values[column] = numbers
+    if adjust and "Adj Close" in values:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = values.pop("Adj Close") / values["Close"]
+        for column in PRICES:
+            values[column] = values[column] * factor
+    return pd.DataFrame(values, index=_dates(frame.index, origin))
+
+
+def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:
+    import pandas as pd
+
+    if pd.api.types.is_numeric_dtype(index):
+        raise UserError(f"{origin}: Date={index[0]!r} is no date; write YYYY-MM-DD")
+    try:
+        dates = pd.DatetimeIndex(pd.to_datetime(index, errors="raise"))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{origin}: a Date is no date ({str(error).splitlines()[0]}); write YYYY-MM-DD") from None
+    if dates.isna().any():
+        raise UserError(f"{origin}: row {int(dates.isna().argmax()) + 1} has no Date")
+    if dates.tz is not None:
+        dates = dates.tz_localize(None)  # the exchange's own day, whatever the zone it was written in
+    return dates.normalize().as_unit("ns").rename("Date")
