@@ -1,0 +1,1 @@
+"""Benchmarks: figures, never tests. `python -m benchmarks` lists them; each prints ratios measured in one run."""

@@ -1,0 +1,50 @@
+"""Forecasting financial time series, honestly: compose, train, judge, record, serve.
+
+    >>> import forecast
+    >>> run = forecast.run("data=range_single", "model.hidden_size=64")     # doctest: +SKIP
+    >>> forecast.load(run.directory).predict(bars)                           # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from forecast.experiment import Run
+    from forecast.model.predictor import Predictor
+
+__all__ = ["load", "run"]
+
+
+def run(*overrides: str, directory: str | Path | None = None) -> Run:
+    """Conduct one run, as `python run.py OVERRIDE ...` does.
+
+    Args:
+        overrides: `group=option` and `key=value`, as on the command line.
+        directory: of the run; by default where the config puts it.
+
+    Raises:
+        UserError: what is asked cannot be done; the message says which key to change.
+    """
+    from forecast.config import check, compose, run_directory
+    from forecast.experiment import run as conduct
+
+    config = compose(*overrides)
+    check(config)
+    return conduct(config, run_directory(config) if directory is None else Path(directory))
+
+
+def load(directory: str | Path) -> Predictor:
+    """A predictor from a finished run directory, for tables of raw bars.
+
+    Args:
+        directory: as a run printed it.
+
+    Raises:
+        UserError: no finished run there, or its files were altered.
+    """
+    from forecast.bundle import load as load_bundle
+
+    return load_bundle(directory)

@@ -1,0 +1,172 @@
+"""The run directory: the record of a run and all that is needed to serve it, in one folder, without pickle.
+
+`manifest.json` is written last and holds a checksum of every other file: a directory without it is no finished run,
+and one whose files do not match it has been altered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecast.data.market import MarketData
+    from forecast.model.forecaster import Forecaster
+    from forecast.model.predictor import Predictor
+
+MANIFEST = "manifest.json"
+# Still written to after the run is finished, by the log and by the tracker.
+_LIVING = {MANIFEST, "run.log", "mlflow.json"}
+_FORMAT = 1
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file as a whole, or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file as a whole, or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Strict JSON (no NaN), replaced as a whole."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def begin(directory: Path) -> None:
+    """Take a directory for a run; what stood in it no longer counts as finished.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / MANIFEST).unlink(missing_ok=True)
+        write_text(directory / "run.log", "")
+    except OSError as error:
+        raise UserError(
+            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); name another folder"
+        ) from error
+
+
+def write_model(directory: Path, forecaster: Forecaster, data: MarketData) -> None:
+    """Weights as safetensors; scaler and facts as JSON."""
+    from safetensors.torch import save
+
+    weights = {name: value.contiguous() for name, value in forecaster.network.state_dict().items()}
+    write_bytes(directory / "model.safetensors", save(weights))
+    facts = {
+        **data.facts,
+        "tickers": data.tickers,
+        "scope": data.scope,
+        "columns": data.layout.names,
+        "normaliser": forecaster.normaliser.to_json(),
+    }
+    write_json(directory / "scaler.json", facts)
+
+
+def finish(directory: Path, *, version: str) -> None:
+    """Seal the run: after this it is finished."""
+    files = {name: _digest(directory / name) for name in _files(directory)}
+    write_json(directory / MANIFEST, {"format": _FORMAT, "version": version, "files": files})
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether a run was sealed there."""
+    return (directory / MANIFEST).is_file()
+
+
+def verify(directory: Path) -> dict[str, Any]:
+    """Check a run directory against its manifest.
+
+    Raises:
+        UserError: no finished run, a file missing or altered, or written by an incompatible version.
+    """
+    if not is_finished(directory):
+        raise UserError(f"{directory}: no finished run here ({MANIFEST} is missing)")
+    try:
+        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        written = manifest["files"].items()
+        if manifest["format"] != _FORMAT:
+            raise UserError(f"{directory}: written in format {manifest['format']}, this version reads {_FORMAT}")
+    except (ValueError, KeyError, AttributeError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{directory / MANIFEST}: is damaged ({error})") from error
+    for name, digest in written:
+        path = directory / name
+        if not path.resolve().is_relative_to(directory.resolve()) or path.is_symlink():
+            raise UserError(f"{path}: leads out of the run directory")
+        if not path.is_file():
+            raise UserError(f"{path}: is missing")
+        if _digest(path) != digest:
+            raise UserError(f"{path}: was altered since the run wrote it")
+    return manifest
+
+
+def load(directory: str | Path) -> Predictor:
+    """A predictor from a finished run directory.
+
+    Args:
+        directory: as a run printed it.
+
+    Raises:
+        UserError: see verify.
+    """
+    from omegaconf import OmegaConf
+    from safetensors.torch import load_file
+
+    from forecast.config import build
+    from forecast.data.normaliser import WindowNormaliser
+    from forecast.model.forecaster import Forecaster
+    from forecast.model.predictor import Predictor
+
+    directory = Path(directory)
+    verify(directory)
+    config = OmegaConf.load(directory / "config.yaml")
+    facts = json.loads((directory / "scaler.json").read_text(encoding="utf-8"))
+    sizes = {key: facts[key] for key in ("input_size", "lookback", "output_size")}
+    network = build(config.model, **sizes)
+    network.load_state_dict(load_file(directory / "model.safetensors"), strict=True)
+    forecaster = Forecaster(network=network, normaliser=WindowNormaliser.from_json(facts["normaliser"]))
+    forecaster.eval()
+    return Predictor(
+        forecaster=forecaster,
+        features=build(config.data.features),
+        scope=facts["scope"],
+        tickers=facts["tickers"],
+        lookback=facts["lookback"],
+        horizon=facts["output_size"],
+    )
+
+
+def _files(directory: Path) -> list[str]:
+    paths = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    names = (path.relative_to(directory).as_posix() for path in paths)
+    return [name for name in names if name not in _LIVING and not Path(name).name.startswith(".")]
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def forecasts_of(directory: Path, ticker: str) -> pd.DataFrame:
+    """One ticker's rows of the forecast table, without reading the others' into memory."""
+    import pandas as pd
+
+    return pd.read_parquet(directory / "forecasts.parquet", filters=[("ticker", "==", ticker)])

@@ -1,0 +1,79 @@
+"""The text of a run's config.yaml: all it was made of, in a form that Hydra can run again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from forecast.config.composing import CONFIG_NAME, conf_folder
+from forecast.config.launches import hydra_node
+from forecast.config.reading import resolved
+
+_INTERPOLATION = re.compile(r"(\\*)\$\{")
+
+
+def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
+    """A config as YAML that `python run.py -cd DIR -cn config` runs again.
+
+    Args:
+        config: the task config; saved without interpolations and without an earlier run's provenance.
+        provenance: where the run came from; plain values.
+
+    Returns:
+        the task's keys, `provenance`, and the settings of Hydra that the config it was started from had, such
+        as where run directories go; not those of the command line, or a replay would overwrite the run.
+
+    Raises:
+        UserError: a key of the config cannot be resolved.
+    """
+    started = _started_from(config)
+    hydra = {name: value for name, value in started.get("hydra", {}).items() if name != "help"}
+    defaults = [entry for entry in started.get("defaults", []) if _is_hydras(entry)]
+    body = {**resolved(config), "provenance": provenance}
+    saved: dict[str, Any] = {
+        **({"defaults": [*defaults, "_self_"]} if defaults else {}),
+        **{name: _literal(value) for name, value in body.items()},
+        **({"hydra": hydra} if hydra else {}),
+    }
+    return OmegaConf.to_yaml(OmegaConf.create(saved))
+
+
+def _started_from(config: DictConfig) -> dict[str, Any]:
+    """The primary config's own text, uncomposed: conf/run.yaml, or the saved config that is replayed."""
+    for path in _primary_files(config):
+        if path.is_file():
+            loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+            return {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
+    return {}
+
+
+def _primary_files(config: DictConfig) -> Iterator[Path]:
+    node = hydra_node(config)
+    if node is None:
+        yield conf_folder() / f"{CONFIG_NAME}.yaml"
+        return
+    for source in node.runtime.config_sources:
+        if source.schema == "file":
+            yield Path(source.path) / f"{str(node.job.config_name).removesuffix('.yaml')}.yaml"
+
+
+def _is_hydras(entry: object) -> bool:
+    """Whether an entry of a defaults list chooses one of Hydra's own options."""
+    return isinstance(entry, dict) and any(
+        str(name).startswith(("override hydra/", "override /hydra/")) for name in entry
+    )
+
+
+def _literal(value: Any) -> Any:
+    """Text that holds `${` stays text when it is read back."""
+    if isinstance(value, dict):
+        return {name: _literal(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_literal(item) for item in value]
+    if isinstance(value, str):
+        return _INTERPOLATION.sub(lambda found: found[1] * 2 + r"\${", value)
+    return value

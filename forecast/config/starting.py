@@ -1,0 +1,182 @@
+"""Start a task from the command line, and end with the exit code the contract names."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from forecast.config.composing import CONFIG_NAME, VERSION_BASE
+from forecast.config.folders import MadeFolders
+from forecast.config.refusals import refusal
+from forecast.errors import UserError
+
+FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+Task = Callable[[DictConfig], float | None]
+
+
+def command(task: Task) -> Callable[[], NoReturn]:
+    """Make a task the command `python run.py [group=option] [key=value]`.
+
+    Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake, told on stderr, nothing left
+    behind; 130 interrupted. With -m every job runs; then 1 if any failed, or 2 if all that failed were the
+    user's mistake.
+
+    Args:
+        task: defined in the file beside the `conf` folder; gets the composed config, and gives the
+            objective's value, which a sweeper may want, or None.
+    """
+
+    @functools.wraps(task)
+    def start() -> NoReturn:
+        sys.exit(_Start(task).exit_code())
+
+    return start
+
+
+class _Failure(NamedTuple):
+    job: str
+    error: Exception
+
+
+class _Start:
+    """One start of the command: its jobs and what became of them."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.folders = MadeFolders()
+        self.jobs = 0
+        self.failures: list[_Failure] = []
+
+    def exit_code(self) -> int:
+        code = FAILED
+        try:
+            with _undigested_errors():
+                start = hydra.main(config_path="conf", config_name=CONFIG_NAME, version_base=VERSION_BASE)
+                start(self._job())()
+            code = self._verdict()
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            code = INTERRUPTED
+        except SystemExit as leaving:
+            if leaving.code != FAILED or self.jobs:
+                raise
+            code = USERS_MISTAKE  # told by Hydra itself: an unknown --package, for one
+        except Exception as error:
+            told = self._refused(error)
+            if told is None:
+                raise
+            print(told, file=sys.stderr)
+            code = USERS_MISTAKE
+        finally:
+            if code != FINISHED:
+                self.folders.remove_empty()
+        return code
+
+    def _job(self) -> Callable[[DictConfig], float | None]:
+        @functools.wraps(self.task)
+        def job(config: DictConfig) -> float | None:
+            self.jobs += 1
+            node = HydraConfig.get()
+            sweep = node.mode == RunMode.MULTIRUN
+            name = f"job {node.job.num} ({' '.join(node.overrides.task) or 'no overrides'})" if sweep else ""
+            if sweep:
+                print(name, flush=True)
+            try:
+                with self.folders.looking_away():
+                    _must_be_writable(Path(node.runtime.output_dir))
+                    return self.task(config)
+            except Exception as error:
+                if sweep:
+                    _tell(error, name)
+                if sweep and not _hydras_own_sweep(node):
+                    error.add_note(name)  # marks it as a job's, wherever it is raised again
+                    raise
+                # Hydra's own sweeper stops at the first failed batch, and tells only one failure.
+                self.failures.append(_Failure(name, error))
+                return None
+
+        return job
+
+    def _verdict(self) -> int:
+        if not self.failures:
+            return FINISHED
+        if len(self.failures) == 1 and not self.failures[0].job:
+            _tell(self.failures[0].error, "")
+        else:
+            print(f"{len(self.failures)} of {self.jobs} jobs failed:", file=sys.stderr)
+            for failure in self.failures:
+                print(f"  {failure.job}", file=sys.stderr)
+        return USERS_MISTAKE if all(isinstance(f.error, UserError) for f in self.failures) else FAILED
+
+    def _refused(self, error: Exception) -> str | None:
+        """What to tell the user about what Hydra let out; None when it is not about the command line."""
+        if getattr(error, "__notes__", None):
+            return None  # a job's, run in another process, which has told it there
+        if isinstance(error, OSError) and os.path.abspath(str(error.filename)) in self.folders.asked:
+            where = "hydra.run.dir, of a sweep hydra.sweep.dir"
+            return f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {where}"
+        return refusal(error, saved=_saved_config())
+
+
+def _tell(error: Exception, job: str) -> None:
+    """A failure on stderr: the user's mistake in a line, ours with its traceback."""
+    where = f"{job}: " if job else ""
+    if isinstance(error, UserError):
+        print(f"{where}{error}", file=sys.stderr, flush=True)
+        return
+    if where:
+        print(f"{where}failed", file=sys.stderr)
+    traceback.print_exception(error)
+
+
+def _hydras_own_sweep(node: Any) -> bool:
+    return bool(
+        node.sweeper._target_ == "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+        and node.launcher._target_ == "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+    )
+
+
+def _must_be_writable(directory: Path) -> None:
+    """Refuse a run directory that cannot be written to before hours are spent on what goes into it."""
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _saved_config() -> bool:
+    """Whether the command line names a config other than conf/run.yaml: one that a run saved."""
+    from hydra._internal.utils import get_args_parser
+
+    named, _ = get_args_parser().parse_known_args()
+    return (named.config_name or CONFIG_NAME) != CONFIG_NAME
+
+
+@contextmanager
+def _undigested_errors() -> Iterator[None]:
+    """Have Hydra let its errors out instead of printing them and leaving with 1."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before

@@ -1,0 +1,195 @@
+"""Bars judged before anything learns from them: what is wrong, and what the config says to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+from annotated_types import Ge, Gt
+
+from forecast.data import calendars, date_faults, price_faults
+from forecast.data.bars import COLUMNS
+from forecast.data.finding import Action, Fault, Finding, records, refusal
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecast.data.finding import Columns, Dates
+
+__all__ = ["Fault", "HealthCheck"]
+
+Policy = Literal["error", "drop", "keep"]
+
+
+class HealthCheck:
+    """Judges bars by one policy a kind of fault.
+
+    `error` refuses the run, `drop` leaves the bar out, `keep` leaves it in; the last two are recorded.
+    Nothing is ever changed inside a bar, and no bar is judged by later ones. Kinds are looked at in the order
+    duplicates, order, prices, high_low, jumps, stale, each among the bars that the earlier ones left.
+
+    Args:
+        calendar: exchange_calendars' name; None = sessions are not looked at.
+        prices: prices that are no positive number, volumes that are no number of 0 or more.
+        high_low: High below Low, or Open or Close outside of them; float32 rounding (1e-6) passes.
+        duplicates: a second bar of one day; drop keeps the first received.
+        order: days not ascending; drop sorts them.
+        jumps: a price above `jump_factor` times, or below a `jump_factor`-th of, the last good Close.
+        stale: five or more bars alike in a row, the volume the same or 0; drop keeps the first four.
+        sessions: days on which the exchange was open but there is no bar, or the other way round.
+        ends_early: a ticker whose last bar is more than `ends_early_days` before the latest ticker's; drop
+            leaves the ticker out.
+        jump_factor: of `jumps`.
+        ends_early_days: of `ends_early`, calendar days.
+
+    Raises:
+        UserError: no such calendar or policy.
+    """
+
+    def __init__(
+        self,
+        *,
+        calendar: str | None = "XNYS",
+        prices: Policy = "error",
+        high_low: Policy = "error",
+        duplicates: Policy = "error",
+        order: Policy = "error",
+        jumps: Policy = "error",
+        stale: Policy = "keep",
+        sessions: Literal["error", "keep"] = "keep",
+        ends_early: Policy = "error",
+        jump_factor: Annotated[float, Gt(1)] = 20,
+        ends_early_days: Annotated[int, Ge(0)] = 30,
+    ) -> None:
+        if calendar is not None:
+            calendars.check_calendar(calendar, key="data.health.calendar")
+        self.calendar = calendar
+        self.policies: dict[str, str] = {
+            "duplicates": duplicates,
+            "order": order,
+            "prices": prices,
+            "high_low": high_low,
+            "jumps": jumps,
+            "stale": stale,
+            "sessions": sessions,
+            "ends_early": ends_early,
+        }
+        for kind, policy in self.policies.items():
+            if policy not in get_args(Policy) or (kind, policy) == ("sessions", "drop"):
+                rule = "error or keep" if kind == "sessions" else "error, drop or keep"
+                raise UserError(f"data.health.{kind}={policy}: must be {rule}")
+        self.jump_factor = jump_factor
+        self.ends_early_days = ends_early_days
+
+    def check(self, ticker: str, bars: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
+        """The bars that may be used, and what was found and let pass.
+
+        Args:
+            ticker: named in messages.
+            bars: as a Source delivers them; the very table comes back where nothing is dropped or sorted.
+
+        Raises:
+            UserError: faults whose policy is error, all kinds in one line; or no bar is left.
+        """
+        import numpy as np
+
+        if list(bars.columns) != list(COLUMNS):
+            raise UserError(
+                f"{ticker}: its source delivers {list(bars.columns)} where {list(COLUMNS)} must be"
+            )
+        dates = bars.index.to_numpy().astype("datetime64[ns]", copy=False)
+        columns = np.ascontiguousarray(bars.to_numpy(np.float64).T)  # [5, N]
+        if not dates.size:
+            raise UserError(f"{ticker}: holds no bars")
+        off_sessions = self._off_sessions(dates)
+        rows = np.arange(len(dates))
+        findings: dict[str, Finding] = {}
+        looks: dict[str, Callable[[Dates, Columns], Finding | None]] = {
+            "duplicates": date_faults.duplicates,
+            "order": date_faults.order,
+            "prices": price_faults.prices,
+            "high_low": price_faults.high_low,
+            "jumps": partial(price_faults.jumps, factor=self.jump_factor),
+            "stale": price_faults.stale,
+        }
+        with np.errstate(invalid="ignore", over="ignore"):  # bars at fault may hold anything
+            for kind, look in looks.items():
+                finding = look(dates, columns)
+                if finding is None:
+                    continue
+                findings[kind] = finding
+                # Where an error is due the bar is left out too: it would spoil what is said of others.
+                if self.policies[kind] != "keep":
+                    dates, columns, rows = dates[finding.rest], columns[:, finding.rest], rows[finding.rest]
+        if off_sessions is not None:
+            findings["sessions"] = off_sessions
+        refused = {kind: finding for kind, finding in findings.items() if self.policies[kind] == "error"}
+        if refused:
+            raise refusal(ticker, refused)
+        told = [
+            fault
+            for kind, found in findings.items()
+            for fault in records(ticker, kind, found, action=self._action(kind))
+        ]
+        if not rows.size:
+            reasons = "; ".join(
+                f"{fault.kind}: {fault.detail}" for fault in told if fault.action == "dropped"
+            )
+            raise UserError(
+                f"{ticker}: data.health drops each of its {len(bars)} bars ({reasons}); look at the source"
+            )
+        untouched = all(self.policies[kind] == "keep" for kind in findings)
+        return (bars if untouched else bars.iloc[rows]), told
+
+    def check_ends(self, last_dates: Mapping[str, pd.Timestamp]) -> tuple[set[str], list[Fault]]:
+        """The tickers to leave out because their bars end long before the others', and what was found.
+
+        Args:
+            last_dates: day of each ticker's last bar.
+
+        Raises:
+            UserError: there are such tickers, and `ends_early` is error.
+        """
+        if not last_dates:
+            return set(), []
+        leader = max(last_dates, key=lambda ticker: last_dates[ticker])
+        details = {
+            ticker: f"last bar {gap} days before {leader}'s of {str(last_dates[leader])[:10]}"
+            for ticker, last in last_dates.items()
+            if (gap := (last_dates[leader] - last).days) > self.ends_early_days
+        }
+        if not details:
+            return set(), []
+        if self.policies["ends_early"] == "error":
+            first, *others = details
+            more = (
+                f" (likewise {', '.join(others[:5])}{', ...' if len(others) > 5 else ''})" if others else ""
+            )
+            raise UserError(
+                f"{first}: {str(last_dates[first])[:10]}: {details[first]}{more}; leave it out of "
+                "data.tickers, set an earlier data.end, or data.health.ends_early=drop (or keep)"
+            )
+        action = self._action("ends_early")
+        told = [
+            Fault(ticker, str(last_dates[ticker])[:10], "ends_early", detail, action)
+            for ticker, detail in details.items()
+        ]
+        return (set(details) if action == "dropped" else set()), told
+
+    def _action(self, kind: str) -> Action:
+        if self.policies[kind] == "keep":
+            return "kept"
+        return "sorted" if kind == "order" else "dropped"
+
+    def _off_sessions(self, dates: Dates) -> Finding | None:
+        import numpy as np
+
+        if self.calendar is None:
+            return None
+        if not (dates[1:] > dates[:-1]).all():
+            dates = np.unique(dates)
+        expected = calendars.sessions(self.calendar, dates[0], dates[-1]).to_numpy()
+        first, last = (moment.to_datetime64() for moment in calendars.reach(self.calendar))
+        return date_faults.sessions(dates, expected, calendar=self.calendar, known=(first, last))

@@ -1,0 +1,299 @@
+"""From a source's bars to checked, split, normalised windows: the `data` node of a config."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Lt
+
+from forecast.data.bars import Source
+from forecast.data.features import Features
+from forecast.data.health import Fault, HealthCheck
+from forecast.data.period import DateRange
+from forecast.data.scaler import TimeSeriesScaler
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from forecast.data.normaliser import WindowNormaliser
+    from forecast.data.panel import Panel
+    from forecast.data.windows import Windows
+
+log = logging.getLogger(__name__)
+
+# Enough windows for stable statistics; more would only cost time on a large panel.
+_SCALER_WINDOWS = 65_536
+
+
+class MarketData:
+    """Bars to windows.
+
+    Args:
+        source: where bars come from.
+        tickers: names; None = all the source has.
+        period: `max`, `ytd` or a number with d, wk, mo, y, back from the last bar.
+        start: first day, YYYY-MM-DD; stands instead of `period`.
+        end: last day, YYYY-MM-DD.
+        features: what the network sees of a ticker.
+        scope: `single` (one ticker), `multiple` (side by side, target = the first), `panel` (pooled, each its own).
+        seq_len: lookback, bars a window holds.
+        horizon: bars forecast at once.
+        train_ratio: share of the calendar, oldest first.
+        val_ratio: the share that follows; the rest is test.
+        embargo: bars left out before validation and before test; None = horizon.
+        batch_size: windows a training step.
+        shuffle: random order of training windows, anew each epoch.
+        anchor: `last` or `none`, see normaliser.py.
+        scaler: fitted on training data alone; None = no scaling.
+        health: what to do about faulty bars.
+
+    Raises:
+        UserError: arguments that cannot go together.
+    """
+
+    panel_: Panel
+    windows_: dict[str, Windows]
+    stretches_: dict[str, tuple[int, int]]
+    normaliser_: WindowNormaliser
+    naive_scale_: np.ndarray
+    fingerprint_: str
+    faults_: list[Fault]
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        features: Features,
+        scope: Literal["single", "multiple", "panel"],
+        tickers: list[str] | None = None,
+        period: str | None = "max",
+        start: str | None = None,
+        end: str | None = None,
+        seq_len: Annotated[int, Ge(1)] = 20,
+        horizon: Annotated[int, Ge(1)] = 1,
+        train_ratio: Annotated[float, Gt(0), Lt(1)] = 0.7,
+        val_ratio: Annotated[float, Gt(0), Lt(1)] = 0.15,
+        embargo: Annotated[int, Ge(0)] | None = None,
+        batch_size: Annotated[int, Ge(1)] = 32,
+        shuffle: bool = True,
+        anchor: Literal["last", "none"] = "last",
+        scaler: TimeSeriesScaler | None = None,
+        health: HealthCheck | None = None,
+    ) -> None:
+        if train_ratio + val_ratio >= 1:
+            raise UserError(
+                f"data.train_ratio={train_ratio} + data.val_ratio={val_ratio}: must sum to less than 1, "
+                "or nothing is left to test on"
+            )
+        if embargo is not None and embargo < horizon:
+            raise UserError(f"data.embargo={embargo}: must be at least data.horizon={horizon}, or null")
+        self.source = source
+        self.features = features
+        self.scope = scope
+        self.tickers = source.tickers() if tickers is None else [str(ticker) for ticker in tickers]
+        self.range = DateRange(period=period, start=start, end=end)
+        self.seq_len = seq_len
+        self.horizon = horizon
+        self.train_ratio = train_ratio
+        self.val_ratio = val_ratio
+        self.embargo = horizon if embargo is None else embargo
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.anchor = anchor
+        self.scaler = scaler
+        self.health = health
+        _check_tickers(self.tickers, scope)
+        from forecast.data.series import layout
+
+        self.layout = layout(features, tickers=self.tickers if scope == "multiple" else None)
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What a model must know of the data to be built."""
+        return {
+            "input_size": len(self.layout.relations),
+            "lookback": self.seq_len,
+            "output_size": self.horizon,
+        }
+
+    def prepare(self) -> None:
+        """Fetch, check, split, fit the scalers, index the windows.
+
+        Raises:
+            UserError: no such ticker, faulty bars, too few of them, prices that cannot be anchored.
+        """
+        from forecast.data.panel import build_panel
+        from forecast.data.series import all_series
+        from forecast.data.split import split_calendar
+        from forecast.data.windows import Windows
+
+        self.faults_ = []
+        self._digest = hashlib.sha256()
+        self._last_dates: dict[str, pd.Timestamp] = {}
+        series = all_series(self._bars(), features=self.features, scope=self.scope)
+        self.panel_ = build_panel(series, num_columns=len(self.layout.names))
+        self.fingerprint_ = self._digest.hexdigest()[:16]
+        self._check_ends()
+        self._check_closes()
+        self.stretches_ = split_calendar(
+            self.panel_.calendar,
+            train_ratio=self.train_ratio,
+            val_ratio=self.val_ratio,
+            embargo=self.embargo,
+        )
+        self.windows_ = {
+            split: Windows(
+                panel=self.panel_, lookback=self.seq_len, horizon=self.horizon, first_day=first, last_day=last
+            )
+            for split, (first, last) in self.stretches_.items()
+        }
+        for split, windows in self.windows_.items():
+            if not len(windows):
+                raise UserError(
+                    f"{self._who()}: {len(self.panel_.calendar)} days leave no {split} window of "
+                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}: "
+                    "ask for a longer data.period or shorter windows"
+                )
+        self._fit()
+
+    def _bars(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Checked bars of each ticker in the run's range, every one of them in the fingerprint."""
+        for ticker in self.tickers:
+            bars = self.range.cut(self.source.bars(ticker))
+            if bars.empty:
+                raise UserError(
+                    f"{ticker}: no bars in data.start={self.range.start}, data.end={self.range.end}, "
+                    f"data.period={self.range.period}: widen the range"
+                )
+            if self.health is not None:
+                bars, faults = self.health.check(ticker, bars)
+                self.faults_ += faults
+            self._last_dates[ticker] = bars.index[-1]
+            self._digest.update(ticker.encode())
+            self._digest.update(bars.index.to_numpy().astype("datetime64[D]").tobytes())
+            self._digest.update(bars.to_numpy("float64").tobytes())
+            yield ticker, bars
+
+    def _check_ends(self) -> None:
+        """One judgement needs all tickers: whose bars end long before the others'."""
+        if self.health is None:
+            return
+        leave_out, faults = self.health.check_ends(self._last_dates)
+        self.faults_ += faults
+        if leave_out:
+            self.tickers = [ticker for ticker in self.tickers if ticker not in leave_out]
+            _check_tickers(self.tickers, self.scope)
+            self.prepare()
+
+    def _check_closes(self) -> None:
+        if self.anchor == "none":
+            return
+        for close in sorted({self.layout.target, *self.layout.closes}):
+            bad = self.panel_.values[:, close] <= 0
+            if bad.any():
+                raise UserError(
+                    f"{self._who()}: a Close of {self.panel_.values[bad, close][0]} cannot anchor a window; "
+                    "use data.health.prices=drop or data.anchor=none"
+                )
+
+    def _fit(self) -> None:
+        """Fit the scalers on training windows alone, and MASE's naive error on training days alone."""
+        import torch
+
+        from forecast.data.normaliser import WindowNormaliser
+
+        plan: dict[str, Any] = {
+            "anchor": self.anchor,
+            "relations": self.layout.relations,
+            "closes": self.layout.closes,
+            "target": self.layout.target,
+        }
+        train = self.windows_["train"]
+        batch = train.take(train.spread(_SCALER_WINDOWS))
+        windows, future = torch.from_numpy(batch.windows), torch.from_numpy(batch.future)
+        if self.scaler is not None:
+            raw = WindowNormaliser(**plan)
+            if self.anchor == "none":
+                first, last = self.stretches_["train"]
+                rows = self.panel_.values[(self.panel_.days >= first) & (self.panel_.days <= last)]
+                plan["scaler"] = self.scaler.fit(rows[:, : len(self.layout.relations)])
+                target_scaler = TimeSeriesScaler().fit(rows[:, [self.layout.target]])
+            else:
+                plan["scaler"] = self.scaler.fit(raw.anchored(windows).numpy())
+                # Not centred: an answer of zero must mean "tomorrow = today", not the training years' drift.
+                target_scaler = TimeSeriesScaler(center=False).fit(raw.moves(windows, future).numpy())
+            plan["target_scaler"] = target_scaler
+        self.normaliser_ = WindowNormaliser(**plan)
+        self.naive_scale_ = _naive_error(train, target=self.layout.target, series=len(self.panel_.names))
+
+    def _who(self) -> str:
+        names = ", ".join(self.tickers[:4])
+        return names if len(self.tickers) <= 4 else f"{names} and {len(self.tickers) - 4} more"
+
+    def record(self) -> dict[str, Any]:
+        """What the run's record says of its data."""
+        panel = self.panel_
+        return {
+            "fingerprint": self.fingerprint_,
+            "tickers": self.tickers,
+            "series": len(panel.names),
+            "columns": self.layout.names,
+            "rows": len(panel.values),
+            "first_day": _day(panel.calendar[0]),
+            "last_day": _day(panel.calendar[-1]),
+            "splits": {
+                split: {"first_day": _day(first), "last_day": _day(last), "windows": len(self.windows_[split])}
+                for split, (first, last) in self.stretches_.items()
+            },
+            "without_windows": self._without_windows(),
+            "faults": [
+                {**asdict(fault), "date": None if fault.date is None else str(fault.date)[:10]}
+                for fault in self.faults_
+            ],
+        }
+
+    def _without_windows(self) -> list[str]:
+        """Series that are too short for a single window, so that nobody takes them for forecast."""
+        seen = {owner for windows in self.windows_.values() for owner, _, _ in windows.runs()}
+        return [name for number, name in enumerate(self.panel_.names) if number not in seen]
+
+
+def _day(number: int) -> str:
+    from datetime import date, timedelta
+
+    return str(date(1970, 1, 1) + timedelta(days=int(number)))
+
+
+def _check_tickers(tickers: list[str], scope: str) -> None:
+    shown = f"data.tickers={tickers[:6]}{'...' if len(tickers) > 6 else ''}"
+    if len(set(tickers)) != len(tickers):
+        raise UserError(f"{shown}: names a ticker twice")
+    if not tickers:
+        raise UserError(f"{shown}: names no ticker")
+    if scope == "single" and len(tickers) != 1:
+        raise UserError(f"{shown}: a single strategy takes exactly 1 ticker; use data=..._multiple or data=..._panel")
+    if scope == "multiple" and len(tickers) < 2:
+        raise UserError(f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one")
+
+
+def _naive_error(train: Windows, *, target: int, series: int) -> np.ndarray:
+    """In-sample one-step naive mean absolute error of each series, the scale of MASE; NaN where untrained.
+
+    Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
+    """
+    import numpy as np
+
+    total, count = np.zeros(series), np.zeros(series)
+    closes = train.panel.values[:, target]
+    for owner, first, stop in train.runs():
+        steps = np.abs(np.diff(closes[first : stop + 1].astype(np.float64)))
+        total[owner] += steps.sum()
+        count[owner] += len(steps)
+    with np.errstate(invalid="ignore"):
+        return total / count

@@ -1,0 +1,92 @@
+"""Bars of one or several tickers to the series a panel is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from forecast.data.features import Features, Relation
+from forecast.data.panel import Series
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Scope = Literal["single", "multiple", "panel"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a panel: the network's inputs first, then a Close for each ticker whose features lack it."""
+
+    names: list[str]
+    relations: list[Relation]  # of the inputs
+    closes: list[int]  # of each input, the column of its ticker's Close
+    target: int  # column of the Close that is forecast
+
+
+def layout(features: Features, *, tickers: Sequence[str] | None) -> Layout:
+    """Columns of a series.
+
+    Args:
+        features: the strategy's.
+        tickers: side by side in one series, the target's first; None for one ticker a series.
+    """
+    columns = dict(features.columns)
+    blocks = [f"{ticker}." for ticker in tickers] if tickers else [""]
+    names = [block + column for block in blocks for column in columns]
+    relations = [relation for _ in blocks for relation in columns.values()]
+    names += [f"{block}Close" for block in blocks if "Close" not in columns]
+    closes = [names.index(f"{block}Close") for block in blocks for _ in columns]
+    return Layout(names=names, relations=relations, closes=closes, target=closes[0])
+
+
+def rows(features: Features, bars: pd.DataFrame) -> pd.DataFrame:
+    """Features of one ticker, with its Close behind them where they lack it; a row that no window may use is NaN.
+
+    Raises:
+        UserError: the strategy gave other rows or columns than it declared.
+    """
+    table = features.compute(bars)
+    wanted = list(features.columns)
+    if list(table.columns) != wanted or not table.index.equals(bars.index):
+        raise UserError(
+            f"data.features={type(features).__name__}: compute() must keep the bars' rows and give the columns "
+            f"{wanted}, got {len(table)} rows for {len(bars)} bars and {list(table.columns)}"
+        )
+    return table if "Close" in wanted else table.assign(Close=bars["Close"])
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.DatetimeIndex, np.ndarray]:
+    """Join tickers on their common dates: inputs of all first, then the Closes that stand behind them."""
+    common = None
+    for table in tables.values():
+        common = table.index if common is None else common.intersection(table.index)
+    assert common is not None
+    aligned = [table.loc[common].to_numpy(np.float32) for table in tables.values()]
+    inputs, behind = [a[:, :columns] for a in aligned], [a[:, columns:] for a in aligned]
+    return common, np.concatenate(inputs + behind, axis=1)
+
+
+def all_series(
+    bars: Iterable[tuple[str, pd.DataFrame]], *, features: Features, scope: Scope
+) -> Iterator[Series]:
+    """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together)."""
+    if scope == "multiple":
+        tables = {ticker: rows(features, table) for ticker, table in bars}
+        dates, values = side_by_side(tables, len(features.columns))
+        if not len(dates):
+            raise UserError(f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one")
+        yield Series(name=next(iter(tables)), days=day_numbers(dates), values=values)
+        return
+    for ticker, table in bars:
+        frame = rows(features, table)
+        yield Series(name=ticker, days=day_numbers(table.index), values=frame.to_numpy(np.float32))
+
+
+def day_numbers(dates: pd.Index) -> np.ndarray:
+    """Days since 1970-01-01."""
+    return dates.to_numpy().astype("datetime64[D]").astype(np.int32)

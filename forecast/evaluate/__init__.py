@@ -1,0 +1,26 @@
+"""Judging forecasts: figures beside "tomorrow = today", the verdict in words, plots and the report.
+
+Importing this package imports nothing else: each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_NAMES = {"Tally": "metrics", "from_table": "metrics", "Verdict": "verdict"}
+_MODULES = ("metrics", "plots", "report", "verdict")
+
+__all__ = ["Tally", "Verdict", "from_table", "metrics", "plots", "report", "verdict"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _NAMES:
+        return getattr(import_module(f"{__name__}.{_NAMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

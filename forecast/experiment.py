@@ -1,0 +1,207 @@
+"""The staircase for one run: source, data, model, training, forecasts, verdict, run directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast import bundle
+from forecast.config import build, data_request, identity, snapshot
+from forecast.errors import UserError
+from forecast.provenance import package_version, provenance
+from forecast.runlog import logged
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from omegaconf import DictConfig
+
+    from forecast.data.market import MarketData
+    from forecast.evaluate.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left."""
+
+    directory: Path
+    metrics: dict[str, float | None]
+    history: list[dict[str, float]] = field(repr=False)
+    verdict: Verdict = field(repr=False)
+    figures: dict[str, Path] = field(repr=False)
+
+    @cached_property
+    def forecasts(self) -> pd.DataFrame:
+        """The forecast table: ticker, date, split, step, actual, forecast, naive."""
+        import pandas as pd
+
+        return pd.read_parquet(self.directory / "forecasts.parquet")
+
+    def _repr_html_(self) -> str:
+        return (self.directory / "report.html").read_text(encoding="utf-8")
+
+
+def run(config: DictConfig, directory: Path) -> Run:
+    """Conduct one run.
+
+    Args:
+        config: composed and checked.
+        directory: where the run is recorded; written to once nothing can be refused any more.
+
+    Raises:
+        UserError: the data or the model cannot be had as asked; nothing is left behind.
+    """
+    began = time.monotonic()
+    with logged() as run_log:
+        objective = config.objective
+        trainer = build(config.trainer, metric=objective.metric, mode=objective.mode, seed=config.seed)
+        trainer.pin()
+        data = build(config.data, source=build(config.source))
+        network = build(config.model, **data.facts)
+        tracker = config.tracker and build(config.tracker)
+        data.prepare()
+        same_data(config, data)
+        name = identity(config, fingerprint=data.fingerprint_, version=package_version())
+        origin = provenance(config, identity=name, fingerprint=data.fingerprint_)
+
+        from forecast.evaluate import plots, report
+        from forecast.evaluate.forecasts import write_forecasts
+        from forecast.evaluate.metrics import Tally
+        from forecast.evaluate.verdict import Verdict
+        from forecast.model.forecaster import Forecaster
+
+        bundle.begin(directory)
+        run_log.into(directory / "run.log")
+        config_text = snapshot(config, provenance=origin)
+        bundle.write_text(directory / "config.yaml", config_text)
+        bundle.write_json(directory / "data.json", data.record())
+        tags = {
+            "strategy": origin["choices"].get("data") or f"{type(data.features).__name__}_{data.scope}",
+            "tickers": ", ".join(data.tickers[:50]),
+            "identity": name,
+            "git_revision": origin["git_revision"] or "",
+            "data_fingerprint": data.fingerprint_,
+            "version": package_version(),
+        }
+        with tracked(tracker, directory, name, config, tags) as live:
+            forecaster = Forecaster(network=network, normaliser=data.normaliser_)
+            fit = trainer.fit(
+                forecaster, data, score=partial(Tally, horizon=data.horizon), on_epoch=live.log_epoch
+            )
+            bundle.write_model(directory, forecaster, data)
+            bundle.write_json(directory / "history.json", fit.history)
+            metrics: dict[str, float | None] = {
+                **write_forecasts(directory / "forecasts.parquet", forecaster, data),
+                "train_loss": fit.history[fit.best_epoch]["train_loss"],
+                "val_loss": fit.history[fit.best_epoch]["val_loss"],
+                "epochs": len(fit.history),
+                "best_epoch": fit.best_epoch,
+                "seconds": round(time.monotonic() - began, 3),
+            }
+            bundle.write_json(directory / "metrics.json", metrics)
+            verdict = Verdict(
+                metrics=metrics, tickers=data.panel_.names, strategy=tags["strategy"], horizon=data.horizon
+            )
+            for warning in verdict.warnings:
+                log.warning(warning)
+            figures = plots.write(
+                directory / "plots",
+                forecasts=bundle.forecasts_of(directory, data.panel_.names[0]),
+                history=fit.history,
+                ticker=data.panel_.names[0],
+                metrics=metrics,
+            )
+            report.write(
+                directory,
+                verdict=verdict,
+                metrics=metrics,
+                plots=figures,
+                health=data.record(),
+                config_text=config_text,
+                reproduce=f"python run.py -cd {directory} -cn config",
+            )
+            bundle.finish(directory, version=package_version())
+            live.finish(status="FINISHED", metrics=metrics)
+    return Run(
+        directory=directory,
+        metrics=metrics,
+        history=fit.history,
+        verdict=verdict,
+        figures={path.stem: path for path in figures},
+    )
+
+
+def check_data(config: DictConfig) -> str:
+    """Fetch, check and window the data of a config; what came of it, as text.
+
+    Raises:
+        UserError: the data cannot be had as asked.
+    """
+    from forecast.datacheck import describe
+
+    with logged():
+        data = build(config.data, source=build(config.source))
+        data.prepare()
+        same_data(config, data)
+        return describe(data)
+
+
+def same_data(config: DictConfig, data: MarketData) -> None:
+    """A saved config is replayed on the bars it was made with, or not silently.
+
+    Raises:
+        UserError: the same request gave other bars, and on_data_change is `error`.
+    """
+    saved = config.get("provenance")
+    if saved is None or saved.data_request != data_request(config):
+        return
+    if saved.data_fingerprint == data.fingerprint_:
+        return
+    told = (
+        f"the bars differ from those of the saved run (fingerprint {data.fingerprint_}, "
+        f"saved {saved.data_fingerprint}): its metrics cannot come out again"
+    )
+    if config.on_data_change == "error":
+        raise UserError(f"on_data_change=error: {told}; on_data_change=warn goes on")
+    log.warning(told)
+
+
+class _Untracked:
+    """Stands where no tracker is."""
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Nothing to tell."""
+
+    def finish(self, **_: Any) -> None:
+        """Nothing to end."""
+
+
+@contextmanager
+def tracked(
+    tracker: Any, directory: Path, name: str, config: DictConfig, tags: dict[str, str]
+) -> Iterator[Any]:
+    """Record a run while it lasts; one that ends early is recorded as KILLED or FAILED."""
+    from omegaconf import OmegaConf
+
+    if tracker is None:
+        yield _Untracked()
+        return
+    params = OmegaConf.to_container(config, resolve=True)
+    tracker.start(directory=directory, name=name, params=params, tags=tags)
+    try:
+        yield tracker
+    except KeyboardInterrupt:
+        log.warning("interrupted")
+        tracker.finish(status="KILLED", metrics={})
+        raise
+    except BaseException:
+        log.exception("the run failed")
+        tracker.finish(status="FAILED", metrics={})
+        raise

@@ -1,0 +1,105 @@
+"""Layers that torch does not have in the form a list of layers needs: one tensor in, one tensor out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Recurrent(nn.Module):
+    """LSTM, GRU or RNN without its hidden state.
+
+    Args:
+        kind: the torch class.
+        input_size: features a step.
+        hidden_size: width of the state.
+        num_layers: stacked inside this layer.
+        dropout: between the stacked ones.
+        bidirectional: also read the window backwards; the output is twice as wide.
+        last: answer with the final state alone, (batch, width), instead of every step's.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: type[nn.RNNBase],
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.cell = kind(
+            input_size,
+            hidden_size,
+            num_layers,
+            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of a dropout with nothing to act between
+            bidirectional=bidirectional,
+        )
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
+        steps, state = self.cell(x.transpose(0, 1))  # (B, L, F) -> (L, B, F) -> (L, B, W)
+        if not self.last:
+            return steps.transpose(0, 1)  # (L, B, W) -> (B, L, W)
+        if not self.cell.bidirectional:
+            return steps[-1]  # (L, B, W) -> (B, W)
+        hidden = state[0] if isinstance(state, tuple) else state  # (layers * 2, B, H)
+        return torch.cat((hidden[-2], hidden[-1]), dim=-1)  # -> (B, 2 * H)
+
+
+class TemporalBlock(nn.Module):
+    """Dilated causal convolutions with a residual path.
+
+    Step t of the output depends on steps up to t alone. Source: Bai, Kolter and Koltun (2018),
+    https://arxiv.org/abs/1803.01271.
+
+    Args:
+        input_size: features a step.
+        hidden_size: channels.
+        num_layers: convolutions; the dilation doubles from one to the next.
+        kernel_size: steps a convolution sees.
+        dropout: after each convolution.
+        last: answer with the last step alone.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 3,
+        kernel_size: int = 3,
+        dropout: float = 0.0,
+        last: bool = False,
+    ) -> None:
+        super().__init__()
+        widths = [input_size] + [hidden_size] * num_layers
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(width, hidden_size, kernel_size, dilation=2**depth)
+            for depth, width in enumerate(widths[:-1])
+        )
+        self.match = nn.Conv1d(input_size, hidden_size, 1) if input_size != hidden_size else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+        self.kernel_size = kernel_size
+        self.last = last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
+        x = x.transpose(1, 2)  # (B, L, F) -> (B, F, L)
+        for depth, convolution in enumerate(self.convolutions):
+            past = (self.kernel_size - 1) * 2**depth
+            out = self.dropout(torch.relu(convolution(nn.functional.pad(x, (past, 0)))))
+            x = out + (self.match(x) if depth == 0 else x)
+        return x[..., -1] if self.last else x.transpose(1, 2)  # (B, W, L) -> (B, W) or (B, L, W)
+
+
+class LastStep(nn.Module):
+    """Keep the last step of a sequence."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, lookback, features) -> (batch, features)."""
+        return x[:, -1]

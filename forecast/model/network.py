@@ -1,0 +1,195 @@
+"""`layer_config` to a network: shapes flow through, and a layer that cannot follow another is refused by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Lt, MinLen
+from torch import Tensor, nn
+
+from forecast.errors import UserError
+from forecast.model.layers import LastStep, Recurrent, TemporalBlock
+
+Shape = tuple[int, ...]
+
+_SEQUENCE: dict[str, Callable[..., nn.Module]] = {
+    "LSTM": lambda **keys: Recurrent(kind=nn.LSTM, **keys),
+    "GRU": lambda **keys: Recurrent(kind=nn.GRU, **keys),
+    "RNN": lambda **keys: Recurrent(kind=nn.RNN, **keys),
+    "TCN": TemporalBlock,
+}
+_ELEMENTWISE: dict[str, type[nn.Module]] = {
+    name: getattr(nn, name)
+    for name in ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Tanh", "Sigmoid", "Softplus", "Identity")
+}
+_NAMES = [*_SEQUENCE, *_ELEMENTWISE, "Linear", "Flatten", "Dropout", "LayerNorm", "LastStep"]
+# How a layer from elsewhere may call the width it is fed.
+_WIDTH_ARGUMENTS = ("input_size", "in_features", "in_channels", "num_features", "normalized_shape")
+
+
+class LayeredNetwork(nn.Sequential):
+    """A stack of layers from (batch, lookback, features) to (batch, horizon).
+
+    An item of `layer_config` is a name (`LSTM`), a name with its own arguments
+    (`{LSTM: {hidden_size: 64, bidirectional: true}}`), or a `_target_` node of any torch module. Input widths
+    come from the layer before, the last Linear's output width from the horizon. After the last layer that reads
+    a sequence, only its final step goes on.
+
+    Args:
+        input_size: features a step.
+        lookback: steps a window.
+        output_size: horizon.
+        layer_config: the layers, first to last.
+        hidden_size: width of every layer that does not say its own.
+        num_layers: of every recurrent or TCN layer that does not say its own.
+        dropout: of every Dropout, recurrent or TCN layer that does not say its own.
+
+    Raises:
+        UserError: an unknown layer, an argument a layer does not take, or an order that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        lookback: int,
+        output_size: int,
+        layer_config: Annotated[list[str | dict[str, Any]], MinLen(1)],
+        hidden_size: Annotated[int, Ge(1)] = 32,
+        num_layers: Annotated[int, Ge(1)] = 1,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
+        super().__init__()
+        self._defaults = {"hidden_size": hidden_size, "num_layers": num_layers, "dropout": dropout}
+        items = [_Item.parse(index, item) for index, item in enumerate(layer_config)]
+        sequence_readers = [item.index for item in items if item.reads_sequence]
+        last_reader = max(sequence_readers, default=-1)
+        shape: Shape = (lookback, input_size)
+        for item in items:
+            if len(shape) == 2 and item.index > last_reader >= 0 and not item.reads_sequence:
+                # A layer from elsewhere may answer with a sequence: its last step is what goes on.
+                self.append(LastStep())
+                shape = shape[1:]
+            layer = self._layer(item, shape, items, last=item.index == last_reader, output_size=output_size)
+            shape = _output_shape(layer, shape, item)
+            self.append(layer)
+        if shape != (output_size,):
+            raise UserError(
+                f"model.layer_config: the last layer {items[-1]} gives {shape}, but data.horizon={output_size} "
+                f"needs ({output_size},); end with Linear"
+            )
+        # A forecaster that has learnt nothing yet says "tomorrow = today" rather than something at random.
+        if isinstance(self[-1], nn.Linear):
+            nn.init.zeros_(self[-1].weight)
+            nn.init.zeros_(self[-1].bias)
+
+    def _layer(
+        self, item: _Item, shape: Shape, items: list[_Item], *, last: bool, output_size: int
+    ) -> nn.Module:
+        """Build one layer for the shape it is fed."""
+        width = shape[-1]
+        final = item is items[-1]
+        if item.name is None:
+            return item.elsewhere(shape)
+        if item.name in _SEQUENCE:
+            if len(shape) != 2:
+                raise item.cannot_follow(items, shape, "(lookback, features)")
+            base = {"input_size": width, "last": last, **self._defaults}
+            return item.call(_SEQUENCE[item.name], **(base | item.arguments))
+        if item.name == "Linear":
+            if final and len(shape) == 2:
+                raise item.cannot_follow(items, shape, "(features,); put Flatten or a recurrent layer before it")
+            base = {"in_features": width, "out_features": output_size if final else self._defaults["hidden_size"]}
+            return item.call(nn.Linear, **(base | item.arguments))
+        if item.name == "Dropout":
+            return item.call(nn.Dropout, **({"p": self._defaults["dropout"]} | item.arguments))
+        if item.name == "LayerNorm":
+            return item.call(nn.LayerNorm, **({"normalized_shape": width} | item.arguments))
+        if item.name == "LastStep" and len(shape) != 2:
+            raise item.cannot_follow(items, shape, "(lookback, features)")
+        return item.call({"Flatten": nn.Flatten, "LastStep": LastStep, **_ELEMENTWISE}[item.name], **item.arguments)
+
+
+class _Item:
+    """One entry of `layer_config`."""
+
+    def __init__(self, index: int, name: str | None, arguments: dict[str, Any]) -> None:
+        self.index = index
+        self.name = name  # None: a `_target_` node, whole in arguments
+        self.arguments = arguments
+
+    @classmethod
+    def parse(cls, index: int, item: object) -> _Item:
+        """Read a name, `{name: arguments}` or a `_target_` node."""
+        if isinstance(item, str):
+            name, arguments = item, {}
+        elif isinstance(item, Mapping) and "_target_" in item:
+            return cls(index, None, dict(item))
+        elif isinstance(item, Mapping) and len(item) == 1:
+            name, arguments = next(iter(item.items()))
+            arguments = {} if arguments is None else arguments
+        else:
+            raise UserError(f"model.layer_config[{index}]={item!r}: must be a name, {{name: arguments}} or a _target_")
+        if name not in _NAMES:
+            near = difflib.get_close_matches(str(name), _NAMES, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"model.layer_config[{index}]={name}: unknown layer; {hint}one of {', '.join(_NAMES)}, or a _target_"
+            )
+        if not isinstance(arguments, Mapping):
+            raise UserError(f"model.layer_config[{index}]={name}: its arguments must be key: value pairs")
+        return cls(index, str(name), dict(arguments))
+
+    @property
+    def reads_sequence(self) -> bool:
+        """Whether every step must reach this layer; of a layer from elsewhere nobody knows, so it gets them."""
+        return self.name is None or self.name in _SEQUENCE or self.name in ("Flatten", "LastStep")
+
+    def __str__(self) -> str:
+        return f"layer_config[{self.index}]={self.name or self.arguments['_target_']}"
+
+    def cannot_follow(self, items: list[_Item], shape: Shape, needed: str) -> UserError:
+        """The error for a layer that is fed what it cannot take."""
+        before = f"after {items[self.index - 1]}" if self.index else "as first layer"
+        return UserError(f"model.{self}: cannot stand {before}: gets {shape}, needs {needed}")
+
+    def call(self, build: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
+        """Build, with torch's complaint about an argument turned into one line."""
+        try:
+            return build(**arguments)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model.{self}: {str(error).splitlines()[0]}") from error
+
+    def elsewhere(self, shape: Shape) -> nn.Module:
+        """Build a `_target_` node, giving it its input width and lookback where it asks and the config is silent."""
+        from forecast.config import build
+        from forecast.config.targets import locate, signature
+
+        taken = signature(locate(self.arguments["_target_"]))
+        known = {name: shape[-1] for name in _WIDTH_ARGUMENTS} | {"lookback": shape[0]}
+        asked = taken.parameters if taken else {}
+        supplied = {k: v for k, v in known.items() if k in asked and k not in self.arguments}
+        layer = build(self.arguments, **supplied)
+        if not isinstance(layer, nn.Module):
+            raise UserError(f"model.{self}: gives a {type(layer).__name__}, must give a torch module")
+        return layer
+
+
+def _output_shape(layer: nn.Module, shape: Shape, item: _Item) -> Shape:
+    """Send two windows of zeros through a layer; only this tells the shape of any layer."""
+    training = layer.training
+    layer.eval()
+    try:
+        with torch.no_grad():
+            out = layer(torch.zeros(2, *shape))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise UserError(f"model.{item}: cannot take {shape}: {str(error).splitlines()[0]}") from error
+    finally:
+        layer.train(training)
+    if not isinstance(out, Tensor) or out.dim() not in (2, 3) or len(out) != 2:
+        what = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise UserError(f"model.{item}: gives {what}, must give (batch, features) or (batch, lookback, features)")
+    return tuple(out.shape[1:])

@@ -1,0 +1,122 @@
+"""Raw bars in, forecasts out: the same features, anchor, scaler and network as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.features import Features
+from forecast.data.series import Scope, rows, side_by_side
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecast.model.forecaster import Forecaster
+
+
+class Predictor:
+    """A trained model that answers for raw bars.
+
+    Args:
+        forecaster: fitted.
+        features: the strategy's.
+        scope: the strategy's.
+        tickers: the run's; `multiple` wants all of them, `single` takes any one, `panel` any number.
+        lookback: bars a window holds.
+        horizon: bars forecast at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        forecaster: Forecaster,
+        features: Features,
+        scope: Scope,
+        tickers: Sequence[str],
+        lookback: int,
+        horizon: int,
+    ) -> None:
+        self.forecaster = forecaster
+        self.features = features
+        self.scope = scope
+        self.tickers = list(tickers)
+        self.lookback = lookback
+        self.horizon = horizon
+
+    def predict(self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False) -> pd.DataFrame:
+        """Forecast the bars that follow.
+
+        Args:
+            bars: one ticker's table (Date index, ascending; High, Low, Close, Volume, and Open where a strategy
+                wants it), a mapping ticker -> table, or one table with (ticker, column) columns.
+            every: forecast from every bar that has a whole window behind it, not from the last alone.
+
+        Returns:
+            A row a ticker, origin and step: `ticker`, `origin` (the last bar the forecast saw), `step` (1 .. horizon),
+            `forecast` and `naive` (the last Close), prices in the units of `bars`.
+
+        Raises:
+            UserError: other tickers than the model's, missing columns, unordered dates, too few bars, a gap.
+        """
+        import pandas as pd
+
+        windows, origins, names = [], [], []
+        for name, dates, values in self._series(_by_ticker(bars, self.tickers[0])):
+            if len(values) < self.lookback:
+                raise UserError(f"{name}: {len(values)} bars, but the model looks back over {self.lookback}")
+            # (bars, C) -> (bars - L + 1, L, C)
+            all_windows = np.lib.stride_tricks.sliding_window_view(values, self.lookback, axis=0).swapaxes(1, 2)
+            chosen = all_windows if every else all_windows[-1:]
+            windows.append(np.ascontiguousarray(chosen))
+            origins.append(dates[-len(chosen) :])
+            names += [name] * len(chosen)
+        batch = np.concatenate(windows)
+        if not np.isfinite(batch).all():
+            bad = int((~np.isfinite(batch)).any(axis=(1, 2)).argmax())
+            raise UserError(f"{names[bad]}: the window that ends on {_join(origins)[bad]:%Y-%m-%d} holds a gap or a NaN")
+        forecast = self.forecaster.predict(batch)  # (B, h)
+        naive = batch[:, -1, self.forecaster.normaliser.target].astype(np.float64)
+        return pd.DataFrame(
+            {
+                "ticker": np.repeat(np.asarray(names, dtype=object), self.horizon),
+                "origin": np.repeat(_join(origins).to_numpy(), self.horizon),
+                "step": np.tile(np.arange(1, self.horizon + 1), len(batch)),
+                "forecast": forecast.ravel(),
+                "naive": np.repeat(naive, self.horizon),
+            }
+        )
+
+    def _series(self, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, pd.Index, np.ndarray]]:
+        """The panel rows of each series, as in training."""
+        if self.scope == "single" and len(tables) != 1:
+            raise UserError(f"{list(tables)}: the model forecasts one ticker at a time")
+        if self.scope == "multiple" and list(tables) != self.tickers:
+            raise UserError(f"{list(tables)}: the model wants the bars of {self.tickers}, in this order")
+        features = {ticker: self._features(ticker, table) for ticker, table in tables.items()}
+        if self.scope == "multiple":
+            dates, values = side_by_side(features, len(self.features.columns))
+            return [(self.tickers[0], dates, values)]
+        return [(ticker, table.index, table.to_numpy(np.float32)) for ticker, table in features.items()]
+
+    def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        if not (table.index.is_monotonic_increasing and table.index.is_unique):
+            raise UserError(f"{ticker}: dates must be ascending and distinct, oldest first")
+        try:
+            return rows(self.features, table)
+        except KeyError as error:
+            raise UserError(f"{ticker}: the bars lack {error}; they have {list(table.columns)}") from error
+
+
+def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Mapping[str, pd.DataFrame]:
+    if isinstance(bars, Mapping):
+        return bars
+    if bars.columns.nlevels == 2:
+        return {ticker: bars[ticker] for ticker in bars.columns.get_level_values(0).unique()}
+    return {only: bars}
+
+
+def _join(origins: list[pd.Index]) -> pd.Index:
+    return origins[0].append(origins[1:])

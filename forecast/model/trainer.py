@@ -1,0 +1,194 @@
+"""The `trainer` node of a config: pytorch-lightning's Trainer with what a forecast needs round it."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Ge, Gt
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    from forecast.data.market import MarketData
+    from forecast.model.forecaster import Forecaster
+    from forecast.model.training import Score
+
+log = logging.getLogger(__name__)
+
+
+class TrainingDiverged(RuntimeError):
+    """No epoch gave a finite objective."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a training went."""
+
+    history: list[dict[str, float]]  # an entry an epoch: train_loss, val_loss, val_rmse, ...
+    best_epoch: int  # whose weights were kept
+    seconds: float
+
+
+class Trainer:
+    """Fit a forecaster, stop when the objective stalls, keep the best epoch's weights.
+
+    Args:
+        metric: the objective, one of the validation metrics of an epoch.
+        mode: `min` or `max`.
+        seed: of the order of training windows.
+        max_epochs: at most.
+        learning_rate: of Adam.
+        weight_decay: of Adam.
+        patience: epochs without a better objective before stopping; None = never stop early.
+        min_delta: what counts as better, in the objective's units.
+        gradient_clip: largest norm of the gradient; None = any.
+        lr_schedule: over the epochs.
+        accelerator: as pytorch-lightning's: cpu, gpu, auto.
+        devices: how many.
+        precision: as pytorch-lightning's.
+        threads: torch threads; pinned, because sums in another order differ in the last bits.
+        progress: a progress bar; auto = where standard error is a terminal.
+    """
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        mode: Literal["min", "max"],
+        seed: int,
+        max_epochs: Annotated[int, Ge(1)] = 50,
+        learning_rate: Annotated[float, Gt(0)] = 1e-3,
+        weight_decay: Annotated[float, Ge(0)] = 1e-3,
+        patience: Annotated[int, Ge(1)] | None = 10,
+        min_delta: Annotated[float, Ge(0)] = 0.0,
+        gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
+        lr_schedule: Literal["constant", "cosine", "plateau"] = "cosine",
+        accelerator: str = "cpu",
+        devices: Annotated[int, Ge(1)] = 1,
+        precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
+        threads: Annotated[int, Ge(1)] = 1,
+        progress: Literal["auto", "on", "off"] = "auto",
+    ) -> None:
+        self.metric = metric
+        self.mode = mode
+        self.seed = seed
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.min_delta = min_delta
+        self.gradient_clip = gradient_clip
+        self.lr_schedule = lr_schedule
+        self.accelerator = accelerator
+        self.devices = devices
+        self.precision = precision
+        self.threads = threads
+        self.progress = progress
+
+    def pin(self) -> None:
+        """Fix threads, seeds and algorithms, before a network draws its first weight."""
+        import random
+
+        import numpy as np
+        import torch
+
+        torch.set_num_threads(self.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        random.seed(self.seed)
+        np.random.seed(self.seed % 2**32)  # for layers from elsewhere that draw from numpy
+        torch.manual_seed(self.seed)
+
+    def fit(
+        self,
+        forecaster: Forecaster,
+        data: MarketData,
+        *,
+        score: Callable[[], Score],
+        on_epoch: Callable[[int, dict[str, float]], None],
+    ) -> Fit:
+        """Train in place.
+
+        Args:
+            forecaster: left with the best epoch's weights.
+            data: prepared.
+            score: makes an empty accumulator of validation forecasts.
+            on_epoch: called with the number and metrics of each epoch.
+
+        Raises:
+            UserError: the objective is no metric of an epoch.
+            TrainingDiverged: it was not a finite number in any epoch.
+        """
+        import pytorch_lightning as pl
+
+        from forecast.model.callbacks import BestWeights, EpochLog, stop_early
+        from forecast.model.training import Chunks, ForecastModule
+
+        known = ["train_loss", "val_loss", *score().result("val")]
+        if self.metric not in known:
+            near = difflib.get_close_matches(self.metric, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}")
+        module = ForecastModule(
+            forecaster=forecaster,
+            batch_size=data.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            gradient_clip=self.gradient_clip,
+            lr_schedule=self.lr_schedule,
+            metric=self.metric,
+            mode=self.mode,
+            naive_scale=data.naive_scale_,
+            score=score,
+        )
+        best = BestWeights(metric=self.metric, mode=self.mode)
+        bar = self.progress == "on" or (self.progress == "auto" and sys.stderr.isatty())
+        callbacks: list[pl.Callback] = [best, EpochLog(on_epoch=on_epoch, quiet=bar)]
+        if self.patience is not None:
+            callbacks.append(stop_early(self.metric, self.mode, patience=self.patience, min_delta=self.min_delta))
+        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+        began = time.monotonic()
+        with warnings.catch_warnings():
+            # Chunks are gathered in the main process on purpose: windows are views, workers would copy the panel.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Lightning 2.6 asks torch in a way that torch 2.13 deprecates.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            trainer = pl.Trainer(
+                max_epochs=self.max_epochs,
+                accelerator=self.accelerator,
+                devices=self.devices,
+                precision=self.precision,
+                callbacks=callbacks,
+                enable_progress_bar=bar,
+                enable_model_summary=False,
+                enable_checkpointing=False,
+                logger=False,
+                num_sanity_val_steps=0,
+            )
+            order = self.seed if data.shuffle else None
+            on_interrupt = signal.getsignal(signal.SIGINT)
+            try:
+                trainer.fit(
+                    module,
+                    Chunks(data.windows_["train"], batch_size=data.batch_size, seed=order),
+                    Chunks(data.windows_["val"], batch_size=data.batch_size, seed=None),
+                )
+            except SystemExit:
+                # Lightning turns Ctrl-C into exit code 1 and leaves the signal ignored.
+                signal.signal(signal.SIGINT, on_interrupt)
+                raise KeyboardInterrupt from None
+        if best.epoch is None:
+            raise TrainingDiverged(
+                f"trainer.learning_rate={self.learning_rate}: {self.metric} was not a number in any of "
+                f"{len(module.history)} epochs; try a smaller one"
+            )
+        best.restore(forecaster)
+        forecaster.cpu()
+        return Fit(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)

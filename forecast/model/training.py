@@ -1,0 +1,215 @@
+"""The Lightning module: an optimisation step costs what its arithmetic costs.
+
+Lightning's per-step machinery and a DataLoader's per-sample collation cost more than the step of a small network.
+So a `training_step` here is a chunk of many batches: windows are gathered and normalised for the whole chunk at
+once, and the loop over its batches is bare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from forecast.data.windows import WindowBatch, Windows
+    from forecast.model.forecaster import Forecaster
+
+# A chunk is gathered and normalised at once: large enough to hide the cost of a call, small beside a large panel.
+_CHUNK_BYTES = 16 * 2**20
+
+# What a user watches while it trains.
+SHOWN = ("train_loss", "val_loss", "val_rmse", "val_theil_u")
+
+LrSchedule = Literal["constant", "cosine", "plateau"]
+
+
+class Score(Protocol):
+    """Accumulates forecasts of a split; `forecast.evaluate` gives one."""
+
+    def add(self, actual: Any, forecast: Any, naive: Any, scale: Any) -> None:
+        """Take rows of equal shape."""
+        ...
+
+    def result(self, prefix: str) -> dict[str, float | None]:
+        """Metrics of all rows."""
+        ...
+
+
+class Chunks:
+    """Chunks of a split's windows, for one epoch at a time.
+
+    Args:
+        windows: of the split.
+        batch_size: chunks hold whole batches, the last one of an epoch excepted; none is dropped.
+        seed: of the order; None = in order. Epoch n's order depends on the seed and n alone.
+    """
+
+    def __init__(self, windows: Windows, *, batch_size: int, seed: int | None) -> None:
+        self.windows = windows
+        self.seed = seed
+        self.epoch = 0
+        one = 4 * (windows.lookback + windows.horizon) * windows.panel.values.shape[1]
+        self.size = batch_size * max(1, _CHUNK_BYTES // (one * batch_size))
+
+    def __len__(self) -> int:
+        return -(-len(self.windows) // self.size)
+
+    def __iter__(self) -> Iterator[WindowBatch]:
+        # int32 halves what the order of a large panel costs
+        order = np.arange(len(self.windows), dtype=np.int32 if len(self.windows) < 2**31 else np.int64)
+        if self.seed is not None:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        self.epoch += 1
+        for start in range(0, len(order), self.size):
+            yield self.windows.take(order[start : start + self.size])
+
+
+def clip(parameters: list[nn.Parameter], most: float) -> None:
+    """Scale gradients so that their joint norm is at most `most`.
+
+    One norm of all gradients laid end to end costs a third of torch's clip_grad_norm_ on small networks, and most
+    steps need no scaling.
+    """
+    gradients = torch.cat([parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None])
+    norm = torch.linalg.vector_norm(gradients)
+    if norm > most:
+        nn.utils.clip_grads_with_norm_(parameters, most, norm)
+
+
+class ForecastModule(pl.LightningModule):
+    """Mean squared error in normalised units, fused Adam, gradient clipping, one schedule step an epoch.
+
+    Args:
+        forecaster: what is trained.
+        batch_size: windows an optimisation step.
+        learning_rate: of Adam.
+        weight_decay: of Adam.
+        gradient_clip: largest norm of the gradient; None = any.
+        lr_schedule: `constant`, `cosine` (to zero at the last epoch) or `plateau` (halved when the objective stalls).
+        metric: the objective.
+        mode: `min` or `max`.
+        naive_scale: in-sample naive error of each series.
+        score: makes an empty Score.
+    """
+
+    def __init__(
+        self,
+        *,
+        forecaster: Forecaster,
+        batch_size: int,
+        learning_rate: float,
+        weight_decay: float,
+        gradient_clip: float | None,
+        lr_schedule: LrSchedule,
+        metric: str,
+        mode: str,
+        naive_scale: np.ndarray,
+        score: Callable[[], Score],
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.forecaster = forecaster
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.gradient_clip = gradient_clip
+        self.lr_schedule = lr_schedule
+        self.metric = metric
+        self.mode = mode
+        self.naive_scale = naive_scale
+        self.score = score
+        self.history: list[dict[str, float]] = []
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam; its fused form does one call a step instead of one a tensor."""
+        # Kept bare: Lightning's wrapper would cost as much as the step of a small network.
+        self._adam = torch.optim.Adam(
+            self.forecaster.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        return self._adam
+
+    def transfer_batch_to_device(self, batch: WindowBatch, device: torch.device, _: int) -> dict[str, Any]:
+        """Raw windows and what followed, as tensors."""
+        return {
+            "windows": torch.from_numpy(batch.windows).to(device),
+            "future": torch.from_numpy(batch.future).to(device),
+            "scale": self.naive_scale[batch.series],
+        }
+
+    def on_train_epoch_start(self) -> None:
+        """Start counting, at the schedule's learning rate."""
+        self._loss = torch.zeros((), device=self.device)
+        self._seen = 0
+        if self.lr_schedule == "cosine":
+            done = self.current_epoch / (self.trainer.max_epochs or 1)
+            self._adam.param_groups[0]["lr"] = self.learning_rate * 0.5 * (1.0 + float(np.cos(np.pi * done)))
+
+    def training_step(self, batch: dict[str, Any], _: int) -> None:
+        """Optimise on every batch of a chunk."""
+        network, adam = self.forecaster.network, self._adam
+        parameters = list(network.parameters())
+        with torch.no_grad():
+            inputs = self.forecaster.normaliser.inputs(batch["windows"])  # (chunk, L, F)
+            targets = self.forecaster.normaliser.targets(batch["windows"], batch["future"])  # (chunk, h)
+        for x, y in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True):
+            adam.zero_grad(set_to_none=True)
+            loss = nn.functional.mse_loss(network(x), y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self.gradient_clip is not None:
+                clip(parameters, self.gradient_clip)
+            adam.step()
+            self._loss += loss.detach() * len(x)
+            self._seen += len(x)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start counting."""
+        self._val_score = self.score()
+        self._val_loss, self._val_seen = 0.0, 0
+        self._diverged = False
+
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        """Forecast every validation row of a chunk."""
+        windows, future = batch["windows"], batch["future"]
+        normaliser = self.forecaster.normaliser
+        answers = self.forecaster.answers(windows)
+        loss = nn.functional.mse_loss(answers, normaliser.targets(windows, future))
+        self._val_loss += float(loss) * len(windows)
+        self._val_seen += len(windows)
+        actual = future[..., normaliser.target].double()
+        naive = windows[:, -1:, normaliser.target].double().expand_as(actual)
+        scale = np.repeat(batch["scale"], actual.shape[1])
+        rows = [tensor.cpu().numpy().ravel() for tensor in (actual, normaliser.prices(windows, answers), naive)]
+        if np.isfinite(rows[1]).all():
+            self._val_score.add(*rows, scale)
+        else:
+            self._diverged = True
+
+    def on_validation_epoch_end(self) -> None:
+        """Log what the epoch reached; callbacks and the progress bar read it."""
+        metrics: dict[str, float] = {"val_loss": self._val_loss / self._val_seen}
+        if self._diverged:
+            metrics[self.metric] = float("nan")  # which ends training
+        else:
+            metrics |= {k: v for k, v in self._val_score.result("val").items() if v is not None}
+        metrics["learning_rate"] = self._adam.param_groups[0]["lr"]
+        metrics["train_loss"] = float(self._loss) / max(self._seen, 1)
+        self.history.append({"epoch": len(self.history), **metrics})
+        # Each costs a millisecond or two: only what the progress bar shows and what stops training.
+        self.log_dict({name: metrics[name] for name in SHOWN if name in metrics}, prog_bar=True)
+        if self.metric not in SHOWN and self.metric in metrics:
+            self.log(self.metric, metrics[self.metric])
+        if self.lr_schedule == "plateau":
+            self._halve_on_plateau(metrics)
+
+    def _halve_on_plateau(self, metrics: dict[str, float]) -> None:
+        """Halve the learning rate after five epochs without a better objective."""
+        values = [epoch.get(self.metric, float("nan")) for epoch in self.history]
+        best = int(np.nanargmin(values) if self.mode == "min" else np.nanargmax(values))
+        stalled = len(values) - 1 - best
+        if stalled and stalled % 5 == 0:
+            self._adam.param_groups[0]["lr"] *= 0.5

@@ -1,0 +1,62 @@
+"""The log of a run: on standard error as it happens, and in the run directory once there is one."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class RunLog:
+    """Keeps lines until the run has a directory, so that a refused run leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.memory = logging.handlers.MemoryHandler(capacity=100_000, flushLevel=logging.CRITICAL + 1)
+
+    def into(self, path: Path) -> None:
+        """Write what was kept and what follows to a file."""
+        file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        file.setFormatter(logging.Formatter(_FORMAT))
+        self.memory.setTarget(file)
+        self.memory.flush()
+        self.memory.capacity = 1
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        file = self.memory.target
+        self.memory.close()
+        if file is not None:
+            file.close()
+
+
+@contextmanager
+def logged() -> Iterator[RunLog]:
+    """Log the package's INFO lines for the length of a run."""
+    log = logging.getLogger("forecast")
+    level, propagate = log.level, log.propagate
+    run_log = RunLog()
+    screen = logging.StreamHandler()
+    screen.setFormatter(logging.Formatter("%(message)s"))
+    handlers: list[logging.Handler] = [run_log.memory]
+    if not log.handlers and not logging.getLogger().handlers:
+        handlers.append(screen)  # nobody else shows them
+    for handler in handlers:
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    warnings_log = logging.getLogger("py.warnings")
+    warnings_log.addHandler(run_log.memory)
+    try:
+        yield run_log
+    finally:
+        logging.captureWarnings(False)
+        warnings_log.removeHandler(run_log.memory)
+        for handler in handlers:
+            log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = propagate
+        run_log.close()

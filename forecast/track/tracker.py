@@ -1,0 +1,192 @@
+"""Record one run in MLflow while it goes on; MLflow serves the run, never the other way round."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Gt
+
+from forecast.errors import UserError
+from forecast.track import process, sending
+from forecast.track.fields import cut, finite, flatten, tags_of
+from forecast.track.record import FILE, Epoch, Record, Status
+from forecast.track.store import connect
+from forecast.track.uri import check_uri, masked, resolved
+from forecast.track.waiting import reason, within
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A call costs some 30 ms: under 1 % of the time between two, and the page is never older than this.
+FLUSH_S = 5.0
+# Of a slow store's time a run gives no more than one part in this many.
+FLUSH_SHARE = 20
+MAX_EXPERIMENT_NAME = 500  # MLflow's own limit
+
+logger = logging.getLogger(__name__)
+
+
+class MLflowTracker:
+    """Sends one run at a time to MLflow; if that fails, says so once and leaves the rest to `sync`.
+
+    Args:
+        uri: sqlite:///file.db or the address of a server.
+        experiment_name: the heading runs stand under; made when missing.
+        patience_s: seconds a run waits, in all, for a store that does not answer.
+
+    Raises:
+        UserError: an address or a name no run could be recorded under.
+    """
+
+    def __init__(self, *, uri: str, experiment_name: str, patience_s: Annotated[float, Gt(0)] = 10.0) -> None:
+        check_uri(uri)
+        if not experiment_name.strip() or len(experiment_name) > MAX_EXPERIMENT_NAME:
+            raise UserError(
+                f"tracker.experiment_name={cut(experiment_name, 40)!r}: "
+                f"must be 1 to {MAX_EXPERIMENT_NAME} letters; for instance forecast"
+            )
+        self.uri = uri
+        self.experiment_name = experiment_name
+        self.patience_s = patience_s
+        self._record: Record | None = None
+        self._directory = Path()
+        self._client: MlflowClient | None = None
+        self._down = False  # MLflow is not asked again in this run
+        self._lost = False  # nor can it be told later
+        self._next_flush = 0.0
+        self._noted: set[str] = set()
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the run that is going on, None where it could not be recorded."""
+        return None if self._record is None or self._down else self._record.run_id
+
+    def start(
+        self, *, directory: Path, name: str, params: Mapping[str, object], tags: Mapping[str, str]
+    ) -> None:
+        """Open a RUNNING run, after ending those that dead processes of this host left behind.
+
+        Args:
+            directory: the run directory; it exists.
+            name: what MLflow calls the run.
+            params: the config, nested as it is.
+            tags: what runs are searched by; `mlflow.parentRunId` makes it the child of another.
+        """
+        own = {sending.ID_TAG: uuid.uuid4().hex, sending.DIRECTORY_TAG: str(directory.absolute())}
+        self._record = record = Record(
+            uri=resolved(self.uri),
+            experiment_name=self.experiment_name,
+            run_directory_id=own[sending.ID_TAG],
+            name=cut(name, 250),
+            params=flatten(params),
+            tags=tags_of({**tags, **process.identity(), **own}),
+            start_time=_now(),
+        )
+        self._directory, self._client, self._noted = directory, None, set()
+        self._down = self._lost = False
+        self._attempt(record, self._open)
+
+    def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Note an epoch's metrics; they are sent together with others, every few seconds.
+
+        Args:
+            epoch: its number, the step of the curves.
+            metrics: name and value; what is not finite is left out with a note.
+        """
+        record = self._record
+        assert record is not None, "start() first"
+        record.epochs.append(Epoch(epoch, _now(), finite(metrics, noted=self._noted)))
+        record.last_epoch = max(record.last_epoch, epoch)
+        if time.monotonic() >= self._next_flush:
+            self._attempt(record, self._flush)
+
+    def finish(self, *, status: Status, metrics: Mapping[str, float | None]) -> None:
+        """Send the final metrics and the whole run directory, and end the run; nothing if none was started.
+
+        Args:
+            status: FINISHED, FAILED or KILLED.
+            metrics: final figures, shown beside the run; None is left out.
+        """
+        record = self._record
+        if record is None:
+            return
+        record.status, record.metrics = status, finite(metrics, noted=self._noted)
+        # Later than every epoch, so that these are the figures shown.
+        record.end_time = max([_now(), *(epoch.time + 1 for epoch in record.epochs)])
+        self._attempt(record, self._close)
+        if self._down:
+            self._save(record)
+        self._record = self._client = None
+
+    def _open(self, record: Record) -> None:
+        record.save(self._directory)  # pending: a run killed from here on is not lost
+        self._client = client = connect(record.uri, patience_s=self.patience_s)
+
+        def open_run() -> None:
+            record.experiment_id = sending.experiment_of(client, record)
+            sending.end_dead_runs(client, record.experiment_id)
+            sending.open_run(client, record)
+
+        within(self.patience_s, open_run)
+        record.state = "running"
+        record.save(self._directory)
+        self._next_flush = time.monotonic() + FLUSH_S
+
+    def _flush(self, record: Record) -> None:
+        client, run_id, epochs = self._client, record.run_id, list(record.epochs)
+        assert client is not None
+        assert run_id is not None
+        begun = time.monotonic()
+        within(self.patience_s, lambda: sending.send_epochs(client, run_id, epochs))
+        del record.epochs[: len(epochs)]  # here, not in a thread that may have been given up
+        now = time.monotonic()
+        self._next_flush = now + max(FLUSH_S, FLUSH_SHARE * (now - begun))
+
+    def _close(self, record: Record) -> None:
+        record.state = "pending"
+        record.save(self._directory)  # all sync needs, should this process die while sending
+        client = self._client or connect(record.uri, patience_s=self.patience_s)
+        patience_s = self.patience_s + sending.allowance_s(record, self._directory)
+        within(patience_s, lambda: sending.deliver(client, record, self._directory))
+        record.state = "sent"
+        record.epochs.clear()
+        record.save(self._directory)
+
+    def _attempt(self, record: Record, step: Callable[[Record], None]) -> None:
+        """Take a step towards MLflow unless an earlier one failed; whatever fails here, the run goes on."""
+        if self._down:
+            return
+        try:
+            step(record)
+        except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
+            self._give_up(record, reason(error))
+
+    def _give_up(self, record: Record, why: str) -> None:
+        self._down = True
+        record.state, record.reason = "pending", why
+        later = f"send it later with: python -m forecast.track sync {shlex.quote(str(self._directory))}"
+        try:
+            record.save(self._directory)
+        except OSError as error:
+            self._lost = True
+            later = f"it cannot be sent later either ({reason(error)})"
+        logger.warning("tracking is down (%s: %s); the run goes on; %s", masked(record.uri), why, later)
+
+    def _save(self, record: Record) -> None:
+        if self._lost:
+            return
+        try:
+            record.save(self._directory)
+        except OSError as error:
+            logger.warning("%s is not up to date: %s", self._directory / FILE, reason(error))
+
+
+def _now() -> int:
+    """Milliseconds since 1970, MLflow's clock."""
+    return time.time_ns() // 1_000_000

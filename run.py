@@ -1,0 +1,35 @@
+"""One run: python run.py [group=option] [key=value]; with -m and comma-separated values, a sweep.
+
+python run.py data=range_multiple model.hidden_size=256
+python run.py -m model=lstm,gru seed=1,2,3
+python run.py -cd RUN_DIRECTORY -cn config        # a saved run again
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forecast.config import command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@command
+def main(config: DictConfig) -> float | None:
+    """Check the config, conduct the run, say what came of it."""
+    from forecast import experiment
+    from forecast.config import check, run_directory
+
+    check(config)
+    if config.trainer is None:
+        print(experiment.check_data(config))
+        return None
+    run = experiment.run(config, run_directory(config))
+    print(run.verdict.text)
+    print(run.directory)
+    return run.metrics.get(config.objective.metric)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Configs from Python, as the command line would compose them, and Hydra's complaints in one line."""
+
+from __future__ import annotations
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.utils import JobRuntime
+from hydra.version import VersionBase
+from omegaconf import OmegaConf
+
+from forecast.config import compose
+from forecast.config.composing import conf_folder
+from forecast.errors import UserError
+
+
+def refused(*overrides: str) -> str:
+    with pytest.raises(UserError) as error:
+        compose(*overrides)
+    assert len(str(error.value).splitlines()) == 1
+    return str(error.value)
+
+
+def test_options_and_keys_are_chosen_as_on_the_command_line():
+    config = compose("model=gru", "data=range_single", "model.hidden_size=64")
+    assert config.model.layer_config == ["GRU", "Linear"]
+    assert config.data.features._target_ == "forecast.data.features.WithRange"
+    assert config.model.hidden_size == 64
+    assert "hydra" not in config
+    assert OmegaConf.is_struct(config)
+
+
+def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
+    expected = compose()
+    monkeypatch.chdir(tmp_path)
+    assert compose() == expected
+    assert conf_folder().name == "conf"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("model.hiden_size=3", "model.hiden_size: no such key; did you mean model.hidden_size?"),
+        ("hidden_size=3", "hidden_size: no such key; did you mean model.hidden_size?"),
+        ("modle=gru", "modle: no such key; did you mean model?"),
+        ("modle.hidden_size=3", "modle.hidden_size: no such key; did you mean model.hidden_size?"),
+        ("hydra.runn=1", "hydra.runn: no such key; did you mean hydra.run?"),
+        ("source.path=x", "source.path: no such key; known: adjust"),
+        ("seed.x=3", "seed.x: no such key; seed holds no keys"),
+        ("model=lsmt", "model=lsmt: no such option; did you mean lstm? options: "),
+        ("hydra/launcher=bsic", "hydra/launcher=bsic: no such option; did you mean basic? options: "),
+        ("experiment=nope", "experiment=nope: no such option; "),
+        (
+            "model.hidden_size",
+            "model.hidden_size: cannot be read (missing EQUAL at '<EOF>'); write key=value",
+        ),
+        (
+            "data.tickers=[A",
+            "data.tickers=[A: cannot be read (no viable alternative at input '[A'); write key=value",
+        ),
+        (
+            "data.tickers[0]=A",
+            "data.tickers[0]=A: cannot be read ('[' after 'data.tickers'); write key=value",
+        ),
+        ("seed=1,2", "seed=1,2: several values; add -m to sweep over them, or write [a,b] for a list"),
+        (
+            "seed=range(1,3)",
+            "seed=range(1,3): several values; add -m to sweep over them, or write [a,b] for a list",
+        ),
+        (
+            "tracker=null",
+            "Config group override must be a string or a list. Got NoneType; for none, name that option: ",
+        ),
+        ("+seed=3", "Could not append to config. An item is already at 'seed'. "),
+        ("~nope", "Could not delete from config. 'nope' does not exist."),
+        ("+hydra/env=x", "hydra/env=x: no such option; "),
+        ("hydra.searchpath=3", "hydra.searchpath must be a list of strings. Got: 3"),
+    ],
+    ids=lambda value: value if "=" in value and ":" not in value else "",
+)
+def test_what_hydra_refuses_is_told_in_one_line(override, told):
+    assert refused(override).startswith(told)
+
+
+def test_keys_of_a_null_group_are_told():
+    assert (
+        refused("trainer=none", "trainer.max_epochs=3")
+        == "trainer.max_epochs: no such key; trainer holds no keys"
+    )
+
+
+def test_no_state_of_hydra_is_left_behind():
+    def state() -> tuple[object, ...]:
+        return (
+            GlobalHydra.instance().hydra,
+            VersionBase.instance().getbase(),
+            dict(JobRuntime.instance().conf),
+        )
+
+    before = state()
+    compose()
+    refused("model=nope")
+    assert state() == before
+
+
+def test_a_running_hydra_goes_on_afterwards():
+    with hydra.initialize_config_dir(str(conf_folder()), version_base="1.2", job_name="outer"):
+        running = GlobalHydra.instance().hydra
+        compose("model=gru")
+        assert GlobalHydra.instance().hydra is running
+        assert str(VersionBase.instance().getbase()) == "1.2"
+        assert hydra.compose("run", return_hydra_config=True).hydra.job.name == "outer"
+
+
+def test_without_a_conf_folder_it_says_where_it_looked(tmp_path, monkeypatch):
+    monkeypatch.setattr("forecast.__path__", [str(tmp_path / "package")])
+    monkeypatch.chdir(tmp_path)
+    assert refused() == f"conf/run.yaml: neither beside the package nor in {tmp_path}"

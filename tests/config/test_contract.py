@@ -1,0 +1,105 @@
+"""Every option of every group can be built: its keys are its constructor's, its values keep their rules."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from forecast.config import check, compose
+from forecast.config.rules import is_node
+from forecast.config.targets import locate, signature
+from forecast.errors import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+OPTIONS = sorted(path.relative_to(CONF).with_suffix("").as_posix() for path in CONF.rglob("*/*.yaml"))
+CHOSEN = {
+    group
+    for entry in yaml.safe_load((CONF / "run.yaml").read_text())["defaults"]
+    if entry != "_self_"
+    for group in entry
+}
+# What others of its group begin with; nothing by itself.
+UNFINISHED = {"data/default": ["data.features: missing", "data.scope: missing"]}
+# What only the user can know.
+NEEDED = {"source/files": ["source.path=folder"]}
+
+
+@functools.cache
+def composed(option: str) -> Any:
+    group, _, name = option.rpartition("/")
+    return compose(f"{'' if group in CHOSEN else '+'}{group}={name}", *NEEDED.get(option, []))
+
+
+def test_every_file_of_every_group_is_an_option_here():
+    files = [path for path in CONF.rglob("*.yaml") if path.parent != CONF]
+    assert len(OPTIONS) == len(files) > 0
+    assert {option.partition("/")[0] for option in OPTIONS} >= {
+        "source",
+        "data",
+        "model",
+        "trainer",
+        "tracker",
+    }
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_keeps_its_constructors_rules(option):
+    config = composed(option)
+    if option not in UNFINISHED:
+        check(config)
+        return
+    with pytest.raises(UserError) as refused:
+        check(config)
+    assert [line.partition(";")[0] for line in str(refused.value).splitlines()] == UNFINISHED[option]
+
+
+@pytest.mark.parametrize("option", sorted(set(OPTIONS) - set(UNFINISHED)))
+def test_a_misspelt_key_of_any_option_is_refused(option):
+    config = OmegaConf.to_container(composed(option), resolve=True)
+    group = option.partition("/")[0]
+    if (
+        not isinstance(config, dict)
+        or not is_node(config.get(group))
+        or signature_of(config[group]).takes_any_key
+    ):
+        return
+    config[group]["misspelt_key"] = 1
+    with pytest.raises(UserError, match=rf"^{group}\.misspelt_key=1: unknown key; known: "):
+        check(OmegaConf.create(config))
+
+
+def test_every_annotation_of_what_the_options_build_can_be_read():
+    """A name that only a type checker sees would switch its rule off in silence."""
+    targets = {
+        target for option in OPTIONS for target in targets_of(OmegaConf.to_container(composed(option)))
+    }
+    assert len(targets) > 10
+    for target in sorted(targets):
+        for name, parameter in inspect.signature(locate(target)).parameters.items():
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            read = signature_of({"_target_": target}).parameters[name].annotation
+            assert parameter.annotation is not inspect.Parameter.empty, f"{target}: {name} has no annotation"
+            assert read is not Any or parameter.annotation in (Any, "Any"), f"{target}: {name} cannot be read"
+
+
+def signature_of(node: dict[str, Any]) -> Any:
+    return signature(locate(node["_target_"]))
+
+
+def targets_of(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if is_node(value):
+            yield value["_target_"]
+        for item in value.values():
+            yield from targets_of(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from targets_of(item)

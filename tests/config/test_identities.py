@@ -1,0 +1,114 @@
+"""Which runs are the same run, and which requests the same request."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from forecast.config import compose, data_request, identity
+from forecast.errors import UserError
+
+
+def named(*overrides: str, fingerprint: str = "f", version: str = "1") -> str:
+    return identity(compose(*overrides), fingerprint=fingerprint, version=version)
+
+
+def leaves(node: Any, key: str = "") -> list[str]:
+    """Dotted keys of the values in a config."""
+    if isinstance(node, DictConfig):
+        return [leaf for name in node for leaf in leaves(node[name], f"{key}.{name}".lstrip("."))]
+    return [key]
+
+
+def test_it_is_short_and_the_same_in_every_process():
+    code = "from forecast.config import *; print(identity(compose(), fingerprint='f', version='1'))"
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert elsewhere.stdout.strip() == named()
+    assert len(named()) == 16
+    assert int(named(), 16) >= 0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["tracker=none"],
+        ["tracker.experiment_name=other"],
+        ["source=yfinance"],
+        ["on_data_change=warn"],
+        ["trainer.progress=off"],
+        ["hydra.run.dir=elsewhere"],
+        ["data.batch_size=32"],
+        ["objective={mode:min,metric:val_rmse}"],
+    ],
+    ids=str,
+)
+def test_what_cannot_change_the_result_does_not_change_the_name(overrides):
+    assert named(*overrides) == named()
+
+
+def test_everything_else_does():
+    config = compose()
+    same = ("tracker", "source", "on_data_change", "trainer.progress")
+    keys = [key for key in leaves(config) if not key.startswith(same)]
+    names = {named()}
+    for key in keys:
+        changed = config.copy()
+        with open_dict(changed):
+            OmegaConf.update(changed, key, "another value")
+        names.add(identity(changed, fingerprint="f", version="1"))
+    assert len(keys) > 30
+    assert len(names) == len(keys) + 1
+
+
+def test_data_and_package_are_part_of_it():
+    assert len({named(), named(fingerprint="g"), named(version="2")}) == 3
+
+
+def test_it_does_not_matter_how_a_number_was_typed_or_where_a_value_stood():
+    assert named("trainer.gradient_clip=1") == named("trainer.gradient_clip=1.0")
+    assert named("model.hidden_size=${data.batch_size}") == named("model.hidden_size=32")
+    assert named("data.shuffle=true") != named("data.shuffle=1")
+
+
+def test_a_saved_configs_record_is_no_part_of_it():
+    config = compose()
+    with open_dict(config):
+        config.provenance = {"identity": "x"}
+    assert identity(config, fingerprint="f", version="1") == named()
+
+
+def test_what_is_not_set_has_no_name():
+    with pytest.raises(UserError, match=r"^note: missing$"):
+        named("+note=???")
+
+
+@pytest.mark.parametrize(
+    ("override", "same"),
+    [
+        ("source.offline=true", True),
+        ("source.pace_s=9", True),
+        ("model=gru", True),
+        ("data.seq_len=5", True),
+        ("source.adjust=false", False),
+        ("data.tickers=[MSFT]", False),
+        ("data.period=1y", False),
+        ("data.end=2010-01-01", False),
+        ("data.health.prices=drop", False),
+    ],
+    ids=str,
+)
+def test_a_request_is_the_same_when_the_same_bars_are_asked_for(override, same):
+    assert (
+        data_request(compose("source=yfinance", override)) == data_request(compose("source=yfinance"))
+    ) is same

@@ -1,0 +1,129 @@
+"""Exit codes, what is told, and what is left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def files(folder: Path) -> set[str]:
+    """What lies in a folder, besides the project itself."""
+    ours = {"run.py", "parts.py", "conf"}
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.relative_to(folder).parts[0] not in ours
+    }
+
+
+def test_a_run_that_finishes_exits_0_and_prints_its_directory_last(start, project):
+    done = start("hydra.run.dir=here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == str(project / "here")
+    assert files(project) == {"here", "here/config.yaml"}
+
+
+def test_our_own_fault_exits_1_with_a_traceback(start, project):
+    done = start("source.path=broken")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: our fault\n")
+    assert files(project) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["source.path=unknown"], "source.path=unknown: no such folder"),
+        (["data.seq_len=0"], "data.seq_len=0: must be >= 1"),
+        (["model.hiden_size=3"], "model.hiden_size: no such key; did you mean model.hidden_size?"),
+        (["hydra.run.dir=${nope}"], "hydra.run.dir: Interpolation key 'nope' not found"),
+        (["--cfg", "job", "-p", "nope"], "package 'nope' not found in config"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_mistake_exits_2_with_one_line_and_leaves_nothing(start, project, arguments, told):
+    done = start(*arguments)
+    assert (done.returncode, done.stderr) == (2, f"{told}\n")
+    assert files(project) == set()
+
+
+def test_a_syntax_error_in_a_config_file_is_told(start, project):
+    (project / "conf" / "model" / "small.yaml").write_text("hidden_size: [1")
+    done = start()
+    assert done.returncode == 2
+    assert "small.yaml" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_folders_that_were_there_before_stay(start, project):
+    (project / "mine" / "empty").mkdir(parents=True)
+    assert start("source.path=unknown", "hydra.run.dir=mine/empty").returncode == 2
+    assert start("source.path=unknown", "hydra.run.dir=mine/new/deep").returncode == 2
+    assert files(project) == {"mine", "mine/empty"}
+
+
+def test_what_a_failed_job_wrote_is_not_deleted(start, project):
+    assert start("source.path=halfway", "hydra.run.dir=here").returncode == 2
+    assert files(project) == {"here", "here/model"}
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "sweep"])
+def test_a_run_directory_that_cannot_be_made_is_a_mistake(start, mode):
+    key = "hydra.sweep.dir" if mode else "hydra.run.dir"
+    done = start(*mode, f"{key}=parts.py/below")
+    assert done.returncode == 2
+    assert "parts.py/below: cannot be made (Not a directory)" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_run_directory_that_cannot_be_written_to_is_a_mistake(start):
+    done = start("hydra.run.dir=/proc")  # not even by root, where there is one
+    assert done.returncode == 2
+    assert "/proc: cannot be " in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_exits_130(start, project):
+    done = start("source.path=interrupted")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert files(project) == set()
+
+
+def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(start, project):
+    done = start("-m", "source.path=bars,broken,unknown,other", "hydra.sweep.dir=sweep")
+    assert done.returncode == 1
+    assert "job 2 (source.path=unknown): source.path=unknown: no such folder\n" in done.stderr
+    assert "ZeroDivisionError: our fault" in done.stderr
+    assert done.stderr.endswith(
+        "2 of 4 jobs failed:\n  job 1 (source.path=broken)\n  job 2 (source.path=unknown)\n"
+    )
+    assert files(project / "sweep") == {"multirun.yaml", "0", "0/config.yaml", "3", "3/config.yaml"}
+
+
+def test_a_failing_batch_does_not_stop_the_next(start, project):
+    done = start("-m", "source.path=unknown,bars", "hydra.sweep.dir=sweep", "hydra.sweeper.max_batch_size=1")
+    assert done.returncode == 2
+    assert (project / "sweep" / "1" / "config.yaml").is_file()
+
+
+def test_a_sweep_whose_failures_are_all_mistakes_exits_2(start, project):
+    done = start("-m", "data.seq_len=0,-1")
+    assert done.returncode == 2
+    assert "job 1 (data.seq_len=-1): data.seq_len=-1: must be >= 1" in done.stderr
+    assert files(project) == set()
+
+
+def test_a_sweep_over_an_unknown_option_runs_nothing(start, project):
+    done = start("-m", "model=small,smal")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2,
+        ["model=smal: no such option; did you mean small? options: large, small"],
+    )
+    assert files(project) == set()
+
+
+def test_help_is_not_a_mistake(start):
+    done = start("--help")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "nothing", "")

@@ -1,0 +1,175 @@
+"""The cache file: whole or not at all, and damage is noticed, moved aside and said."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import threading
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from forecast.data.sources.bar_cache import BarCache, CachedBars
+from forecast.data.sources.raw_bars import RAW_COLUMNS
+from forecast.data.sources.trading_day import TradingHours
+from forecast.errors import UserError
+
+FETCHED = datetime(2024, 6, 14, 21, 0, tzinfo=UTC)
+
+
+def history(count: int = 30, level: float = 100.0) -> CachedBars:
+    index = pd.bdate_range(end="2024-06-14", periods=count, name="Date").as_unit("ns")
+    values = {name: level + np.arange(count, dtype=np.float64) for name in RAW_COLUMNS}
+    return CachedBars(pd.DataFrame(values, index=index), FETCHED, TradingHours("America/New_York", "16:00"))
+
+
+def rewritten(content: bytes, change) -> bytes:
+    """The same file after `change(table, facts)` gave other ones."""
+    table = pq.read_table(pa.BufferReader(content))
+    table, facts = change(table, json.loads(table.schema.metadata[b"forecast.bars"]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({"forecast.bars": json.dumps(facts)}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def flip(content: bytes) -> bytes:
+    return content[:200] + bytes([content[200] ^ 0x10]) + content[201:]
+
+
+DAMAGE = {
+    "empty": lambda _: b"",
+    "garbage": lambda _: b"garbage" * 100,
+    "truncated": lambda content: content[: len(content) // 2],
+    "one bit flipped": flip,
+    "no column High": lambda content: rewritten(
+        content, lambda table, facts: (table.drop_columns("High"), facts)
+    ),
+    "no rows": lambda content: rewritten(content, lambda table, facts: (table.slice(0, 0), facts)),
+    "rows twice": lambda content: rewritten(
+        content, lambda table, facts: (pa.concat_tables([table, table]), facts)
+    ),
+    "another ticker": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"symbol": "IBM"})
+    ),
+    "another format": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"format": 99})
+    ),
+    "no zone": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"zone": "Mars/Base"})
+    ),
+    "odd fetch time": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"fetched": "noon"})
+    ),
+    "no facts": lambda content: rewritten(content, lambda table, _: (table, {})),
+}
+
+
+def test_what_is_written_is_read(tmp_path):
+    cache, bars = BarCache(tmp_path / "new" / "folder"), history()
+    cache.write("BRK-B", bars)
+    read = cache.read("BRK-B")
+    pd.testing.assert_frame_equal(read.frame, bars.frame, check_freq=False)
+    assert (read.fetched, read.hours) == (bars.fetched, bars.hours)
+    assert [file.name for file in cache.folder.iterdir()] == ["BRK-B.parquet"]
+    assert cache.read("AAPL") is None
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_corrupt_file_is_moved_aside_and_told(tmp_path, caplog, kind):
+    cache = BarCache(tmp_path)
+    cache.write("AAPL", history())
+    file = tmp_path / "AAPL.parquet"
+    damaged = DAMAGE[kind](file.read_bytes())
+    for number in (1, 2):
+        file.write_bytes(damaged)
+        caplog.clear()
+        assert cache.read("AAPL") is None
+        assert "AAPL.parquet is corrupt (" in caplog.text
+        assert f"moved to AAPL.parquet.corrupt-{number}" in caplog.text
+        assert not file.exists()
+        assert (tmp_path / f"AAPL.parquet.corrupt-{number}").read_bytes() == damaged
+
+
+def test_a_source_fetches_again_what_was_corrupt(make_source, yahoo, tmp_path, caplog):
+    bars = make_source().bars("AAPL")
+    file = tmp_path / "cache" / "AAPL.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        assert make_source().bars("AAPL").equals(bars)
+    assert len(yahoo.asked) == 2
+    assert len(caplog.messages) == 1
+    assert make_source(offline=True).bars("AAPL").equals(bars)
+
+
+def test_offline_a_corrupt_file_is_no_cache(make_source, tmp_path):
+    make_source().bars("AAPL")
+    (tmp_path / "cache" / "AAPL.parquet").write_bytes(b"garbage")
+    with pytest.raises(UserError, match="not in the cache"):
+        make_source(offline=True).bars("AAPL")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_corrupt(tmp_path):
+    (tmp_path / "AAPL.parquet").mkdir()
+    with pytest.raises(UserError, match=r"source\.cache_dir=.* cannot be used \(Is a directory\)"):
+        BarCache(tmp_path).read("AAPL")
+    assert (tmp_path / "AAPL.parquet").is_dir()
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    cache = BarCache(tmp_path)
+    cache.write("AAPL", history())
+    content = (tmp_path / "AAPL.parquet").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(
+        UserError, match=r"source\.cache_dir=.*No space left on device.*choose another folder"
+    ):
+        cache.write("AAPL", history(40))
+    assert [file.name for file in tmp_path.iterdir()] == ["AAPL.parquet"]
+    assert (tmp_path / "AAPL.parquet").read_bytes() == content
+
+
+def test_writers_at_the_same_time_leave_a_whole_file(tmp_path, caplog):
+    cache = BarCache(tmp_path)
+    levels = (100.0, 200.0, 300.0)
+    cache.write("AAPL", history(level=levels[0]))
+
+    def write(level: float) -> None:
+        for _ in range(30):
+            cache.write("AAPL", history(level=level))
+
+    writers = [threading.Thread(target=write, args=(level,)) for level in levels]
+    for writer in writers:
+        writer.start()
+    seen = []
+    while any(writer.is_alive() for writer in writers):
+        seen.append(cache.read("AAPL"))
+    for writer in writers:
+        writer.join()
+    seen.append(cache.read("AAPL"))
+
+    for bars in seen:
+        assert bars is not None
+        assert bars.frame["Open"].iloc[0] in levels
+        np.testing.assert_array_equal(bars.frame["Open"], bars.frame["Open"].iloc[0] + np.arange(30))
+    assert [file.name for file in tmp_path.iterdir()] == ["AAPL.parquet"]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(0, "less than a day"), (1, "1 day"), (40, "40 days")],
+    ids=["today", "yesterday", "long ago"],
+)
+def test_age_in_words(days, words):
+    now = FETCHED + pd.Timedelta(days=days, hours=2)
+    assert history().age(now) == f"bars up to 2024-06-14, fetched {words} ago (2024-06-14 21:00 UTC)"

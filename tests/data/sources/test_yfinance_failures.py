@@ -1,0 +1,239 @@
+"""When Yahoo fails: what is tried again, what the user is told, and when the cache stands in."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from datetime import UTC, date, datetime
+
+import pytest
+from curl_cffi.requests import exceptions
+
+from forecast.data.sources.yahoo_errors import classify
+from forecast.errors import UserError
+
+# What one failed call takes: the client itself asks twice when the status is 400 or more.
+PASSING = {
+    "429": ["429", "429"],
+    "500": ["500", "500"],
+    "500-json": ["500-json", "500-json"],
+    "503": ["503", "503"],
+    "403": ["403", "403"],
+    "200-html": ["200-html"],
+    "200-odd": ["200-odd"],
+    "reset": ["reset"],
+    "hang": ["hang"],
+    "200-busy": ["200-busy"],
+}
+TOLD = {
+    "429": r"limits the rate of requests \(HTTP 429\); wait some minutes, raise source\.pace_s, or work from",
+    "500": r"answers with something that is no data; try again later, or work from cached bars",
+    "500-json": r"gives no bars \(Internal error\); try again later",
+    "503": r"answers with something that is no data; try again later",
+    "403": r"answers with something that is no data; try again later",
+    "200-html": r"answers with something that is no data; try again later",
+    "200-odd": r"answer cannot be read \(KeyError.*\); try again later",
+    "reset": r"the connection to Yahoo fails \(.*\); check the network, or work from cached bars",
+    "hang": r"does not answer in time; check the network, raise source\.timeout_s",
+    "200-busy": r"answers with something that is no data; try again later",
+}
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_what_may_pass_is_tried_again(make_source, yahoo, clock, kind):
+    yahoo.failures = PASSING[kind] * 2
+    bars = make_source(timeout_s=0.5, pace_s=0.0).bars("AAPL")
+    assert len(bars) == 60
+    assert yahoo.failures == []
+    first, second = clock.slept
+    scale = 5.0 if kind == "429" else 1.0
+    assert 0.75 * scale <= first <= 1.25 * scale
+    assert 1.5 * scale <= second <= 2.5 * scale
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_what_does_not_pass_in_time_is_told_in_one_line(make_source, yahoo, kind, tmp_path):
+    yahoo.always = PASSING[kind][0]
+    with pytest.raises(UserError, match=rf"^data\.tickers=AAPL: .*{TOLD[kind]}") as raised:
+        make_source(timeout_s=0.3, retries=2).bars("AAPL")
+    assert "\n" not in str(raised.value)
+    assert len(yahoo.asked) == 3 * len(PASSING[kind])
+    assert list((tmp_path / "cache").glob("*.parquet")) == []
+
+
+def test_no_retries_means_one_call(make_source, yahoo, clock):
+    yahoo.always = "200-html"
+    with pytest.raises(UserError):
+        make_source(retries=0).bars("AAPL")
+    assert len(yahoo.asked) == 1
+    assert clock.slept == []
+
+
+def test_a_failure_is_not_remembered(make_source, yahoo):
+    source = make_source(retries=0)
+    yahoo.listings, listed = {}, yahoo.listings
+    with pytest.raises(UserError):
+        source.bars("AAPL")
+    yahoo.listings = listed
+    assert len(source.bars("AAPL")) == 60
+
+
+def test_an_unknown_ticker_is_not_tried_again(make_source, yahoo, clock):
+    source = make_source(pace_s=0.0)
+    for ticker in ("NOPE", "NOPE2", "NOPE3", "NOPE"):  # the client raises one thing at first, another later
+        with pytest.raises(
+            UserError, match=rf"^data\.tickers={ticker}: Yahoo knows no such ticker.*check the spelling"
+        ):
+            source.bars(ticker)
+    assert clock.slept == []
+    assert yahoo.requests.count("/v8/finance/chart/NOPE3") == 2  # by the client, whatever the failure
+
+
+def test_a_ticker_that_vanished_is_told_like_an_unknown_one(make_source, yahoo):
+    source = make_source()
+    source.bars("AAPL")
+    del yahoo.listings["AAPL"]  # the client still knows its time zone, and takes another way
+    source.force_download = True
+    with pytest.raises(UserError, match="Yahoo knows no such ticker, or no longer"):
+        source.bars("AAPL")
+
+
+def test_a_ticker_without_bars_is_not_tried_again(make_source, yahoo, clock):
+    yahoo.listings["EMPTY"] = type(yahoo.listings["AAPL"])()
+    with pytest.raises(
+        UserError, match=r"data\.tickers=EMPTY: Yahoo has no daily bars for it; check the ticker"
+    ):
+        make_source().bars("EMPTY")
+    assert clock.slept == []
+    assert len(yahoo.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "calls"),
+    [
+        (
+            exceptions.DNSError("Could not resolve host", 6),
+            r"address cannot be found; check the network, or work",
+            3,
+        ),
+        (exceptions.ProxyError("CONNECT failed", 97), r"the proxy fails \(.*\); check HTTPS_PROXY", 3),
+        (
+            exceptions.CertificateVerifyError("self-signed", 60),
+            r"certificate is not accepted .* SSL_CERT_FILE",
+            1,
+        ),
+    ],
+    ids=["no network", "proxy", "certificate"],
+)
+def test_without_a_way_to_yahoo_the_user_is_told_why(make_source, session, clock, error, told, calls):
+    session.unplugged = error
+    with pytest.raises(UserError, match=told):
+        make_source(retries=2, pace_s=0.0).bars("AAPL")
+    assert len(clock.slept) == calls - 1
+
+
+@pytest.mark.parametrize("kind", ["429", "500", "200-html", "reset", "404", "unplugged"])
+def test_the_cache_stands_in_and_says_how_old_it_is(
+    make_source, yahoo, session, clock, caplog, tmp_path, kind
+):
+    bars = make_source().bars("AAPL")
+    file = tmp_path / "cache" / "AAPL.parquet"
+    content = file.read_bytes()
+    clock.moment = datetime(2024, 6, 18, 21, 0, tzinfo=UTC)
+    if kind == "unplugged":
+        session.unplugged = exceptions.DNSError("Could not resolve host", 6)
+    elif kind == "404":
+        yahoo.listings = {}
+    else:
+        yahoo.always = kind
+
+    with caplog.at_level(logging.WARNING):
+        assert make_source(retries=1).bars("AAPL").equals(bars)
+
+    [message] = caplog.messages
+    assert message.startswith("AAPL: ")
+    assert message.endswith("; bars up to 2024-06-14, fetched 4 days ago (2024-06-14 21:00 UTC)")
+    assert file.read_bytes() == content
+
+
+def test_force_download_lets_no_cache_stand_in(make_source, yahoo):
+    make_source().bars("AAPL")
+    yahoo.always = "200-html"
+    with pytest.raises(UserError, match="no data"):
+        make_source(force_download=True, retries=0).bars("AAPL")
+
+
+@pytest.mark.parametrize("sign", ["some minutes", "an answer"])
+def test_while_yahoo_is_down_it_is_left_alone(make_source, yahoo, clock, caplog, sign):
+    yahoo.listings["MSFT"] = yahoo.listings["IBM"] = yahoo.listings["AAPL"]
+    source = make_source()
+    for ticker in ("AAPL", "MSFT"):
+        source.bars(ticker)
+    yahoo.asked.clear()
+    clock.moment = datetime(2024, 6, 18, 21, 0, tzinfo=UTC)
+    yahoo.always = "200-html"
+
+    source = make_source(retries=2)
+    source.bars("AAPL")
+    assert len(yahoo.asked) == 3
+    source.bars("MSFT")  # in the cache: not asked
+    with pytest.raises(UserError):
+        source.bars("IBM")  # in no cache: asked once
+    assert [ticker for ticker, _ in yahoo.asked] == ["AAPL"] * 3 + ["IBM"]
+    assert "MSFT: Yahoo was not asked, it is down; bars up to 2024-06-14" in caplog.text
+
+    yahoo.always = None
+    yahoo.listings["AAPL"].add(date(2024, 6, 17), 2)
+    yahoo.today = date(2024, 6, 18)
+    if sign == "some minutes":
+        clock.seconds += 301.0
+    else:
+        source.bars("IBM")
+    assert source.bars("MSFT").index[-1].date() == date(2024, 6, 18)
+
+
+def test_no_retry_is_begun_when_each_try_takes_minutes(make_source, yahoo, clock, monkeypatch):
+    answer = yahoo.chart
+
+    def slow(*arguments):
+        clock.seconds += 91.0
+        return answer(*arguments)
+
+    monkeypatch.setattr(yahoo, "chart", slow)
+    yahoo.always = "200-html"
+    with pytest.raises(UserError):
+        make_source().bars("AAPL")
+    assert len(yahoo.asked) == 1
+
+
+def test_a_cache_folder_that_is_a_file_is_refused(make_source, yahoo, tmp_path):
+    (tmp_path / "cache").write_text("in the way")
+    with pytest.raises(
+        UserError, match=r"source\.cache_dir=.*cache: cannot be used .* choose another folder"
+    ):
+        make_source().bars("AAPL")
+    assert yahoo.requests == []
+
+
+def test_a_damaged_client_folder_is_named(make_source, tmp_path):
+    client = tmp_path / "cache" / "client"
+    client.mkdir(parents=True)
+    (client / "tkr-tz.db").write_bytes(b"no database" * 100)
+    with pytest.raises(
+        UserError, match=r"folder `client` in source\.cache_dir is damaged .* delete that folder"
+    ):
+        make_source().bars("AAPL")
+
+
+def test_a_failure_survives_the_way_between_processes():
+    error = classify(exceptions.Timeout("late", 28), "AAPL")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.reason, again.may_pass) == (str(error), error.reason, True)
+
+
+def test_a_period_yahoo_rejects_is_told():
+    from yfinance.exceptions import YFInvalidPeriodError
+
+    error = classify(YFInvalidPeriodError("AAPL", "7x", "1d, max"), "AAPL")
+    assert not error.may_pass
+    assert "Yahoo rejects the period (AAPL: Period '7x' is invalid, must be one of: 1d, max)" in str(error)

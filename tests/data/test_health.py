@@ -1,0 +1,310 @@
+"""Every kind of fault, under every policy; the record; the limits."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from forecast.data.health import Fault, HealthCheck
+from forecast.data.sources import SampleSource, SyntheticSource
+from forecast.errors import UserError
+
+MARKET = SyntheticSource(num_bars=60, end="2024-12-31")
+POLICIES = ("duplicates", "order", "prices", "high_low", "jumps", "stale", "sessions", "ends_early")
+
+
+def bars() -> pd.DataFrame:
+    return MARKET.bars("AAA").copy()
+
+
+def day(row: int) -> str:
+    return str(bars().index[row].date())
+
+
+def all_kept(**policies) -> HealthCheck:
+    return HealthCheck(**dict.fromkeys(POLICIES, "keep") | policies)
+
+
+def put(row: int, **values: float):
+    def broken() -> pd.DataFrame:
+        table = bars()
+        for column, value in values.items():
+            table.iloc[row, table.columns.get_loc(column)] = value
+        return table
+
+    return broken
+
+
+def scaled(rows: slice, factor: float):
+    def broken() -> pd.DataFrame:
+        table = bars()
+        table.iloc[rows, :4] *= factor
+        return table
+
+    return broken
+
+
+def repeated(row: int, times: int):
+    """The bar of `row` again on the next days, as a halted share is reported."""
+
+    def broken() -> pd.DataFrame:
+        table = bars()
+        table.iloc[row + 1 : row + times] = table.iloc[row].to_numpy()
+        return table
+
+    return broken
+
+
+def halted() -> pd.DataFrame:
+    table = repeated(10, 6)()
+    table.iloc[11:16, 4] = 0
+    return table
+
+
+def rows(*order: int):
+    return lambda: bars().iloc[list(order)]
+
+
+def swapped() -> pd.DataFrame:
+    order = list(range(60))
+    order[20], order[21] = 21, 20
+    return bars().iloc[order]
+
+
+# kind, table, rows at fault, what is said of the first of them
+KINDS = [
+    pytest.param("prices", put(10, Close=np.nan), [10], "Close=nan is no positive number", id="NaN"),
+    pytest.param("prices", put(10, Open=np.inf), [10], "Open=inf is no positive number", id="infinite"),
+    pytest.param("prices", put(10, Low=0), [10], "Low=0 is no positive number", id="zero"),
+    pytest.param("prices", put(0, High=-3.5), [0], "High=-3.5 is no positive number", id="negative"),
+    pytest.param(
+        "prices", put(10, Volume=np.nan), [10], "Volume=nan is no number of 0 or more", id="no volume"
+    ),
+    pytest.param(
+        "prices", put(59, Volume=-1), [59], "Volume=-1 is no number of 0 or more", id="minus volume"
+    ),
+    pytest.param("high_low", put(10, High=5, Low=6), [10], "High=5 is below Low=6", id="High below Low"),
+    pytest.param("high_low", put(10, Open=1), [10], "Open=1 lies outside Low=", id="Open outside"),
+    pytest.param("high_low", put(10, Close=1e4), [10], "Close=10000 lies outside Low=", id="Close outside"),
+    pytest.param("jumps", scaled(slice(10, 11), 100), [10], "times the last good Close, ", id="up"),
+    pytest.param("jumps", scaled(slice(59, 60), 0.01), [59], "times the last good Close, ", id="down"),
+    pytest.param("jumps", scaled(slice(50, 60), 100), range(50, 60), "times the last good", id="new level"),
+    pytest.param("jumps", put(10, High=1e5), [10], "High=100000 is ", id="High alone"),
+    pytest.param("jumps", put(0, Low=0.01), [0], "times its own Close", id="first bar"),
+    pytest.param(
+        "stale", repeated(10, 7), [14, 15, 16], f"the fifth of 7 bars alike since {day(10)}", id="halt"
+    ),
+    pytest.param(
+        "stale", halted, [14, 15], "the fifth of 6 bars alike since ", id="no volume after the first"
+    ),
+    pytest.param("duplicates", rows(*range(60), 59), [60], "a second bar of this day", id="last twice"),
+]
+
+
+@pytest.mark.parametrize(("kind", "broken", "at_fault", "says"), KINDS)
+def test_error_refuses_with_day_key_and_way_out(kind, broken, at_fault, says):
+    table = broken()
+    with pytest.raises(UserError) as refusal:
+        all_kept(calendar=None, **{kind: "error"}).check("AAA", table)
+    message = str(refusal.value)
+    assert message.startswith(f"AAA: {table.index[at_fault[0]].date()}: ")
+    assert says in message
+    assert message.endswith(f"mend the source, or set data.health.{kind}=drop")
+    assert ("more)" in message) == (len(at_fault) > 1 and kind != "stale")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("kind", "broken", "at_fault", "says"), KINDS)
+def test_drop_leaves_out_those_bars_and_no_other(kind, broken, at_fault, says):
+    table = broken()
+    left, faults = all_kept(calendar=None, **{kind: "drop"}).check("AAA", table)
+    pd.testing.assert_frame_equal(left, table.iloc[np.delete(np.arange(len(table)), at_fault)])
+    dropped = [fault for fault in faults if fault.action == "dropped"]
+    assert (dropped[0].kind, dropped[0].date) == (kind, str(table.index[at_fault[0]].date()))
+    assert says in dropped[0].detail
+
+
+@pytest.mark.parametrize(("kind", "broken", "at_fault", "says"), KINDS)
+def test_keep_changes_nothing_and_records(kind, broken, at_fault, says):
+    table = broken()
+    left, faults = all_kept(calendar=None).check("AAA", table)
+    assert left is table
+    first = next(fault for fault in faults if fault.kind == kind)
+    assert (first.date, first.action) == (str(table.index[at_fault[0]].date()), "kept")
+    assert says in first.detail
+
+
+def test_clean_bars_come_back_themselves():
+    table = bars()
+    left, faults = HealthCheck().check("AAA", table)
+    assert left is table
+    assert faults == []
+
+
+@pytest.mark.parametrize("ticker", SampleSource().tickers())
+@pytest.mark.parametrize("adjust", [True, False])
+def test_the_embedded_bars_are_healthy(ticker, adjust):
+    assert HealthCheck(sessions="error").check(ticker, SampleSource(adjust=adjust).bars(ticker))[1] == []
+
+
+def test_unsorted_days():
+    message = rf"^AAA: {day(20)}: comes after {day(21)}; mend the source, or set data.health.order=drop$"
+    with pytest.raises(UserError, match=message):
+        HealthCheck().check("AAA", swapped())
+    left, faults = HealthCheck(order="drop").check("AAA", swapped())
+    pd.testing.assert_frame_equal(left, bars())
+    assert faults == [Fault("AAA", day(20), "order", f"comes after {day(21)}", "sorted")]
+
+
+def test_sorting_leaves_the_bars_of_a_day_in_their_order():
+    table = pd.concat([bars(), bars().iloc[[30]] * 1.5])
+    left, _ = HealthCheck(duplicates="keep", order="drop").check("AAA", table)
+    pd.testing.assert_frame_equal(left, table.iloc[[*range(31), 60, *range(31, 60)]])
+
+
+def test_the_first_bar_of_a_day_is_the_one_that_stays():
+    table = pd.concat([bars(), bars().iloc[[30]] * 1.5]).sort_index(kind="stable")
+    left, _ = HealthCheck(duplicates="drop").check("AAA", table)
+    pd.testing.assert_frame_equal(left, bars())
+
+
+def test_missing_and_surplus_days():
+    table = bars().drop(index=bars().index[[20, 21]])
+    sunday = bars().index[0] + pd.Timedelta(days=(6 - bars().index[0].weekday()))
+    table = pd.concat([table, bars().iloc[[0]].set_axis([sunday])]).sort_index()
+    left, faults = HealthCheck().check("AAA", table)
+    assert left is table
+    assert [(fault.date, fault.detail) for fault in faults] == [
+        (str(sunday.date()), "a bar, though XNYS was closed"),
+        (day(20), "no bar, though XNYS was open"),
+        (day(21), "no bar, though XNYS was open"),
+    ]
+    with pytest.raises(UserError, match=r"\(2 more\); mend the source, or set data.health.sessions=keep$"):
+        HealthCheck(sessions="error").check("AAA", table)
+    assert HealthCheck(calendar=None, sessions="error").check("AAA", table)[1] == []
+
+
+def test_days_beyond_the_calendars_reach_are_not_judged():
+    old = bars().set_axis(pd.date_range("1980-01-01", periods=60, name="Date"))
+    assert HealthCheck(calendar="XTKS", sessions="error").check("AAA", old)[1] == []
+
+
+def test_all_errors_come_in_one_line():
+    table = put(5, Close=-1.0)()
+    table.iloc[7, :4] = [5, 4, 6, 5]
+    table = pd.concat([table, table.iloc[[9]]])
+    with pytest.raises(UserError) as refusal:
+        HealthCheck().check("AAA", table)
+    for part in (
+        f"{day(9)}: a second bar",
+        f"{day(5)}: Close=-1",
+        f"{day(7)}: High=4 is below Low=6",
+        "data.health.duplicates=drop, data.health.prices=drop, data.health.high_low=drop",
+    ):
+        assert part in str(refusal.value)
+
+
+def test_a_bar_at_fault_spoils_no_neighbour():
+    """The bar after a jump is held against the last good one, so one wrong bar is one fault."""
+    left, faults = HealthCheck(jumps="drop").check("AAA", scaled(slice(10, 12), 100)())
+    assert len(left) == 58
+    assert [fault.date for fault in faults] == [day(10), day(11)]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(put(10, Volume=0), id="zero volume"),
+        pytest.param(repeated(10, 4), id="four alike"),
+        pytest.param(scaled(slice(10, 60), 19), id="below the jump factor"),
+        pytest.param(
+            lambda: bars().assign(High=lambda table: table[["Open", "Close"]].max(axis=1) * (1 - 1e-7)),
+            id="float32",
+        ),
+    ],
+)
+def test_what_is_no_fault(broken):
+    assert HealthCheck(stale="error", calendar=None).check("AAA", broken())[1] == []
+
+
+def test_the_jump_factor_is_the_users():
+    HealthCheck(jump_factor=2.5).check("AAA", scaled(slice(10, 60), 2)())
+    with pytest.raises(UserError, match=r"data\.health\.jumps=drop"):
+        HealthCheck(jump_factor=1.5).check("AAA", scaled(slice(10, 60), 2)())
+
+
+def test_nothing_left_is_the_users_to_know():
+    with pytest.raises(
+        UserError, match=r"^AAA: data\.health drops each of its 60 bars \(prices: Close=nan .*55 more"
+    ):
+        HealthCheck(prices="drop").check("AAA", bars().assign(Close=np.nan))
+    with pytest.raises(UserError, match=r"^AAA: holds no bars$"):
+        HealthCheck().check("AAA", bars().iloc[:0])
+
+
+def test_a_missing_price_hides_no_other_fault():
+    _, faults = all_kept().check("AAA", put(10, Open=np.nan, High=5, Low=6)())
+    assert [fault.kind for fault in faults] == ["prices", "high_low"]
+
+
+def test_a_source_that_breaks_the_table_is_named():
+    with pytest.raises(UserError, match=r"AAA: its source delivers \['Close'\]"):
+        HealthCheck().check("AAA", bars()[["Close"]])
+
+
+def test_a_bad_ticker_leaves_a_short_record():
+    _, faults = HealthCheck(prices="drop").check("AAA", put(slice(0, 50), Close=np.nan)())
+    assert len(faults) == 6
+    assert faults[-1] == Fault("AAA", None, "prices", f"45 more, the last on {day(49)}", "dropped")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param({"prices": "mend"}, id="unknown policy"),
+        pytest.param({"sessions": "drop"}, id="a missing session cannot be dropped"),
+        pytest.param({"calendar": "XNSY"}, id="unknown calendar"),
+    ],
+)
+def test_the_constructor_refuses(wrong):
+    ((key, value),) = wrong.items()
+    with pytest.raises(UserError, match=rf"^data\.health\.{key}={value}: "):
+        HealthCheck(**wrong)
+
+
+def test_the_yaml_says_what_the_constructor_does_by_default(pytestconfig):
+    with (pytestconfig.rootpath / "conf/data/default.yaml").open() as file:
+        node = yaml.safe_load(file)["health"]
+    assert node.pop("_target_") == "forecast.data.HealthCheck"
+    assert node == HealthCheck.__init__.__kwdefaults__
+
+
+LAST = {"AAA": "2024-12-31", "BBB": "2024-12-01", "CCC": "2024-11-30", "DDD": "2020-01-03"}
+
+
+def last_dates() -> dict[str, pd.Timestamp]:
+    return {ticker: pd.Timestamp(date) for ticker, date in LAST.items()}
+
+
+def test_tickers_that_end_early():
+    with pytest.raises(UserError) as refusal:
+        HealthCheck().check_ends(last_dates())
+    assert str(refusal.value) == (
+        "CCC: 2024-11-30: last bar 31 days before AAA's of 2024-12-31 (likewise DDD); leave it out of "
+        "data.tickers, set an earlier data.end, or data.health.ends_early=drop (or keep)"
+    )
+    leave_out, faults = HealthCheck(ends_early="drop").check_ends(last_dates())
+    assert leave_out == {"CCC", "DDD"}
+    assert [(fault.ticker, fault.date, fault.action) for fault in faults] == [
+        ("CCC", "2024-11-30", "dropped"),
+        ("DDD", "2020-01-03", "dropped"),
+    ]
+    leave_out, faults = HealthCheck(ends_early="keep").check_ends(last_dates())
+    assert leave_out == set()
+    assert {fault.action for fault in faults} == {"kept"}
+    assert HealthCheck(ends_early_days=2000).check_ends(last_dates()) == (set(), [])
+
+
+def test_a_ticker_alone_ends_when_it_ends():
+    assert HealthCheck().check_ends({"AAA": pd.Timestamp("1999-01-04")}) == (set(), [])
+    assert HealthCheck().check_ends({}) == (set(), [])

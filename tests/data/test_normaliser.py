@@ -1,0 +1,97 @@
+"""Anchoring is relative to the last bar, exact to undo, and blind to the price level."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from forecast.data import TimeSeriesScaler
+from forecast.data.normaliser import WindowNormaliser
+
+RELATIONS = ["price", "price", "price", "amount", "spread", "free"]
+
+
+def windows(count=7, lookback=5, seed=0):
+    rng = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, (count, lookback + 2)), axis=1))
+    columns = [close * 1.01, close * 0.99, close, rng.integers(1, 10**7, close.shape), close * 0.02, rng.normal(size=close.shape)]
+    block = torch.tensor(np.stack(columns, axis=-1), dtype=torch.float32)
+    return block[:, :lookback], block[:, lookback:]
+
+
+def normaliser(**scalers):
+    return WindowNormaliser(anchor="last", relations=RELATIONS, closes=[2] * 6, target=2, **scalers)
+
+
+def test_anchored_values_by_hand():
+    block, _ = windows()
+    out = normaliser().anchored(block)
+    last = block[:, -1:, 2]
+    torch.testing.assert_close(out[..., 0], block[..., 0] / last - 1)
+    torch.testing.assert_close(out[..., 2], block[..., 2] / last - 1)
+    assert (out[:, -1, 2] == 0).all()
+    torch.testing.assert_close(out[..., 3], torch.log1p(block[..., 3]) - torch.log1p(block[:, -1:, 3]))
+    torch.testing.assert_close(out[..., 4], block[..., 4] / last)
+    torch.testing.assert_close(out[..., 5], block[..., 5])
+
+
+def test_level_of_prices_cannot_be_seen():
+    block, future = windows()
+    factor = torch.tensor([8.0, 8.0, 8.0, 1.0, 8.0, 1.0])  # a power of two: no rounding
+    one = normaliser()
+    assert torch.equal(one.anchored(block), one.anchored(block * factor))
+    assert torch.equal(one.moves(block, future), one.moves(block * factor, future * factor))
+
+
+@pytest.mark.parametrize("anchor", ["last", "none"])
+def test_prices_undo_targets(anchor):
+    block, future = windows()
+    scalers = {
+        "scaler": TimeSeriesScaler().fit(block.numpy()),
+        "target_scaler": TimeSeriesScaler().fit(np.arange(10.0)[:, None] * (0.01 if anchor == "last" else 40)),
+    }
+    one = WindowNormaliser(anchor=anchor, relations=RELATIONS, closes=[2] * 6, target=2, **scalers)
+    prices = one.prices(block, one.targets(block, future))
+    assert prices.dtype == torch.float64
+    torch.testing.assert_close(prices, future[..., 2].double(), rtol=1e-6, atol=1e-4)
+
+
+def test_zero_answer_is_tomorrow_equals_today():
+    block, _ = windows()
+    one = normaliser(target_scaler=TimeSeriesScaler(center=False).fit(np.array([[0.01], [-0.02]])))
+    prices = one.prices(block, torch.zeros(len(block), 2))
+    assert torch.equal(prices, block[:, -1:, 2].double().expand(-1, 2))
+
+
+def test_without_anchor_the_network_sees_levels():
+    block, future = windows()
+    one = WindowNormaliser(anchor="none", relations=RELATIONS, closes=[2] * 6, target=2)
+    assert torch.equal(one.inputs(block), block)
+    assert torch.equal(one.targets(block, future), future[..., 2])
+
+
+def test_each_ticker_is_anchored_to_its_own_close():
+    block, _ = windows()
+    both = torch.cat((block[..., :3], block[..., :3] * 50), dim=-1)
+    one = WindowNormaliser(anchor="last", relations=["price"] * 6, closes=[2, 2, 2, 5, 5, 5], target=2)
+    out = one.anchored(both)
+    torch.testing.assert_close(out[..., :3], out[..., 3:], rtol=1e-5, atol=1e-6)
+
+
+def test_json_round_trip_is_exact():
+    block, future = windows()
+    one = normaliser(
+        scaler=TimeSeriesScaler().fit(block.numpy()),
+        target_scaler=TimeSeriesScaler(center=False).fit(np.array([[0.01], [-0.02]])),
+    )
+    other = WindowNormaliser.from_json(json.loads(json.dumps(one.to_json())))
+    assert torch.equal(one.inputs(block), other.inputs(block))
+    assert torch.equal(one.targets(block, future), other.targets(block, future))
+
+
+def test_raw_windows_are_left_alone():
+    block, _ = windows()
+    before = block.clone()
+    normaliser().inputs(block)
+    assert torch.equal(block, before)
