@@ -1,7 +1,8 @@
-"""What the command line costs before there is a run, beside an empty Hydra app: python benchmarks/startup.py [pairs]
+"""What the command line costs before there is a run: python benchmarks/startup.py [pairs]
 
-Starts run.py and an empty app in turn, so that a busy machine slows both, and compares medians. `--help`, the
-composed config, an unknown key and an unknown option must answer within 1.5 times the empty app's time.
+Starts run.py and an empty Hydra app in turn, so that a busy machine slows both, and compares medians.
+`--help`, the composed config, an unknown key and an unknown option must answer within 1.5 times the empty
+app's time.
 """
 
 from __future__ import annotations

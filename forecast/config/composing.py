@@ -13,6 +13,7 @@ from forecast.config.launches import remember
 from forecast.config.refusals import refusal
 from forecast.errors import UserError
 
+CONFIG_PATH = "conf"
 CONFIG_NAME = "run"
 VERSION_BASE = "1.3"
 
@@ -26,22 +27,32 @@ def compose(*overrides: str) -> DictConfig:
     Raises:
         UserError: Hydra refused an override, or there is no `conf` folder.
     """
+    whole = composed(conf_folder(), CONFIG_NAME, list(overrides))
+    config = task_of(whole)
+    remember(config, whole.hydra)
+    return config
+
+
+def composed(folder: Path, config_name: str, overrides: list[str]) -> DictConfig:
+    """The config of a folder with Hydra's own node still in it; Hydra itself is left as it was."""
     import hydra
 
-    folder = conf_folder()
     with _own_hydra():
         try:
             with hydra.initialize_config_dir(config_dir=str(folder), version_base=VERSION_BASE):
-                whole = hydra.compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=True)
+                return hydra.compose(config_name, overrides=overrides, return_hydra_config=True)
         except Exception as error:
             told = refusal(error)
             if told is None:
                 raise
             raise UserError(told) from error
+
+
+def task_of(whole: DictConfig) -> DictConfig:
+    """A composed config without Hydra's own node."""
     config = copy.deepcopy(whole)
     with open_dict(config):
         del config["hydra"]
-    remember(config, whole.hydra)
     return config
 
 
@@ -50,8 +61,8 @@ def conf_folder() -> Path:
     import forecast
 
     for base in (Path(forecast.__path__[0]).resolve().parent, Path.cwd()):
-        if (base / "conf" / f"{CONFIG_NAME}.yaml").is_file():
-            return base / "conf"
+        if (base / CONFIG_PATH / f"{CONFIG_NAME}.yaml").is_file():
+            return base / CONFIG_PATH
     raise UserError(f"conf/{CONFIG_NAME}.yaml: neither beside the package nor in {Path.cwd()}")
 
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 import tempfile
 import traceback
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from forecast.config.composing import CONFIG_NAME, VERSION_BASE
+from forecast.config.composing import CONFIG_NAME, CONFIG_PATH, VERSION_BASE
 from forecast.config.folders import MadeFolders
+from forecast.config.helping import help_text
 from forecast.config.refusals import refusal
 from forecast.errors import UserError
 
@@ -59,31 +63,36 @@ class _Start:
         self.folders = MadeFolders()
         self.jobs = 0
         self.failures: list[_Failure] = []
+        self.saved_config = False  # one that a run saved, not conf/run.yaml
 
     def exit_code(self) -> int:
-        code = FAILED
+        asked, _ = get_args_parser().parse_known_args()
+        self.saved_config = asked.config_name not in (None, CONFIG_NAME)
         try:
-            with _undigested_errors():
-                start = hydra.main(config_path="conf", config_name=CONFIG_NAME, version_base=VERSION_BASE)
+            if asked.help:
+                print(self._help(asked))
+                return FINISHED
+            with _undigested_errors(), self.folders.watching():
+                start = hydra.main(
+                    config_path=CONFIG_PATH, config_name=CONFIG_NAME, version_base=VERSION_BASE
+                )
                 start(self._job())()
-            code = self._verdict()
+            return self._verdict()
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            code = INTERRUPTED
+            return INTERRUPTED
         except SystemExit as leaving:
             if leaving.code != FAILED or self.jobs:
                 raise
-            code = USERS_MISTAKE  # told by Hydra itself: an unknown --package, for one
+            return USERS_MISTAKE  # told by Hydra itself: an unknown --package, for one
         except Exception as error:
-            told = self._refused(error)
+            told, code = self._refused(error)
             if told is None:
                 raise
             print(told, file=sys.stderr)
-            code = USERS_MISTAKE
+            return code
         finally:
-            if code != FINISHED:
-                self.folders.remove_empty()
-        return code
+            self.folders.remove_empty()  # of a refused run, or of one that had nothing to keep
 
     def _job(self) -> Callable[[DictConfig], float | None]:
         @functools.wraps(self.task)
@@ -110,6 +119,10 @@ class _Start:
 
         return job
 
+    def _help(self, asked: Namespace) -> str:
+        conf = Path(inspect.getfile(self.task)).absolute().parent / (asked.config_path or CONFIG_PATH)
+        return help_text(conf, asked.config_name or CONFIG_NAME, asked.overrides, asked.config_dir)
+
     def _verdict(self) -> int:
         if not self.failures:
             return FINISHED
@@ -121,14 +134,16 @@ class _Start:
                 print(f"  {failure.job}", file=sys.stderr)
         return USERS_MISTAKE if all(isinstance(f.error, UserError) for f in self.failures) else FAILED
 
-    def _refused(self, error: Exception) -> str | None:
-        """What to tell the user about what Hydra let out; None when it is not about the command line."""
-        if getattr(error, "__notes__", None):
-            return None  # a job's, run in another process, which has told it there
-        if isinstance(error, OSError) and os.path.abspath(str(error.filename)) in self.folders.asked:
+    def _refused(self, error: Exception) -> tuple[str | None, int]:
+        """What to tell the user about what Hydra let out, None when it is our fault; and the exit code."""
+        job = getattr(error, "__notes__", None)
+        if job:  # run elsewhere by a sweeper that tells only one: what the others failed of is not known
+            return (f"{job[0]}: {error}" if isinstance(error, UserError) else None), FAILED
+        if isinstance(error, OSError) and os.path.abspath(str(error.filename)) in self.folders.refused:
             where = "hydra.run.dir, of a sweep hydra.sweep.dir"
-            return f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {where}"
-        return refusal(error, saved=_saved_config())
+            told = f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {where}"
+            return told, USERS_MISTAKE
+        return refusal(error, saved=self.saved_config), USERS_MISTAKE
 
 
 def _tell(error: Exception, job: str) -> None:
@@ -158,14 +173,6 @@ def _must_be_writable(directory: Path) -> None:
         raise UserError(
             f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); choose another folder"
         ) from error
-
-
-def _saved_config() -> bool:
-    """Whether the command line names a config other than conf/run.yaml: one that a run saved."""
-    from hydra._internal.utils import get_args_parser
-
-    named, _ = get_args_parser().parse_known_args()
-    return (named.config_name or CONFIG_NAME) != CONFIG_NAME
 
 
 @contextmanager

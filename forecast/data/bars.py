@@ -80,6 +80,10 @@ def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:
         raise UserError(f"{origin}: a Date is no date ({str(error).splitlines()[0]}); write YYYY-MM-DD") from None
     if dates.isna().any():
         raise UserError(f"{origin}: row {int(dates.isna().argmax()) + 1} has no Date")
-    if dates.tz is not None:
-        dates = dates.tz_localize(None)  # the exchange's own day, whatever the zone it was written in
-    return dates.normalize().as_unit("ns").rename("Date")
+    # The exchange's own day, whatever the zone it was written in.
+    days = dates.tz_localize(None).normalize()
+    try:
+        return days.as_unit("ns").rename("Date")
+    except pd.errors.OutOfBoundsDatetime:
+        far = days[(days.year < 1700) | (days.year > 2200)][0]
+        raise UserError(f"{origin}: Date={far} is no trading day of this age; write YYYY-MM-DD") from None

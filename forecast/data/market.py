@@ -174,6 +174,11 @@ class MarketData:
             if self.health is not None:
                 bars, faults = self.health.check(ticker, bars)
                 self.faults_ += faults
+            if not (bars.index.is_monotonic_increasing and bars.index.is_unique):
+                raise UserError(
+                    f"{ticker}: windows need ascending, distinct dates; data.health.order=drop sorts them, "
+                    "data.health.duplicates=drop keeps the first bar of a day"
+                )
             self._last_dates[ticker] = bars.index[-1]
             self._digest.update(ticker.encode())
             self._digest.update(bars.index.to_numpy().astype("datetime64[D]").tobytes())

@@ -124,6 +124,63 @@ def test_a_sweep_over_an_unknown_option_runs_nothing(start, project):
     assert files(project) == set()
 
 
-def test_help_is_not_a_mistake(start):
-    done = start("--help")
-    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "nothing", "")
+ELSEWHERE = """
+from hydra.core.config_store import ConfigStore
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+
+
+class Elsewhere(BasicLauncher):
+    pass
+
+
+node = {"_target_": "hydra_plugins.elsewhere.Elsewhere"}
+ConfigStore.instance().store(group="hydra/launcher", name="elsewhere", node=node)
+"""
+
+
+def test_under_another_launcher_a_failed_job_is_told_where_it_ran_and_raised_to_the_sweeper(start, project):
+    plugin = project / "hydra_plugins" / "elsewhere" / "__init__.py"
+    plugin.parent.mkdir(parents=True)
+    plugin.write_text(ELSEWHERE)
+    done = start("-m", "hydra/launcher=elsewhere", "hydra.sweep.dir=sweep", "source.path=unknown,bars,broken")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "job 0 (source.path=unknown): source.path=unknown: no such folder"
+    assert "job 2 (source.path=broken): failed\nTraceback" in done.stderr
+    assert (project / "sweep" / "1" / "config.yaml").is_file()
+
+
+def test_a_run_that_keeps_nothing_leaves_no_folder(start, project):
+    (project / "run.py").write_text(
+        "from forecast.config import command\n\ncommand(lambda config: print('read'))()\n"
+    )
+    done = start()
+    assert (done.returncode, done.stdout) == (0, "read\n")
+    assert files(project) == set()
+
+
+def test_help_shows_options_of_every_folder_and_the_keys_as_they_would_run(start, project):
+    template = '  help: {template: "options:\\n$APP_CONFIG_GROUPS\\nkeys:\\n$CONFIG"}\n'
+    conf = project / "conf" / "run.yaml"
+    conf.write_text(conf.read_text().replace('  help: {template: "nothing"}\n', template))
+    more = project / "more" / "model" / "mine.yaml"
+    more.parent.mkdir(parents=True)
+    more.write_text("_target_: parts.Model\nlayer_config: [GRU]\n")
+    done = start("--help", "-cd", "more", "model=mine", "seed=7")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nmodel: large, mine, small\n" in done.stdout
+    assert "\nseed: 7\n" in done.stdout
+    assert "\n  - GRU\n" in done.stdout
+    assert (start("--help", "model=nope").returncode, files(project)) == (
+        2,
+        {"more", "more/model", "more/model/mine.yaml"},
+    )
+
+
+def test_an_option_from_outside_is_chosen_and_built_without_an_edit(start, project):
+    more = project / "more" / "source" / "mine.yaml"
+    more.parent.mkdir(parents=True)
+    more.write_text("_target_: mine.Source\npath: there\n")
+    (project / "mine.py").write_text("class Source:\n    def __init__(self, *, path: str) -> None: ...\n")
+    done = start("-cd", "more", "source=mine", "hydra.run.dir=here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert start("-cd", "more", "source=mine", "source.path=3").stderr == "source.path=3: must be text\n"

@@ -1,6 +1,7 @@
 """Figures against sklearn, exact sums and plain numpy."""
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_errors_agree_with_sklearn():
         percent = 100 * oracle.mean_absolute_percentage_error(actual, guess)
         assert found[f"{prefix}mape"] == pytest.approx(percent, rel=1e-13)
     assert found["mase"] == pytest.approx(oracle.mean_absolute_error(actual, forecast) / 0.7, rel=1e-13)
-    # sklearn's R2 is against a constant: on moves and with the constant 0 it is the one out of sample
+    # sklearn's R2 is against the mean; two of them make the one against naive
     skill = oracle.d2_tweedie_score(actual, forecast, power=0)
     level = oracle.d2_tweedie_score(actual, naive, power=0)
     assert found["r2_oos"] == pytest.approx(1 - (1 - skill) / (1 - level), rel=1e-10)
@@ -112,13 +113,11 @@ def test_a_skill_of_a_hair_is_not_lost():
     assert figures(actual, forecast, naive, scale)["r2_oos"] == pytest.approx(float(wanted), rel=1e-9)
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 99_999])
+@pytest.mark.parametrize("size", [1, 7, 1000, 9999])
 def test_pieces_do_not_matter(size):
-    columns = rows(100_000, level=1e6, move=1e-4)
-    if size == 1:
-        columns = tuple(column[:5000] for column in columns)
+    columns = rows(10_000, level=1e6, move=1e-4)
     tally = Tally(horizon=1)
-    for start in range(0, len(columns[0]), size):
+    for start in range(0, 10_000, size):
         tally.add(*(column[start : start + size] for column in columns))
     whole = figures(*columns)
     assert {f"test_{name}": pytest.approx(value, rel=1e-12) for name, value in whole.items()} == tally.result(
@@ -212,7 +211,7 @@ def test_a_number_that_is_none_is_our_bug(name, value):
         tally.add(**columns)  # a ticker without train rows
         assert tally.result("test")["test_mase"] is not None
         return
-    with pytest.raises(ValueError, match=f"^{name} is {value} in row 2 \\(1 such rows\\)$"):
+    with pytest.raises(ValueError, match=re.escape(f"{name} is {value} in row 2 (1 such rows)")):
         tally.add(**columns)
     assert tally.result("test")["test_rows"] == 0
 
@@ -263,5 +262,5 @@ def test_table_without_rows_gives_none(walk):
 
 
 def test_table_without_a_column_is_refused(walk):
-    with pytest.raises(ValueError, match="^forecast table without column step, naive$"):
+    with pytest.raises(ValueError, match=r"^forecast table without column step, naive$"):
         from_table(walk().drop(columns=["step", "naive"]))

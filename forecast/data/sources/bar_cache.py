@@ -38,7 +38,7 @@ class CachedBars:
         """True when no bar can have been added since: the last one is that of the last session that is over.
 
         Known without asking: the exchange's zone and closing time came with the bars, and a weekday on which
-        the last year has no bar (Saturday, say) has no session. Holidays are not known, so Yahoo is asked then.
+        the last year has no bar (Saturday, say) has no session. Holidays are unknown, so Yahoo is asked then.
         """
         import pandas as pd
 
@@ -77,7 +77,7 @@ class BarCache:
         path = self.folder / file_name(symbol)
         try:
             content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
         except OSError as error:
             raise self._refused(error) from None

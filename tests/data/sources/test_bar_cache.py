@@ -96,6 +96,22 @@ def test_a_corrupt_file_is_moved_aside_and_told(tmp_path, caplog, kind):
         assert (tmp_path / f"AAPL.parquet.corrupt-{number}").read_bytes() == damaged
 
 
+def test_no_flipped_bit_changes_a_figure(tmp_path):
+    cache, bars = BarCache(tmp_path), history()
+    cache.write("AAPL", bars)
+    file = tmp_path / "AAPL.parquet"
+    content = file.read_bytes()
+    columns = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0).total_byte_size
+    noticed = 0
+    for place in range(4, columns, 29):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 0x04]) + content[place + 1 :])
+        read = cache.read("AAPL")
+        noticed += read is None
+        if read is not None:
+            assert read.frame.equals(bars.frame)
+    assert noticed > 20
+
+
 def test_a_source_fetches_again_what_was_corrupt(make_source, yahoo, tmp_path, caplog):
     bars = make_source().bars("AAPL")
     file = tmp_path / "cache" / "AAPL.parquet"

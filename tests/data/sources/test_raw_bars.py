@@ -10,7 +10,7 @@ from forecast.data.sources.raw_bars import RAW_COLUMNS, merge, raw_bars
 
 
 def history(unit: str, zone: str | None) -> pd.DataFrame:
-    index = pd.date_range("2024-03-08", periods=4, freq="D", tz=zone, name="Date").as_unit(unit)
+    index = pd.date_range("2024-03-08 09:30", periods=4, freq="D", tz=zone, name="Date").as_unit(unit)
     frame = pd.DataFrame(dict.fromkeys(RAW_COLUMNS, 1.0), index=index).drop(columns="Capital Gains")
     frame[["Dividends", "Stock Splits"]] = 0.0
     frame["Volume"] = np.array([5, 6, 7, 8], dtype=np.int64)

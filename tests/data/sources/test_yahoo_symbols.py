@@ -65,6 +65,13 @@ def test_plain_tickers_keep_plain_file_names():
     assert file_name("BRK-B") == "BRK-B.parquet"
 
 
+@pytest.mark.parametrize("ticker", ["CON", "nul", "AUX", "PRN", "COM1", "LPT9", "CON.DE", "PRN.PA"])
+def test_no_file_is_named_like_a_device(ticker):
+    symbol = yahoo_symbol(ticker)
+    assert not DEVICE.fullmatch(file_name(symbol))
+    assert symbol_of(file_name(symbol)) == symbol
+
+
 @pytest.mark.parametrize("ticker", HOSTILE, ids=ascii)
 def test_what_is_no_ticker_is_refused_before_anything_happens(make_source, yahoo, tmp_path, ticker):
     with pytest.raises(UserError, match=r"^data\.tickers=.*is no Yahoo ticker; up to 32 letters") as raised:

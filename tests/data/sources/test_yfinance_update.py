@@ -79,6 +79,16 @@ def test_jitter_in_the_seventh_digit_is_no_rewritten_history(filled, make_source
     assert yahoo.asked == [("AAPL", TEN_BACK)]
 
 
+def test_a_day_that_never_had_prices_is_no_rewritten_history(make_source, yahoo, clock):
+    listing = yahoo.listings["AAPL"]
+    listing.bars[date(2024, 6, 10)] = [None] * 6
+    make_source().bars("AAPL")
+    listing.add(date(2024, 6, 17), 1)
+    yahoo.today, clock.moment = date(2024, 6, 17), MONDAY_EVENING
+    assert len(make_source().bars("AAPL")) == 61
+    assert whole(yahoo.asked) == [True, False]
+
+
 def test_a_corrected_volume_is_taken_over_without_the_rest(filled, make_source, yahoo):
     filled.bars[date(2024, 6, 14)][5] = 4321.0
     assert make_source().bars("AAPL").loc["2024-06-14", "Volume"] == 4321.0

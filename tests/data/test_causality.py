@@ -1,0 +1,84 @@
+"""Nothing at time t depends on anything after t: corrupt the future and compare the past."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markets import STRATEGIES, market, tables
+
+from forecast.data import HealthCheck
+from forecast.model import LayeredNetwork
+from forecast.model.forecaster import Forecaster
+
+
+def corrupted(source, after, *, seed=99):
+    """The same tables with every bar after a day made another (and still valid) one."""
+    rng = np.random.default_rng(seed)
+    changed = {}
+    for ticker, bars in source.items():
+        bars = bars.copy()
+        later = bars.index > after
+        factor = np.exp(rng.normal(0, 0.3, later.sum()))
+        bars.loc[later, ["Open", "High", "Low", "Close"]] *= factor[:, None]
+        bars.loc[later, "Volume"] = rng.integers(1, 10**7, later.sum())
+        changed[ticker] = bars
+    return changed
+
+
+def day(data, rows):
+    return data.panel_.days[rows]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@settings(max_examples=12)
+@given(at=st.integers(30, 150), anchor=st.sampled_from(["last", "none"]))
+def test_the_past_is_blind_to_the_future(strategy, at, anchor):
+    source = tables()
+    after = source["T0"].index[at]
+    day_number = after.to_datetime64().astype("datetime64[D]").astype(int)
+    health = HealthCheck(calendar=None, jumps="drop")
+    one = market(source, strategy, anchor=anchor, health=health)
+    two = market(corrupted(source, after), strategy, anchor=anchor, health=health)
+    past = one.panel_.days <= day_number
+    past_two = two.panel_.days <= day_number
+    np.testing.assert_array_equal(one.panel_.values[past], two.panel_.values[past_two])
+    assert one.stretches_ == two.stretches_ or len(one.panel_.calendar) != len(two.panel_.calendar)
+
+    if one.stretches_["train"][1] <= day_number:
+        assert one.normaliser_.to_json() == two.normaliser_.to_json()
+        np.testing.assert_array_equal(one.naive_scale_, two.naive_scale_)
+
+    torch.manual_seed(0)
+    network = LayeredNetwork(**one.facts, layer_config=["GRU", "Linear"], hidden_size=4)
+    torch.nn.init.normal_(network[-1].weight)
+    for split in one.windows_:
+        batch, other = (data.windows_[split].take(np.arange(len(data.windows_[split]))) for data in (one, two))
+        known, known_two = day(one, batch.rows) <= day_number, day(two, other.rows) <= day_number
+        forecasts = Forecaster(network=network, normaliser=one.normaliser_).predict(batch.windows[known])
+        again = Forecaster(network=network, normaliser=one.normaliser_).predict(other.windows[known_two])
+        np.testing.assert_array_equal(forecasts, again)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_scalers_are_fitted_on_training_days_alone(strategy):
+    source = tables()
+    one = market(source, strategy)
+    last_train_day = np.datetime64(one.stretches_["train"][1], "D")
+    two = market(corrupted(source, last_train_day), strategy)
+    assert one.normaliser_.to_json() == two.normaliser_.to_json()
+    three = market(corrupted(source, last_train_day - np.timedelta64(5, "D")), strategy)
+    assert one.normaliser_.to_json() != three.normaliser_.to_json(), "this test must be able to fail"
+
+
+def test_levels_are_scaled_as_standard_scaler_would_on_training_rows():
+    from sklearn.preprocessing import StandardScaler
+
+    source = tables(number=1)
+    data = market(source, "range_single", anchor="none")
+    last = np.datetime64(data.stretches_["train"][1], "D")
+    bars = source["T0"].loc[:last]
+    rows = np.column_stack([bars[c] for c in ("High", "Low", "Close", "Volume")] + [bars["High"] - bars["Low"]])
+    oracle = StandardScaler().fit(rows.astype(np.float32).astype(np.float64))
+    np.testing.assert_allclose(data.normaliser_.scaler.mean_, oracle.mean_, rtol=1e-9)
+    np.testing.assert_allclose(data.normaliser_.scaler.scale_, oracle.scale_, rtol=1e-9)

@@ -1,0 +1,277 @@
+"""The verdict's words, exactly."""
+
+import math
+
+import numpy as np
+import pytest
+
+from forecast.evaluate import Tally, Verdict, from_table
+
+PLAIN = {
+    "val_rmse": 1.25, "val_mae": 1.1, "val_mape": 1.3, "val_mase": 1.01, "val_theil_u": 0.9984,
+    "val_direction": 0.512, "val_direction_se": 0.023, "val_r2_oos": 0.0032, "val_r2_oos_se": 0.006,
+    "val_naive_rmse": 1.252, "val_naive_mae": 1.11, "val_naive_mape": 1.31, "val_move_ratio": 0.15,
+    "test_rmse": 2.004, "test_mae": 1.5, "test_mape": 1.222, "test_mase": 1.5, "test_theil_u": 1.002,
+    "test_direction": 0.49, "test_direction_se": 0.0229, "test_r2_oos": -0.004, "test_r2_oos_se": 0.005,
+    "test_naive_rmse": 2.0, "test_naive_mae": 1.49, "test_naive_mape": 1.21, "test_move_ratio": 0.2,
+    "val_rows": 475, "test_rows": 1476,
+}  # fmt: skip
+
+
+def verdict(tickers=("AAPL",), horizon=1, **changes):
+    metrics = PLAIN | changes
+    return Verdict(metrics=metrics, tickers=tickers, strategy="range_single", horizon=horizon)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({}, "does not beat tomorrow = today on test: RMSE ratio 1.002", id="worse"),
+        pytest.param(
+            {"test_theil_u": 1.0, "test_r2_oos": 0.0},
+            "does not beat tomorrow = today on test: RMSE ratio 1.000",
+            id="the same",
+        ),
+        pytest.param(
+            {"test_theil_u": 1.00004},
+            "does not beat tomorrow = today on test: RMSE ratio 1.00004",
+            id="worse by a hair",
+        ),
+        pytest.param(
+            {"test_theil_u": 0.994, "test_r2_oos": 0.012, "test_r2_oos_se": 0.004},
+            "beats tomorrow = today on test: RMSE ratio 0.994, standard error 0.002",
+            id="better",
+        ),
+        pytest.param(
+            {"test_theil_u": 0.994, "test_r2_oos": 0.012, "test_r2_oos_se": 0.008},
+            "does not clearly beat tomorrow = today on test: RMSE ratio 0.994, standard error 0.004, "
+            "within noise",
+            id="better within noise",
+        ),
+        pytest.param(
+            {"test_theil_u": 0.99993, "test_r2_oos": 0.00014, "test_r2_oos_se": 0.0004},
+            "does not clearly beat tomorrow = today on test: RMSE ratio 0.9999, standard error 0.0002, "
+            "within noise",
+            id="better by a hair",
+        ),
+        pytest.param(
+            {"test_theil_u": 0.9, "test_r2_oos_se": None},
+            "does not clearly beat tomorrow = today on test: RMSE ratio 0.900, standard error unknown",
+            id="one row",
+        ),
+        pytest.param(
+            {"test_theil_u": 0.0, "test_r2_oos": 1.0, "test_r2_oos_se": 0.05},
+            "beats tomorrow = today on test: RMSE ratio 0.000, standard error 0.050",
+            id="perfect",
+        ),
+        pytest.param(
+            {"test_theil_u": None, "test_r2_oos": None, "test_naive_rmse": 0.0},
+            "does not beat tomorrow = today on test: the price never moved, "
+            "so tomorrow = today is never wrong",
+            id="constant price",
+        ),
+        pytest.param(
+            {name: None for name in PLAIN if name.startswith("test_")} | {"test_rows": 0},
+            "no verdict: the test split has no rows",
+            id="empty test split",
+        ),
+        pytest.param(
+            {"test_theil_u": None, "test_rmse": None},
+            "no verdict: the RMSE ratio to tomorrow = today on test is undefined",
+            id="overflow",
+        ),
+    ],
+)
+def test_sentence(changes, sentence):
+    assert verdict(**changes).sentence == sentence
+
+
+def test_tickers_of_one_day_are_no_separate_evidence():
+    better = {"test_theil_u": 0.994, "test_r2_oos": 0.012, "test_r2_oos_se": 0.004}
+    assert verdict(**better).sentence.startswith("beats")
+    nine = verdict(tickers=[f"T{n}" for n in range(9)], **better)
+    assert nine.sentence.startswith("does not clearly beat")
+    assert "standard error 0.006" in nine.sentence
+    assert "49.0 +/- 6.9" in nine.table
+
+
+def test_table():
+    assert verdict().table.splitlines() == [
+        "              RMSE    MAE  MAPE %   MASE  ratio  skill %   direction %   R2 %",
+        "val   model  1.250  1.100   1.300  1.010  0.998    +0.16  51.2 +/- 2.3  +0.32",
+        "      naive  1.252  1.110   1.310",
+        "test  model  2.004  1.500   1.222  1.500  1.002    -0.20  49.0 +/- 2.3  -0.40",
+        "      naive  2.000  1.490   1.210",
+    ]
+
+
+def test_table_of_nothing_is_dashes():
+    empty = Verdict(metrics={}, tickers=["AAPL"], strategy="range_single", horizon=1)
+    assert empty.table.splitlines() == [
+        "             RMSE  MAE  MAPE %  MASE  ratio  skill %  direction %  R2 %",
+        "val   model     -    -       -     -      -        -            -     -",
+        "      naive     -    -       -",
+        "test  model     -    -       -     -      -        -            -     -",
+        "      naive     -    -       -",
+    ]
+    assert empty.sentence == "no verdict: the test split has no rows"
+    assert empty.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("size", "model", "naive"),
+    [
+        pytest.param(1.0, "2.004", "2.000", id="dollars"),
+        pytest.param(1e6, "2004000.00", "2000000.00", id="dear"),
+        pytest.param(1e-4, "0.0002004", "0.0002000", id="pence"),
+        pytest.param(1e-9, "2.004e-09", "2.000e-09", id="tiny"),
+        pytest.param(1e12, "2.004e+12", "2.000e+12", id="diverged"),
+    ],
+)
+def test_prices_of_a_column_show_where_they_differ(size, model, naive):
+    changes = {
+        name: PLAIN[name] * size for name in ("val_rmse", "val_naive_rmse", "test_rmse", "test_naive_rmse")
+    }
+    lines = verdict(**changes).table.splitlines()
+    assert lines[3].split()[2] == model
+    assert lines[4].split()[1] == naive
+
+
+def test_table_is_ascii_and_aligned():
+    lines = verdict(test_rmse=123456.789).table.splitlines()
+    assert all(line.isascii() for line in lines)
+    assert len({len(line) for line in lines if "naive" not in line}) == 1
+
+
+def test_an_ordinary_run_is_not_suspected():
+    assert verdict().warnings == []
+
+
+CHECK = (
+    " is more than daily prices allow; check that no feature knows the day being forecast, that scalers are "
+    "fitted on train only, that no bars are stale"
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        pytest.param({"test_r2_oos": 0.051}, "test R2 5.1 % (ceiling 2 %)", id="R2 of test"),
+        pytest.param({"val_r2_oos": 0.021}, "val R2 2.1 % (ceiling 2 %)", id="R2 of val"),
+        pytest.param(
+            {"test_direction": 0.62, "test_direction_se": 0.02},
+            "test direction 62.0 +/- 2.0 % (ceiling 57 %)",
+            id="direction",
+        ),
+        pytest.param(
+            {"test_r2_oos": 0.5, "val_direction": 1.0, "val_direction_se": 0.0},
+            "val direction 100.0 +/- 0.0 % (ceiling 57 %), test R2 50.0 % (ceiling 2 %)",
+            id="both",
+        ),
+    ],
+)
+def test_leak(changes, found):
+    assert verdict(**changes).warnings == [f"suspect a leak: {found}{CHECK}"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"test_r2_oos": 0.02}, id="R2 at the ceiling"),
+        pytest.param({"test_r2_oos": 0.03, "test_r2_oos_se": 0.02}, id="R2 within noise"),
+        pytest.param({"test_direction": 0.60, "test_direction_se": 0.02}, id="direction within two errors"),
+        pytest.param(
+            {"test_direction": 1.0, "test_direction_se": 0.0, "test_rows": 3},
+            id="three days right, error 0 or not",
+        ),
+    ],
+)
+def test_no_leak(changes):
+    assert verdict(**changes).warnings == []
+
+
+def test_copy_of_the_last_price():
+    assert verdict(test_move_ratio=0.1).warnings == []
+    assert verdict(test_move_ratio=0.032).warnings == [
+        "near copy of the last price (lag 1): on test the forecast moves 3.2 % as far as the market, so on a "
+        "chart it looks right and comes one step late"
+    ]
+    assert verdict(test_move_ratio=0.0).warnings == [
+        "the forecast is identical to tomorrow = today on test: the model adds nothing to the last price"
+    ]
+
+
+def test_copy_is_judged_on_val_where_test_is_empty():
+    empty = {name: None for name in PLAIN if name.startswith("test_")} | {
+        "test_rows": 0,
+        "val_move_ratio": 0.0,
+    }
+    assert "identical to tomorrow = today on val" in verdict(**empty).warnings[0]
+
+
+def test_trailing():
+    trailing = {"test_theil_u": 1.41, "test_move_ratio": 1.0, "test_r2_oos": -0.99}
+    assert verdict(**trailing).warnings == [
+        "trails the price: on test the forecast is closer to the last known price than to the one it "
+        "forecasts (1.00 against 1.41 times the market's usual move) and errs 41 % more than "
+        "tomorrow = today, as models of raw levels do (data.anchor=none)"
+    ]
+    assert verdict(**trailing | {"test_theil_u": 1.04, "test_move_ratio": 0.5}).warnings == []
+    assert verdict(**trailing | {"test_move_ratio": 1.5}).warnings == []
+
+
+def test_subject():
+    assert verdict().subject == "AAPL, range_single, 1 day ahead; rows: 475 val, 1,476 test"
+    many = verdict(tickers=[f"T{n}" for n in range(1205)], horizon=5)
+    assert many.subject.startswith("T0, T1, T2, T3, T4 and 1,200 more, range_single, 1 to 5 days ahead;")
+
+
+def test_legend_says_what_applies():
+    assert not any("overlap" in line or "dear" in line for line in verdict().legend)
+    assert any("overlap" in line for line in verdict(horizon=5).legend)
+    assert any("dear" in line for line in verdict(tickers=["A", "B"]).legend)
+    assert (
+        verdict().legend[0] == 'naive: "tomorrow = today", the next day is forecast as the last known price'
+    )
+
+
+def test_text_holds_all_of_it_within_a_terminal():
+    found = verdict(test_r2_oos=0.4, test_move_ratio=0.0)
+    text = found.text
+    assert max(map(len, text.splitlines())) <= 100
+    flowing = " ".join(text.split())
+    for part in (found.subject, *found.legend, f"Verdict: {found.sentence}", *found.warnings):
+        assert " ".join(part.split()) in flowing
+    assert found.table in text
+    assert len(found.warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence", "warning"),
+    [
+        pytest.param({"noise": 0.2, "knows": 0.0}, "does not beat", None, id="noise"),
+        pytest.param({"noise": 0.0, "knows": 0.5}, "beats", "suspect a leak", id="leak"),
+        pytest.param({"noise": 0.01}, "does not", "near copy of the last price (lag 1)", id="copy"),
+        pytest.param({"noise": 0.0}, "does not beat", "the forecast is identical", id="identical"),
+        pytest.param({"noise": 0.0, "lag": 2}, "does not beat", "trails the price", id="late"),
+    ],
+)
+def test_verdict_on_real_tables(walk, made, sentence, warning):
+    table = walk(**made, days=2000)
+    found = Verdict(metrics=from_table(table), tickers=["AAPL"], strategy="range_single", horizon=1)
+    assert found.sentence.startswith(sentence)
+    assert [text[: len(warning or "")] for text in found.warnings] == ([] if warning is None else [warning])
+
+
+def test_noise_seldom_beats_naive():
+    """A forecast that knows nothing is said to beat naive no oftener than two standard errors allow."""
+    beaten = 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        naive = np.full(400, 100.0)
+        actual = naive + rng.standard_t(5, size=400)
+        tally = Tally(horizon=1)
+        tally.add(actual, naive + 0.02 * rng.standard_normal(400), naive, np.ones(400))
+        found = Verdict(metrics=tally.result("test"), tickers=["A"], strategy="s", horizon=1)
+        beaten += found.sentence.startswith("beats")
+    assert beaten <= 300 * 0.023 + 3 * math.sqrt(300 * 0.023)

@@ -1,0 +1,183 @@
+"""Training: what it may depend on, what it keeps, when it stops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from forecast.data import MarketData, TimeSeriesScaler
+from forecast.data.features import NoProcessing
+from forecast.data.sources import SyntheticSource
+from forecast.errors import UserError
+from forecast.evaluate.metrics import Tally
+from forecast.model import LayeredNetwork, Trainer
+from forecast.model.forecaster import Forecaster
+from forecast.model.trainer import TrainingDiverged
+from forecast.model.training import Chunks, clip
+
+
+class Altered(SyntheticSource):
+    """A synthetic market whose bars after a day are others."""
+
+    after = None
+
+    def bars(self, ticker):
+        bars = super().bars(ticker).copy()
+        if self.after is not None:
+            bars.loc[bars.index > self.after, ["Open", "High", "Low", "Close"]] *= 1.5
+        return bars
+
+
+def prepared(*, after=None, **keys):
+    source = Altered(num_bars=400)
+    source.after = after
+    plan = {"seq_len": 8, "scaler": TimeSeriesScaler(), "batch_size": 16} | keys
+    data = MarketData(source=source, features=NoProcessing(), scope="panel", tickers=["A", "B"], **plan)
+    data.prepare()
+    return data
+
+
+def fit(data, *, seed=0, metric="val_rmse", mode="min", on_epoch=lambda epoch, metrics: None, **keys):
+    plan = {"max_epochs": 3, "learning_rate": 3e-3, "progress": "off"} | keys
+    trainer = Trainer(metric=metric, mode=mode, seed=seed, **plan)
+    trainer.pin()
+    network = LayeredNetwork(**data.facts, layer_config=["GRU", "Linear"], hidden_size=6)
+    forecaster = Forecaster(network=network, normaliser=data.normaliser_)
+    result = trainer.fit(forecaster, data, score=lambda: Tally(horizon=data.horizon), on_epoch=on_epoch)
+    return forecaster, result
+
+
+def weights(forecaster):
+    return torch.cat([p.detach().ravel() for p in forecaster.network.parameters()])
+
+
+def test_same_seed_same_weights_other_seed_others():
+    data = prepared()
+    one, two, three = (weights(fit(data, seed=seed)[0]) for seed in (0, 0, 1))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)
+
+
+def test_changing_test_bars_changes_no_weight():
+    last_val_day = np.datetime64(prepared().stretches_["val"][1], "D")
+    one, two = prepared(), prepared(after=last_val_day)
+    assert one.fingerprint_ != two.fingerprint_
+    forecaster, result = fit(one)
+    other, other_result = fit(two)
+    assert torch.equal(weights(forecaster), weights(other))
+    assert result.history == other_result.history
+
+
+def test_best_epoch_s_weights_are_kept():
+    data = prepared()
+    forecaster, result = fit(data, max_epochs=8, learning_rate=3e-2, weight_decay=0.0)
+    best = min(result.history, key=lambda epoch: epoch["val_rmse"])
+    assert result.best_epoch == best["epoch"]
+    tally = Tally(horizon=1)
+    windows = data.windows_["val"]
+    batch = windows.take(np.arange(len(windows)))
+    actual = batch.future[:, 0, data.layout.target].astype(float)
+    naive = batch.windows[:, -1, data.layout.target].astype(float)
+    tally.add(actual, forecaster.predict(batch.windows)[:, 0], naive, data.naive_scale_[batch.series])
+    assert tally.result("val")["val_rmse"] == pytest.approx(best["val_rmse"], rel=1e-12)
+    assert best["epoch"] < len(result.history) - 1, "with the last epoch best this test proves nothing"
+
+
+def test_mode_max_keeps_the_largest():
+    _, result = fit(prepared(), metric="val_direction", mode="max", max_epochs=6)
+    values = [epoch["val_direction"] for epoch in result.history]
+    assert result.best_epoch == int(np.argmax(values))
+
+
+def test_training_stops_when_the_objective_stalls():
+    _, result = fit(prepared(), max_epochs=200, patience=2, learning_rate=3e-2)
+    assert len(result.history) == result.best_epoch + 1 + 2
+
+
+def test_every_epoch_is_told_with_its_metrics():
+    told = []
+    _, result = fit(prepared(), on_epoch=lambda epoch, metrics: told.append((epoch, metrics)))
+    assert [epoch for epoch, _ in told] == [0, 1, 2]
+    for (_, metrics), entry in zip(told, result.history, strict=True):
+        assert metrics == {key: value for key, value in entry.items() if key != "epoch"}
+        assert {"train_loss", "val_loss", "val_rmse", "val_theil_u", "learning_rate"} <= set(metrics)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
+def test_learning_rate_follows_its_schedule(schedule):
+    _, result = fit(prepared(), lr_schedule=schedule, max_epochs=12, patience=None, learning_rate=3e-2)
+    rates = [epoch["learning_rate"] for epoch in result.history]
+    assert rates[0] == 3e-2
+    if schedule == "constant":
+        assert set(rates) == {3e-2}
+    elif schedule == "cosine":
+        expected = [3e-2 * 0.5 * (1 + math.cos(math.pi * epoch / 12)) for epoch in range(12)]
+        assert rates == pytest.approx(expected)
+    else:
+        assert min(rates) < 3e-2
+        assert all(after in (before, before / 2) for before, after in zip(rates, rates[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        ("val_rmsee", "objective.metric=val_rmsee: no epoch reports it; did you mean val_rmse?"),
+        ("test_rmse", "objective.metric=test_rmse: no epoch reports it"),
+    ],
+)
+def test_objective_that_no_epoch_reports(metric, message):
+    with pytest.raises(UserError, match=message.replace("?", r"\?")):
+        fit(prepared(), metric=metric)
+
+
+def test_divergence_is_said():
+    with pytest.raises(TrainingDiverged, match="trainer.learning_rate=1e\\+30"):
+        fit(prepared(), learning_rate=1e30, gradient_clip=None, max_epochs=3)
+
+
+def test_clip_is_torch_s_clip():
+    torch.manual_seed(0)
+    for most in (0.1, 1e6):
+        ours = [torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(7))]
+        for parameter in ours:
+            parameter.grad = torch.randn_like(parameter)
+        theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+        for mine, other in zip(ours, theirs, strict=True):
+            other.grad = mine.grad.clone()
+        clip(ours, most)
+        torch.nn.utils.clip_grad_norm_(theirs, most)
+        for mine, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine.grad, other.grad)
+
+
+def test_an_epoch_shows_every_window_once_in_an_order_of_its_own(monkeypatch):
+    monkeypatch.setattr("forecast.model.training._CHUNK_BYTES", 4 * 9 * 4 * 16 * 3)  # three batches a chunk
+    windows = prepared().windows_["train"]
+    chunks = Chunks(windows, batch_size=16, seed=7)
+    first, second = ([batch.rows for batch in chunks] for _ in range(2))
+    assert len(first) == len(chunks) > 3
+    assert all(len(rows) % 16 == 0 for rows in first[:-1])
+    everything = windows.take(np.arange(len(windows))).rows
+    for epoch in (first, second):
+        np.testing.assert_array_equal(np.sort(np.concatenate(epoch)), np.sort(everything))
+    assert not np.array_equal(np.concatenate(first), np.concatenate(second))
+    again = Chunks(windows, batch_size=16, seed=7)
+    np.testing.assert_array_equal(np.concatenate([batch.rows for batch in again]), np.concatenate(first))
+    in_order = Chunks(windows, batch_size=16, seed=None)
+    np.testing.assert_array_equal(np.concatenate([batch.rows for batch in in_order]), everything)
+
+
+@pytest.mark.parametrize("layer_config", [["LSTM", "Linear"], ["TCN", "Linear"], ["Flatten", "Linear", "GELU", "Linear"]])
+@pytest.mark.parametrize("hidden", [6, 128])
+def test_forecasts_do_not_depend_on_the_batch(layer_config, hidden):
+    data = prepared()
+    torch.manual_seed(0)
+    network = LayeredNetwork(**data.facts, layer_config=layer_config, hidden_size=hidden)
+    torch.nn.init.normal_(network[-1].weight)
+    forecaster = Forecaster(network=network, normaliser=data.normaliser_)
+    windows = data.windows_["train"].take(np.arange(300)).windows
+    whole = forecaster.predict(windows)
+    for size in (1, 7, 33, 299):
+        pieces = np.concatenate([forecaster.predict(windows[i : i + size]) for i in range(0, 300, size)])
+        np.testing.assert_array_equal(pieces, whole)
