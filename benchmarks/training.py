@@ -66,7 +66,7 @@ def ours(data: MarketData, hidden: int) -> float:
     screen = io.StringIO()
     began = time.perf_counter()
     with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
-        fit = trainer.fit(forecaster, data, score=lambda: Tally(horizon=1), on_epoch=lambda epoch, metrics: None)
+        fit = trainer.fit(forecaster, data, score=lambda: Tally(horizon=1), on_epoch=lambda *_: None)
     assert len(fit.history) == EPOCHS
     assert "val_theil_u" in screen.getvalue(), "the progress bar must be on"
     return time.perf_counter() - began
@@ -166,7 +166,9 @@ def darts(data: MarketData, hidden: int) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--hidden", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
@@ -180,9 +182,8 @@ def main() -> None:
         "forecast": ours,
         "Lightning + DataLoader": lightning,
     }
-    for name, way in (("neuralforecast", neuralforecast), ("darts", darts)):
-        if importlib.util.find_spec(name):
-            ways[name] = way
+    others = {"neuralforecast": neuralforecast, "darts": darts}
+    ways |= {name: way for name, way in others.items() if importlib.util.find_spec(name)}
     print(f"{EPOCHS} epochs, {len(data.windows_['train'])} windows of 20 bars, batch {BATCH}, one thread")
     print(f"{'':30}" + "".join(f"{f'hidden {hidden}':>24}" for hidden in arguments.hidden))
     ratios: dict[str, list[str]] = {name: [] for name in ways}

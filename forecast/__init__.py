@@ -1,8 +1,8 @@
 """Forecasting financial time series, honestly: compose, train, judge, record, serve.
 
-    >>> import forecast
-    >>> run = forecast.run("data=range_single", "model.hidden_size=64")     # doctest: +SKIP
-    >>> forecast.load(run.directory).predict(bars)                           # doctest: +SKIP
+>>> import forecast
+>>> run = forecast.run("data=range_single", "model.hidden_size=64")     # doctest: +SKIP
+>>> forecast.load(run.directory).predict(bars)                           # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.errors import UserError
+from forecast.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,24 +27,9 @@ _LIVING = {MANIFEST, "run.log", "mlflow.json"}
 _FORMAT = 1
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file as a whole, or not at all."""
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def write_json(path: Path, value: object) -> None:
     """Strict JSON (no NaN), replaced as a whole."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def begin(directory: Path) -> None:
@@ -56,7 +41,7 @@ def begin(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / MANIFEST).unlink(missing_ok=True)
-        write_text(directory / "run.log", "")
+        write_whole(directory / "run.log", "")
     except OSError as error:
         raise UserError(
             f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); name another folder"
@@ -68,7 +53,7 @@ def write_model(directory: Path, forecaster: Forecaster, data: MarketData) -> No
     from safetensors.torch import save
 
     weights = {name: value.contiguous() for name, value in forecaster.network.state_dict().items()}
-    write_bytes(directory / "model.safetensors", save(weights))
+    write_whole(directory / "model.safetensors", save(weights))
     facts = {
         **data.facts,
         "tickers": data.tickers,
@@ -102,7 +87,9 @@ def verify(directory: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
         written = manifest["files"].items()
         if manifest["format"] != _FORMAT:
-            raise UserError(f"{directory}: written in format {manifest['format']}, this version reads {_FORMAT}")
+            raise UserError(
+                f"{directory}: written in format {manifest['format']}, this version reads {_FORMAT}"
+            )
     except (ValueError, KeyError, AttributeError) as error:
         if isinstance(error, UserError):
             raise

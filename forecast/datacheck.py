@@ -29,7 +29,9 @@ def describe(data: MarketData) -> str:
     ]
     for split, part in record["splits"].items():
         lines.append(f"{split:8}{part['first_day']:>12}{part['last_day']:>12}{part['windows']:>12,}")
-    network_sees = data.normaliser_.inputs(torch.from_numpy(windows.take(windows.spread(10_000)).windows))  # (B, L, F)
+    network_sees = data.normaliser_.inputs(
+        torch.from_numpy(windows.take(windows.spread(10_000)).windows)
+    )  # (B, L, F)
     low, high = network_sees.amin(dim=(0, 1)), network_sees.amax(dim=(0, 1))
     lines += ["", f"{'column':20}{'min':>14}{'max':>14}{'the network sees (train)':>30}"]
     for number, name in enumerate(record["columns"][:_SHOWN]):
@@ -42,7 +44,9 @@ def describe(data: MarketData) -> str:
         lines += ["", f"too short for a window: {_some(record['without_windows'])}"]
     lines += ["", f"faults: {len(record['faults']) or 'none'}"]
     for fault in record["faults"][:_SHOWN]:
-        lines.append(f"  {fault['ticker']} {fault['date'] or ''} {fault['kind']}: {fault['detail']} ({fault['action']})")
+        lines.append(
+            f"  {fault['ticker']} {fault['date'] or ''} {fault['kind']}: {fault['detail']} ({fault['action']})"
+        )
     if len(record["faults"]) > _SHOWN:
         lines.append(f"  ... and {len(record['faults']) - _SHOWN} more")
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from forecast import bundle
 from forecast.config import build, data_request, identity, snapshot
 from forecast.errors import UserError
+from forecast.files import write_whole
 from forecast.provenance import package_version, provenance
 from forecast.runlog import logged
 
@@ -80,7 +81,7 @@ def run(config: DictConfig, directory: Path) -> Run:
         bundle.begin(directory)
         run_log.into(directory / "run.log")
         config_text = snapshot(config, provenance=origin)
-        bundle.write_text(directory / "config.yaml", config_text)
+        write_whole(directory / "config.yaml", config_text)
         bundle.write_json(directory / "data.json", data.record())
         tags = {
             "strategy": origin["choices"].get("data") or f"{type(data.features).__name__}_{data.scope}",

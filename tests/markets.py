@@ -35,7 +35,9 @@ def random_bars(count, *, seed, first="2020-01-01"):
     low = np.minimum(opened, close) * (1 - rng.uniform(0, 0.01, count))
     volume = rng.integers(1_000, 1_000_000, count).astype(float)
     index = pd.bdate_range(first, periods=count, name="Date").as_unit("ns")
-    return pd.DataFrame({"Open": opened, "High": high, "Low": low, "Close": close, "Volume": volume}, index=index)
+    return pd.DataFrame(
+        {"Open": opened, "High": high, "Low": low, "Close": close, "Volume": volume}, index=index
+    )
 
 
 def tables(count=160, *, number=3):

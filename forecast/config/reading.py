@@ -54,8 +54,8 @@ def _missing(value: Any, key: str) -> list[Fault]:
 def _item(
     parent: DictConfig | ListConfig, name: Any, key: str, above: tuple[object, ...], faults: list[Fault]
 ) -> Any:
-    raw = parent._get_node(name)
-    text = raw._value() if raw is not None else None  # type: ignore[union-attr]
+    node: Any = parent._get_node(name)
+    text = node._value()
     if text == "???":
         return MISSING
     try:

@@ -68,8 +68,10 @@ def _annotation(parameter: inspect.Parameter, names: dict[str, Any]) -> Any:
 
 def _namespace(target: Callable[..., Any]) -> dict[str, Any]:
     """Where the names in a target's annotations live: the module of the function that takes the arguments."""
-    made_by = (target.__init__, target.__new__) if isinstance(target, type) else (target,)  # type: ignore[misc]
-    for function in map(inspect.unwrap, made_by):
+    makers = (
+        [getattr(target, name) for name in ("__init__", "__new__")] if isinstance(target, type) else [target]
+    )
+    for function in map(inspect.unwrap, makers):
         if hasattr(function, "__globals__"):
             return dict(function.__globals__)
     return {}

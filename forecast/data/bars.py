@@ -59,7 +59,9 @@ def bar_table(frame: pd.DataFrame, *, adjust: bool, origin: str) -> pd.DataFrame
         text = np.isnan(numbers) & frame[column].notna().to_numpy()
         if text.any():
             row = int(text.argmax())
-            raise UserError(f"{origin}: {column}={frame[column].iloc[row]!r} on {frame.index[row]} is no number")
+            raise UserError(
+                f"{origin}: {column}={frame[column].iloc[row]!r} on {frame.index[row]} is no number"
+            )
         values[column] = numbers
     if adjust and "Adj Close" in values:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -77,7 +79,9 @@ def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:
     try:
         dates = pd.DatetimeIndex(pd.to_datetime(index, errors="raise"))
     except (ValueError, TypeError) as error:
-        raise UserError(f"{origin}: a Date is no date ({str(error).splitlines()[0]}); write YYYY-MM-DD") from None
+        raise UserError(
+            f"{origin}: a Date is no date ({str(error).splitlines()[0]}); write YYYY-MM-DD"
+        ) from None
     if dates.isna().any():
         raise UserError(f"{origin}: row {int(dates.isna().argmax()) + 1} has no Date")
     # The exchange's own day, whatever the zone it was written in.

@@ -253,7 +253,11 @@ class MarketData:
             "first_day": _day(panel.calendar[0]),
             "last_day": _day(panel.calendar[-1]),
             "splits": {
-                split: {"first_day": _day(first), "last_day": _day(last), "windows": len(self.windows_[split])}
+                split: {
+                    "first_day": _day(first),
+                    "last_day": _day(last),
+                    "windows": len(self.windows_[split]),
+                }
                 for split, (first, last) in self.stretches_.items()
             },
             "without_windows": self._without_windows(),
@@ -282,7 +286,9 @@ def _check_tickers(tickers: list[str], scope: str) -> None:
     if not tickers:
         raise UserError(f"{shown}: names no ticker")
     if scope == "single" and len(tickers) != 1:
-        raise UserError(f"{shown}: a single strategy takes exactly 1 ticker; use data=..._multiple or data=..._panel")
+        raise UserError(
+            f"{shown}: a single strategy takes exactly 1 ticker; use data=..._multiple or data=..._panel"
+        )
     if scope == "multiple" and len(tickers) < 2:
         raise UserError(f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one")
 

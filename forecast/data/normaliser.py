@@ -31,6 +31,13 @@ class WindowNormaliser(nn.Module):
         target_scaler: fitted on training moves (`last`) or raw training closes (`none`); None = no scaling.
     """
 
+    _offset: Tensor
+    _closes: Tensor
+    _input_mean: Tensor
+    _input_scale: Tensor
+    _target_mean: Tensor
+    _target_scale: Tensor
+
     def __init__(
         self,
         *,

@@ -50,7 +50,7 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
     used = 0
     for item in series:
         assert item.values.shape == (len(item.days), num_columns), item.name
-        good = np.isfinite(item.values).all(axis=1)
+        good = np.asarray(np.isfinite(item.values).all(axis=1))
         for first, stop in _runs(good):
             need = used + stop - first
             if need > len(days):

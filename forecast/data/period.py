@@ -52,8 +52,15 @@ class DateRange:
             return bars[bars.index >= pd.Timestamp(year=last.year, month=1, day=1)]
         match = _PERIOD.fullmatch(str(self.period))
         assert match is not None  # checked by __init__
-        unit = {"d": "days", "wk": "weeks", "mo": "months", "y": "years"}[match["unit"]]
-        return bars[bars.index > last - pd.DateOffset(**{unit: int(match["count"])})]
+        count = int(match["count"])
+        back = {
+            "d": pd.DateOffset(days=count),
+            "wk": pd.DateOffset(weeks=count),
+            "mo": pd.DateOffset(months=count),
+            "y": pd.DateOffset(years=count),
+        }[match["unit"]]
+        since: pd.Timestamp = last - back
+        return bars[bars.index > since]
 
 
 def _day(key: str, text: str | None) -> date | None:

@@ -60,7 +60,7 @@ def rows(features: Features, bars: pd.DataFrame) -> pd.DataFrame:
     return table if "Close" in wanted else table.assign(Close=bars["Close"])
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.DatetimeIndex, np.ndarray]:
+def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.Index, np.ndarray]:
     """Join tickers on their common dates: inputs of all first, then the Closes that stand behind them."""
     common = None
     for table in tables.values():
@@ -79,7 +79,9 @@ def all_series(
         tables = {ticker: rows(features, table) for ticker, table in bars}
         dates, values = side_by_side(tables, len(features.columns))
         if not len(dates):
-            raise UserError(f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one")
+            raise UserError(
+                f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
+            )
         yield Series(name=next(iter(tables)), days=day_numbers(dates), values=values)
         return
     for ticker, table in bars:

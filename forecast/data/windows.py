@@ -89,7 +89,9 @@ class Windows:
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """Series, first and after-last row of the last bars of its windows, for each unbroken run of windows."""
-        for owner, first, begin, end in zip(self._series, self._origins, self._begins, self._ends, strict=True):
+        for owner, first, begin, end in zip(
+            self._series, self._origins, self._begins, self._ends, strict=True
+        ):
             yield int(owner), int(first), int(first + end - begin)
 
     def spread(self, most: int) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from forecast.data.split import SPLITS
 from forecast.evaluate.metrics import Tally
+from forecast.files import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,20 +66,15 @@ def write_forecasts(path: Path, forecaster: Forecaster, data: MarketData) -> dic
     import pyarrow.parquet as pq
 
     metrics: dict[str, float | None] = {}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with pq.ParquetWriter(unfinished, _schema()) as writer:
-            for split in SPLITS:
-                tally = Tally(horizon=data.horizon)
-                for rows in forecast_rows(forecaster, data, split):
-                    writer.write_batch(_record_batch(rows, split, data.panel_.names))
-                    if split != "train":
-                        tally.add(rows.actual, rows.forecast, rows.naive, data.naive_scale_[rows.series])
+    with replacing(path) as scratch, pq.ParquetWriter(scratch, _schema()) as writer:
+        for split in SPLITS:
+            tally = Tally(horizon=data.horizon)
+            for rows in forecast_rows(forecaster, data, split):
+                writer.write_batch(_record_batch(rows, split, data.panel_.names))
                 if split != "train":
-                    metrics |= tally.result(split)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+                    tally.add(rows.actual, rows.forecast, rows.naive, data.naive_scale_[rows.series])
+            if split != "train":
+                metrics |= tally.result(split)
     return metrics
 
 

@@ -44,7 +44,6 @@ class Tally:
             raise ValueError(f"horizon={horizon} is below 1")
         self.horizon = horizon
         self._rows = self._scaled_rows = self._moves = self._hits = 0
-        self._zero_price = False
         self._total = [0.0] * len(_SUMS)
         self._carry = [0.0] * len(_SUMS)
 
@@ -84,7 +83,6 @@ class Tally:
         self._scaled_rows += int(scaled.sum())
         self._moves += int(moved.sum())
         self._hits += int((np.sign(move[moved]) == np.sign(market[moved])).sum())
-        self._zero_price |= bool((actual == 0).any())
 
     def result(self, prefix: str) -> dict[str, float | None]:
         """The figures so far, named `<prefix>_<figure>`; None where a figure is undefined.
@@ -101,7 +99,6 @@ class Tally:
         """
         sums = dict(zip(_SUMS, map(math.fsum, zip(self._total, self._carry, strict=True)), strict=True))
         rows, moves = self._rows, self._moves
-        percent = 0 if self._zero_price else rows
         naive_sq = sums["naive_sq"]
         direction = _ratio(self._hits, moves)
         spread = _ratio(sums["gain_sq"] - sums["gain"] * (_ratio(sums["gain"], rows) or 0.0), rows - 1)
@@ -109,7 +106,7 @@ class Tally:
         figures = {
             "rmse": _root(_ratio(sums["error_sq"], rows)),
             "mae": _ratio(sums["error"], rows),
-            "mape": _ratio(100 * sums["error_pct"], percent),
+            "mape": _ratio(100 * sums["error_pct"], rows),
             "mase": _ratio(sums["scaled"], self._scaled_rows),
             "theil_u": _root(_ratio(sums["error_sq"], naive_sq)),
             "direction": direction,
@@ -120,7 +117,7 @@ class Tally:
             "r2_oos_se": None if gain_se is None else _ratio(gain_se * rows, naive_sq),
             "naive_rmse": _root(_ratio(naive_sq, rows)),
             "naive_mae": _ratio(sums["naive"], rows),
-            "naive_mape": _ratio(100 * sums["naive_pct"], percent),
+            "naive_mape": _ratio(100 * sums["naive_pct"], rows),
             "move_ratio": _root(_ratio(sums["move_sq"], naive_sq)),
             "rows": rows,
         }
@@ -184,9 +181,9 @@ def _check(**columns: Column) -> None:
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:
-    if not denominator > 0:  # also NaN, of squares that overflowed
+    if not denominator > 0:
         return None
-    value = numerator / denominator
+    value = numerator / denominator  # not finite where a price was 0 or a square overflowed
     return value if math.isfinite(value) else None
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.evaluate import chart, plot_errors, plot_forecast, plot_learning, plot_moves
-from forecast.evaluate.atomic import write_whole
 from forecast.evaluate.days import days_on_test
+from forecast.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd

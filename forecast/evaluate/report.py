@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecast.evaluate.atomic import write_whole
 from forecast.evaluate.markup import element, grid, plain, text, tree
+from forecast.files import write_whole
 
 if TYPE_CHECKING:
     from forecast.evaluate.verdict import Verdict

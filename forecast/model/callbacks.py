@@ -22,29 +22,31 @@ class BestWeights(pl.Callback):
     """Keep the weights of the epoch with the best objective, in memory: no file, no pickle.
 
     Args:
+        forecaster: whose network is trained.
         metric: the objective.
         mode: `min` or `max`.
     """
 
-    def __init__(self, *, metric: str, mode: str) -> None:
+    def __init__(self, *, forecaster: Forecaster, metric: str, mode: str) -> None:
+        self.forecaster = forecaster
         self.metric = metric
         self.sign = 1.0 if mode == "min" else -1.0
         self.best = math.inf
         self.epoch: int | None = None
         self._weights: dict[str, Any] = {}
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Compare the epoch that just ended."""
         value = trainer.callback_metrics.get(self.metric)
         if value is not None and math.isfinite(value) and self.sign * float(value) < self.best:
             self.best = self.sign * float(value)
             self.epoch = trainer.current_epoch
-            network = pl_module.forecaster.network
-            self._weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            weights = self.forecaster.network.state_dict()
+            self._weights = {name: value.detach().clone() for name, value in weights.items()}
 
-    def restore(self, forecaster: Forecaster) -> None:
+    def restore(self) -> None:
         """Put the best weights back."""
-        forecaster.network.load_state_dict(self._weights)
+        self.forecaster.network.load_state_dict(self._weights)
 
 
 class EpochLog(pl.Callback):

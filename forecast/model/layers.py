@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ class Recurrent(nn.Module):
     def __init__(
         self,
         *,
-        kind: type[nn.RNNBase],
+        kind: Callable[..., nn.RNNBase],
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
@@ -35,13 +37,16 @@ class Recurrent(nn.Module):
             input_size,
             hidden_size,
             num_layers,
-            dropout=dropout if num_layers > 1 else 0.0,  # torch warns of a dropout with nothing to act between
+            dropout=dropout
+            if num_layers > 1
+            else 0.0,  # torch warns of a dropout with nothing to act between
             bidirectional=bidirectional,
         )
         self.last = last
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
+        steps: Tensor
         steps, state = self.cell(x.transpose(0, 1))  # (B, L, F) -> (L, B, F) -> (L, B, W)
         if not self.last:
             return steps.transpose(0, 1)  # (L, B, W) -> (B, L, W)

@@ -101,8 +101,13 @@ class LayeredNetwork(nn.Sequential):
             return item.call(_SEQUENCE[item.name], **(base | item.arguments))
         if item.name == "Linear":
             if final and len(shape) == 2:
-                raise item.cannot_follow(items, shape, "(features,); put Flatten or a recurrent layer before it")
-            base = {"in_features": width, "out_features": output_size if final else self._defaults["hidden_size"]}
+                raise item.cannot_follow(
+                    items, shape, "(features,); put Flatten or a recurrent layer before it"
+                )
+            base = {
+                "in_features": width,
+                "out_features": output_size if final else self._defaults["hidden_size"],
+            }
             return item.call(nn.Linear, **(base | item.arguments))
         if item.name == "Dropout":
             return item.call(nn.Dropout, **({"p": self._defaults["dropout"]} | item.arguments))
@@ -110,7 +115,9 @@ class LayeredNetwork(nn.Sequential):
             return item.call(nn.LayerNorm, **({"normalized_shape": width} | item.arguments))
         if item.name == "LastStep" and len(shape) != 2:
             raise item.cannot_follow(items, shape, "(lookback, features)")
-        return item.call({"Flatten": nn.Flatten, "LastStep": LastStep, **_ELEMENTWISE}[item.name], **item.arguments)
+        return item.call(
+            {"Flatten": nn.Flatten, "LastStep": LastStep, **_ELEMENTWISE}[item.name], **item.arguments
+        )
 
 
 class _Item:
@@ -125,14 +132,17 @@ class _Item:
     def parse(cls, index: int, item: object) -> _Item:
         """Read a name, `{name: arguments}` or a `_target_` node."""
         if isinstance(item, str):
-            name, arguments = item, {}
+            name: Any = item
+            arguments: Any = {}
         elif isinstance(item, Mapping) and "_target_" in item:
             return cls(index, None, dict(item))
         elif isinstance(item, Mapping) and len(item) == 1:
             name, arguments = next(iter(item.items()))
             arguments = {} if arguments is None else arguments
         else:
-            raise UserError(f"model.layer_config[{index}]={item!r}: must be a name, {{name: arguments}} or a _target_")
+            raise UserError(
+                f"model.layer_config[{index}]={item!r}: must be a name, {{name: arguments}} or a _target_"
+            )
         if name not in _NAMES:
             near = difflib.get_close_matches(str(name), _NAMES, n=1, cutoff=0.4)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -169,7 +179,7 @@ class _Item:
         from forecast.config.targets import locate, signature
 
         taken = signature(locate(self.arguments["_target_"]))
-        known = {name: shape[-1] for name in _WIDTH_ARGUMENTS} | {"lookback": shape[0]}
+        known = dict.fromkeys(_WIDTH_ARGUMENTS, shape[-1]) | {"lookback": shape[0]}
         asked = taken.parameters if taken else {}
         supplied = {k: v for k, v in known.items() if k in asked and k not in self.arguments}
         layer = build(self.arguments, **supplied)
@@ -191,5 +201,7 @@ def _output_shape(layer: nn.Module, shape: Shape, item: _Item) -> Shape:
         layer.train(training)
     if not isinstance(out, Tensor) or out.dim() not in (2, 3) or len(out) != 2:
         what = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise UserError(f"model.{item}: gives {what}, must give (batch, features) or (batch, lookback, features)")
+        raise UserError(
+            f"model.{item}: gives {what}, must give (batch, features) or (batch, lookback, features)"
+        )
     return tuple(out.shape[1:])

@@ -46,7 +46,9 @@ class Predictor:
         self.lookback = lookback
         self.horizon = horizon
 
-    def predict(self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False) -> pd.DataFrame:
+    def predict(
+        self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False
+    ) -> pd.DataFrame:
         """Forecast the bars that follow.
 
         Args:
@@ -68,7 +70,9 @@ class Predictor:
             if len(values) < self.lookback:
                 raise UserError(f"{name}: {len(values)} bars, but the model looks back over {self.lookback}")
             # (bars, C) -> (bars - L + 1, L, C)
-            all_windows = np.lib.stride_tricks.sliding_window_view(values, self.lookback, axis=0).swapaxes(1, 2)
+            all_windows = np.lib.stride_tricks.sliding_window_view(values, self.lookback, axis=0).swapaxes(
+                1, 2
+            )
             chosen = all_windows if every else all_windows[-1:]
             windows.append(np.ascontiguousarray(chosen))
             origins.append(dates[-len(chosen) :])
@@ -76,7 +80,9 @@ class Predictor:
         batch = np.concatenate(windows)
         if not np.isfinite(batch).all():
             bad = int((~np.isfinite(batch)).any(axis=(1, 2)).argmax())
-            raise UserError(f"{names[bad]}: the window that ends on {_join(origins)[bad]:%Y-%m-%d} holds a gap or a NaN")
+            raise UserError(
+                f"{names[bad]}: the window that ends on {_join(origins)[bad]:%Y-%m-%d} holds a gap or a NaN"
+            )
         forecast = self.forecaster.predict(batch)  # (B, h)
         naive = batch[:, -1, self.forecaster.normaliser.target].astype(np.float64)
         return pd.DataFrame(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDivergedError(RuntimeError):
     """No epoch gave a finite objective."""
 
 
@@ -103,7 +103,7 @@ class Trainer:
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         random.seed(self.seed)
-        np.random.seed(self.seed % 2**32)  # for layers from elsewhere that draw from numpy
+        np.random.seed(self.seed % 2**32)  # noqa: NPY002  for layers from elsewhere that draw from numpy
         torch.manual_seed(self.seed)
 
     def fit(
@@ -124,7 +124,7 @@ class Trainer:
 
         Raises:
             UserError: the objective is no metric of an epoch.
-            TrainingDiverged: it was not a finite number in any epoch.
+            TrainingDivergedError: it was not a finite number in any epoch.
         """
         import pytorch_lightning as pl
 
@@ -135,7 +135,9 @@ class Trainer:
         if self.metric not in known:
             near = difflib.get_close_matches(self.metric, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}")
+            raise UserError(
+                f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}"
+            )
         module = ForecastModule(
             forecaster=forecaster,
             batch_size=data.batch_size,
@@ -148,11 +150,13 @@ class Trainer:
             naive_scale=data.naive_scale_,
             score=score,
         )
-        best = BestWeights(metric=self.metric, mode=self.mode)
+        best = BestWeights(forecaster=forecaster, metric=self.metric, mode=self.mode)
         bar = self.progress == "on" or (self.progress == "auto" and sys.stderr.isatty())
         callbacks: list[pl.Callback] = [best, EpochLog(on_epoch=on_epoch, quiet=bar)]
         if self.patience is not None:
-            callbacks.append(stop_early(self.metric, self.mode, patience=self.patience, min_delta=self.min_delta))
+            callbacks.append(
+                stop_early(self.metric, self.mode, patience=self.patience, min_delta=self.min_delta)
+            )
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         began = time.monotonic()
         with warnings.catch_warnings():
@@ -185,10 +189,10 @@ class Trainer:
                 signal.signal(signal.SIGINT, on_interrupt)
                 raise KeyboardInterrupt from None
         if best.epoch is None:
-            raise TrainingDiverged(
+            raise TrainingDivergedError(
                 f"trainer.learning_rate={self.learning_rate}: {self.metric} was not a number in any of "
                 f"{len(module.history)} epochs; try a smaller one"
             )
-        best.restore(forecaster)
+        best.restore()
         forecaster.cpu()
         return Fit(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from forecast.data.windows import WindowBatch, Windows
     from forecast.model.forecaster import Forecaster
 
@@ -54,14 +56,15 @@ class Chunks:
         self.seed = seed
         self.epoch = 0
         one = 4 * (windows.lookback + windows.horizon) * windows.panel.values.shape[1]
-        self.size = batch_size * max(1, _CHUNK_BYTES // (one * batch_size))
+        self.size = int(batch_size * max(1, _CHUNK_BYTES // (one * batch_size)))
 
     def __len__(self) -> int:
         return -(-len(self.windows) // self.size)
 
     def __iter__(self) -> Iterator[WindowBatch]:
         # int32 halves what the order of a large panel costs
-        order = np.arange(len(self.windows), dtype=np.int32 if len(self.windows) < 2**31 else np.int64)
+        small = len(self.windows) < 2**31
+        order: NDArray[Any] = np.arange(len(self.windows), dtype=np.int32 if small else np.int64)
         if self.seed is not None:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)
         self.epoch += 1
@@ -75,7 +78,9 @@ def clip(parameters: list[nn.Parameter], most: float) -> None:
     One norm of all gradients laid end to end costs a third of torch's clip_grad_norm_ on small networks, and most
     steps need no scaling.
     """
-    gradients = torch.cat([parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None])
+    gradients = torch.cat(
+        [parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None]
+    )
     norm = torch.linalg.vector_norm(gradients)
     if norm > most:
         nn.utils.clip_grads_with_norm_(parameters, most, norm)
@@ -129,7 +134,10 @@ class ForecastModule(pl.LightningModule):
         """Adam; its fused form does one call a step instead of one a tensor."""
         # Kept bare: Lightning's wrapper would cost as much as the step of a small network.
         self._adam = torch.optim.Adam(
-            self.forecaster.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+            self.forecaster.network.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            fused=True,
         )
         return self._adam
 
@@ -183,9 +191,9 @@ class ForecastModule(pl.LightningModule):
         actual = future[..., normaliser.target].double()
         naive = windows[:, -1:, normaliser.target].double().expand_as(actual)
         scale = np.repeat(batch["scale"], actual.shape[1])
-        rows = [tensor.cpu().numpy().ravel() for tensor in (actual, normaliser.prices(windows, answers), naive)]
-        if np.isfinite(rows[1]).all():
-            self._val_score.add(*rows, scale)
+        forecast = normaliser.prices(windows, answers)
+        if torch.isfinite(forecast).all():
+            self._val_score.add(_flat(actual), _flat(forecast), _flat(naive), scale)
         else:
             self._diverged = True
 
@@ -204,12 +212,20 @@ class ForecastModule(pl.LightningModule):
         if self.metric not in SHOWN and self.metric in metrics:
             self.log(self.metric, metrics[self.metric])
         if self.lr_schedule == "plateau":
-            self._halve_on_plateau(metrics)
+            self._halve_on_plateau()
 
-    def _halve_on_plateau(self, metrics: dict[str, float]) -> None:
+    def _halve_on_plateau(self) -> None:
         """Halve the learning rate after five epochs without a better objective."""
+        if self._diverged:
+            return
         values = [epoch.get(self.metric, float("nan")) for epoch in self.history]
         best = int(np.nanargmin(values) if self.mode == "min" else np.nanargmax(values))
         stalled = len(values) - 1 - best
         if stalled and stalled % 5 == 0:
             self._adam.param_groups[0]["lr"] *= 0.5
+
+
+def _flat(tensor: Tensor) -> NDArray[np.float64]:
+    """(batch, horizon) -> (batch * horizon,) on the CPU."""
+    flat: NDArray[np.float64] = tensor.cpu().numpy().ravel()
+    return flat

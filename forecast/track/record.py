@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
+
+from forecast.files import write_whole
 
 FILE = "mlflow.json"
 
@@ -45,9 +46,7 @@ class Record:
 
     def save(self, directory: Path) -> None:
         """Write the record into the run directory, whole or not at all."""
-        scratch = directory / f".{FILE}.{os.getpid()}"
-        scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", "utf-8")
-        os.replace(scratch, directory / FILE)
+        write_whole(directory / FILE, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, directory: Path) -> Record:

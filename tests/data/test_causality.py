@@ -53,7 +53,9 @@ def test_the_past_is_blind_to_the_future(strategy, at, anchor):
     network = LayeredNetwork(**one.facts, layer_config=["GRU", "Linear"], hidden_size=4)
     torch.nn.init.normal_(network[-1].weight)
     for split in one.windows_:
-        batch, other = (data.windows_[split].take(np.arange(len(data.windows_[split]))) for data in (one, two))
+        batch, other = (
+            data.windows_[split].take(np.arange(len(data.windows_[split]))) for data in (one, two)
+        )
         known, known_two = day(one, batch.rows) <= day_number, day(two, other.rows) <= day_number
         forecasts = Forecaster(network=network, normaliser=one.normaliser_).predict(batch.windows[known])
         again = Forecaster(network=network, normaliser=one.normaliser_).predict(other.windows[known_two])
@@ -78,7 +80,9 @@ def test_levels_are_scaled_as_standard_scaler_would_on_training_rows():
     data = market(source, "range_single", anchor="none")
     last = np.datetime64(data.stretches_["train"][1], "D")
     bars = source["T0"].loc[:last]
-    rows = np.column_stack([bars[c] for c in ("High", "Low", "Close", "Volume")] + [bars["High"] - bars["Low"]])
+    rows = np.column_stack(
+        [bars[c] for c in ("High", "Low", "Close", "Volume")] + [bars["High"] - bars["Low"]]
+    )
     oracle = StandardScaler().fit(rows.astype(np.float32).astype(np.float64))
     np.testing.assert_allclose(data.normaliser_.scaler.mean_, oracle.mean_, rtol=1e-9)
     np.testing.assert_allclose(data.normaliser_.scaler.scale_, oracle.scale_, rtol=1e-9)

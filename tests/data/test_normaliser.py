@@ -15,7 +15,14 @@ RELATIONS = ["price", "price", "price", "amount", "spread", "free"]
 def windows(count=7, lookback=5, seed=0):
     rng = np.random.default_rng(seed)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, (count, lookback + 2)), axis=1))
-    columns = [close * 1.01, close * 0.99, close, rng.integers(1, 10**7, close.shape), close * 0.02, rng.normal(size=close.shape)]
+    columns = [
+        close * 1.01,
+        close * 0.99,
+        close,
+        rng.integers(1, 10**7, close.shape),
+        close * 0.02,
+        rng.normal(size=close.shape),
+    ]
     block = torch.tensor(np.stack(columns, axis=-1), dtype=torch.float32)
     return block[:, :lookback], block[:, lookback:]
 
@@ -49,7 +56,9 @@ def test_prices_undo_targets(anchor):
     block, future = windows()
     scalers = {
         "scaler": TimeSeriesScaler().fit(block.numpy()),
-        "target_scaler": TimeSeriesScaler().fit(np.arange(10.0)[:, None] * (0.01 if anchor == "last" else 40)),
+        "target_scaler": TimeSeriesScaler().fit(
+            np.arange(10.0)[:, None] * (0.01 if anchor == "last" else 40)
+        ),
     }
     one = WindowNormaliser(anchor=anchor, relations=RELATIONS, closes=[2] * 6, target=2, **scalers)
     prices = one.prices(block, one.targets(block, future))

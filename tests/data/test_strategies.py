@@ -143,7 +143,13 @@ def test_a_gap_is_never_spanned():
 
 @pytest.mark.parametrize(
     ("period", "first"),
-    [("10d", "2020-08-02"), ("2wk", "2020-07-29"), ("1mo", "2020-07-12"), ("ytd", "2020-01-01"), ("1y", "2020-01-01")],
+    [
+        ("10d", "2020-08-02"),
+        ("2wk", "2020-07-29"),
+        ("1mo", "2020-07-12"),
+        ("ytd", "2020-01-01"),
+        ("1y", "2020-01-01"),
+    ],
 )
 def test_period_counts_back_from_the_last_bar(period, first):
     from forecast.data.period import DateRange

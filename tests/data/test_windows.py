@@ -83,7 +83,9 @@ def test_spread_covers_the_whole_split():
 def test_panel_growth_keeps_rows_in_order():
     rng = np.random.default_rng(0)
     series = [
-        Series(name=f"T{i}", days=np.arange(900, dtype=np.int32), values=rng.normal(size=(900, 4)).astype("f4"))
+        Series(
+            name=f"T{i}", days=np.arange(900, dtype=np.int32), values=rng.normal(size=(900, 4)).astype("f4")
+        )
         for i in range(50)
     ]
     panel = build_panel(iter(series), num_columns=4)

@@ -60,6 +60,7 @@ def test_every_figure_has_its_name():
 def test_figures_of_three_days_by_hand():
     actual, naive = np.array([11.0, 9.0, 10.0]), np.array([10.0, 10.0, 10.0])
     forecast, scale = np.array([10.5, 10.5, 12.0]), np.array([0.5, np.nan, 4.0])
+    gains = [1 - 0.25, 1 - 2.25, 0 - 4]
     found = figures(actual, forecast, naive, scale)
     assert found["rmse"] == pytest.approx(math.sqrt((0.25 + 2.25 + 4) / 3))
     assert found["mae"] == pytest.approx(4 / 3)
@@ -69,6 +70,7 @@ def test_figures_of_three_days_by_hand():
     assert found["direction"] == 0.5  # the third day is flat
     assert found["direction_se"] == pytest.approx(math.sqrt(0.25 / 2))
     assert found["r2_oos"] == pytest.approx(1 - 6.5 / 2)
+    assert found["r2_oos_se"] == pytest.approx(np.std(gains, ddof=1) / math.sqrt(3) / (2 / 3))
     assert found["move_ratio"] == pytest.approx(math.sqrt(4.5 / 2))
     assert found["rows"] == 3
 
@@ -110,7 +112,7 @@ def test_a_skill_of_a_hair_is_not_lost():
         for a, f, n in zip(actual, forecast, naive, strict=True)
     ]
     wanted = 1 - sum(e * e for e, _ in exact) / sum(n * n for _, n in exact)
-    assert figures(actual, forecast, naive, scale)["r2_oos"] == pytest.approx(float(wanted), rel=1e-9)
+    assert figures(actual, forecast, naive, scale)["r2_oos"] == pytest.approx(float(wanted), rel=1e-13)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 9999])
@@ -172,6 +174,19 @@ def test_no_rows_give_none():
     assert set(found.values()) == {None}
 
 
+def test_one_row_has_no_spread():
+    found = figures(*rows(1))
+    assert found["theil_u"] is not None
+    assert found["r2_oos_se"] is None
+
+
+def test_ticker_whose_price_stood_still_in_train_has_no_scale():
+    actual, forecast, naive, scale = rows(4)
+    wanted = figures(actual[:2], forecast[:2], naive[:2], scale[:2])["mase"]
+    scale[2:] = 0.0
+    assert figures(actual, forecast, naive, scale)["mase"] == pytest.approx(wanted)
+
+
 def test_constant_price_has_no_ratio():
     flat = np.full(10, 5.0)
     found = figures(flat, flat, flat, np.zeros(10))
@@ -185,6 +200,10 @@ def test_price_of_zero_has_no_percentage():
     assert found["mape"] is None
     assert found["naive_mape"] is None
     assert found["mae"] == 0.5
+
+
+def test_a_price_of_zero_that_was_forecast_has_no_percentage_either():
+    assert figures(np.zeros(2), np.zeros(2), np.ones(2), np.ones(2))["mape"] is None
 
 
 @given(

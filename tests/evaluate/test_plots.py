@@ -91,9 +91,15 @@ def test_odd_histories(epochs):
     "ticker", ["$A$B", "BRK.B", "^GSPC", "SAP_x^{2}", "トヨタ", "Ærø", "a\nb", "X" * 200]
 )
 def test_any_ticker_can_be_written(walk, ticker):
+    from matplotlib.text import Text
+
     days = days_on_test(walk(days=200), ticker)
     for draw in (plot_forecast.draw, plot_errors.draw, plot_moves.draw):
-        assert chart.png(draw(days))
+        figure = draw(days)
+        assert chart.png(figure)
+        named = [text for text in figure.findobj(Text) if days.name in text.get_text()]
+        assert named
+        assert not any(text.get_parse_math() for text in named), "a $ would start a formula"
 
 
 def test_of_several_steps_the_first_is_drawn(walk):

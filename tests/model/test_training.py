@@ -1,5 +1,6 @@
 """Training: what it may depend on, what it keeps, when it stops."""
 
+import itertools
 import math
 
 import numpy as np
@@ -13,7 +14,7 @@ from forecast.errors import UserError
 from forecast.evaluate.metrics import Tally
 from forecast.model import LayeredNetwork, Trainer
 from forecast.model.forecaster import Forecaster
-from forecast.model.trainer import TrainingDiverged
+from forecast.model.trainer import TrainingDivergedError
 from forecast.model.training import Chunks, clip
 
 
@@ -116,7 +117,7 @@ def test_learning_rate_follows_its_schedule(schedule):
         assert rates == pytest.approx(expected)
     else:
         assert min(rates) < 3e-2
-        assert all(after in (before, before / 2) for before, after in zip(rates, rates[1:], strict=False))
+        assert all(after in (before, before / 2) for before, after in itertools.pairwise(rates))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +133,7 @@ def test_objective_that_no_epoch_reports(metric, message):
 
 
 def test_divergence_is_said():
-    with pytest.raises(TrainingDiverged, match="trainer.learning_rate=1e\\+30"):
+    with pytest.raises(TrainingDivergedError, match=r"trainer.learning_rate=1e\+30"):
         fit(prepared(), learning_rate=1e30, gradient_clip=None, max_epochs=3)
 
 
@@ -168,7 +169,9 @@ def test_an_epoch_shows_every_window_once_in_an_order_of_its_own(monkeypatch):
     np.testing.assert_array_equal(np.concatenate([batch.rows for batch in in_order]), everything)
 
 
-@pytest.mark.parametrize("layer_config", [["LSTM", "Linear"], ["TCN", "Linear"], ["Flatten", "Linear", "GELU", "Linear"]])
+@pytest.mark.parametrize(
+    "layer_config", [["LSTM", "Linear"], ["TCN", "Linear"], ["Flatten", "Linear", "GELU", "Linear"]]
+)
 @pytest.mark.parametrize("hidden", [6, 128])
 def test_forecasts_do_not_depend_on_the_batch(layer_config, hidden):
     data = prepared()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from forecast.data.sources.raw_bars import RAW_COLUMNS
 from forecast.data.sources.trading_day import DAY, TradingHours
 from forecast.data.sources.yahoo_symbols import file_name
 from forecast.errors import UserError
+from forecast.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,14 +96,8 @@ class BarCache:
             UserError: the folder cannot be written.
         """
         path = self.folder / file_name(symbol)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_bytes(_serialise(bars, symbol))
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(path, _serialise(bars, symbol))
         except OSError as error:
             raise self._refused(error) from None
 
