@@ -8,7 +8,7 @@ ARGS  ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test check bench serve sweep clean
+.PHONY: run test check bench serve sweep lock clean
 
 run: $(READY)
 	$(BIN)/python run.py $(ARGS)
@@ -39,3 +39,11 @@ $(READY): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+# Newest versions the bounds in pyproject.toml allow, without index addresses; a local build tag such as +cpu is cut.
+lock:
+	$(PYTHON) -m venv $(VENV).lock
+	$(VENV).lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	{ echo "# Exact versions that set-up uses (pip install -c constraints.txt); renewed by: make lock"; \
+	  $(VENV).lock/bin/python -m pip freeze --exclude-editable | sed 's/+[a-z0-9.]*$$//'; } > constraints.txt
+	rm -rf $(VENV).lock

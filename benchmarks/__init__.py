@@ -1,1 +1,1 @@
-"""Benchmarks: figures, never tests. `python -m benchmarks` lists them; each prints ratios measured in one run."""
+"""Benchmarks: figures, never tests; each prints ratios measured in one run."""

@@ -67,6 +67,11 @@ def run(config: DictConfig, directory: Path) -> Run:
         data = build(config.data, source=build(config.source))
         network = build(config.model, **data.facts)
         tracker = config.tracker and build(config.tracker)
+
+        from forecast.evaluate.metrics import Tally
+
+        score = partial(Tally, horizon=data.horizon)
+        trainer.check_objective(score)
         data.prepare()
         same_data(config, data)
         name = identity(config, fingerprint=data.fingerprint_, version=package_version())
@@ -74,7 +79,6 @@ def run(config: DictConfig, directory: Path) -> Run:
 
         from forecast.evaluate import plots, report
         from forecast.evaluate.forecasts import write_forecasts
-        from forecast.evaluate.metrics import Tally
         from forecast.evaluate.verdict import Verdict
         from forecast.model.forecaster import Forecaster
 
@@ -93,9 +97,7 @@ def run(config: DictConfig, directory: Path) -> Run:
         }
         with tracked(tracker, directory, name, config, tags) as live:
             forecaster = Forecaster(network=network, normaliser=data.normaliser_)
-            fit = trainer.fit(
-                forecaster, data, score=partial(Tally, horizon=data.horizon), on_epoch=live.log_epoch
-            )
+            fit = trainer.fit(forecaster, data, score=score, on_epoch=live.log_epoch)
             bundle.write_model(directory, forecaster, data)
             bundle.write_json(directory / "history.json", fit.history)
             metrics: dict[str, float | None] = {

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 from forecast.errors import UserError
 
@@ -51,11 +51,13 @@ class Trainer:
         min_delta: what counts as better, in the objective's units.
         gradient_clip: largest norm of the gradient; None = any.
         lr_schedule: over the epochs.
-        accelerator: as pytorch-lightning's: cpu, gpu, auto.
-        devices: how many.
-        precision: as pytorch-lightning's.
+        accelerator: auto = a GPU where there is one.
+        precision: as pytorch-lightning's; the mixed ones need a GPU.
         threads: torch threads; pinned, because sums in another order differ in the last bits.
         progress: a progress bar; auto = where standard error is a terminal.
+
+    Raises:
+        UserError: a GPU is asked for and there is none.
     """
 
     def __init__(
@@ -71,12 +73,15 @@ class Trainer:
         min_delta: Annotated[float, Ge(0)] = 0.0,
         gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
         lr_schedule: Literal["constant", "cosine", "plateau"] = "cosine",
-        accelerator: str = "cpu",
-        devices: Annotated[int, Ge(1)] = 1,
+        accelerator: Literal["cpu", "gpu", "auto"] = "cpu",
         precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
-        threads: Annotated[int, Ge(1)] = 1,
+        threads: Annotated[int, Ge(1), Le(256)] = 1,
         progress: Literal["auto", "on", "off"] = "auto",
     ) -> None:
+        if accelerator == "gpu" and not _has_gpu():
+            raise UserError("trainer.accelerator=gpu: torch sees no GPU here; use cpu or auto")
+        if precision != "32-true" and (accelerator == "cpu" or not _has_gpu()):
+            raise UserError(f"trainer.precision={precision}: needs a GPU; use 32-true")
         self.metric = metric
         self.mode = mode
         self.seed = seed
@@ -88,7 +93,6 @@ class Trainer:
         self.gradient_clip = gradient_clip
         self.lr_schedule = lr_schedule
         self.accelerator = accelerator
-        self.devices = devices
         self.precision = precision
         self.threads = threads
         self.progress = progress
@@ -105,6 +109,23 @@ class Trainer:
         random.seed(self.seed)
         np.random.seed(self.seed % 2**32)  # noqa: NPY002  for layers from elsewhere that draw from numpy
         torch.manual_seed(self.seed)
+
+    def check_objective(self, score: Callable[[], Score]) -> None:
+        """Refuse an objective that no epoch reports.
+
+        Args:
+            score: makes an empty accumulator of validation forecasts.
+
+        Raises:
+            UserError: the objective is no metric of an epoch.
+        """
+        known = ["train_loss", "val_loss", *score().result("val")]
+        if self.metric not in known:
+            near = difflib.get_close_matches(self.metric, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}"
+            )
 
     def fit(
         self,
@@ -131,13 +152,7 @@ class Trainer:
         from forecast.model.callbacks import BestWeights, EpochLog, stop_early
         from forecast.model.training import Chunks, ForecastModule
 
-        known = ["train_loss", "val_loss", *score().result("val")]
-        if self.metric not in known:
-            near = difflib.get_close_matches(self.metric, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(
-                f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}"
-            )
+        self.check_objective(score)
         module = ForecastModule(
             forecaster=forecaster,
             batch_size=data.batch_size,
@@ -167,7 +182,7 @@ class Trainer:
             trainer = pl.Trainer(
                 max_epochs=self.max_epochs,
                 accelerator=self.accelerator,
-                devices=self.devices,
+                devices=1,  # the steps below sum no gradients over processes
                 precision=self.precision,
                 callbacks=callbacks,
                 enable_progress_bar=bar,
@@ -196,3 +211,9 @@ class Trainer:
         best.restore()
         forecaster.cpu()
         return Fit(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available() or torch.backends.mps.is_available()

@@ -167,7 +167,7 @@ class ForecastModule(pl.LightningModule):
         for x, y in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True):
             adam.zero_grad(set_to_none=True)
             loss = nn.functional.mse_loss(network(x), y)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             if self.gradient_clip is not None:
                 clip(parameters, self.gradient_clip)
             adam.step()

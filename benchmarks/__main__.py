@@ -1,0 +1,13 @@
+"""python -m benchmarks: run every benchmark, one after the other; python -m benchmarks.NAME runs one."""
+
+import pkgutil
+import runpy
+import sys
+
+import benchmarks
+
+for module in sorted(found.name for found in pkgutil.iter_modules(benchmarks.__path__)):
+    if module != "__main__":
+        print(f"\n=== python -m benchmarks.{module}", flush=True)
+        sys.argv = [module]
+        runpy.run_module(f"benchmarks.{module}", run_name="__main__")
