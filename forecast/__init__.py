@@ -28,6 +28,8 @@ def run(*overrides: str, directory: str | Path | None = None) -> Run:
     Raises:
         UserError: what is asked cannot be done; the message says which key to change.
     """
+    from pathlib import Path
+
     from forecast.config import check, compose, run_directory
     from forecast.experiment import run as conduct
 

@@ -112,8 +112,7 @@ def run(config: DictConfig, directory: Path) -> Run:
             verdict = Verdict(
                 metrics=metrics, tickers=data.panel_.names, strategy=tags["strategy"], horizon=data.horizon
             )
-            for warning in verdict.warnings:
-                log.warning(warning)
+            log.debug("%s", verdict.text)  # for run.log; whoever called shows it
             figures = plots.write(
                 directory / "plots",
                 forecasts=bundle.forecasts_of(directory, data.panel_.names[0]),

@@ -35,18 +35,19 @@ class RunLog:
 
 @contextmanager
 def logged() -> Iterator[RunLog]:
-    """Log the package's INFO lines for the length of a run."""
+    """Log the package for the length of a run: everything into the file, INFO and above on the screen."""
     log = logging.getLogger("forecast")
     level, propagate = log.level, log.propagate
     run_log = RunLog()
     screen = logging.StreamHandler()
+    screen.setLevel(logging.INFO)
     screen.setFormatter(logging.Formatter("%(message)s"))
     handlers: list[logging.Handler] = [run_log.memory]
     if not log.handlers and not logging.getLogger().handlers:
         handlers.append(screen)  # nobody else shows them
     for handler in handlers:
         log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     warnings_log = logging.getLogger("py.warnings")
     warnings_log.addHandler(run_log.memory)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import Source
 from forecast.data.features import Features
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # Enough windows for stable statistics; more would only cost time on a large panel.
 _SCALER_WINDOWS = 65_536
+# No market has had so many days; a window of more would only exhaust the memory before the bars are counted.
+_MOST_BARS = 100_000
 
 
 class MarketData:
@@ -75,8 +77,8 @@ class MarketData:
         period: str | None = "max",
         start: str | None = None,
         end: str | None = None,
-        seq_len: Annotated[int, Ge(1)] = 20,
-        horizon: Annotated[int, Ge(1)] = 1,
+        seq_len: Annotated[int, Ge(1), Le(_MOST_BARS)] = 20,
+        horizon: Annotated[int, Ge(1), Le(_MOST_BARS)] = 1,
         train_ratio: Annotated[float, Gt(0), Lt(1)] = 0.7,
         val_ratio: Annotated[float, Gt(0), Lt(1)] = 0.15,
         embargo: Annotated[int, Ge(0)] | None = None,
@@ -128,25 +130,21 @@ class MarketData:
         Raises:
             UserError: no such ticker, faulty bars, too few of them, prices that cannot be anchored.
         """
-        from forecast.data.panel import build_panel
-        from forecast.data.series import all_series
         from forecast.data.split import split_calendar
         from forecast.data.windows import Windows
 
-        self.faults_ = []
-        self._digest = hashlib.sha256()
-        self._last_dates: dict[str, pd.Timestamp] = {}
-        series = all_series(self._bars(), features=self.features, scope=self.scope)
-        self.panel_ = build_panel(series, num_columns=len(self.layout.names))
+        self.panel_ = self._panel()
         self.fingerprint_ = self._digest.hexdigest()[:16]
-        self._check_ends()
-        self._check_closes()
-        self.stretches_ = split_calendar(
-            self.panel_.calendar,
-            train_ratio=self.train_ratio,
-            val_ratio=self.val_ratio,
-            embargo=self.embargo,
-        )
+        self._check_anchors()
+        try:
+            self.stretches_ = split_calendar(
+                self.panel_.calendar,
+                train_ratio=self.train_ratio,
+                val_ratio=self.val_ratio,
+                embargo=self.embargo,
+            )
+        except UserError as error:
+            raise UserError(f"{self._who()}: {error}") from None
         self.windows_ = {
             split: Windows(
                 panel=self.panel_, lookback=self.seq_len, horizon=self.horizon, first_day=first, last_day=last
@@ -162,14 +160,39 @@ class MarketData:
                 )
         self._fit()
 
+    def _panel(self) -> Panel:
+        """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""
+        from forecast.data.panel import build_panel
+        from forecast.data.series import all_series
+
+        self.faults_ = []
+        self._digest = hashlib.sha256()
+        self._last_dates: dict[str, pd.Timestamp] = {}
+        series = all_series(self._bars(), features=self.features, scope=self.scope)
+        panel = build_panel(series, num_columns=len(self.layout.names))
+        if self._left_out:
+            del panel
+            dropped = [fault for fault in self.faults_ if fault.kind == "ends_early"]
+            self.tickers = [ticker for ticker in self.tickers if ticker not in self._left_out]
+            panel = self._panel()
+            self.faults_ += dropped
+        elif not len(panel.calendar):
+            raise UserError(
+                f"{self._who()}: each row of data.features={type(self.features).__name__} holds a NaN; "
+                "ask for a longer data.period, or mend the source"
+            )
+        return panel
+
     def _bars(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """Checked bars of each ticker in the run's range, every one of them in the fingerprint."""
         for ticker in self.tickers:
-            bars = self.range.cut(self.source.bars(ticker))
+            whole = self.source.bars(ticker)
+            bars = self.range.cut(whole)
             if bars.empty:
                 raise UserError(
-                    f"{ticker}: no bars in data.start={self.range.start}, data.end={self.range.end}, "
-                    f"data.period={self.range.period}: widen the range"
+                    f"{ticker}: no bars in data.start={self.range.start or 'null'}, "
+                    f"data.end={self.range.end or 'null'}; it has {len(whole)}, "
+                    f"from {whole.index.min():%Y-%m-%d} to {whole.index.max():%Y-%m-%d}"
                 )
             if self.health is not None:
                 bars, faults = self.health.check(ticker, bars)
@@ -179,32 +202,42 @@ class MarketData:
                     f"{ticker}: windows need ascending, distinct dates; data.health.order=drop sorts them, "
                     "data.health.duplicates=drop keeps the first bar of a day"
                 )
+            values = bars.to_numpy("float64")
+            _check_size(ticker, bars, values)
             self._last_dates[ticker] = bars.index[-1]
             self._digest.update(ticker.encode())
             self._digest.update(bars.index.to_numpy().astype("datetime64[D]").tobytes())
-            self._digest.update(bars.to_numpy("float64").tobytes())
+            self._digest.update(values.tobytes())
             yield ticker, bars
+        self._left_out = self._check_ends()
 
-    def _check_ends(self) -> None:
+    def _check_ends(self) -> set[str]:
         """One judgement needs all tickers: whose bars end long before the others'."""
         if self.health is None:
-            return
+            return set()
         leave_out, faults = self.health.check_ends(self._last_dates)
         self.faults_ += faults
-        if leave_out:
-            self.tickers = [ticker for ticker in self.tickers if ticker not in leave_out]
-            _check_tickers(self.tickers, self.scope)
-            self.prepare()
+        if leave_out and self.scope == "multiple":
+            raise UserError(
+                f"data.health.ends_early=drop: would leave out {', '.join(sorted(leave_out))}, but a multiple "
+                "strategy needs all its tickers; remove it from data.tickers"
+            )
+        return leave_out
 
-    def _check_closes(self) -> None:
+    def _check_anchors(self) -> None:
+        """Anchoring divides by a Close and takes the logarithm of an amount."""
         if self.anchor == "none":
             return
-        for close in sorted({self.layout.target, *self.layout.closes}):
-            bad = self.panel_.values[:, close] <= 0
+        closes = {self.layout.target, *self.layout.closes}
+        amounts = {number for number, name in enumerate(self.layout.relations) if name == "amount"}
+        for column in sorted(closes | amounts):
+            values = self.panel_.values[:, column]
+            bad = values <= 0 if column in closes else values < 0
             if bad.any():
+                row = int(bad.argmax())
                 raise UserError(
-                    f"{self._who()}: a Close of {self.panel_.values[bad, close][0]} cannot anchor a window; "
-                    "use data.health.prices=drop or data.anchor=none"
+                    f"{self._who()}: {_day(self.panel_.days[row])}: {self.layout.names[column]}={values[row]:g} "
+                    "cannot anchor a window; use data.health.prices=drop or data.anchor=none"
                 )
 
     def _fit(self) -> None:
@@ -277,6 +310,19 @@ def _day(number: int) -> str:
     from datetime import date, timedelta
 
     return str(date(1970, 1, 1) + timedelta(days=int(number)))
+
+
+def _check_size(ticker: str, bars: pd.DataFrame, values: np.ndarray) -> None:
+    """Windows are 32-bit floats; what they cannot hold must not pass for a gap."""
+    import numpy as np
+
+    too_large = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
+    if too_large.any():
+        row, column = np.argwhere(too_large)[0]
+        raise UserError(
+            f"{ticker}: {bars.index[row]:%Y-%m-%d}: {bars.columns[column]}={values[row, column]:g} is more than "
+            "a 32-bit float holds; use larger units in the source"
+        )
 
 
 def _check_tickers(tickers: list[str], scope: str) -> None:

@@ -59,7 +59,10 @@ class DateRange:
             "mo": pd.DateOffset(months=count),
             "y": pd.DateOffset(years=count),
         }[match["unit"]]
-        since: pd.Timestamp = last - back
+        try:
+            since: pd.Timestamp = last - back
+        except pd.errors.OutOfBoundsDatetime:
+            return bars  # further back than dates go
         return bars[bars.index > since]
 
 

@@ -44,7 +44,8 @@ def split_calendar(
         if stop <= first:
             raise UserError(
                 f"{len(calendar)} days leave no {name} day after data.train_ratio={train_ratio}, "
-                f"data.val_ratio={val_ratio} and an embargo of {embargo}: ask for a longer data.period"
+                f"data.val_ratio={val_ratio} and an embargo of {embargo}: ask for a longer data.period "
+                "or a shorter data.embargo or data.horizon"
             )
         stretches[name] = (int(calendar[first]), int(calendar[stop - 1]))
     return stretches

@@ -31,7 +31,7 @@ def figure(height: float, *, top: float = 0.4, between: float = 0.4) -> Figure:
         bottom=0.5 / height,
         top=1 - top / height,
         hspace=between,
-        wspace=0.22,
+        wspace=0.28,
     )
     return drawn
 

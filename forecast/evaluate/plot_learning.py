@@ -59,7 +59,7 @@ def _rmse(axes: Axes, curve: Curve, metrics: Epoch) -> None:
             (kept, curve[kept]),
             xytext=(0, -18 if 2 * curve[kept] > min(levels) + max(levels) else 10),  # inwards
             textcoords="offset points",
-            ha="center",
+            ha="right" if 2 * kept > min(curve) + max(curve) else "left",
             fontsize=8.5,
             color=chart.MODEL,
         )

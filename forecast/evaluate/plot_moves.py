@@ -100,9 +100,10 @@ def _groups(axes: Axes, said: Column, came: Column) -> None:
     # a group of one day has no spread to show
     error = np.array([came[part].std(ddof=1) / len(part) ** 0.5 if len(part) > 1 else 0.0 for part in parts])
     axes.axhline(0, color=chart.MUTED, linewidth=0.8)
-    axes.axvline(0, color=chart.MUTED, linewidth=0.8)
+    low, high = float(x.min()), float(x.max())
+    if low <= 0 <= high:  # else the groups of a forecast that always says "up a little" would share one spot
+        axes.axvline(0, color=chart.MUTED, linewidth=0.8)
     axes.errorbar(x, y, yerr=error, fmt="o", color=chart.MODEL, markersize=5, capsize=3, linewidth=1.2)
-    low, high = float(min(x.min(), 0)), float(max(x.max(), 0))
     axes.plot([low, high], [low, high], color=chart.NAIVE, linestyle="--", linewidth=1.2)
     axes.locator_params(axis="x", nbins=6)
     title = f"Mean of {f'{count} equal groups' if count > 1 else 'all days'}, +/- 1 s.e."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 
@@ -25,10 +27,10 @@ class Recurrent(nn.Module):
         self,
         *,
         kind: Callable[..., nn.RNNBase],
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        dropout: float = 0.0,
+        input_size: Annotated[int, Ge(1)],
+        hidden_size: Annotated[int, Ge(1)],
+        num_layers: Annotated[int, Ge(1)] = 1,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
         bidirectional: bool = False,
         last: bool = False,
     ) -> None:
@@ -37,9 +39,8 @@ class Recurrent(nn.Module):
             input_size,
             hidden_size,
             num_layers,
-            dropout=dropout
-            if num_layers > 1
-            else 0.0,  # torch warns of a dropout with nothing to act between
+            # torch warns of a dropout with nothing to act between
+            dropout=dropout if num_layers > 1 else 0.0,
             bidirectional=bidirectional,
         )
         self.last = last
@@ -74,11 +75,11 @@ class TemporalBlock(nn.Module):
     def __init__(
         self,
         *,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 3,
-        kernel_size: int = 3,
-        dropout: float = 0.0,
+        input_size: Annotated[int, Ge(1)],
+        hidden_size: Annotated[int, Ge(1)],
+        num_layers: Annotated[int, Ge(1)] = 3,
+        kernel_size: Annotated[int, Ge(1)] = 3,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
         last: bool = False,
     ) -> None:
         super().__init__()

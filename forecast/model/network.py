@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -15,12 +16,8 @@ from forecast.model.layers import LastStep, Recurrent, TemporalBlock
 
 Shape = tuple[int, ...]
 
-_SEQUENCE: dict[str, Callable[..., nn.Module]] = {
-    "LSTM": lambda **keys: Recurrent(kind=nn.LSTM, **keys),
-    "GRU": lambda **keys: Recurrent(kind=nn.GRU, **keys),
-    "RNN": lambda **keys: Recurrent(kind=nn.RNN, **keys),
-    "TCN": TemporalBlock,
-}
+_RECURRENT: dict[str, Callable[..., nn.RNNBase]] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
+_SEQUENCE = [*_RECURRENT, "TCN"]
 _ELEMENTWISE: dict[str, type[nn.Module]] = {
     name: getattr(nn, name)
     for name in ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Tanh", "Sigmoid", "Softplus", "Identity")
@@ -98,7 +95,9 @@ class LayeredNetwork(nn.Sequential):
             if len(shape) != 2:
                 raise item.cannot_follow(items, shape, "(lookback, features)")
             base = {"input_size": width, "last": last, **self._defaults}
-            return item.call(_SEQUENCE[item.name], **(base | item.arguments))
+            if item.name == "TCN":
+                return item.call(TemporalBlock, **base)
+            return item.call(Recurrent, kind=_RECURRENT[item.name], **base)
         if item.name == "Linear":
             if final and len(shape) == 2:
                 raise item.cannot_follow(
@@ -108,16 +107,14 @@ class LayeredNetwork(nn.Sequential):
                 "in_features": width,
                 "out_features": output_size if final else self._defaults["hidden_size"],
             }
-            return item.call(nn.Linear, **(base | item.arguments))
+            return item.call(nn.Linear, **base)
         if item.name == "Dropout":
-            return item.call(nn.Dropout, **({"p": self._defaults["dropout"]} | item.arguments))
+            return item.call(nn.Dropout, p=self._defaults["dropout"])
         if item.name == "LayerNorm":
-            return item.call(nn.LayerNorm, **({"normalized_shape": width} | item.arguments))
+            return item.call(nn.LayerNorm, normalized_shape=width)
         if item.name == "LastStep" and len(shape) != 2:
             raise item.cannot_follow(items, shape, "(lookback, features)")
-        return item.call(
-            {"Flatten": nn.Flatten, "LastStep": LastStep, **_ELEMENTWISE}[item.name], **item.arguments
-        )
+        return item.call({"Flatten": nn.Flatten, "LastStep": LastStep, **_ELEMENTWISE}[item.name])
 
 
 class _Item:
@@ -166,12 +163,34 @@ class _Item:
         before = f"after {items[self.index - 1]}" if self.index else "as first layer"
         return UserError(f"model.{self}: cannot stand {before}: gets {shape}, needs {needed}")
 
-    def call(self, build: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
-        """Build, with torch's complaint about an argument turned into one line."""
+    def call(self, layer: type[nn.Module], **defaults: Any) -> nn.Module:
+        """Build a layer of this package or of torch; what the config says stands above the defaults."""
+        from forecast.config.faults import Fault
+        from forecast.config.nearest import did_you_mean
+        from forecast.config.rules import broken
+        from forecast.config.targets import signature
+
+        known = signature(layer)
+        rules = {} if known is None else known.parameters
+        faults: list[Fault] = []
+        for name, value in self.arguments.items():
+            key = f"model.{self}: {name}"
+            if name in rules and name != "kind":
+                faults += broken(value, rules[name].annotation, key)
+            else:
+                allowed = [other for other in rules if other != "kind"]
+                faults.append(Fault(key, value, "unknown key", did_you_mean(name, allowed)))
+        if faults:
+            raise UserError("\n".join(map(str, faults)))
+        built: nn.Module = self._built(partial(layer, **(defaults | self.arguments)))
+        return built
+
+    def _built(self, build: Callable[[], Any]) -> Any:
+        """What `build` gives, its complaint turned into one line."""
         try:
-            return build(**arguments)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"model.{self}: {str(error).splitlines()[0]}") from error
+            return build()
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"model.{self}: {_reason(error)}") from error
 
     def elsewhere(self, shape: Shape) -> nn.Module:
         """Build a `_target_` node, giving it its input width and lookback where it asks and the config is silent."""
@@ -182,7 +201,7 @@ class _Item:
         known = dict.fromkeys(_WIDTH_ARGUMENTS, shape[-1]) | {"lookback": shape[0]}
         asked = taken.parameters if taken else {}
         supplied = {k: v for k, v in known.items() if k in asked and k not in self.arguments}
-        layer = build(self.arguments, **supplied)
+        layer = self._built(partial(build, self.arguments, **supplied))
         if not isinstance(layer, nn.Module):
             raise UserError(f"model.{self}: gives a {type(layer).__name__}, must give a torch module")
         return layer
@@ -196,7 +215,7 @@ def _output_shape(layer: nn.Module, shape: Shape, item: _Item) -> Shape:
         with torch.no_grad():
             out = layer(torch.zeros(2, *shape))
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UserError(f"model.{item}: cannot take {shape}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"model.{item}: cannot take {shape}: {_reason(error)}") from error
     finally:
         layer.train(training)
     if not isinstance(out, Tensor) or out.dim() not in (2, 3) or len(out) != 2:
@@ -205,3 +224,10 @@ def _output_shape(layer: nn.Module, shape: Shape, item: _Item) -> Shape:
             f"model.{item}: gives {what}, must give (batch, features) or (batch, lookback, features)"
         )
     return tuple(out.shape[1:])
+
+
+def _reason(error: Exception) -> str:
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    if "allocate memory" in text:
+        return "there is not that much memory; lower model.hidden_size or data.seq_len"
+    return text

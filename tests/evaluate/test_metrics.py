@@ -42,14 +42,18 @@ def test_errors_agree_with_sklearn():
         assert found[f"{prefix}rmse"] == pytest.approx(
             oracle.root_mean_squared_error(actual, guess), rel=1e-13
         )
-        assert found[f"{prefix}mae"] == pytest.approx(oracle.mean_absolute_error(actual, guess), rel=1e-13)
+        assert found[f"{prefix}mae"] == pytest.approx(
+            oracle.mean_absolute_error(actual, guess), rel=1e-13, abs=0
+        )
         percent = 100 * oracle.mean_absolute_percentage_error(actual, guess)
-        assert found[f"{prefix}mape"] == pytest.approx(percent, rel=1e-13)
-    assert found["mase"] == pytest.approx(oracle.mean_absolute_error(actual, forecast) / 0.7, rel=1e-13)
+        assert found[f"{prefix}mape"] == pytest.approx(percent, rel=1e-13, abs=0)
+    assert found["mase"] == pytest.approx(
+        oracle.mean_absolute_error(actual, forecast) / 0.7, rel=1e-13, abs=0
+    )
     # sklearn's R2 is against the mean; two of them make the one against naive
     skill = oracle.d2_tweedie_score(actual, forecast, power=0)
     level = oracle.d2_tweedie_score(actual, naive, power=0)
-    assert found["r2_oos"] == pytest.approx(1 - (1 - skill) / (1 - level), rel=1e-10)
+    assert found["r2_oos"] == pytest.approx(1 - (1 - skill) / (1 - level), rel=1e-10, abs=0)
 
 
 def test_every_figure_has_its_name():
@@ -98,9 +102,9 @@ def test_small_moves_of_dear_shares_keep_their_digits():
         for a, f, n in zip(actual, forecast, naive, strict=True)
     ]
     squares, naive_squares = sum(e * e for e, _ in exact), sum(n * n for _, n in exact)
-    assert found["rmse"] == pytest.approx(math.sqrt(squares / len(exact)), rel=1e-12)
-    assert found["theil_u"] == pytest.approx(math.sqrt(squares / naive_squares), rel=1e-12)
-    assert found["r2_oos"] == pytest.approx(float(1 - squares / naive_squares), rel=1e-12)
+    assert found["rmse"] == pytest.approx(math.sqrt(squares / len(exact)), rel=1e-12, abs=0)
+    assert found["theil_u"] == pytest.approx(math.sqrt(squares / naive_squares), rel=1e-12, abs=0)
+    assert found["r2_oos"] == pytest.approx(float(1 - squares / naive_squares), rel=1e-12, abs=0)
 
 
 def test_a_skill_of_a_hair_is_not_lost():
@@ -112,7 +116,7 @@ def test_a_skill_of_a_hair_is_not_lost():
         for a, f, n in zip(actual, forecast, naive, strict=True)
     ]
     wanted = 1 - sum(e * e for e, _ in exact) / sum(n * n for _, n in exact)
-    assert figures(actual, forecast, naive, scale)["r2_oos"] == pytest.approx(float(wanted), rel=1e-13)
+    assert figures(actual, forecast, naive, scale)["r2_oos"] == pytest.approx(float(wanted), rel=1e-13, abs=0)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 9999])
@@ -122,9 +126,9 @@ def test_pieces_do_not_matter(size):
     for start in range(0, 10_000, size):
         tally.add(*(column[start : start + size] for column in columns))
     whole = figures(*columns)
-    assert {f"test_{name}": pytest.approx(value, rel=1e-12) for name, value in whole.items()} == tally.result(
-        "test"
-    )
+    assert {
+        f"test_{name}": pytest.approx(value, rel=1e-12, abs=0) for name, value in whole.items()
+    } == tally.result("test")
 
 
 def test_many_pieces_sum_as_exactly_as_fsum():
@@ -134,8 +138,10 @@ def test_many_pieces_sum_as_exactly_as_fsum():
         tally.add(actual, forecast, naive, scale)
         errors += list(actual - forecast)
     found = tally.result("test")
-    assert found["test_rmse"] == pytest.approx(math.sqrt(math.fsum(e * e for e in errors) / 9000), rel=1e-15)
-    assert found["test_mae"] == pytest.approx(math.fsum(map(abs, errors)) / 9000, rel=1e-15)
+    assert found["test_rmse"] == pytest.approx(
+        math.sqrt(math.fsum(e * e for e in errors) / 9000), rel=1e-15, abs=0
+    )
+    assert found["test_mae"] == pytest.approx(math.fsum(map(abs, errors)) / 9000, rel=1e-15, abs=0)
 
 
 def test_identical_pieces_give_identical_bits():
@@ -258,7 +264,7 @@ def test_table_gives_what_the_tally_gives(walk):
         train = table[(table["ticker"] == ticker) & (table["split"] == "train") & (table["step"] == 1)]
         scale[test["ticker"] == ticker] = np.mean(np.abs(train["actual"] - train["naive"]))
     wanted = figures(*(test[name].to_numpy() for name in ("actual", "forecast", "naive")), scale, horizon=3)
-    assert {name: found[f"test_{name}"] for name in FIGURES} == pytest.approx(wanted, rel=1e-13)
+    assert {name: found[f"test_{name}"] for name in FIGURES} == pytest.approx(wanted, rel=1e-13, abs=0)
 
 
 def test_table_of_a_ticker_without_train_rows_scales_by_the_others(walk):

@@ -149,6 +149,23 @@ def test_the_kept_epoch_and_the_naive_level_are_marked():
     assert levels == [1.9]
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_the_mark_of_the_kept_epoch_is_not_cut_off(tmp_path, kept):
+    picture = tmp_path / "learning_curves.png"
+    picture.write_bytes(chart.png(plot_learning.draw(history(2), {"best_epoch": kept})))
+    assert (pixels(picture)[:, -3:] == 255).all()
+
+
+def test_groups_of_forecasts_that_are_nearly_equal_lie_apart(walk):
+    """A model that always says "up a little" must not draw its groups on one spot beside a far-off zero."""
+    table = walk()
+    table = table.assign(forecast=table["naive"] * (1.01 + 1e-5 * (table.index % 7)))
+    _, right = plot_moves.draw(days_on_test(table, "AAPL")).axes
+    low, high = right.get_xlim()
+    assert low > 0.99
+    assert high < 1.01
+
+
 def test_long_tables_are_drawn_in_no_more_time(tmp_path, walk):
     """Counted in points, not in seconds: a busy machine must not fail the test."""
     table = walk(days=60_000)

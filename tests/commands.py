@@ -1,0 +1,69 @@
+"""`python run.py ...` as a stranger types it: inside this process, which is quick, or as one of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+REPOSITORY = Path(__file__).parents[1]
+RUN = REPOSITORY / "run.py"
+# Small enough that a whole run takes a second or two.
+SMALL = ("data.period=2y", "trainer=smoke", "model.hidden_size=4")
+
+
+class Done(NamedTuple):
+    """What became of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(folder: Path, *arguments: str) -> Done:
+    """Start run.py inside this process, in a folder."""
+    from hydra.core.hydra_config import HydraConfig
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(folder))
+        stack.enter_context(patch.object(sys, "argv", [str(RUN), *arguments]))
+        stack.enter_context(patch.object(HydraConfig.instance(), "cfg", None))
+        # pytest's own handlers would keep the run's log off the screen.
+        stack.enter_context(patch.object(logging.getLogger(), "handlers", []))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        try:
+            runpy.run_path(str(RUN), run_name="__main__")
+        except SystemExit as leaving:
+            return Done(int(leaving.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("run.py did not exit")
+
+
+def environment(*also_importable: Path) -> dict[str, str]:
+    """That of a process of its own; folders it may import from, besides the package's."""
+    inherited = {key: value for key, value in os.environ.items() if key != "HYDRA_FULL_ERROR"}
+    # Two threads of arithmetic on two busy cores would wait for each other.
+    return inherited | {"PYTHONPATH": os.pathsep.join(map(str, also_importable)), "OMP_NUM_THREADS": "1"}
+
+
+def run_apart(folder: Path, *arguments: str, also_importable: Path | None = None) -> Done:
+    """Start run.py as a process of its own, in a folder."""
+    folders = [] if also_importable is None else [also_importable]
+    done = subprocess.run(
+        [sys.executable, str(RUN), *arguments],
+        cwd=folder,
+        env=environment(*folders),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)

@@ -1,0 +1,376 @@
+"""What a user may get wrong: one clear line, exit code 2, no directory, no run in the tracker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import SMALL, Done, run, run_apart
+from markets import random_bars
+
+# Where the message quotes paths, these come on top.
+LONGEST_LINE = 420
+
+
+def arguments_of(folder: Path, *arguments: str) -> list[str]:
+    store = f"tracker.uri=sqlite:///{folder / 'mlflow.db'}"
+    return [*SMALL, store, f"hydra.run.dir={folder / 'run'}", *arguments]
+
+
+def refused(folder: Path, done: Done, *words: str) -> None:
+    """One line that says all the words; and the folder holds what it held before."""
+    assert (done.code, done.out) == (2, ""), done
+    assert done.err.endswith("\n")
+    (line,) = done.err.splitlines()
+    assert "Traceback" not in line
+    assert len(line.replace(str(folder), "")) <= LONGEST_LINE
+    for word in words:
+        assert word in line
+    left = {path.name for path in folder.iterdir()}
+    assert left <= {"bars"}  # neither a run directory, nor a store, nor a run in it
+
+
+CONFIGS = [
+    # key=value as typed, and what the line must say
+    ("data.tickers=[NOPE]", ["source=sample", "'NOPE'", "AAPL, IBM, MSFT, GOOG, FB"]),
+    ("data.tickers=[aapl]", ["'aapl'", "did you mean AAPL?"]),
+    ("source=synthetic data.tickers=['A B']", ["source=synthetic", "'A B'", "letters, digits"]),
+    ("data.tickers=[]", ["data.tickers=[]", "names no ticker"]),
+    ("data.tickers=AAPL", ["data.tickers=AAPL", "must be a list or null"]),
+    ("data.tickers=[1]", ["data.tickers[0]=1", "must be text"]),
+    ("data.tickers=[AAPL,IBM]", ["data.tickers=['AAPL', 'IBM']", "exactly 1", "data=..._multiple"]),
+    ("data.tickers=null", ["data.tickers=['AAPL', 'IBM'", "exactly 1", "data=..._panel"]),
+    ("data=range_single data.tickers=[AAPL,IBM]", ["exactly 1", "data=..._multiple"]),
+    ("data=no_processing_multiple data.tickers=[AAPL]", ["['AAPL']", "at least 2", "data=..._single"]),
+    ("data=range_multiple data.tickers=[AAPL]", ["['AAPL']", "at least 2", "data=..._single"]),
+    ("data=range_panel data.tickers=[AAPL,AAPL]", ["['AAPL', 'AAPL']", "twice"]),
+    ("data.train_ratio=0.8 data.val_ratio=0.2", ["data.train_ratio=0.8", "data.val_ratio=0.2", "less than 1"]),
+    ("data.train_ratio=0.9 data.val_ratio=0.3", ["data.train_ratio=0.9", "data.val_ratio=0.3", "less than 1"]),
+    ("data.train_ratio=1", ["data.train_ratio=1", "must be > 0 and < 1"]),
+    ("data.val_ratio=0", ["data.val_ratio=0", "must be > 0 and < 1"]),
+    ("data.val_ratio=-0.1", ["data.val_ratio=-0.1", "must be > 0 and < 1"]),
+    ("data.val_ratio=nan", ["data.val_ratio=nan", "must be a finite number"]),
+    ("data.train_ratio=most", ["data.train_ratio=most", "must be a number"]),
+    ("data.val_ratio=0.0001", ["AAPL", "503 days", "data.val_ratio=0.0001", "longer data.period"]),
+    *[
+        (f"data.{key}={value}", [f"data.{key}={value}", rule])
+        for key in ("seq_len", "horizon", "batch_size")
+        for value, rule in [
+            ("0", "must be >= 1"),
+            ("-3", "must be >= 1"),
+            ("ten", "must be an integer"),
+            ("2.5", "must be an integer"),
+            ("true", "must be an integer"),
+            ("nan", "must be an integer"),
+            ("null", "must be an integer"),
+        ]
+    ],
+    ("data.seq_len=600", ["AAPL", "503 days", "data.seq_len=600", "longer data.period"]),
+    ("data.seq_len=100000", ["AAPL", "503 days", "data.seq_len=100000", "shorter windows"]),
+    ("data.seq_len=1000000000000", ["data.seq_len=1000000000000", "<= 100000"]),
+    ("data.horizon=1000000000000", ["data.horizon=1000000000000", "<= 100000"]),
+    ("data.horizon=70", ["AAPL", "no val window", "data.horizon=70"]),
+    ("data.horizon=400", ["AAPL", "no train day", "embargo of 400", "data.horizon"]),
+    ("data.embargo=0", ["data.embargo=0", "at least data.horizon=1", "null"]),
+    ("data.embargo=2 data.horizon=3", ["data.embargo=2", "at least data.horizon=3"]),
+    ("data.embargo=-1", ["data.embargo=-1", "must be >= 0"]),
+    ("data.embargo=100000", ["AAPL", "embargo of 100000", "shorter data.embargo"]),
+    ("data.start=2012-06-01 data.end=2011-06-01", ["data.start=2012-06-01", "data.end=2011-06-01"]),
+    ("data.start=2012-13-01", ["data.start=2012-13-01", "YYYY-MM-DD"]),
+    ("data.end=yesterday", ["data.end=yesterday", "YYYY-MM-DD"]),
+    ("data.start=20120101", ["data.start=20120101", "must be text"]),
+    ("data.start=2030-01-01", ["AAPL", "data.start=2030-01-01", "2000-03-01 to 2013-03-01"]),
+    ("data.end=1990-01-01", ["AAPL", "data.end=1990-01-01", "2000-03-01 to 2013-03-01"]),
+    ("data.period=2years", ["data.period=2years", "max, ytd", "10y"]),
+    ("data.period=0d", ["data.period=0d", "max, ytd", "10y"]),
+    ("data.period=2", ["data.period=2", "must be text"]),
+    ("data.period=1d", ["AAPL", "1 days", "longer data.period"]),
+    ("data.anchor=first", ["data.anchor=first", "last, none"]),
+    ("data.scope=double", ["data.scope=double", "single, multiple, panel"]),
+    ("data.shuffle=maybe", ["data.shuffle=maybe", "true or false"]),
+    ("data.features=null", ["data.features=null", "_target_"]),
+    ("data.features._target_=forecast.data.features.Nope", ["data.features._target_", "has no Nope"]),
+    ("data.scaler._target_=builtins.eval", ["data.scaler", "'builtins.eval'"]),
+    ("data.health.prices=ignore", ["data.health.prices=ignore", "error, drop, keep"]),
+    ("data.health.calendar=NYSX", ["data.health.calendar=NYSX", "NYSE"]),
+    ("data.health.jump_factor=1", ["data.health.jump_factor=1", "must be > 1"]),
+    ("data.health.jump_factor=nan", ["data.health.jump_factor=nan", "must be a finite number"]),
+    ("objective.metric=val_rsme", ["objective.metric=val_rsme", "did you mean val_rmse?"]),
+    ("objective.metric=test_rmse", ["objective.metric=test_rmse", "one of train_loss, val_loss, val_rmse"]),
+    ("objective.mode=up", ["objective.mode=up", "min, max"]),
+    ("model.layer_config=[LTSM,Linear]", ["model.layer_config[0]=LTSM", "did you mean LSTM?", "GRU"]),
+    ("model.layer_config=[]", ["model.layer_config=[]", "at least 1 item"]),
+    ("model.layer_config=LSTM", ["model.layer_config=LSTM", "must be a list"]),
+    ("model.layer_config=[3,Linear]", ["model.layer_config[0]=3", "text or a mapping"]),
+    ("model.layer_config=[Flatten,LSTM,Linear]", ["layer_config[1]=LSTM", "(80,)", "(lookback, features)"]),
+    ("model.layer_config=[Linear]", ["layer_config[0]=Linear", "(20, 4)", "(features,)", "Flatten"]),
+    ("model.layer_config=[Linear,LSTM]", ["layer_config[1]=LSTM", "(4,)", "(1,)", "end with Linear"]),
+    ("model.layer_config=[LSTM]", ["layer_config[0]=LSTM", "(4,)", "(1,)", "end with Linear"]),
+    ("model.layer_config=[LSTM,{Linear:{in_features:9}}]", ["layer_config[1]=Linear", "(4,)", "9"]),
+    ("model.layer_config=[{LSTM:{hidden_sizes:3}},Linear]", ["hidden_sizes=3", "did you mean hidden_size?"]),
+    ("model.layer_config=[{LSTM:{hidden_size:0}},Linear]", ["[0]=LSTM", "hidden_size=0", "must be >= 1"]),
+    ("model.layer_config=[LSTM,{Dropout:{p:abc}},Linear]", ["[1]=Dropout", "p=abc", "must be a number"]),
+    ("model.layer_config=[{_target_:nowhere.Layer},Linear]", ["[0]._target_=nowhere.Layer", "'nowhere'"]),
+    ("model.layer_config=[{_target_:torch.nn.Lstm},Linear]", ["torch.nn.Lstm", "did you mean LSTM?"]),
+    ("model.layer_config=[{_target_:torch.nn.Linear},Linear]", ["layer_config[0].out_features", "missing"]),
+    ("model.layer_config=[{_target_:torch.nn.LSTM,hidden_size:3},Linear]", ["torch.nn.LSTM", "'input_size'"]),
+    ("model.layer_config=[{_target_:os.system,command:ls},Linear]", ["[0]=os.system", "blocklisted"]),
+    ("model.hidden_size=0", ["model.hidden_size=0", "must be >= 1"]),
+    ("model.hidden_size=1000000000000", ["layer_config[0]=LSTM", "memory", "model.hidden_size"]),
+    ("model.dropout=nan", ["model.dropout=nan", "must be a finite number"]),
+    ("model.dropout=1", ["model.dropout=1", "must be >= 0 and < 1"]),
+    ("model.hiden_size=3", ["model.hiden_size", "did you mean model.hidden_size?"]),
+    ("+model.hiden_size=3", ["model.hiden_size=3", "did you mean hidden_size?"]),
+    ("hidden_size=3", ["hidden_size", "did you mean model.hidden_size?"]),
+    ("model=lsmt", ["model=lsmt", "did you mean lstm?", "gru"]),
+    ("source=smaple", ["source=smaple", "did you mean sample?", "yfinance"]),
+    ("data=range_singel", ["data=range_singel", "did you mean range_single?"]),
+    ("trainer=fast", ["trainer=fast", "default", "smoke"]),
+    ("tracker=wandb", ["tracker=wandb", "mlflow, none"]),
+    ("trainer.learning_rate=0", ["trainer.learning_rate=0", "must be > 0"]),
+    ("trainer.learning_rate=nan", ["trainer.learning_rate=nan", "must be a finite number"]),
+    ("trainer.learning_rate=inf", ["trainer.learning_rate=inf", "must be a finite number"]),
+    ("trainer.learning_rate=1e-3x", ["trainer.learning_rate=1e-3x", "must be a number"]),
+    ("trainer.min_delta=nan", ["trainer.min_delta=nan", "must be a finite number"]),
+    ("trainer.weight_decay=-1", ["trainer.weight_decay=-1", "must be >= 0"]),
+    ("trainer.gradient_clip=0", ["trainer.gradient_clip=0", "must be > 0 or null"]),
+    ("trainer.max_epochs=0", ["trainer.max_epochs=0", "must be >= 1"]),
+    ("trainer.patience=0", ["trainer.patience=0", "must be >= 1 or null"]),
+    ("trainer.lr_schedule=cosin", ["trainer.lr_schedule=cosin", "did you mean cosine?"]),
+    ("trainer.accelerator=cuda", ["trainer.accelerator=cuda", "cpu, gpu, auto"]),
+    ("trainer.precision=16-mixed", ["trainer.precision=16-mixed", "needs a GPU", "32-true"]),
+    ("trainer.threads=100000", ["trainer.threads=100000", "<= 256"]),
+    ("seed=-1", ["seed=-1", "must be >= 0"]),
+    ("seed=abc", ["seed=abc", "must be an integer"]),
+    ("source=files", ["source.path", "missing"]),
+    ("source=files source.path=nowhere", ["source.path=nowhere", "does not exist", "<TICKER>.csv"]),
+    ("source=files source.path=/dev/null", ["source.path=/dev/null", "is a file", "<TICKER>.csv"]),
+    ("source=synthetic source.num_bars=0", ["source.num_bars=0", "must be >= 1"]),
+    ("source=synthetic source.num_bars=10", ["AAPL", "10 days", "longer data.period"]),
+    ("source=yfinance source.offline=true", ["AAPL", "not in the cache", "source.offline=false"]),
+    ("source=yfinance source.pace_s=nan", ["source.pace_s=nan", "must be a finite number"]),
+    ("tracker.uri=mlruns", ["tracker.uri='mlruns'", "sqlite:///mlflow.db"]),
+    ("tracker.uri=ftp://store", ["tracker.uri='ftp://store'", "sqlite:///mlflow.db"]),
+    ("tracker.patience_s=nan", ["tracker.patience_s=nan", "must be a finite number"]),
+    ("on_data_change=ignore", ["on_data_change=ignore", "error, warn"]),
+    ("trainer=none data.seq_len=1000", ["AAPL", "503 days", "data.seq_len=1000"]),
+    ("trainer=none data.tickers=[NOPE]", ["'NOPE'", "AAPL, IBM, MSFT, GOOG, FB"]),
+    ("data.seq_len=1,2", ["data.seq_len=1,2", "several values", "-m"]),
+    ("data.seq_len", ["data.seq_len", "write key=value"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("typed", "words"), CONFIGS, ids=[typed for typed, _ in CONFIGS])
+def test_a_config_that_cannot_be(tmp_path, typed, words):
+    arguments = typed.split("  ") if "'" in typed else typed.split()
+    refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *arguments)), *words)
+
+
+def test_all_faults_are_told_at_once(tmp_path):
+    done = run(tmp_path, *arguments_of(tmp_path, "data.seq_len=0", "seed=abc", "trainer.learning_rate=nan"))
+    assert (done.code, done.err.splitlines()) == (
+        2,
+        [
+            "seed=abc: must be an integer",
+            "data.seq_len=0: must be >= 1",
+            "trainer.learning_rate=nan: must be a finite number",
+        ],
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def bars() -> pd.DataFrame:
+    return random_bars(300, seed=0).round(4)
+
+
+def with_cell(column: str, value: object) -> Callable[[], pd.DataFrame]:
+    """Bars with one cell changed, that of 2020-03-25."""
+
+    def make() -> pd.DataFrame:
+        table = bars().astype(object)
+        table.loc["2020-03-25", column] = value
+        return table
+
+    return make
+
+
+def swapped(column: str, other: str) -> pd.DataFrame:
+    table = bars()
+    table.loc["2020-03-25", [column, other]] = table.loc["2020-03-25", [other, column]].to_numpy()
+    return table
+
+
+def times(factor: float) -> pd.DataFrame:
+    """A day with its point in the wrong place."""
+    table = bars()
+    table.loc["2020-03-25", ["Open", "High", "Low", "Close"]] *= factor
+    return table
+
+
+NO_NUMBER = "2020-03-25", "is no positive number", "data.health.prices=drop"
+TABLES: dict[str, tuple[Callable[[], pd.DataFrame], tuple[str, ...]]] = {
+    "header only": (lambda: bars().head(0), ("AAPL.csv", "holds no bars")),
+    "a column missing": (lambda: bars().drop(columns="Low"), ("AAPL.csv", "no column Low", "needs Date")),
+    "no dates": (lambda: bars().reset_index(drop=True), ("AAPL.csv", "no column Date", "needs Date")),
+    "text in a price": (with_cell("Close", "n/a?"), ("AAPL.csv, line 62", "Close='n/a?'", "is no number")),
+    "text in a volume": (with_cell("Volume", "1,000"), ("AAPL.csv, line 62", "Volume='1,000'")),
+    "newest first": (lambda: bars()[::-1], ("AAPL", "comes after", "data.health.order=drop")),
+    "two days swapped": (
+        lambda: bars().iloc[[*range(60), 61, 60, *range(62, 300)]],
+        ("AAPL", "2020-03-25", "comes after 2020-03-26", "data.health.order=drop"),
+    ),
+    "a day twice": (
+        lambda: bars().iloc[[*range(61), *range(60, 300)]],
+        ("AAPL", "2020-03-25", "second bar of this day", "data.health.duplicates=drop"),
+    ),
+    "no price": (with_cell("Close", None), ("AAPL", "Close=nan", *NO_NUMBER)),
+    "an infinite price": (with_cell("Open", np.inf), ("AAPL", "Open=inf", *NO_NUMBER)),
+    "a negative price": (with_cell("Close", -5), ("AAPL", "Close=-5", *NO_NUMBER)),
+    "a price of zero": (with_cell("Low", 0), ("AAPL", "Low=0", *NO_NUMBER)),
+    "a negative volume": (with_cell("Volume", -1), ("AAPL", "2020-03-25", "Volume=-1", "prices=drop")),
+    "no volume": (with_cell("Volume", None), ("AAPL", "2020-03-25", "Volume=nan", "prices=drop")),
+    "high below low": (
+        lambda: swapped("High", "Low"),
+        ("AAPL", "2020-03-25", "is below Low=", "data.health.high_low=drop"),
+    ),
+    "a close above the high": (
+        with_cell("Close", 60),
+        ("AAPL", "2020-03-25", "Close=60 lies outside", "data.health.high_low=drop"),
+    ),
+    "a jump of 100 times": (
+        lambda: times(100),
+        ("AAPL", "2020-03-25", "times the last good Close", "data.health.jumps=drop"),
+    ),
+    "a jump to a hundredth": (
+        lambda: times(0.01),
+        ("AAPL", "2020-03-25", "the last good Close", "data.health.jumps=drop"),
+    ),
+    "more than a float32 holds": (
+        with_cell("Volume", 1e40),
+        ("AAPL", "2020-03-25", "Volume=1e+40", "32-bit", "larger units"),
+    ),
+    "fewer rows than a window": (
+        lambda: bars().head(15),
+        ("AAPL", "15 days", "data.seq_len=20", "longer data.period"),
+    ),
+    "one row": (lambda: bars().head(1), ("AAPL", "1 days", "longer data.period")),
+    "a day that is none": (
+        lambda: bars().rename(index=lambda day: "2020-02-31" if f"{day:%F}" == "2020-03-25" else f"{day:%F}"),
+        ("AAPL.csv, line 62", "Date='2020-02-31'", "write YYYY-MM-DD"),
+    ),
+    "a day the other way round": (
+        lambda: bars().rename(index=lambda day: f"{day:%d/%m/%Y}"),
+        ("AAPL.csv, line 2", "Date='01/01/2020'", "write YYYY-MM-DD"),
+    ),
+}
+
+
+def files(folder: Path, **tables: pd.DataFrame) -> list[str]:
+    """Overrides that read these tables as CSV."""
+    path = folder / "bars"
+    path.mkdir()
+    for ticker, table in tables.items():
+        table.to_csv(path / f"{ticker}.csv", index_label=table.index.name or "row")
+    return ["source=files", f"source.path={path}", "data.period=max"]
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_a_table_that_cannot_be(tmp_path, case):
+    make, words = TABLES[case]
+    arguments = files(tmp_path, AAPL=make())
+    refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *arguments)), *words)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("AAPL.csv", b"", ["AAPL.csv", "is empty", "Date,Open,High,Low,Close,Volume"]),
+        ("AAPL.csv", b"\n \n", ["AAPL.csv", "is empty", "Date,Open,High,Low,Close,Volume"]),
+        ("AAPL.csv", b"\xff\xfe\x00\x9d" * 50, ["AAPL.csv", "UTF-8"]),
+        (
+            "AAPL.csv",
+            b"Date;Open;High;Low;Close;Volume\n2020-01-02;1;1;1;1;1\n",
+            ["AAPL.csv", "'Date;Open;High;Low;Close;Volume'", "separated by commas"],
+        ),
+        (
+            "AAPL.csv",
+            b"Date,Open,High,Low,Close,Volume\n2020-01-02,1,1,1,1,1\n2020-01-03,1,1,1,1,1,7\n",
+            ["AAPL.csv", "line 3"],
+        ),
+        ("AAPL.parquet", b"", ["AAPL.parquet", "cannot be read"]),
+        ("AAPL.parquet", b"PAR1 and then no more", ["AAPL.parquet", "cannot be read"]),
+        ("MSFT.csv", b"Date,Open,High,Low,Close,Volume\n", ["source.path=", "'AAPL'", "it has MSFT"]),
+        ("notes.txt", b"nothing", ["source.path=", "holds no <TICKER>.csv"]),
+    ],
+    ids=["empty", "blank lines", "not text", "semicolons", "a long row", "empty parquet", "broken parquet",
+         "another ticker", "no table at all"],
+)  # fmt: skip
+def test_a_file_that_cannot_be(tmp_path, name, content, words):
+    arguments = files(tmp_path)
+    (tmp_path / "bars" / name).write_bytes(content)
+    refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *arguments)), *words)
+
+
+@pytest.mark.parametrize("ticker", ["../bars/AAPL", "AAPL.csv", "/etc/passwd"])
+def test_a_ticker_never_leads_out_of_the_folder(tmp_path, ticker):
+    arguments = files(tmp_path, AAPL=bars())
+    done = run(tmp_path, *arguments_of(tmp_path, *arguments, f"data.tickers=['{ticker}']"))
+    refused(tmp_path, done, "source.path=", f"'{ticker}'", "it has AAPL")
+
+
+@pytest.mark.parametrize("scope", ["multiple", "panel"])
+@pytest.mark.parametrize("overlap", [True, False], ids=["overlapping", "disjoint"])
+def test_a_ticker_that_ends_years_before_another(tmp_path, scope, overlap):
+    old, new = random_bars(2000, seed=1), random_bars(1500, seed=2)
+    first = "2015-01-01" if overlap else "2007-01-01"
+    old.index = pd.bdate_range(first, periods=2000, name="Date")  # to 2022-08, or to 2014-08
+    new.index = pd.bdate_range("2020-01-01", periods=1500, name="Date")  # to 2025-09
+    arguments = files(tmp_path, OLD=old, NEW=new)
+    strategy = [f"data=range_{scope}", "data.tickers=[NEW,OLD]"]
+    done = run(tmp_path, *arguments_of(tmp_path, *arguments, *strategy))
+    last = f"{old.index[-1]:%F}"
+    refused(tmp_path, done, "OLD", last, "NEW", "data.tickers", "data.end", "data.health.ends_early=drop")
+
+
+def test_dropping_a_ticker_that_a_multiple_strategy_needs(tmp_path):
+    old = random_bars(300, seed=1, first="2010-01-01")
+    arguments = files(tmp_path, OLD=old, NEW=bars(), ALSO=random_bars(300, seed=3))
+    strategy = ["data=range_multiple", "data.tickers=[NEW,OLD,ALSO]", "data.health.ends_early=drop"]
+    done = run(tmp_path, *arguments_of(tmp_path, *arguments, *strategy))
+    refused(tmp_path, done, "data.health.ends_early=drop", "OLD", "data.tickers")
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "sweep"])
+@pytest.mark.parametrize("below", ["file", "file/below", "/proc/nothing", "/dev/null/below"])
+def test_an_output_folder_that_cannot_be_written_to(tmp_path, mode, below):
+    (tmp_path / "bars").write_text("a file where a folder should be")
+    folder = below.replace("file", "bars")
+    key = "hydra.sweep.dir" if mode else "hydra.run.dir"
+    done = run(tmp_path, *arguments_of(tmp_path, f"{key}={folder}", *mode))
+    refused(tmp_path, done, folder, "cannot be", "hydra.run.dir", *(["hydra.sweep.dir"] if mode else []))
+    assert (tmp_path / "bars").read_text() == "a file where a folder should be"
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("data.tickers=[NOPE]", ["source=sample", "'NOPE'"]),
+        ("objective.metric=val_rsme", ["objective.metric=val_rsme", "val_rmse"]),
+        ("data.seq_len=600", ["AAPL", "data.seq_len=600"]),
+    ],
+)
+def test_the_same_from_a_shell(tmp_path, typed, words):
+    refused(tmp_path, run_apart(tmp_path, *arguments_of(tmp_path, typed)), *words)
+
+
+def test_a_mistake_does_not_touch_what_stands_in_the_folder(tmp_path):
+    """A finished run stays finished when its directory is named for one that is refused."""
+    directory = tmp_path / "run"
+    assert run(tmp_path, *arguments_of(tmp_path, "tracker=none")).code == 0
+    before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    for typed in ("data.seq_len=0", "data.tickers=[NOPE]", "objective.metric=nope", "data.seq_len=600"):
+        assert run(tmp_path, *arguments_of(tmp_path, "tracker=none", typed)).code == 2
+    assert {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()} == before
