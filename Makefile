@@ -29,6 +29,7 @@ sweep: $(READY)
 	$(BIN)/python run.py -m seed=0,1,2 $(ARGS)
 
 serve: $(READY)
+	@test -f serve.py || { echo "serve.py is not part of this version yet; forecast.load(DIR) answers from Python"; exit 1; }
 	$(BIN)/python serve.py $(ARGS)
 
 $(READY): pyproject.toml constraints.txt

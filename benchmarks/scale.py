@@ -56,7 +56,13 @@ def measure(tickers: int, lookback: int) -> None:
         began = time.perf_counter()
         write_forecasts(folder / "forecasts.parquet", forecaster, data)
         windows = len(data.windows_["train"]) + len(data.windows_["val"])
-        return ready, fit.seconds / windows * 1e6, trained, time.perf_counter() - began, data.panel_.values.nbytes
+        return (
+            ready,
+            fit.seconds / windows * 1e6,
+            trained,
+            time.perf_counter() - began,
+            data.panel_.values.nbytes,
+        )
 
     with tempfile.TemporaryDirectory() as folder:
         train(config(2), Path(folder))  # everything imported and warmed up: the empty process
@@ -72,7 +78,9 @@ def measure(tickers: int, lookback: int) -> None:
 
 def main() -> None:
     """Print a row a size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tickers", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--lookback", type=int, default=60)
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)

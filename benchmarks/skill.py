@@ -11,7 +11,11 @@ from pathlib import Path
 
 import forecast
 
-STRATEGIES = [f"{features}_{scope}" for scope in ("single", "multiple", "panel") for features in ("no_processing", "range")]
+STRATEGIES = [
+    f"{features}_{scope}"
+    for scope in ("single", "multiple", "panel")
+    for features in ("no_processing", "range")
+]
 
 
 def main() -> None:
@@ -26,7 +30,9 @@ def main() -> None:
                     f"data={strategy}", f"seed={seed}", "tracker=none", *keys, directory=Path(folder) / "run"
                 )
             ratios.append(run.metrics["test_theil_u"])
-        print(f"{' '.join([strategy, *keys]):32}" + "".join(f"{ratio:>10.4f}" for ratio in ratios), flush=True)
+        print(
+            f"{' '.join([strategy, *keys]):32}" + "".join(f"{ratio:>10.4f}" for ratio in ratios), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -178,6 +178,9 @@ def same_data(config: DictConfig, data: MarketData) -> None:
 class _Untracked:
     """Stands where no tracker is."""
 
+    def start(self, **_: Any) -> None:
+        """Nothing to begin."""
+
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """Nothing to tell."""
 
@@ -192,18 +195,16 @@ def tracked(
     """Record a run while it lasts; one that ends early is recorded as KILLED or FAILED."""
     from omegaconf import OmegaConf
 
-    if tracker is None:
-        yield _Untracked()
-        return
+    live = _Untracked() if tracker is None else tracker
     params = OmegaConf.to_container(config, resolve=True)
-    tracker.start(directory=directory, name=name, params=params, tags=tags)
+    live.start(directory=directory, name=name, params=params, tags=tags)
     try:
-        yield tracker
+        yield live
     except KeyboardInterrupt:
-        log.warning("interrupted")
-        tracker.finish(status="KILLED", metrics={})
+        log.debug("interrupted")  # into the file alone: whoever started the run says it on the screen
+        live.finish(status="KILLED", metrics={})
         raise
     except BaseException:
-        log.exception("the run failed")
-        tracker.finish(status="FAILED", metrics={})
+        log.debug("the run failed", exc_info=True)
+        live.finish(status="FAILED", metrics={})
         raise

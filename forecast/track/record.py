@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from forecast.files import write_whole
+from forecast.files import replacing
 
 FILE = "mlflow.json"
 
@@ -46,7 +46,8 @@ class Record:
 
     def save(self, directory: Path) -> None:
         """Write the record into the run directory, whole or not at all."""
-        write_whole(directory / FILE, json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
+        with replacing(directory / FILE) as scratch:
+            scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", "utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Record:
