@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from forecast.data.market import MarketData
     from forecast.evaluate.verdict import Verdict
+    from forecast.model.forecaster import Forecaster
+    from forecast.model.trainer import Fit
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +81,6 @@ def run(config: DictConfig, directory: Path) -> Run:
         name = identity(config, fingerprint=data.fingerprint_, version=package_version())
         origin = provenance(config, identity=name, fingerprint=data.fingerprint_)
 
-        from forecast.evaluate import plots, report
-        from forecast.evaluate.forecasts import write_forecasts
-        from forecast.evaluate.verdict import Verdict
         from forecast.model.forecaster import Forecaster
 
         bundle.begin(directory)
@@ -98,39 +99,75 @@ def run(config: DictConfig, directory: Path) -> Run:
         with tracked(tracker, directory, name, config, tags) as live:
             forecaster = Forecaster(network=network, normaliser=data.normaliser_)
             fit = trainer.fit(forecaster, data, score=score, on_epoch=live.log_epoch)
-            bundle.write_model(directory, forecaster, data)
-            bundle.write_json(directory / "history.json", fit.history)
-            metrics: dict[str, float | None] = {
-                **write_forecasts(directory / "forecasts.parquet", forecaster, data),
-                "train_loss": fit.history[fit.best_epoch]["train_loss"],
-                "val_loss": fit.history[fit.best_epoch]["val_loss"],
-                "epochs": len(fit.history),
-                "best_epoch": fit.best_epoch,
-                "seconds": round(time.monotonic() - began, 3),
-            }
-            bundle.write_json(directory / "metrics.json", metrics)
-            verdict = Verdict(
-                metrics=metrics, tickers=data.panel_.names, strategy=tags["strategy"], horizon=data.horizon
-            )
-            log.debug("%s", verdict.text)  # for run.log; whoever called shows it
-            figures = plots.write(
-                directory / "plots",
-                forecasts=bundle.forecasts_of(directory, data.panel_.names[0]),
-                history=fit.history,
-                ticker=data.panel_.names[0],
-                metrics=metrics,
-            )
-            report.write(
+            finished = judge(
                 directory,
-                verdict=verdict,
-                metrics=metrics,
-                plots=figures,
-                health=data.record(),
+                forecaster,
+                data,
+                fit,
+                strategy=tags["strategy"],
                 config_text=config_text,
-                reproduce=f"python run.py -cd {directory} -cn config",
+                began=began,
             )
             bundle.finish(directory, version=package_version())
-            live.finish(status="FINISHED", metrics=metrics)
+            live.finish(status="FINISHED", metrics=finished.metrics)
+    return finished
+
+
+def judge(
+    directory: Path,
+    forecaster: Forecaster,
+    data: MarketData,
+    fit: Fit,
+    *,
+    strategy: str,
+    config_text: str,
+    began: float,
+) -> Run:
+    """Forecast every window, hold it against "tomorrow = today", and write all of it down.
+
+    Args:
+        directory: of the run.
+        forecaster: fitted.
+        data: prepared.
+        fit: how the training went.
+        strategy: its name.
+        config_text: the saved config.
+        began: time.monotonic() at the start of the run.
+    """
+    from forecast.evaluate import plots, report
+    from forecast.evaluate.forecasts import write_forecasts
+    from forecast.evaluate.verdict import Verdict
+
+    bundle.write_model(directory, forecaster, data)
+    bundle.write_json(directory / "history.json", [_finite(epoch) for epoch in fit.history])
+    best = fit.history[fit.best_epoch]
+    metrics: dict[str, float | None] = {
+        **write_forecasts(directory / "forecasts.parquet", forecaster, data),
+        **_finite({"train_loss": best["train_loss"], "val_loss": best["val_loss"]}),
+        "epochs": len(fit.history),
+        "best_epoch": fit.best_epoch,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    bundle.write_json(directory / "metrics.json", metrics)
+    shown = data.panel_.names[0]
+    verdict = Verdict(metrics=metrics, tickers=data.panel_.names, strategy=strategy, horizon=data.horizon)
+    log.debug("%s", verdict.text)  # for run.log; whoever called shows it
+    figures = plots.write(
+        directory / "plots",
+        forecasts=bundle.forecasts_of(directory, shown),
+        history=fit.history,
+        ticker=shown,
+        metrics=metrics,
+    )
+    report.write(
+        directory,
+        verdict=verdict,
+        metrics=metrics,
+        plots=figures,
+        health=data.record(),
+        config_text=config_text,
+        reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
+    )
     return Run(
         directory=directory,
         metrics=metrics,
@@ -138,6 +175,11 @@ def run(config: DictConfig, directory: Path) -> Run:
         verdict=verdict,
         figures={path.stem: path for path in figures},
     )
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what is undefined is null."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def check_data(config: DictConfig) -> str:
