@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,7 @@ def load(directory: str | Path) -> Predictor:
     directory = Path(directory)
     verify(directory)
     config = OmegaConf.load(directory / "config.yaml")
+    _check_importable(directory, config)
     facts = json.loads((directory / "scaler.json").read_text(encoding="utf-8"))
     sizes = {key: facts[key] for key in ("input_size", "lookback", "output_size")}
     network = build(config.model, **sizes)
@@ -139,6 +141,30 @@ def load(directory: str | Path) -> Predictor:
         lookback=facts["lookback"],
         horizon=facts["output_size"],
     )
+
+
+def _check_importable(directory: Path, config: Any) -> None:
+    """What a run took from outside the package must be importable here too."""
+    from forecast.config.targets import locate
+
+    for target in [*_targets(config.model), *_targets(config.data.features)]:
+        try:
+            locate(target)
+        except ImportError as error:
+            raise UserError(
+                f"{directory}: was made with {target}, which cannot be imported: {error}"
+            ) from error
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Every `_target_` at or below a node."""
+    from omegaconf import DictConfig, ListConfig
+
+    if isinstance(node, DictConfig) and "_target_" in node:
+        yield node._target_
+    if isinstance(node, DictConfig | ListConfig):
+        for item in node.values() if isinstance(node, DictConfig) else node:
+            yield from _targets(item)
 
 
 def _files(directory: Path) -> list[str]:

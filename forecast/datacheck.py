@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from forecast.data.record import record as data_record
+
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
 
@@ -18,7 +20,7 @@ def describe(data: MarketData) -> str:
     """
     import torch
 
-    record = data.record()
+    record = data_record(data)
     windows = data.windows_["train"]
     lines = [
         f"{_some(record['tickers'])}: {record['rows']:,} rows of {len(record['columns'])} columns, "

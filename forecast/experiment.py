@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import build, data_request, identity, snapshot
+from forecast.data.record import record
 from forecast.errors import UserError
 from forecast.files import write_whole
 from forecast.provenance import package_version, provenance
@@ -68,8 +69,11 @@ def run(config: DictConfig, directory: Path) -> Run:
         objective = config.objective
         trainer = build(config.trainer, metric=objective.metric, mode=objective.mode, seed=config.seed)
         trainer.pin()
+        from forecast.model.probing import check_network
+
         data = build(config.data, source=build(config.source))
         network = build(config.model, **data.facts)
+        check_network(network, **data.facts, name=f"model._target_={config.model._target_}")
         tracker = config.tracker and build(config.tracker)
 
         from forecast.evaluate.metrics import Tally
@@ -87,7 +91,7 @@ def run(config: DictConfig, directory: Path) -> Run:
         run_log.into(directory / "run.log")
         config_text = snapshot(config, provenance=origin)
         write_whole(directory / "config.yaml", config_text)
-        bundle.write_json(directory / "data.json", data.record())
+        bundle.write_json(directory / "data.json", record(data))
         tags = {
             "strategy": origin["choices"].get("data") or f"{type(data.features).__name__}_{data.scope}",
             "tickers": ", ".join(data.tickers[:50]),
@@ -164,7 +168,7 @@ def judge(
         verdict=verdict,
         metrics=metrics,
         plots=figures,
-        health=data.record(),
+        health=record(data),
         config_text=config_text,
         reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
     )

@@ -82,6 +82,11 @@ class Average(torch.nn.Module):
         return self.outer(self.inner(x.mean(dim=1)).tanh())
 
 
+class NoModule:
+    def __init__(self, *, input_size, lookback, output_size, width):
+        pass
+
+
 class Unfinished(Average):
     def forward(self, x):
         return self.inner(x)
@@ -167,7 +172,7 @@ def test_a_run_made_of_plugins(outside, monkeypatch):
     assert done.out.startswith("CENT, momentum, 1 day ahead")
     assert done.out.splitlines()[-1] == str(folder / "run")
 
-    with pytest.raises(UserError, match="our_plugins"):
+    with pytest.raises(UserError, match=r"was made with our_plugins\.Average, which cannot be imported"):
         forecast.load(folder / "run")
     monkeypatch.syspath_prepend(str(outside))
     monkeypatch.delitem(sys.modules, "our_plugins", raising=False)
@@ -215,10 +220,10 @@ def test_a_layer_among_others(importable):
         ("data.features.days=1000", "CENT: each row of data.features=Momentum holds a NaN"),
         (
             "model._target_=our_plugins.Unfinished",
-            "model._target_=our_plugins.Unfinished: gives (2, 20, 3) for 2 windows, must give (2, 1)",
+            "model._target_=our_plugins.Unfinished: makes (batch, 20, 3) of (batch, 20, 3), must make (batch, 1)",
         ),
-        ("model._target_=our_plugins.Unlearning", "model._target_=our_plugins.Unlearning: has nothing to learn"),
-        ("model._target_=our_plugins.Rounded ~model.width", "model._target_=our_plugins.Rounded: "),
+        ("model._target_=our_plugins.Unlearning", "model._target_=our_plugins.Unlearning: has no parameters"),
+        ("model._target_=our_plugins.NoModule", "model._target_=our_plugins.NoModule: gives a NoModule, must give a torch module"),
     ],
 )  # fmt: skip
 def test_a_plugin_that_is_used_wrongly(importable, typed, line):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -14,6 +13,7 @@ from forecast.data.bars import Source
 from forecast.data.features import Features
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.period import DateRange
+from forecast.data.record import calendar_day
 from forecast.data.scaler import TimeSeriesScaler
 from forecast.errors import UserError
 
@@ -130,6 +130,7 @@ class MarketData:
         Raises:
             UserError: no such ticker, faulty bars, too few of them, prices that cannot be anchored.
         """
+        from forecast.data.fitting import fit_normaliser, naive_error
         from forecast.data.split import split_calendar
         from forecast.data.windows import Windows
 
@@ -158,7 +159,14 @@ class MarketData:
                     f"data.seq_len={self.seq_len} and data.horizon={self.horizon}: "
                     "ask for a longer data.period or shorter windows"
                 )
-        self._fit()
+        self.normaliser_ = fit_normaliser(
+            self.windows_["train"],
+            self.layout,
+            anchor=self.anchor,
+            scaler=self.scaler,
+            days=self.stretches_["train"],
+        )
+        self.naive_scale_ = naive_error(self.windows_["train"], target=self.layout.target)
 
     def _panel(self) -> Panel:
         """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""
@@ -235,81 +243,15 @@ class MarketData:
             bad = values <= 0 if column in closes else values < 0
             if bad.any():
                 row = int(bad.argmax())
+                day, name = calendar_day(self.panel_.days[row]), self.layout.names[column]
                 raise UserError(
-                    f"{self._who()}: {_day(self.panel_.days[row])}: {self.layout.names[column]}={values[row]:g} "
-                    "cannot anchor a window; use data.health.prices=drop or data.anchor=none"
+                    f"{self._who()}: {day}: {name}={values[row]:g} cannot anchor a window; "
+                    "use data.health.prices=drop or data.anchor=none"
                 )
-
-    def _fit(self) -> None:
-        """Fit the scalers on training windows alone, and MASE's naive error on training days alone."""
-        import torch
-
-        from forecast.data.normaliser import WindowNormaliser
-
-        plan: dict[str, Any] = {
-            "anchor": self.anchor,
-            "relations": self.layout.relations,
-            "closes": self.layout.closes,
-            "target": self.layout.target,
-        }
-        train = self.windows_["train"]
-        batch = train.take(train.spread(_SCALER_WINDOWS))
-        windows, future = torch.from_numpy(batch.windows), torch.from_numpy(batch.future)
-        if self.scaler is not None:
-            raw = WindowNormaliser(**plan)
-            if self.anchor == "none":
-                first, last = self.stretches_["train"]
-                rows = self.panel_.values[(self.panel_.days >= first) & (self.panel_.days <= last)]
-                plan["scaler"] = self.scaler.fit(rows[:, : len(self.layout.relations)])
-                target_scaler = TimeSeriesScaler().fit(rows[:, [self.layout.target]])
-            else:
-                plan["scaler"] = self.scaler.fit(raw.anchored(windows).numpy())
-                # Not centred: an answer of zero must mean "tomorrow = today", not the training years' drift.
-                target_scaler = TimeSeriesScaler(center=False).fit(raw.moves(windows, future).numpy())
-            plan["target_scaler"] = target_scaler
-        self.normaliser_ = WindowNormaliser(**plan)
-        self.naive_scale_ = _naive_error(train, target=self.layout.target, series=len(self.panel_.names))
 
     def _who(self) -> str:
         names = ", ".join(self.tickers[:4])
         return names if len(self.tickers) <= 4 else f"{names} and {len(self.tickers) - 4} more"
-
-    def record(self) -> dict[str, Any]:
-        """What the run's record says of its data."""
-        panel = self.panel_
-        return {
-            "fingerprint": self.fingerprint_,
-            "tickers": self.tickers,
-            "series": len(panel.names),
-            "columns": self.layout.names,
-            "rows": len(panel.values),
-            "first_day": _day(panel.calendar[0]),
-            "last_day": _day(panel.calendar[-1]),
-            "splits": {
-                split: {
-                    "first_day": _day(first),
-                    "last_day": _day(last),
-                    "windows": len(self.windows_[split]),
-                }
-                for split, (first, last) in self.stretches_.items()
-            },
-            "without_windows": self._without_windows(),
-            "faults": [
-                {**asdict(fault), "date": None if fault.date is None else str(fault.date)[:10]}
-                for fault in self.faults_
-            ],
-        }
-
-    def _without_windows(self) -> list[str]:
-        """Series that are too short for a single window, so that nobody takes them for forecast."""
-        seen = {owner for windows in self.windows_.values() for owner, _, _ in windows.runs()}
-        return [name for number, name in enumerate(self.panel_.names) if number not in seen]
-
-
-def _day(number: int) -> str:
-    from datetime import date, timedelta
-
-    return str(date(1970, 1, 1) + timedelta(days=int(number)))
 
 
 def _check_size(ticker: str, bars: pd.DataFrame, values: np.ndarray) -> None:
@@ -337,20 +279,3 @@ def _check_tickers(tickers: list[str], scope: str) -> None:
         )
     if scope == "multiple" and len(tickers) < 2:
         raise UserError(f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one")
-
-
-def _naive_error(train: Windows, *, target: int, series: int) -> np.ndarray:
-    """In-sample one-step naive mean absolute error of each series, the scale of MASE; NaN where untrained.
-
-    Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
-    """
-    import numpy as np
-
-    total, count = np.zeros(series), np.zeros(series)
-    closes = train.panel.values[:, target]
-    for owner, first, stop in train.runs():
-        steps = np.abs(np.diff(closes[first : stop + 1].astype(np.float64)))
-        total[owner] += steps.sum()
-        count[owner] += len(steps)
-    with np.errstate(invalid="ignore"):
-        return total / count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -34,8 +34,19 @@ def layout(features: Features, *, tickers: Sequence[str] | None) -> Layout:
     Args:
         features: the strategy's.
         tickers: side by side in one series, the target's first; None for one ticker a series.
+
+    Raises:
+        UserError: no columns, or a relation that is none.
     """
     columns = dict(features.columns)
+    who = f"data.features={type(features).__name__}"
+    if not columns:
+        raise UserError(f"{who}: has no columns; name at least one, with its relation")
+    for column, relation in columns.items():
+        if relation not in get_args(Relation):
+            raise UserError(
+                f"{who}: {column} is {relation!r}; must be one of {', '.join(get_args(Relation))}"
+            )
     blocks = [f"{ticker}." for ticker in tickers] if tickers else [""]
     names = [block + column for block in blocks for column in columns]
     relations = [relation for _ in blocks for relation in columns.values()]

@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
-import torch
 from annotated_types import Ge, Lt, MinLen
-from torch import Tensor, nn
+from torch import nn
 
 from forecast.errors import UserError
 from forecast.model.layers import LastStep, Recurrent, TemporalBlock
-
-Shape = tuple[int, ...]
+from forecast.model.probing import Shape, answer_shape, reason
 
 _RECURRENT: dict[str, Callable[..., nn.RNNBase]] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 _SEQUENCE = [*_RECURRENT, "TCN"]
@@ -71,7 +69,7 @@ class LayeredNetwork(nn.Sequential):
                 self.append(LastStep())
                 shape = shape[1:]
             layer = self._layer(item, shape, items, last=item.index == last_reader, output_size=output_size)
-            shape = _output_shape(layer, shape, item)
+            shape = answer_shape(layer, shape, name=f"model.{item}")
             self.append(layer)
         if shape != (output_size,):
             raise UserError(
@@ -190,7 +188,7 @@ class _Item:
         try:
             return build()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"model.{self}: {_reason(error)}") from error
+            raise UserError(f"model.{self}: {reason(error)}") from error
 
     def elsewhere(self, shape: Shape) -> nn.Module:
         """Build a `_target_` node, giving it its input width and lookback where it asks and the config is silent."""
@@ -205,29 +203,3 @@ class _Item:
         if not isinstance(layer, nn.Module):
             raise UserError(f"model.{self}: gives a {type(layer).__name__}, must give a torch module")
         return layer
-
-
-def _output_shape(layer: nn.Module, shape: Shape, item: _Item) -> Shape:
-    """Send two windows of zeros through a layer; only this tells the shape of any layer."""
-    training = layer.training
-    layer.eval()
-    try:
-        with torch.no_grad():
-            out = layer(torch.zeros(2, *shape))
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise UserError(f"model.{item}: cannot take {shape}: {_reason(error)}") from error
-    finally:
-        layer.train(training)
-    if not isinstance(out, Tensor) or out.dim() not in (2, 3) or len(out) != 2:
-        what = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-        raise UserError(
-            f"model.{item}: gives {what}, must give (batch, features) or (batch, lookback, features)"
-        )
-    return tuple(out.shape[1:])
-
-
-def _reason(error: Exception) -> str:
-    text = (str(error).splitlines() or [type(error).__name__])[0]
-    if "allocate memory" in text:
-        return "there is not that much memory; lower model.hidden_size or data.seq_len"
-    return text

@@ -54,7 +54,7 @@ class Predictor:
         Args:
             bars: one ticker's table (Date index, ascending; High, Low, Close, Volume, and Open where a strategy
                 wants it), a mapping ticker -> table, or one table with (ticker, column) columns.
-            every: forecast from every bar that has a whole window behind it, not from the last alone.
+            every: forecast from every bar that has a whole window without a gap behind it, not from the last alone.
 
         Returns:
             A row a ticker, origin and step: `ticker`, `origin` (the last bar the forecast saw), `step` (1 .. horizon),
@@ -69,20 +69,14 @@ class Predictor:
         for name, dates, values in self._series(_by_ticker(bars, self.tickers[0])):
             if len(values) < self.lookback:
                 raise UserError(f"{name}: {len(values)} bars, but the model looks back over {self.lookback}")
-            # (bars, C) -> (bars - L + 1, L, C)
-            all_windows = np.lib.stride_tricks.sliding_window_view(values, self.lookback, axis=0).swapaxes(
-                1, 2
-            )
-            chosen = all_windows if every else all_windows[-1:]
-            windows.append(np.ascontiguousarray(chosen))
-            origins.append(dates[-len(chosen) :])
-            names += [name] * len(chosen)
+            last = np.arange(self.lookback - 1, len(values))  # (bars - L + 1,) rows of each window's last bar
+            last = last[_whole(values, self.lookback)] if every else last[-1:]
+            if not len(last) or not np.isfinite(values[last[-1] + 1 - self.lookback : last[-1] + 1]).all():
+                raise UserError(f"{name}: the window that ends on {dates[-1]:%Y-%m-%d} holds a gap or a NaN")
+            windows.append(values[last[:, None] + np.arange(1 - self.lookback, 1)])  # (windows, L, C)
+            origins.append(dates[last])
+            names += [name] * len(last)
         batch = np.concatenate(windows)
-        if not np.isfinite(batch).all():
-            bad = int((~np.isfinite(batch)).any(axis=(1, 2)).argmax())
-            raise UserError(
-                f"{names[bad]}: the window that ends on {_join(origins)[bad]:%Y-%m-%d} holds a gap or a NaN"
-            )
         forecast = self.forecaster.predict(batch)  # (B, h)
         naive = batch[:, -1, self.forecaster.normaliser.target].astype(np.float64)
         return pd.DataFrame(
@@ -122,6 +116,12 @@ def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Ma
     if bars.columns.nlevels == 2:
         return {ticker: bars[ticker] for ticker in bars.columns.get_level_values(0).unique()}
     return {only: bars}
+
+
+def _whole(values: np.ndarray, lookback: int) -> np.ndarray:
+    """Which windows hold no gap: a feature may need some bars before it can be computed."""
+    finite = np.isfinite(values).all(axis=1)  # (bars,)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(finite, lookback).all(axis=1))
 
 
 def _join(origins: list[pd.Index]) -> pd.Index:

@@ -31,7 +31,7 @@ def day(data, rows):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(at=st.integers(30, 150), anchor=st.sampled_from(["last", "none"]))
 def test_the_past_is_blind_to_the_future(strategy, at, anchor):
     source = tables()

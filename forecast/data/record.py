@@ -1,0 +1,49 @@
+"""What a run's record says of its data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from forecast.data.market import MarketData
+
+
+def record(data: MarketData) -> dict[str, Any]:
+    """Tickers, columns, dates, windows and every fault that was found, as plain JSON values.
+
+    Args:
+        data: prepared.
+    """
+    panel = data.panel_
+    return {
+        "fingerprint": data.fingerprint_,
+        "tickers": data.tickers,
+        "series": len(panel.names),
+        "columns": data.layout.names,
+        "rows": len(panel.values),
+        "first_day": calendar_day(panel.calendar[0]),
+        "last_day": calendar_day(panel.calendar[-1]),
+        "splits": {
+            split: {
+                "first_day": calendar_day(first),
+                "last_day": calendar_day(last),
+                "windows": len(data.windows_[split]),
+            }
+            for split, (first, last) in data.stretches_.items()
+        },
+        "without_windows": _without_windows(data),
+        "faults": [asdict(fault) for fault in data.faults_],
+    }
+
+
+def calendar_day(number: int) -> str:
+    """YYYY-MM-DD of days since 1970-01-01."""
+    return str(date(1970, 1, 1) + timedelta(days=int(number)))
+
+
+def _without_windows(data: MarketData) -> list[str]:
+    """Series that are too short for a single window, so that nobody takes them for forecast."""
+    seen = {owner for windows in data.windows_.values() for owner, _, _ in windows.runs()}
+    return [name for number, name in enumerate(data.panel_.names) if number not in seen]
