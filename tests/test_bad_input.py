@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,12 +43,9 @@ CONFIGS = [
     ("data.tickers=AAPL", ["data.tickers=AAPL", "must be a list or null"]),
     ("data.tickers=[AAPL,IBM]", ["data.tickers=['AAPL', 'IBM']", "exactly 1", "data=..._multiple"]),
     ("data.tickers=null", ["data.tickers=['AAPL', 'IBM'", "exactly 1", "data=..._panel"]),
-    ("data=range_single data.tickers=[AAPL,IBM]", ["exactly 1", "data=..._multiple"]),
     ("data=no_processing_multiple data.tickers=[AAPL]", ["['AAPL']", "at least 2", "data=..._single"]),
-    ("data=range_multiple data.tickers=[AAPL]", ["['AAPL']", "at least 2", "data=..._single"]),
     ("data=range_panel data.tickers=[AAPL,AAPL]", ["['AAPL', 'AAPL']", "twice"]),
     ("data.train_ratio=0.8 data.val_ratio=0.2", ["data.train_ratio=0.8", "data.val_ratio=0.2", "less than 1"]),
-    ("data.train_ratio=0.9 data.val_ratio=0.3", ["data.train_ratio=0.9", "data.val_ratio=0.3", "less than 1"]),
     ("data.val_ratio=0.0001", ["AAPL", "503 days", "data.val_ratio=0.0001", "longer data.period"]),
     *[
         (f"data.{key}={value}", [f"data.{key}={value}", rule])
@@ -63,9 +61,7 @@ CONFIGS = [
     ("data.embargo=100000", ["AAPL", "embargo of 100000", "shorter data.embargo"]),
     ("data.start=2012-06-01 data.end=2011-06-01", ["data.start=2012-06-01", "data.end=2011-06-01"]),
     ("data.start=2012-13-01", ["data.start=2012-13-01", "YYYY-MM-DD"]),
-    ("data.end=yesterday", ["data.end=yesterday", "YYYY-MM-DD"]),
     ("data.start=2030-01-01", ["AAPL", "data.start=2030-01-01", "2000-03-01 to 2013-03-01"]),
-    ("data.end=1990-01-01", ["AAPL", "data.end=1990-01-01", "2000-03-01 to 2013-03-01"]),
     ("data.period=2years", ["data.period=2years", "max, ytd", "10y"]),
     ("data.period=1d", ["AAPL", "1 days", "longer data.period"]),
     ("data.health.calendar=NYSX", ["data.health.calendar=NYSX", "NYSE"]),
@@ -83,7 +79,6 @@ CONFIGS = [
     ("model.layer_config=[{_target_:os.system,command:ls},Linear]", ["[0]=os.system", "blocklisted"]),
     ("model.hidden_size=1000000000000", ["layer_config[0]=LSTM", "memory", "model.hidden_size"]),
     ("model.hiden_size=3", ["model.hiden_size", "did you mean model.hidden_size?"]),
-    ("hidden_size=3", ["hidden_size", "did you mean model.hidden_size?"]),
     ("model=lsmt", ["model=lsmt", "did you mean lstm?", "gru"]),
     ("data=range_singel", ["data=range_singel", "did you mean range_single?"]),
     ("trainer.learning_rate=0", ["trainer.learning_rate=0", "must be > 0"]),
@@ -197,7 +192,6 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], tuple[str, ...]]] = {
     "a column missing": (lambda: bars().drop(columns="Low"), ("AAPL.csv", "no column Low", "needs Date")),
     "no dates": (lambda: bars().reset_index(drop=True), ("AAPL.csv", "no column Date", "needs Date")),
     "text in a price": (with_cell("Close", "n/a?"), ("AAPL.csv, line 62", "Close='n/a?'", "is no number")),
-    "text in a volume": (with_cell("Volume", "1,000"), ("AAPL.csv, line 62", "Volume='1,000'")),
     "newest first": (lambda: bars()[::-1], ("AAPL", "comes after", "data.health.order=drop")),
     "two days swapped": (
         lambda: bars().iloc[[*range(60), 61, 60, *range(62, 300)]],
@@ -210,9 +204,7 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], tuple[str, ...]]] = {
     "no price": (with_cell("Close", None), ("AAPL", "Close=nan", *NO_NUMBER)),
     "an infinite price": (with_cell("Open", np.inf), ("AAPL", "Open=inf", *NO_NUMBER)),
     "a negative price": (with_cell("Close", -5), ("AAPL", "Close=-5", *NO_NUMBER)),
-    "a price of zero": (with_cell("Low", 0), ("AAPL", "Low=0", *NO_NUMBER)),
     "a negative volume": (with_cell("Volume", -1), ("AAPL", "2020-03-25", "Volume=-1", "prices=drop")),
-    "no volume": (with_cell("Volume", None), ("AAPL", "2020-03-25", "Volume=nan", "prices=drop")),
     "high below low": (
         lambda: swapped("High", "Low"),
         ("AAPL", "2020-03-25", "is below Low=", "data.health.high_low=drop"),
@@ -225,10 +217,6 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], tuple[str, ...]]] = {
         lambda: times(100),
         ("AAPL", "2020-03-25", "times the last good Close", "data.health.jumps=drop"),
     ),
-    "a jump to a hundredth": (
-        lambda: times(0.01),
-        ("AAPL", "2020-03-25", "the last good Close", "data.health.jumps=drop"),
-    ),
     "more than a float32 holds": (
         with_cell("Volume", 1e40),
         ("AAPL", "2020-03-25", "Volume=1e+40", "32-bit", "larger units"),
@@ -237,7 +225,6 @@ TABLES: dict[str, tuple[Callable[[], pd.DataFrame], tuple[str, ...]]] = {
         lambda: bars().head(15),
         ("AAPL", "15 days", "data.seq_len=20", "longer data.period"),
     ),
-    "one row": (lambda: bars().head(1), ("AAPL", "1 days", "longer data.period")),
     "a day that is none": (
         lambda: bars().rename(index=lambda day: "2020-02-31" if f"{day:%F}" == "2020-03-25" else f"{day:%F}"),
         ("AAPL.csv, line 62", "Date='2020-02-31'", "write YYYY-MM-DD"),
@@ -269,7 +256,6 @@ def test_a_table_that_cannot_be(tmp_path, case):
     ("name", "content", "words"),
     [
         ("AAPL.csv", b"", ["AAPL.csv", "is empty", "Date,Open,High,Low,Close,Volume"]),
-        ("AAPL.csv", b"\n \n", ["AAPL.csv", "is empty", "Date,Open,High,Low,Close,Volume"]),
         ("AAPL.csv", b"\xff\xfe\x00\x9d" * 50, ["AAPL.csv", "UTF-8"]),
         (
             "AAPL.csv",
@@ -281,14 +267,12 @@ def test_a_table_that_cannot_be(tmp_path, case):
             b"Date,Open,High,Low,Close,Volume\n2020-01-02,1,1,1,1,1\n2020-01-03,1,1,1,1,1,7\n",
             ["AAPL.csv", "line 3"],
         ),
-        ("AAPL.parquet", b"", ["AAPL.parquet", "cannot be read"]),
         ("AAPL.parquet", b"PAR1 and then no more", ["AAPL.parquet", "cannot be read"]),
         ("MSFT.csv", b"Date,Open,High,Low,Close,Volume\n", ["source.path=", "'AAPL'", "it has MSFT"]),
         ("notes.txt", b"nothing", ["source.path=", "holds no <TICKER>.csv"]),
     ],
-    ids=["empty", "blank lines", "not text", "semicolons", "a long row", "empty parquet", "broken parquet",
-         "another ticker", "no table at all"],
-)  # fmt: skip
+    ids=["empty", "not text", "semicolons", "a long row", "broken", "another ticker", "no table at all"],
+)
 def test_a_file_that_cannot_be(tmp_path, name, content, words):
     arguments = files(tmp_path)
     (tmp_path / "bars" / name).write_bytes(content)
@@ -324,14 +308,39 @@ def test_dropping_a_ticker_that_a_multiple_strategy_needs(tmp_path):
     refused(tmp_path, done, "data.health.ends_early=drop", "OLD", "data.tickers")
 
 
-@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "sweep"])
-@pytest.mark.parametrize("below", ["file", "file/below", "/proc/nothing", "/dev/null/below"])
-def test_an_output_folder_that_cannot_be_written_to(tmp_path, mode, below):
+def test_what_is_let_pass_is_told(tmp_path):
+    old = random_bars(300, seed=1, first="2010-01-01")
+    arguments = files(tmp_path, OLD=old, NEW=bars(), ALSO=random_bars(300, seed=3))
+    strategy = ["data=range_panel", "data.tickers=null", "data.health.ends_early=drop", "tracker=none"]
+    done = run(tmp_path, *SMALL, *arguments, *strategy, "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    record = json.loads((tmp_path / "run" / "data.json").read_text())
+    assert record["tickers"] == ["ALSO", "NEW"]
+    told = {(fault["ticker"], fault["kind"], fault["action"]) for fault in record["faults"]}
+    assert told == {("OLD", "ends_early", "dropped")}
+
+
+def test_a_fault_that_was_kept_but_cannot_be_used(tmp_path):
+    arguments = files(tmp_path, AAPL=with_cell("Volume", -1)())
+    done = run(tmp_path, *arguments_of(tmp_path, *arguments, "data.health.prices=keep"))
+    refused(tmp_path, done, "AAPL", "2020-03-25", "Volume=-1", "data.health.prices=drop", "data.anchor=none")
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"),
+    [
+        ("hydra.run.dir", "bars"),
+        ("hydra.run.dir", "bars/below"),
+        ("hydra.run.dir", "/proc/nothing"),
+        ("hydra.run.dir", "/proc/self"),
+        ("hydra.sweep.dir", "bars/below"),
+    ],
+)
+def test_an_output_folder_that_cannot_be_written_to(tmp_path, key, folder):
     (tmp_path / "bars").write_text("a file where a folder should be")
-    folder = below.replace("file", "bars")
-    key = "hydra.sweep.dir" if mode else "hydra.run.dir"
+    mode = ["-m"] if key == "hydra.sweep.dir" else []
     done = run(tmp_path, *arguments_of(tmp_path, f"{key}={folder}", *mode))
-    refused(tmp_path, done, folder, "cannot be", "hydra.run.dir", *(["hydra.sweep.dir"] if mode else []))
+    refused(tmp_path, done, folder, "cannot be ", "another folder", key)
     assert (tmp_path / "bars").read_text() == "a file where a folder should be"
 
 
