@@ -26,6 +26,7 @@ def peak() -> float:
 def measure(tickers: int, lookback: int) -> None:
     """One size, in this process."""
     import pyarrow.parquet  # noqa: F401  part of the empty process
+    import torch
 
     from forecast.config import build, check, compose
     from forecast.evaluate.forecasts import write_forecasts
@@ -42,7 +43,6 @@ def measure(tickers: int, lookback: int) -> None:
     def train(composed, folder: Path) -> tuple[float, float, float, float, int]:
         check(composed)
         trainer = build(composed.trainer, metric="val_rmse", mode="min", seed=0)
-        trainer.pin()
         data = build(composed.data, source=build(composed.source))
         network = build(composed.model, **data.facts)
         began = time.perf_counter()
@@ -64,6 +64,7 @@ def measure(tickers: int, lookback: int) -> None:
             data.panel_.values.nbytes,
         )
 
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         train(config(2), Path(folder))  # everything imported and warmed up: the empty process
         empty = peak()

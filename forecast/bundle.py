@@ -23,8 +23,23 @@ if TYPE_CHECKING:
     from forecast.model.predictor import Predictor
 
 MANIFEST = "manifest.json"
+# What a run writes and seals; whatever else stands in the folder is somebody else's.
+_SEALED = (
+    "config.yaml",
+    "data.json",
+    "history.json",
+    "metrics.json",
+    "forecasts.parquet",
+    "model.safetensors",
+    "scaler.json",
+    "report.html",
+    "plots/errors.png",
+    "plots/forecast_test.png",
+    "plots/learning_curves.png",
+    "plots/moves.png",
+)
 # Still written to after the run is finished, by the log and by the tracker.
-_LIVING = {MANIFEST, "run.log", "mlflow.json"}
+_LIVING = ("run.log", "mlflow.json")
 _FORMAT = 1
 
 
@@ -34,14 +49,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def begin(directory: Path) -> None:
-    """Take a directory for a run; what stood in it no longer counts as finished.
+    """Take a directory for a run; the files of an earlier run in it are gone.
 
     Raises:
         UserError: it cannot be written to.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / MANIFEST).unlink(missing_ok=True)
+        for name in (MANIFEST, *_SEALED, *_LIVING):  # the manifest first: half a run is no run
+            (directory / name).unlink(missing_ok=True)
         write_whole(directory / "run.log", "")
     except OSError as error:
         raise UserError(
@@ -67,7 +83,7 @@ def write_model(directory: Path, forecaster: Forecaster, data: MarketData) -> No
 
 def finish(directory: Path, *, version: str) -> None:
     """Seal the run: after this it is finished."""
-    files = {name: _digest(directory / name) for name in _files(directory)}
+    files = {name: _digest(directory / name) for name in _SEALED}
     write_json(directory / MANIFEST, {"format": _FORMAT, "version": version, "files": files})
 
 
@@ -86,16 +102,14 @@ def verify(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory}: no finished run here ({MANIFEST} is missing)")
     try:
         manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
-        written = manifest["files"].items()
-        if manifest["format"] != _FORMAT:
-            raise UserError(
-                f"{directory}: written in format {manifest['format']}, this version reads {_FORMAT}"
-            )
-    except (ValueError, KeyError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
+        form, written = manifest["format"], dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{directory / MANIFEST}: is damaged ({error})") from error
-    for name, digest in written:
+    if form != _FORMAT:
+        raise UserError(f"{directory}: written in format {form}, this version reads {_FORMAT}")
+    if unlisted := sorted(set(_SEALED) - set(written)):
+        raise UserError(f"{directory / MANIFEST}: is damaged (does not list {', '.join(unlisted)})")
+    for name, digest in written.items():
         path = directory / name
         if not path.resolve().is_relative_to(directory.resolve()) or path.is_symlink():
             raise UserError(f"{path}: leads out of the run directory")
@@ -140,6 +154,7 @@ def load(directory: str | Path) -> Predictor:
         tickers=facts["tickers"],
         lookback=facts["lookback"],
         horizon=facts["output_size"],
+        adjust=bool(config.source.get("adjust", False)),
     )
 
 
@@ -165,12 +180,6 @@ def _targets(node: Any) -> Iterator[str]:
     if isinstance(node, DictConfig | ListConfig):
         for item in node.values() if isinstance(node, DictConfig) else node:
             yield from _targets(item)
-
-
-def _files(directory: Path) -> list[str]:
-    paths = (path for path in sorted(directory.rglob("*")) if path.is_file())
-    names = (path.relative_to(directory).as_posix() for path in paths)
-    return [name for name in names if name not in _LIVING and not Path(name).name.startswith(".")]
 
 
 def _digest(path: Path) -> str:

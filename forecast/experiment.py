@@ -64,16 +64,16 @@ def run(config: DictConfig, directory: Path) -> Run:
     Raises:
         UserError: the data or the model cannot be had as asked; nothing is left behind.
     """
+    if config.trainer is None:
+        raise UserError(
+            "trainer=none: checks the data only, with python run.py trainer=none; choose a trainer to run"
+        )
     began = time.monotonic()
-    with logged() as run_log:
-        objective = config.objective
-        trainer = build(config.trainer, metric=objective.metric, mode=objective.mode, seed=config.seed)
-        trainer.pin()
-        from forecast.model.probing import check_network
-
+    objective = config.objective
+    trainer = build(config.trainer, metric=objective.metric, mode=objective.mode, seed=config.seed)
+    with logged() as run_log, trainer.pinned():
         data = build(config.data, source=build(config.source))
         network = build(config.model, **data.facts)
-        check_network(network, **data.facts, name=f"model._target_={config.model._target_}")
         tracker = config.tracker and build(config.tracker)
 
         from forecast.evaluate.metrics import Tally

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,8 @@ class RunLog:
 def logged() -> Iterator[RunLog]:
     """Log the package for the length of a run: everything into the file, INFO and above on the screen."""
     log = logging.getLogger("forecast")
-    level, propagate = log.level, log.propagate
+    level = log.level
+    captured = warnings.showwarning.__module__ == logging.__name__  # by the caller already
     run_log = RunLog()
     screen = logging.StreamHandler()
     screen.setLevel(logging.INFO)
@@ -54,10 +56,9 @@ def logged() -> Iterator[RunLog]:
     try:
         yield run_log
     finally:
-        logging.captureWarnings(False)
+        logging.captureWarnings(captured)
         warnings_log.removeHandler(run_log.memory)
         for handler in handlers:
             log.removeHandler(handler)
         log.setLevel(level)
-        log.propagate = propagate
         run_log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from forecast.errors import UserError
@@ -29,7 +30,9 @@ class Source(Protocol):
         ...
 
 
-def bar_table(frame: pd.DataFrame, *, adjust: bool, origin: str) -> pd.DataFrame:
+def bar_table(
+    frame: pd.DataFrame, *, adjust: bool, origin: str, columns: Sequence[str] = COLUMNS
+) -> pd.DataFrame:
     """Bring a frame with a Date index or column and raw columns into the shape every source delivers.
 
     Args:
@@ -37,6 +40,7 @@ def bar_table(frame: pd.DataFrame, *, adjust: bool, origin: str) -> pd.DataFrame
         adjust: multiply Open, High, Low and Close by Adj Close / Close where `Adj Close` is present, so that
             splits and dividends are no price moves. Volume stays as delivered.
         origin: named in errors: a path or a ticker.
+        columns: those that must be there, in the order they are wanted; Close among them.
 
     Raises:
         UserError: a column is missing, a price is no number, or a date is no date.
@@ -44,12 +48,16 @@ def bar_table(frame: pd.DataFrame, *, adjust: bool, origin: str) -> pd.DataFrame
     import numpy as np
     import pandas as pd
 
+    if frame.columns.nlevels > 1:
+        raise UserError(
+            f"{origin}: has {frame.columns.nlevels} rows of column names; one ticker's own columns are needed"
+        )
     if "Date" in frame.columns:
         frame = frame.set_index("Date")
-    wanted = [*COLUMNS, "Adj Close"] if adjust and "Adj Close" in frame.columns else list(COLUMNS)
+    wanted = [*columns, "Adj Close"] if adjust and "Adj Close" in frame.columns else list(columns)
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
-        raise UserError(f"{origin}: no column {', '.join(missing)}; needs Date, {', '.join(COLUMNS)}")
+        raise UserError(f"{origin}: no column {', '.join(missing)}; needs Date, {', '.join(columns)}")
     frame = frame[wanted]
     if frame.empty:
         raise UserError(f"{origin}: holds no bars")
@@ -66,7 +74,7 @@ def bar_table(frame: pd.DataFrame, *, adjust: bool, origin: str) -> pd.DataFrame
     if adjust and "Adj Close" in values:
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = values.pop("Adj Close") / values["Close"]
-        for column in PRICES:
+        for column in set(PRICES).intersection(columns):
             values[column] = values[column] * factor
     return pd.DataFrame(values, index=_dates(frame.index, origin))
 

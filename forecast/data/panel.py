@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Growing by remapping pages costs no copy; the step bounds what stands unused.
 _GROWTH_BYTES = 64 * 2**20
+# 1677-09-21, where pandas' dates begin; a day before 1970 has a negative number.
+_FIRST_DAY = -106_752
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
     names: list[str] = []
     owners: list[int] = []
     bounds: list[tuple[int, int]] = []
-    seen = np.zeros(0, bool)  # by day number
+    seen = np.zeros(0, bool)  # by day, counted from the first one there can be
     used = 0
     for item in series:
         assert item.values.shape == (len(item.days), num_columns), item.name
@@ -59,9 +61,9 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
                 days.resize(capacity, refcheck=False)
             values[used:need] = item.values[first:stop]
             days[used:need] = item.days[first:stop]
-            if (last := int(item.days[stop - 1])) >= len(seen):
+            if (last := int(item.days[stop - 1]) - _FIRST_DAY) >= len(seen):
                 seen.resize(last + 1, refcheck=False)
-            seen[item.days[first:stop]] = True
+            seen[item.days[first:stop] - _FIRST_DAY] = True
             owners.append(len(names))
             bounds.append((used, need))
             used = need
@@ -74,7 +76,7 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
         names=names,
         series=np.asarray(owners, np.int32),
         bounds=np.asarray(bounds, np.int64).reshape(-1, 2),
-        calendar=np.flatnonzero(seen).astype(np.int32),
+        calendar=(np.flatnonzero(seen) + _FIRST_DAY).astype(np.int32),
     )
 
 

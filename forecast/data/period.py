@@ -61,7 +61,7 @@ class DateRange:
         }[match["unit"]]
         try:
             since: pd.Timestamp = last - back
-        except pd.errors.OutOfBoundsDatetime:
+        except (ValueError, OverflowError):
             return bars  # further back than dates go
         return bars[bars.index > since]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from forecast.data.bars import COLUMNS, bar_table
 from forecast.data.features import Features
 from forecast.data.series import Scope, rows, side_by_side
 from forecast.errors import UserError
@@ -27,6 +28,7 @@ class Predictor:
         tickers: the run's; `multiple` wants all of them, `single` takes any one, `panel` any number.
         lookback: bars a window holds.
         horizon: bars forecast at once.
+        adjust: whether prices are adjusted by `Adj Close` where the bars have it, as the source did in training.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Predictor:
         tickers: Sequence[str],
         lookback: int,
         horizon: int,
+        adjust: bool,
     ) -> None:
         self.forecaster = forecaster
         self.features = features
@@ -45,6 +48,7 @@ class Predictor:
         self.tickers = list(tickers)
         self.lookback = lookback
         self.horizon = horizon
+        self.adjust = adjust
 
     def predict(
         self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False
@@ -77,6 +81,7 @@ class Predictor:
             origins.append(dates[last])
             names += [name] * len(last)
         batch = np.concatenate(windows)
+        self._refuse_unanchored(batch, names)
         forecast = self.forecaster.predict(batch)  # (B, h)
         naive = batch[:, -1, self.forecaster.normaliser.target].astype(np.float64)
         return pd.DataFrame(
@@ -93,21 +98,44 @@ class Predictor:
         """The panel rows of each series, as in training."""
         if self.scope == "single" and len(tables) != 1:
             raise UserError(f"{list(tables)}: the model forecasts one ticker at a time")
-        if self.scope == "multiple" and list(tables) != self.tickers:
-            raise UserError(f"{list(tables)}: the model wants the bars of {self.tickers}, in this order")
+        if self.scope == "multiple":
+            if set(tables) != set(self.tickers):
+                raise UserError(f"{list(tables)}: the model wants the bars of {self.tickers}")
+            tables = {ticker: tables[ticker] for ticker in self.tickers}
         features = {ticker: self._features(ticker, table) for ticker, table in tables.items()}
         if self.scope == "multiple":
             dates, values = side_by_side(features, len(self.features.columns))
             return [(self.tickers[0], dates, values)]
         return [(ticker, table.index, table.to_numpy(np.float32)) for ticker, table in features.items()]
 
+    def _refuse_unanchored(self, batch: np.ndarray, names: list[str]) -> None:
+        normaliser = self.forecaster.normaliser
+        if normaliser.anchor == "none":
+            return
+        closes = sorted({normaliser.target, *normaliser.closes})
+        amounts = [number for number, name in enumerate(normaliser.relations) if name == "amount"]
+        bad = (batch[..., closes] <= 0).any(axis=(1, 2)) | (batch[..., amounts] < 0).any(axis=(1, 2))
+        if bad.any():
+            raise UserError(
+                f"{names[int(bad.argmax())]}: a Close of 0 or less, or a negative Volume, in the window"
+            )
+
     def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        columns = [column for column in COLUMNS if column in table.columns]
+        if "Close" not in columns:
+            raise UserError(
+                f"{ticker}: the bars have no Close; their columns are {', '.join(map(str, table.columns))}"
+            )
+        table = bar_table(table, adjust=self.adjust, origin=ticker, columns=columns)
         if not (table.index.is_monotonic_increasing and table.index.is_unique):
             raise UserError(f"{ticker}: dates must be ascending and distinct, oldest first")
         try:
             return rows(self.features, table)
         except KeyError as error:
-            raise UserError(f"{ticker}: the bars lack {error}; they have {list(table.columns)}") from error
+            missing = [column for column in COLUMNS if column not in columns]
+            raise UserError(
+                f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
+            ) from error
 
 
 def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Mapping[str, pd.DataFrame]:

@@ -8,7 +8,8 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -97,18 +98,28 @@ class Trainer:
         self.threads = threads
         self.progress = progress
 
-    def pin(self) -> None:
-        """Fix threads, seeds and algorithms, before a network draws its first weight."""
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Fix threads, algorithms and seeds, before a network draws its first weight.
+
+        Threads and algorithms are given back afterwards, for a notebook's sake; the generators stay seeded.
+        """
         import random
 
         import numpy as np
         import torch
 
+        threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         random.seed(self.seed)
         np.random.seed(self.seed % 2**32)  # noqa: NPY002  for layers from elsewhere that draw from numpy
         torch.manual_seed(self.seed)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(strict)
 
     def check_objective(self, score: Callable[[], Score]) -> None:
         """Refuse an objective that no epoch reports.
@@ -172,9 +183,8 @@ class Trainer:
             callbacks.append(
                 stop_early(self.metric, self.mode, patience=self.patience, min_delta=self.min_delta)
             )
-        logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         began = time.monotonic()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), quiet_lightning():
             # Chunks are gathered in the main process on purpose: windows are views, workers would copy the panel.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # Lightning 2.6 asks torch in a way that torch 2.13 deprecates.
@@ -211,6 +221,18 @@ class Trainer:
         best.restore()
         forecaster.cpu()
         return Fit(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's remarks on devices and tips are no part of a run's log."""
+    lightning = logging.getLogger("pytorch_lightning")
+    level = lightning.level
+    lightning.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        lightning.setLevel(level)
 
 
 def _has_gpu() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -120,7 +121,15 @@ def send_epochs(client: MlflowClient, run_id: str, epochs: list[Epoch]) -> None:
 
 
 def files_of(directory: Path) -> Iterator[Path]:
-    """Yield the files of a run directory, sorted, without the record itself and without runs inside it."""
+    """Yield the files of a run directory, sorted, without the record itself and without runs inside it.
+
+    Of a finished run, those its manifest names: whatever else stands in the folder is not the run's.
+    """
+    manifest = directory / "manifest.json"
+    if manifest.is_file():
+        names = [*json.loads(manifest.read_text("utf-8"))["files"], manifest.name, "run.log"]
+        yield from (directory / name for name in sorted(names) if (directory / name).is_file())
+        return
     for folder, folders, files in os.walk(directory):
         if FILE in files and Path(folder) != directory:
             folders.clear()  # a job of a sweep: a run of its own

@@ -31,7 +31,9 @@ def check_uri(uri: str) -> None:
         _check_server(uri)
     elif name == "file" or ("://" not in uri and name != "databricks"):
         raise UserError(f"tracker.uri={masked(uri)!r}: MLflow no longer records in folders; {_WAY_OUT}")
-    elif name not in (*DATABASES, "databricks"):
+    elif name in DATABASES:
+        _check_password(uri, "PGPASSWORD, or the client's own option file,")
+    elif name != "databricks":
         known = ", ".join(("sqlite", "http", "https", *DATABASES, "databricks"))
         raise UserError(f"tracker.uri={masked(uri)!r}: unknown scheme, MLflow knows {known}; {_WAY_OUT}")
 
@@ -56,10 +58,14 @@ def _check_server(uri: str) -> None:
         raise UserError(
             f"tracker.uri={masked(uri)!r}: not the address of a server; for instance http://host:5000"
         )
-    if parts.password is not None:
+    _check_password(uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+
+
+def _check_password(uri: str, instead: str) -> None:
+    if masked(uri) != uri:
         raise UserError(
             f"tracker.uri={masked(uri)!r}: a password here would be written into every run directory; "
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+            f"set {instead} instead"
         )
 
 

@@ -149,6 +149,7 @@ def test_a_gap_is_never_spanned():
         ("1mo", "2020-07-12"),
         ("ytd", "2020-01-01"),
         ("1y", "2020-01-01"),
+        ("9999y", "2020-01-01"),
     ],
 )
 def test_period_counts_back_from_the_last_bar(period, first):

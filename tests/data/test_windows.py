@@ -92,3 +92,12 @@ def test_panel_growth_keeps_rows_in_order():
     np.testing.assert_array_equal(panel.values, np.concatenate([item.values for item in series]))
     assert panel.names == [item.name for item in series]
     np.testing.assert_array_equal(panel.calendar, np.arange(900))
+
+
+def test_days_before_1970_are_days_like_any_other():
+    days = np.arange(-4000, 1000, dtype=np.int32)
+    values = np.arange(5000, dtype=np.float32)[:, None]
+    panel = build_panel([Series(name="OLD", days=days, values=values)], num_columns=1)
+    np.testing.assert_array_equal(panel.calendar, days)
+    windows = Windows(panel=panel, lookback=5, horizon=1, first_day=-3000, last_day=-2000)
+    assert len(windows) == 1001

@@ -42,10 +42,10 @@ def prepared(*, after=None, **keys):
 def fit(data, *, seed=0, metric="val_rmse", mode="min", on_epoch=lambda epoch, metrics: None, **keys):
     plan = {"max_epochs": 3, "learning_rate": 3e-3, "progress": "off"} | keys
     trainer = Trainer(metric=metric, mode=mode, seed=seed, **plan)
-    trainer.pin()
-    network = LayeredNetwork(**data.facts, layer_config=["GRU", "Linear"], hidden_size=6)
-    forecaster = Forecaster(network=network, normaliser=data.normaliser_)
-    result = trainer.fit(forecaster, data, score=lambda: Tally(horizon=data.horizon), on_epoch=on_epoch)
+    with trainer.pinned():
+        network = LayeredNetwork(**data.facts, layer_config=["GRU", "Linear"], hidden_size=6)
+        forecaster = Forecaster(network=network, normaliser=data.normaliser_)
+        result = trainer.fit(forecaster, data, score=lambda: Tally(horizon=data.horizon), on_epoch=on_epoch)
     return forecaster, result
 
 
@@ -184,3 +184,10 @@ def test_forecasts_do_not_depend_on_the_batch(layer_config, hidden):
     for size in (1, 7, 33, 299):
         pieces = np.concatenate([forecaster.predict(windows[i : i + size]) for i in range(0, 300, size)])
         np.testing.assert_array_equal(pieces, whole)
+
+
+def test_threads_are_pinned_and_given_back():
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with Trainer(metric="val_rmse", mode="min", seed=0, threads=2).pinned():
+        assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (2, True)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before

@@ -16,7 +16,7 @@ from forecast.track.uri import check_uri, masked, resolved
         "sqlite:////data/runs/mlflow.db",
         "http://tracking:5000",
         "https://tracking.example.org/mlflow",
-        "postgresql+psycopg2://user:secret@db/mlflow",
+        "postgresql+psycopg2://user@db/mlflow",
         "databricks",
     ],
 )
@@ -39,6 +39,8 @@ def test_taken(uri: str) -> None:
         ("http://", "not the address of a server"),
         ("http://host:notaport", "not the address of a server"),
         ("http://user:secret@host:5000", "MLFLOW_TRACKING_PASSWORD"),
+        ("postgresql+psycopg2://user:secret@db/mlflow", "PGPASSWORD"),
+        ("mysql://user:secret@db/mlflow", "option file"),
     ],
 )
 def test_refused_in_one_line(uri: str, said: str) -> None:
