@@ -77,7 +77,9 @@ def run(config: DictConfig, directory: Path) -> Run:
         tracker = config.tracker and build(config.tracker)
 
         from forecast.evaluate.metrics import Tally
+        from forecast.model.probing import check_network
 
+        check_network(network, **data.facts, name=f"model._target_={config.model._target_}")
         score = partial(Tally, horizon=data.horizon)
         trainer.check_objective(score)
         data.prepare()

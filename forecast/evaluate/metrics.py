@@ -23,6 +23,7 @@ _SUMS = (
     "move_sq",                                # forecast - naive, the move the model says
     "gain", "gain_sq",                        # naive error squared - error squared
     "scaled",                                 # |actual - forecast| / scale
+    "told", "told_sq",                        # (forecast - naive) / naive, the move the model says as a share
 )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ class Tally:
         if horizon < 1:
             raise ValueError(f"horizon={horizon} is below 1")
         self.horizon = horizon
-        self._rows = self._scaled_rows = self._moves = self._hits = 0
+        self._rows = self._scaled_rows = self._priced_rows = self._moves = self._hits = 0
         self._total = [0.0] * len(_SUMS)
         self._carry = [0.0] * len(_SUMS)
 
@@ -67,7 +68,7 @@ class Tally:
             # (a-n)^2 - (a-f)^2 written as a product: two nearly equal sums, subtracted, would keep no digit
             # of a small gain.
             gain = move * (market + error)
-            scaled = scale > 0
+            scaled, priced = scale > 0, naive != 0
             size = np.abs(actual)
             columns = (
                 np.abs(error), error * error, np.abs(error) / size,
@@ -75,12 +76,14 @@ class Tally:
                 move * move,
                 gain, gain * gain,
                 np.abs(error[scaled]) / scale[scaled],
+                move[priced] / naive[priced], (move[priced] / naive[priced]) ** 2,
             )  # fmt: skip
             for place, column in enumerate(columns):
                 self._sum(place, float(np.sum(column)))
         moved = market != 0
         self._rows += int(actual.size)
         self._scaled_rows += int(scaled.sum())
+        self._priced_rows += int(priced.sum())
         self._moves += int(moved.sum())
         self._hits += int((np.sign(move[moved]) == np.sign(market[moved])).sum())
 
@@ -96,11 +99,13 @@ class Tally:
             direction_se: sqrt(p (1 - p) horizon / moves).
             r2_oos_se: from the spread of the rows' gains in squared error, horizon counted alike.
             move_ratio: RMS move forecast / RMS move of the market. rows: their number.
+            move_mean, move_sd: of the moves forecast, as a share of the last price.
         """
         sums = dict(zip(_SUMS, map(math.fsum, zip(self._total, self._carry, strict=True)), strict=True))
         rows, moves = self._rows, self._moves
         naive_sq = sums["naive_sq"]
         direction = _ratio(self._hits, moves)
+        mean, square = _ratio(sums["told"], self._priced_rows), _ratio(sums["told_sq"], self._priced_rows)
         spread = _ratio(sums["gain_sq"] - sums["gain"] * (_ratio(sums["gain"], rows) or 0.0), rows - 1)
         gain_se = None if spread is None else _root(_ratio(max(spread, 0.0) * self.horizon, rows))
         figures = {
@@ -119,6 +124,8 @@ class Tally:
             "naive_mae": _ratio(sums["naive"], rows),
             "naive_mape": _ratio(100 * sums["naive_pct"], rows),
             "move_ratio": _root(_ratio(sums["move_sq"], naive_sq)),
+            "move_mean": mean,
+            "move_sd": _spread(square, mean),
             "rows": rows,
         }
         return {f"{prefix}_{name}": value for name, value in figures.items()}
@@ -189,3 +196,8 @@ def _ratio(numerator: float, denominator: float) -> float | None:
 
 def _root(value: float | None) -> float | None:
     return None if value is None else math.sqrt(value)
+
+
+def _spread(square: float | None, mean: float | None) -> float | None:
+    """Standard deviation from the means of squares and of values."""
+    return None if square is None or mean is None else _root(max(square - mean**2, 0.0))

@@ -13,6 +13,7 @@ from forecast.evaluate.table import Metrics, align, cells, direction_text, ratio
 NAIVE = "tomorrow = today"
 R2_CEILING = 0.02  # daily data: published R2 of returns out of sample stay below
 DIRECTION_CEILING = 0.57  # and right signs
+STEADY = 0.25  # spread of the moves forecast / their mean, below which the window hardly matters
 COPY = 0.1  # RMS move of the forecast / of the market, below which a chart cannot tell it from the last price
 TRAILING = 1.05  # RMSE ratio from which a forecast that hugs the last price is worse than repeating it
 WIDTH = 100  # columns of a terminal
@@ -80,7 +81,7 @@ class Verdict:
     @property
     def warnings(self) -> list[str]:
         """Suspicions, a sentence each: a leak, a copy of the last price, a forecast that trails the price."""
-        found = [self._leak(), self._copy(), self._trailing()]
+        found = [self._leak(), self._copy(), self._steady(), self._trailing()]
         return [warning for warning in found if warning]
 
     @property
@@ -163,6 +164,17 @@ class Verdict:
         return (
             f"near copy of the last price (lag 1): on {split} the forecast moves {100 * moves:.2g} % as far "
             "as the market, so on a chart it looks right and comes one step late"
+        )
+
+    def _steady(self) -> str | None:
+        split = self._judged()
+        mean, spread = self._figure(split, "move_mean"), self._figure(split, "move_sd")
+        if not mean or spread is None or spread >= STEADY * abs(mean):
+            return None
+        return (
+            f"hardly looks at the window: on {split} it forecasts about the same move every day "
+            f"({100 * mean:+.2g} %, give or take {100 * spread:.1g} %), so it has learnt the training years' drift, "
+            "nothing more"
         )
 
     def _trailing(self) -> str | None:

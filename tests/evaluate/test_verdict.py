@@ -275,3 +275,13 @@ def test_noise_seldom_beats_naive():
         found = Verdict(metrics=tally.result("test"), tickers=["A"], strategy="s", horizon=1)
         beaten += found.sentence.startswith("beats")
     assert beaten <= 300 * 0.023 + 3 * math.sqrt(300 * 0.023)
+
+
+def test_the_same_move_every_day_is_said():
+    steady = {"test_move_mean": 0.00126, "test_move_sd": 0.00001}
+    (found,) = verdict(**steady).warnings
+    assert found.startswith(
+        "hardly looks at the window: on test it forecasts about the same move every day (+0.13 %"
+    )
+    assert verdict(**steady | {"test_move_sd": 0.001}).warnings == []
+    assert verdict(**steady | {"test_move_mean": 0.0, "test_move_sd": 0.0}).warnings == []
