@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from forecast.data.windows import Windows
 
 # Enough windows for stable statistics; more would only cost time on a large panel.
-_MOST_WINDOWS = 65_536
+_MOST_WINDOWS = 16_384
 
 
 def fit_normaliser(
@@ -28,7 +28,7 @@ def fit_normaliser(
     Args:
         train: windows of the training split.
         layout: columns of the panel.
-        anchor: `last` fits on anchored windows (at most 65,536, evenly spaced), `none` on raw rows.
+        anchor: `last` fits on anchored windows (at most 16,384, evenly spaced), `none` on raw rows.
         scaler: unfitted; None = no scaling.
         days: first and last training day, days since 1970-01-01.
     """
