@@ -62,6 +62,7 @@ def _rmse(axes: Axes, curve: Curve, metrics: Epoch) -> None:
             ha="right" if 2 * kept > min(curve) + max(curve) else "left",
             fontsize=8.5,
             color=chart.MODEL,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},  # over the curve
         )
     if naive is not None:
         axes.axhline(naive, color=chart.NAIVE, linestyle="--", linewidth=1.4, label="tomorrow = today")
