@@ -121,9 +121,7 @@ def _annotated(value: Any, annotation: Any, key: str) -> Iterator[Fault]:
     if deeper or value is None:
         return
     bounds = [bound for item in metadata for bound in _bounds(item)]
-    if not all(holds(value) for _, holds in bounds):
-        words = " and ".join(words for words, _ in bounds).replace(" and be ", " and ")
-        yield Fault(key, value, f"must {words}")
+    yield from (Fault(key, value, f"must {words}") for words, holds in bounds if not holds(value))
 
 
 def _bounds(metadata: object) -> Iterator[tuple[str, Callable[[Any], bool]]]:

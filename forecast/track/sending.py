@@ -127,7 +127,7 @@ def files_of(directory: Path) -> Iterator[Path]:
     """
     manifest = directory / "manifest.json"
     if manifest.is_file():
-        names = [*json.loads(manifest.read_text("utf-8"))["files"], manifest.name, "run.log"]
+        names = [*json.loads(manifest.read_text("utf-8")).get("files", {}), manifest.name, "run.log"]
         yield from (directory / name for name in sorted(names) if (directory / name).is_file())
         return
     for folder, folders, files in os.walk(directory):
