@@ -112,6 +112,9 @@ class Trainer:
         threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        # Our own code reads no memory it has not written; filling every new tensor first would only cost time.
+        filled = torch.utils.deterministic.fill_uninitialized_memory
+        torch.utils.deterministic.fill_uninitialized_memory = False
         random.seed(self.seed)
         np.random.seed(self.seed % 2**32)  # noqa: NPY002  for layers from elsewhere that draw from numpy
         torch.manual_seed(self.seed)
@@ -120,6 +123,7 @@ class Trainer:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict)
+            torch.utils.deterministic.fill_uninitialized_memory = filled
 
     def check_objective(self, score: Callable[[], Score]) -> None:
         """Refuse an objective that no epoch reports.
