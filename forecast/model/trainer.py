@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
 
@@ -113,8 +113,8 @@ class Trainer:
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Our own code reads no memory it has not written; filling every new tensor first would only cost time.
-        filled = torch.utils.deterministic.fill_uninitialized_memory
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        memory: Any = torch.utils.deterministic
+        filled, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False
         random.seed(self.seed)
         np.random.seed(self.seed % 2**32)  # noqa: NPY002  for layers from elsewhere that draw from numpy
         torch.manual_seed(self.seed)
@@ -123,7 +123,7 @@ class Trainer:
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict)
-            torch.utils.deterministic.fill_uninitialized_memory = filled
+            memory.fill_uninitialized_memory = filled
 
     def check_objective(self, score: Callable[[], Score]) -> None:
         """Refuse an objective that no epoch reports.
