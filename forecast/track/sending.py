@@ -156,6 +156,7 @@ def end_dead_runs(client: MlflowClient, experiment_id: str) -> None:
         max_results=_ROWS,
     )
     for run in running:
-        if process.is_dead(run.data.tags):
+        # Asked again once it is known to be dead: it may have ended its run properly since the search.
+        if process.is_dead(run.data.tags) and client.get_run(run.info.run_id).info.status == "RUNNING":
             logger.info("run %s in MLflow was left by a dead process: KILLED", run.info.run_name)
             client.set_terminated(run.info.run_id, "KILLED")
