@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from forecast.experiment import Run
+    from forecast.outcome import Run
     from forecast.model.predictor import Predictor
 
 __all__ = ["load", "run"]

@@ -77,8 +77,8 @@ def test_altered_or_missing_files_are_refused(copy, name, how, tmp_path):
         "[]",
         "{}",
         '{"format": 99, "version": "9", "files": {}}',
-        '{"format": 1, "version": "1", "files": {"../x": ""}}',
-        '{"format": 1, "version": "1", "files": {}}',
+        '{"format": 2, "version": "1", "files": {"../x": ""}}',
+        '{"format": 2, "version": "1", "files": {}}',
     ],
 )
 def test_a_damaged_manifest_is_refused(copy, content):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator
+from copy import copy, deepcopy
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from forecast.data.normaliser import WindowNormaliser
     from forecast.data.panel import Panel
+    from forecast.data.split import Stretches
     from forecast.data.windows import Windows
 
 log = logging.getLogger(__name__)
@@ -61,7 +63,7 @@ class MarketData:
 
     panel_: Panel
     windows_: dict[str, Windows]
-    stretches_: dict[str, tuple[int, int]]
+    stretches_: Stretches
     normaliser_: WindowNormaliser
     naive_scale_: np.ndarray
     fingerprint_: str
@@ -125,20 +127,35 @@ class MarketData:
         }
 
     def prepare(self) -> None:
-        """Fetch, check, split, fit the scalers, index the windows.
+        """Fetch, check, split by ratio, fit the scalers, index the windows.
 
         Raises:
             UserError: no such ticker, faulty bars, too few of them, prices that cannot be anchored.
         """
-        from forecast.data.fitting import fit_normaliser, naive_error
-        from forecast.data.split import split_calendar
-        from forecast.data.windows import Windows
+        self.load()
+        self.divide(self.by_ratio())
 
+    def load(self) -> None:
+        """Fetch and check the bars.
+
+        Raises:
+            UserError: no such ticker, faulty bars, prices that cannot be anchored.
+        """
         self.panel_ = self._panel()
         self.fingerprint_ = self._digest.hexdigest()[:16]
+        del self._digest  # it cannot be sent to another process
         self._check_anchors()
+
+    def by_ratio(self) -> Stretches:
+        """The stretches that `train_ratio`, `val_ratio` and `embargo` cut from the calendar.
+
+        Raises:
+            UserError: one of them would be empty.
+        """
+        from forecast.data.split import split_calendar
+
         try:
-            self.stretches_ = split_calendar(
+            return split_calendar(
                 self.panel_.calendar,
                 train_ratio=self.train_ratio,
                 val_ratio=self.val_ratio,
@@ -146,11 +163,25 @@ class MarketData:
             )
         except UserError as error:
             raise UserError(f"{self._who()}: {error}") from None
+
+    def divide(self, stretches: Stretches) -> None:
+        """Split loaded bars, fit the scalers on the training days alone, index the windows.
+
+        Args:
+            stretches: split -> (first day, last day), both inclusive, days since 1970-01-01.
+
+        Raises:
+            UserError: a split without a single window.
+        """
+        from forecast.data.fitting import fit_normaliser, naive_error
+        from forecast.data.windows import Windows
+
+        self.stretches_ = stretches
         self.windows_ = {
             split: Windows(
                 panel=self.panel_, lookback=self.seq_len, horizon=self.horizon, first_day=first, last_day=last
             )
-            for split, (first, last) in self.stretches_.items()
+            for split, (first, last) in stretches.items()
         }
         for split, windows in self.windows_.items():
             if not len(windows):
@@ -167,6 +198,13 @@ class MarketData:
             days=self.stretches_["train"],
         )
         self.naive_scale_ = naive_error(self.windows_["train"], target=self.layout.target)
+
+    def divided(self, stretches: Stretches) -> MarketData:
+        """The same loaded bars, split otherwise; this one stays as it is."""
+        other = copy(self)
+        other.scaler = deepcopy(self.scaler)
+        other.divide(stretches)
+        return other
 
     def _panel(self) -> Panel:
         """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
+Stretches = dict[str, tuple[int, int]]  # split -> (first day, last day), both inclusive, since 1970-01-01
 
 
 def split_calendar(
     calendar: NDArray[np.int32], *, train_ratio: float, val_ratio: float, embargo: int
-) -> dict[str, tuple[int, int]]:
+) -> Stretches:
     """Cut a calendar by ratio into three stretches with an embargo between them.
 
     The embargo is taken from the end of the earlier stretch, so validation and test begin where the ratios say

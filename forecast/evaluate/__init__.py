@@ -8,10 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_NAMES = {"Tally": "metrics", "from_table": "metrics", "Verdict": "verdict"}
+_NAMES = {
+    "Holdout": "folds",
+    "Tally": "metrics",
+    "Verdict": "verdict",
+    "WalkForward": "folds",
+    "from_table": "metrics",
+}
 _MODULES = ("metrics", "plots", "report", "verdict")
 
-__all__ = ["Tally", "Verdict", "from_table", "metrics", "plots", "report", "verdict"]
+__all__ = [*_NAMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.split import SPLITS
-from forecast.evaluate.metrics import Tally
+from forecast.evaluate.rows import Rows
 from forecast.files import replacing
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
+    from forecast.data.windows import WindowBatch
     from forecast.model.forecaster import Forecaster
 
 # Windows forecast and written at once: a row group of the file.
@@ -25,19 +27,16 @@ _PIECE = 65_536
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Some rows of the forecast table: a window's steps side by side, windows oldest first within a series."""
+class Piece:
+    """Some windows of a split, and what was forecast from them."""
 
-    series: NDArray[np.int64]  # (rows,) index into panel.names
-    days: NDArray[np.int32]  # (rows,) the day that is forecast, since 1970-01-01
-    step: NDArray[np.int32]  # (rows,) 1 .. horizon
-    actual: NDArray[np.float64]  # (rows,) prices in the source's units
-    forecast: NDArray[np.float64]
-    naive: NDArray[np.float64]  # the last Close of the window: "tomorrow = today"
+    batch: WindowBatch
+    rows: Rows
+    quantiles: NDArray[np.float64] | None  # (rows, levels) prices, of a network that answers with quantiles
 
 
-def forecast_rows(forecaster: Forecaster, data: MarketData, split: str) -> Iterator[Rows]:
-    """Every window of a split, in order."""
+def pieces(forecaster: Forecaster, data: MarketData, split: str) -> Iterator[Piece]:
+    """Forecasts of every window of a split, in order."""
     windows = data.windows_[split]
     for start in range(0, len(windows), _PIECE):
         batch = windows.take(np.arange(start, min(start + _PIECE, len(windows))))
@@ -45,65 +44,84 @@ def forecast_rows(forecaster: Forecaster, data: MarketData, split: str) -> Itera
         count, horizon = forecast.shape
         ahead = batch.rows[:, None] + np.arange(1, horizon + 1)  # (B, h) panel rows of the days forecast
         last_close = batch.windows[:, -1, data.layout.target].astype(np.float64)
-        yield Rows(
+        rows = Rows(
             series=np.repeat(batch.series, horizon),
             days=data.panel_.days[ahead].ravel(),
             step=np.tile(np.arange(1, horizon + 1, dtype=np.int32), count),
+            origin=np.repeat(data.panel_.days[batch.rows], horizon),
             actual=batch.future[..., data.layout.target].astype(np.float64).ravel(),
             forecast=forecast.ravel(),
             naive=np.repeat(last_close, horizon),
         )
+        yield Piece(batch, rows, quantiles=None)
 
 
-def write_forecasts(path: Path, forecaster: Forecaster, data: MarketData) -> dict[str, float | None]:
-    """Write `forecasts.parquet` and give the metrics of validation and test.
+class PriceTable:
+    """A parquet file of prices by ticker, date, split and step, written in pieces.
 
     Args:
         path: replaced as a whole, or not at all.
-        forecaster: fitted.
-        data: prepared.
+        names: tickers, in the order of Rows.series.
+        columns: of prices, besides the keys.
+        folded: whether a last column says which fold a row belongs to.
     """
-    import pyarrow.parquet as pq
 
-    metrics: dict[str, float | None] = {}
-    with replacing(path) as scratch, pq.ParquetWriter(scratch, _schema()) as writer:
-        for split in SPLITS:
-            tally = Tally(horizon=data.horizon)
-            for rows in forecast_rows(forecaster, data, split):
-                writer.write_batch(_record_batch(rows, split, data.panel_.names))
-                if split != "train":
-                    tally.add(rows.actual, rows.forecast, rows.naive, data.naive_scale_[rows.series])
-            if split != "train":
-                metrics |= tally.result(split)
-    return metrics
+    def __init__(self, path: Path, *, names: Sequence[str], columns: Sequence[str], folded: bool) -> None:
+        self.path = path
+        self.names = list(names)
+        self.columns = list(columns)
+        self.folded = folded
 
+    def __enter__(self) -> PriceTable:
+        import pyarrow.parquet as pq
 
-def _schema() -> pa.Schema:
-    import pyarrow as pa
+        with ExitStack() as stack:
+            scratch = stack.enter_context(replacing(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(scratch, self._schema()))
+            self._open = stack.pop_all()
+        return self
 
-    floats = [(name, pa.float64()) for name in ("actual", "forecast", "naive")]
-    return pa.schema(
-        [
-            ("ticker", pa.string()),
-            ("date", pa.timestamp("ns")),
-            ("split", pa.string()),
-            ("step", pa.int32()),
-            *floats,
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def write(self, rows: Rows, split: str, prices: Mapping[str, NDArray[np.float64]], *, fold: int) -> None:
+        """Append rows.
+
+        Args:
+            rows: whose keys are written.
+            split: of all of them.
+            prices: column -> (rows,); a column that is missing here is null.
+            fold: of all of them.
+        """
+        import pyarrow as pa
+
+        tickers = pa.DictionaryArray.from_arrays(pa.array(rows.series.astype(np.int32)), pa.array(self.names))
+        arrays = [
+            tickers.cast(pa.string()),
+            pa.array(rows.days.astype("datetime64[D]").astype("datetime64[ns]")),
+            pa.array(np.full(len(rows), split, dtype=object), pa.string()),
+            pa.array(rows.step),
+            *(
+                pa.array(prices[name]) if name in prices else pa.nulls(len(rows), pa.float64())
+                for name in self.columns
+            ),
         ]
-    )
+        if self.folded:
+            arrays.append(pa.array(np.full(len(rows), fold, dtype=np.int32)))
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema()))
 
+    def _schema(self) -> pa.Schema:
+        import pyarrow as pa
 
-def _record_batch(rows: Rows, split: str, names: list[str]) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    tickers = pa.DictionaryArray.from_arrays(pa.array(rows.series.astype(np.int32)), pa.array(names))
-    columns = [
-        tickers.cast(pa.string()),
-        pa.array(rows.days.astype("datetime64[D]").astype("datetime64[ns]")),
-        pa.array(np.full(len(rows.days), split, dtype=object), pa.string()),
-        pa.array(rows.step),
-        pa.array(rows.actual),
-        pa.array(rows.forecast),
-        pa.array(rows.naive),
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=_schema())
+        return pa.schema(
+            [
+                ("ticker", pa.string()),
+                ("date", pa.timestamp("ns")),
+                ("split", pa.string()),
+                ("step", pa.int32()),
+                *((name, pa.float64()) for name in self.columns),
+                *([("fold", pa.int32())] if self.folded else []),
+            ]
+        )

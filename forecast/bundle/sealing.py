@@ -1,0 +1,105 @@
+"""The seal of a run directory: a checksum of every file, written last.
+
+A directory without `manifest.json` is no finished run, and one whose files do not match it has been altered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from forecast.errors import UserError
+from forecast.files import write_whole
+
+MANIFEST = "manifest.json"
+# What a run writes and seals; whatever else stands in the folder is somebody else's.
+_SEALED = (
+    "config.yaml",
+    "data.json",
+    "evaluation.json",
+    "golden.safetensors",
+    "history.json",
+    "metrics.json",
+    "forecasts.parquet",
+    "model.safetensors",
+    "scaler.json",
+    "report.html",
+    "plots/errors.png",
+    "plots/forecast_test.png",
+    "plots/learning_curves.png",
+    "plots/moves.png",
+)
+# Sealed like the others where a run writes them.
+_OPTIONAL = ("baselines.parquet", "intervals.json", "audit.json", "metadata.json")
+# Still written to after the run is finished, by the log and by the tracker.
+_LIVING = ("run.log", "mlflow.json")
+_FORMAT = 2
+
+
+def write_json(path: Path, value: object) -> None:
+    """Strict JSON (no NaN), replaced as a whole."""
+    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def begin(directory: Path) -> None:
+    """Take a directory for a run; the files of an earlier run in it are gone.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in (MANIFEST, *_SEALED, *_OPTIONAL, *_LIVING):  # the manifest first: half a run is no run
+            (directory / name).unlink(missing_ok=True)
+        write_whole(directory / "run.log", "")
+    except OSError as error:
+        raise UserError(
+            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); name another folder"
+        ) from error
+
+
+def finish(directory: Path, *, version: str) -> None:
+    """Seal the run: after this it is finished."""
+    written = [name for name in _OPTIONAL if (directory / name).is_file()]
+    files = {name: _digest(directory / name) for name in (*_SEALED, *written)}
+    write_json(directory / MANIFEST, {"format": _FORMAT, "version": version, "files": files})
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether a run was sealed there."""
+    return (directory / MANIFEST).is_file()
+
+
+def verify(directory: Path) -> dict[str, Any]:
+    """Check a run directory against its manifest.
+
+    Raises:
+        UserError: no finished run, a file missing or altered, or written by an incompatible version.
+    """
+    if not is_finished(directory):
+        raise UserError(f"{directory}: no finished run here ({MANIFEST} is missing)")
+    try:
+        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        form, written = manifest["format"], dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{directory / MANIFEST}: is damaged ({error})") from error
+    if form != _FORMAT:
+        raise UserError(f"{directory}: written in format {form}, this version reads {_FORMAT}")
+    if unlisted := sorted(set(_SEALED) - set(written)):
+        raise UserError(f"{directory / MANIFEST}: is damaged (does not list {', '.join(unlisted)})")
+    for name, digest in written.items():
+        path = directory / name
+        if not path.resolve().is_relative_to(directory.resolve()) or path.is_symlink():
+            raise UserError(f"{path}: leads out of the run directory")
+        if not path.is_file():
+            raise UserError(f"{path}: is missing")
+        if _digest(path) != digest:
+            raise UserError(f"{path}: was altered since the run wrote it")
+    return manifest
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,143 @@
+"""Which days are trained on, validated and tested: once, or again and again as time goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+
+from annotated_types import Ge
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    from forecast.data.market import MarketData
+    from forecast.data.split import Stretches
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One train, validation and test stretch.
+
+    Args:
+        number: from 0, oldest test days first.
+        stretches: split -> (first day, last day), both inclusive, days since 1970-01-01.
+        refit: whether scalers and network are fitted anew, or those of the fold before go on.
+    """
+
+    number: int
+    stretches: Stretches
+    refit: bool
+
+
+class Evaluation(Protocol):
+    """The `evaluation` node of a config."""
+
+    @property
+    def parallel(self) -> int:
+        """Folds fitted at once."""
+        ...
+
+    def folds(self, data: MarketData) -> list[Fold]:
+        """The folds of loaded data, oldest test days first."""
+        ...
+
+
+class Holdout:
+    """One fold, cut by `data.train_ratio` and `data.val_ratio`."""
+
+    parallel = 1
+
+    def folds(self, data: MarketData) -> list[Fold]:
+        """See Evaluation.
+
+        Raises:
+            UserError: a split would be empty.
+        """
+        return [Fold(0, data.by_ratio(), refit=True)]
+
+
+class WalkForward:
+    """Train on what came before, test on the days that follow, move on, again (a rolling origin).
+
+    The newest `folds * step` days are tested, each once. Before the test days of a fold come its validation days,
+    before those its training days, with `data.embargo` days left out at the end of each stretch.
+
+    Args:
+        folds: their number.
+        step: sessions a fold tests, and the origin then moves by.
+        val_days: sessions validated before each test; None = step.
+        window: `expanding` trains from the first day on, `rolling` on the newest `train_days`.
+        train_days: sessions of a rolling window; None = as many as the first fold has.
+        refit_every: folds after which scalers and network are fitted anew; None = never, only in the first.
+        parallel: folds fitted at once, on Ray; 1 = one after the other in this process.
+
+    Raises:
+        UserError: train_days without a rolling window.
+
+    Source: Tashman (2000), Out-of-sample tests of forecasting accuracy, International Journal of Forecasting 16.
+    """
+
+    def __init__(
+        self,
+        *,
+        folds: Annotated[int, Ge(1)] = 5,
+        step: Annotated[int, Ge(1)] = 252,
+        val_days: Annotated[int, Ge(1)] | None = None,
+        window: Literal["expanding", "rolling"] = "expanding",
+        train_days: Annotated[int, Ge(1)] | None = None,
+        refit_every: Annotated[int, Ge(1)] | None = 1,
+        parallel: Annotated[int, Ge(1)] = 1,
+    ) -> None:
+        if train_days is not None and window != "rolling":
+            raise UserError(
+                f"evaluation.train_days={train_days}: an expanding window trains from the first day on; "
+                "use evaluation.window=rolling"
+            )
+        self.number = folds
+        self.step = step
+        self.val_days = step if val_days is None else val_days
+        self.window = window
+        self.train_days = train_days
+        self.refit_every = refit_every
+        self.parallel = parallel
+
+    def folds(self, data: MarketData) -> list[Fold]:
+        """See Evaluation.
+
+        Raises:
+            UserError: fewer days than the folds need.
+        """
+        days, embargo = len(data.panel_.calendar), data.embargo
+        for key, stretch in (("val_days", self.val_days), ("train_days", self.train_days)):
+            if stretch is not None and stretch <= embargo:
+                raise UserError(f"evaluation.{key}={stretch}: must be more than data.embargo={embargo}")
+        tested = self.number * self.step
+        train = self.train_days or embargo + data.seq_len + data.horizon
+        if days < tested + self.val_days + train:
+            raise UserError(
+                f"evaluation.folds={self.number}: tests {tested:,} days (evaluation.step={self.step} each), "
+                f"evaluation.val_days={self.val_days} before them and at least {train:,} to train on are more "
+                f"than the {days:,} days there are; ask for fewer folds, a shorter step or a longer data.period"
+            )
+        # The first day after training; the embargo is taken from the end of training.
+        border = days - tested - self.val_days
+        return [self._fold(number, border, data) for number in range(self.number)]
+
+    def _fold(self, number: int, first_border: int, data: MarketData) -> Fold:
+        calendar, embargo = data.panel_.calendar, data.embargo
+        border = first_border + number * self.step
+        test = border + self.val_days
+        train = 0 if self.window == "expanding" else border - (self.train_days or first_border)
+
+        def days(first: int, stop: int) -> tuple[int, int]:
+            return int(calendar[first]), int(calendar[stop - 1])
+
+        return Fold(
+            number,
+            {
+                "train": days(train, border - embargo),
+                "val": days(border, test - embargo),
+                "test": days(test, test + self.step),
+            },
+            refit=number == 0 or (self.refit_every is not None and number % self.refit_every == 0),
+        )

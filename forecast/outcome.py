@@ -1,0 +1,116 @@
+"""What a finished run leaves: figures, verdict, plots, report."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shlex
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast import bundle
+from forecast.data.record import record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecast.data.market import MarketData
+    from forecast.evaluate.judgement import Judgement
+    from forecast.evaluate.verdict import Verdict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left."""
+
+    directory: Path
+    metrics: dict[str, float | None]
+    history: list[dict[str, float]] = field(repr=False)
+    verdict: Verdict = field(repr=False)
+    figures: dict[str, Path] = field(repr=False)
+    evaluation: dict[str, Any] = field(repr=False)
+
+    @cached_property
+    def forecasts(self) -> pd.DataFrame:
+        """The forecast table: ticker, date, split, step, actual, forecast, naive."""
+        import pandas as pd
+
+        return pd.read_parquet(self.directory / "forecasts.parquet")
+
+    def _repr_html_(self) -> str:
+        return (self.directory / "report.html").read_text(encoding="utf-8")
+
+
+def conclude(
+    directory: Path,
+    data: MarketData,
+    judgement: Judgement,
+    *,
+    strategy: str,
+    config_text: str,
+    began: float,
+) -> Run:
+    """Write down what came of a run whose windows have all been forecast.
+
+    Args:
+        directory: of the run.
+        data: split as the first fold says.
+        judgement: closed.
+        strategy: its name.
+        config_text: the saved config.
+        began: time.monotonic() at the start of the run.
+    """
+    from forecast.evaluate import plots, report
+    from forecast.evaluate.verdict import Verdict
+
+    figures, evaluation = judgement.result()
+    bundle.write_json(directory / "evaluation.json", evaluation)
+    history = judgement.history
+    bundle.write_json(directory / "history.json", [_finite(epoch) for epoch in history])
+    metrics: dict[str, float | None] = {
+        **figures,
+        **_finite(judgement.losses),
+        "epochs": len(history),
+        "best_epoch": judgement.last_fit.best_epoch,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    bundle.write_json(directory / "metrics.json", metrics)
+    shown = data.panel_.names[0]
+    forecasts = bundle.forecasts_of(directory, shown)
+    verdict = Verdict(metrics=metrics, tickers=data.panel_.names, strategy=strategy, horizon=data.horizon)
+    log.debug("%s", verdict.text)  # for run.log; whoever called shows it
+    drawn = plots.write(
+        directory / "plots",
+        forecasts=forecasts,
+        history=judgement.last_fit.history,
+        ticker=shown,
+        metrics=metrics,
+    )
+    report.write(
+        directory,
+        verdict=verdict,
+        metrics=metrics,
+        plots=drawn,
+        health=record(data),
+        config_text=config_text,
+        reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
+    )
+    return Run(
+        directory=directory,
+        metrics=metrics,
+        history=history,
+        verdict=verdict,
+        figures={path.stem: path for path in drawn},
+        evaluation=evaluation,
+    )
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what is undefined is null."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
