@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from forecast.data import MarketData, TimeSeriesScaler
-from forecast.data.features import NoProcessing, WithRange
+from forecast.data.features import NoProcessing, Returns, Technical, WithRange
 
+FEATURES = {"no_processing": NoProcessing, "range": WithRange, "returns": Returns, "technical": Technical}
 STRATEGIES = {
     f"{name}_{scope}": (features, scope)
-    for name, features in (("no_processing", NoProcessing), ("range", WithRange))
+    for name, features in FEATURES.items()
     for scope in ("single", "multiple", "panel")
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
+_DAY = 86_400 * 10**9  # nanoseconds
 
 
 class Source(Protocol):
@@ -77,6 +79,31 @@ def bar_table(
         for column in set(PRICES).intersection(columns):
             values[column] = values[column] * factor
     return pd.DataFrame(values, index=_dates(frame.index, origin))
+
+
+def is_bar_table(frame: pd.DataFrame) -> bool:
+    """Whether a frame has the shape every source delivers, so that bar_table would change nothing."""
+    import numpy as np
+    import pandas as pd
+
+    dates = frame.index
+    if (
+        not isinstance(dates, pd.DatetimeIndex)
+        or dates.tz is not None
+        or dates.unit != "ns"
+        or not len(dates)
+    ):
+        return False
+    # No date at all counts as a fraction of a day.
+    whole_days = not (dates.asi8 % _DAY).any()
+    return whole_days and frame.columns.equals(_columns()) and frame.to_numpy().dtype == np.float64
+
+
+@functools.cache
+def _columns() -> pd.Index:
+    import pandas as pd
+
+    return pd.Index(COLUMNS)
 
 
 def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import functools
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from forecast.errors import UserError
 
@@ -103,6 +104,39 @@ def check_calendar(calendar: str, *, key: str) -> None:
 @functools.cache
 def _whole(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, pd.DatetimeIndex]:
     """First and last day the calendar knows, and every session between them."""
+    begin, end, built = _built(calendar)
+    return begin, end, _days(built.sessions)
+
+
+@functools.cache
+def planned_sessions(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, pd.DatetimeIndex]:
+    """First and last day the calendar knows, and every day between them on which the exchange meant to open.
+
+    Days it was closed on for once (2001-09-11, a hurricane, a funeral) are among them: the day before, nobody knew.
+    exchange_calendars lists them as ad-hoc holidays; where it lists moving feasts so too (XSHG, XHKG, XBOM), these
+    are among them as well.
+    """
+    import pandas as pd
+
+    begin, end, built = _built(calendar)
+    with warnings.catch_warnings():
+        _ignore_pandas_notice()
+        closed = _days([pd.Timestamp(day).tz_localize(None) for day in built.adhoc_holidays])
+    weekdays = [number for number, works in enumerate(built.weekmask) if works == "1"]
+    closed = closed[closed.day_of_week.isin(weekdays) & (closed >= begin) & (closed <= end)]
+    return begin, end, _days(built.sessions).union(closed.unique())
+
+
+def _days(dates: Sequence[pd.Timestamp] | pd.DatetimeIndex) -> pd.DatetimeIndex:
+    import numpy as np
+    import pandas as pd
+
+    return pd.DatetimeIndex(np.asarray(dates, dtype="datetime64[ns]"))
+
+
+@functools.cache
+def _built(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, Any]:
+    """First and last day the calendar knows, and exchange_calendars' own object."""
     import pandas as pd
 
     check_calendar(calendar, key="calendar")
@@ -120,14 +154,13 @@ def _whole(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, pd.DatetimeIndex]
                 begin = max(begin, rules.bound_min() or begin)
                 end = min(end, rules.bound_max() or end)
                 built = build(calendar, start=begin, end=end)
-            days = pd.DatetimeIndex(built.sessions.to_numpy().astype("datetime64[ns]"))
         except (ValueError, NotImplementedError) as error:
             # exchange_calendars 4.13 with pandas 3.1: ASEX, XBEL, XBSE, XCYS and XTAE.
             raise UserError(
                 f"calendar {calendar}: exchange_calendars {exchange_calendars.__version__} cannot build it "
                 f"with pandas {pd.__version__} ({type(error).__name__}); name another, or null where allowed"
             ) from None
-    return begin, end, days
+    return begin, end, built
 
 
 def _ignore_pandas_notice() -> None:

@@ -21,7 +21,13 @@ _MOST_WINDOWS = 16_384
 
 
 def fit_normaliser(
-    train: Windows, layout: Layout, *, anchor: Anchor, scaler: TimeSeriesScaler | None, days: tuple[int, int]
+    train: Windows,
+    layout: Layout,
+    *,
+    anchor: Anchor,
+    scaler: TimeSeriesScaler | None,
+    days: tuple[int, int],
+    instance_norm: bool = False,
 ) -> WindowNormaliser:
     """The run's normaliser, fitted.
 
@@ -31,9 +37,11 @@ def fit_normaliser(
         anchor: `last` fits on anchored windows (at most 16,384, evenly spaced), `none` on raw rows.
         scaler: unfitted; None = no scaling.
         days: first and last training day, days since 1970-01-01.
+        instance_norm: put each window in units of its own spread; with it both kinds are fitted on windows.
     """
     plan: dict[str, Any] = {
         "anchor": anchor,
+        "instance_norm": instance_norm,
         "relations": layout.relations,
         "closes": layout.closes,
         "target": layout.target,
@@ -41,7 +49,7 @@ def fit_normaliser(
     unscaled = WindowNormaliser(**plan)
     if scaler is None:
         return unscaled
-    if anchor == "none":
+    if anchor == "none" and not instance_norm:
         panel = train.panel
         rows = panel.values[(panel.days >= days[0]) & (panel.days <= days[1])]
         inputs, targets = rows[:, : len(layout.relations)], rows[:, [layout.target]]

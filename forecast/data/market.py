@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import Source
-from forecast.data.features import Features
+from forecast.data.features import Features, with_calendar
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.period import DateRange
 from forecast.data.record import calendar_day
 from forecast.data.scaler import TimeSeriesScaler
-from forecast.errors import UserError
+from forecast.errors import IncompatibleError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,7 @@ class MarketData:
         start: first day, YYYY-MM-DD; stands instead of `period`.
         end: last day, YYYY-MM-DD.
         features: what the network sees of a ticker.
+        calendar: exchange_calendars' name; also show the calendar's view of the day being forecast. None = no.
         scope: `single` (one ticker), `multiple` (side by side, target = the first), `panel` (pooled, each its own).
         seq_len: lookback, bars a window holds.
         horizon: bars forecast at once.
@@ -54,6 +55,7 @@ class MarketData:
         batch_size: windows a training step.
         shuffle: random order of training windows, anew each epoch.
         anchor: `last` or `none`, see normaliser.py.
+        instance_norm: also put each window in units of its own spread, see normaliser.py.
         scaler: fitted on training data alone; None = no scaling.
         health: what to do about faulty bars.
 
@@ -87,6 +89,8 @@ class MarketData:
         batch_size: Annotated[int, Ge(1)] = 32,
         shuffle: bool = True,
         anchor: Literal["last", "none"] = "last",
+        instance_norm: bool = False,
+        calendar: str | None = None,
         scaler: TimeSeriesScaler | None = None,
         health: HealthCheck | None = None,
     ) -> None:
@@ -97,8 +101,10 @@ class MarketData:
             )
         if embargo is not None and embargo < horizon:
             raise UserError(f"data.embargo={embargo}: must be at least data.horizon={horizon}, or null")
+        if instance_norm and seq_len < 2:
+            raise UserError("data.instance_norm=true: one bar has no spread; needs data.seq_len >= 2")
         self.source = source
-        self.features = features
+        self.features = with_calendar(features, calendar)
         self.scope = scope
         self.tickers = source.tickers() if tickers is None else [str(ticker) for ticker in tickers]
         self.range = DateRange(period=period, start=start, end=end)
@@ -110,12 +116,13 @@ class MarketData:
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.anchor = anchor
+        self.instance_norm = instance_norm
         self.scaler = scaler
         self.health = health
         _check_tickers(self.tickers, scope)
         from forecast.data.series import layout
 
-        self.layout = layout(features, tickers=self.tickers if scope == "multiple" else None)
+        self.layout = layout(self.features, tickers=self.tickers if scope == "multiple" else None)
 
     @property
     def facts(self) -> dict[str, int]:
@@ -194,6 +201,7 @@ class MarketData:
             self.windows_["train"],
             self.layout,
             anchor=self.anchor,
+            instance_norm=self.instance_norm,
             scaler=self.scaler,
             days=self.stretches_["train"],
         )
@@ -312,8 +320,10 @@ def _check_tickers(tickers: list[str], scope: str) -> None:
     if not tickers:
         raise UserError(f"{shown}: names no ticker")
     if scope == "single" and len(tickers) != 1:
-        raise UserError(
+        raise IncompatibleError(
             f"{shown}: a single strategy takes exactly 1 ticker; use data=..._multiple or data=..._panel"
         )
     if scope == "multiple" and len(tickers) < 2:
-        raise UserError(f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one")
+        raise IncompatibleError(
+            f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one"
+        )

@@ -4,6 +4,9 @@ evaluation and serving.
 With `anchor="last"` every window is told relative to its own last bar and the network forecasts the move from
 the last Close, so that a price level never seen in training is nothing new (the idea of NLinear, Zeng et al. 2023,
 https://arxiv.org/abs/2205.13504, and of Qlib's Alpha360). With `anchor="none"` it sees and forecasts raw levels.
+
+With `instance_norm` a window is, after that, told in units of its own spread, and so is the move that is forecast
+(see instance.py): calm and stormy years look alike.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from forecast.data.features import Relation
+from forecast.data.instance import move_unit, standardised
 from forecast.data.scaler import TimeSeriesScaler
 
 Anchor = Literal["last", "none"]
@@ -24,6 +28,7 @@ class WindowNormaliser(nn.Module):
 
     Args:
         anchor: `last` or `none`.
+        instance_norm: each window less its own mean, in units of its own spread.
         relations: of each network input, in panel order.
         closes: for each network input, the panel column with the Close it is a price beside.
         target: panel column of the Close that is forecast.
@@ -42,6 +47,7 @@ class WindowNormaliser(nn.Module):
         self,
         *,
         anchor: Anchor,
+        instance_norm: bool = False,
         relations: list[Relation],
         closes: list[int],
         target: int,
@@ -50,6 +56,7 @@ class WindowNormaliser(nn.Module):
     ) -> None:
         super().__init__()
         self.anchor = anchor
+        self.instance_norm = instance_norm
         self.relations = relations
         self.closes = closes
         self.target = target
@@ -68,14 +75,19 @@ class WindowNormaliser(nn.Module):
             self.register_buffer(f"_{name}_scale", scale, persistent=False)
 
     def anchored(self, windows: Tensor) -> Tensor:
-        """Windows in units of their last bar.
+        """Windows in units of their last bar, or of their own spread.
 
         Args:
             windows: (batch, lookback, columns) raw panel rows.
 
         Returns:
-            (batch, lookback, features); raw levels with `anchor="none"`.
+            (batch, lookback, features); raw levels with `anchor="none"` and no `instance_norm`.
         """
+        told = self._told(windows)
+        return standardised(told) if self.instance_norm else told
+
+    def _told(self, windows: Tensor) -> Tensor:
+        """Windows relative to their last bar: (B, L, C) -> (B, L, F)."""
         inputs = windows[..., : len(self.relations)]  # (B, L, C) -> (B, L, F)
         if self.anchor == "none":
             return inputs
@@ -93,7 +105,8 @@ class WindowNormaliser(nn.Module):
         return (self.anchored(windows) - self._input_mean) / self._input_scale
 
     def moves(self, windows: Tensor, future: Tensor) -> Tensor:
-        """What is forecast, before scaling: return since the last Close, or the level with `anchor="none"`.
+        """What is forecast, before scaling: return since the last Close, or the level with `anchor="none"`;
+        with `instance_norm` in units of the window's spread.
 
         Args:
             windows: (batch, lookback, columns).
@@ -102,10 +115,22 @@ class WindowNormaliser(nn.Module):
         Returns:
             (batch, horizon)
         """
-        closes = future[..., self.target]
-        if self.anchor == "none":
-            return closes
-        return closes / windows[:, -1:, self.target] - 1.0
+        moves = future[..., self.target]
+        if self.anchor == "last":
+            moves = moves / windows[:, -1:, self.target] - 1.0
+        if self.instance_norm:
+            zero, unit = self._own_units(windows)
+            moves = (moves - zero) / unit
+        return moves
+
+    def _own_units(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Which move a window calls 0 and which 1, (B, 1) each: no move stays 0 where it is anchored."""
+        closes = windows[..., self.target]  # (B, L, C) -> (B, L)
+        if self.anchor == "last":
+            _, unit = move_unit(closes / closes[:, -1:])
+            return torch.zeros_like(unit), unit
+        middle, unit = move_unit(closes)
+        return closes[:, -1:] + middle, unit
 
     def targets(self, windows: Tensor, future: Tensor) -> Tensor:
         """What the network is trained to answer: (batch, horizon)."""
@@ -116,20 +141,27 @@ class WindowNormaliser(nn.Module):
 
         Args:
             windows: (batch, lookback, columns) the raw windows that were answered.
-            answers: (batch, horizon).
+            answers: (batch, horizon), or (batch, horizon, quantiles).
 
         Returns:
-            (batch, horizon) float64 prices in the source's units.
+            float64 prices in the source's units, in the shape of `answers`.
         """
-        levels = answers.double() * self._target_scale.double() + self._target_mean.double()
+        more = [1] * (answers.dim() - 2)
+        each = (len(answers), 1, *more)  # one value a window
+        scale, mean = (fitted.double().view(-1, *more) for fitted in (self._target_scale, self._target_mean))
+        levels = answers.double() * scale + mean
+        if self.instance_norm:
+            zero, unit = self._own_units(windows)
+            levels = levels * unit.double().view(each) + zero.double().view(each)
         if self.anchor == "none":
             return levels
-        return windows[:, -1:, self.target].double() * (1.0 + levels)
+        return windows[:, -1, self.target].double().view(each) * (1.0 + levels)
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to rebuild this, without weights."""
         return {
             "anchor": self.anchor,
+            "instance_norm": self.instance_norm,
             "relations": self.relations,
             "closes": self.closes,
             "target": self.target,
@@ -139,13 +171,14 @@ class WindowNormaliser(nn.Module):
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> WindowNormaliser:
-        """Restore from to_json."""
+        """Restore from to_json, of earlier versions too."""
         scalers = {
             key: TimeSeriesScaler.from_json(state[key]) if state[key] else None
             for key in ("scaler", "target_scaler")
         }
         return cls(
             anchor=state["anchor"],
+            instance_norm=bool(state.get("instance_norm", False)),
             relations=state["relations"],
             closes=state["closes"],
             target=state["target"],

@@ -6,12 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from forecast.model.ensemble import Ensemble
     from forecast.model.network import LayeredNetwork
     from forecast.model.trainer import Trainer
 
-__all__ = ["LayeredNetwork", "Trainer"]
+__all__ = ["Ensemble", "LayeredNetwork", "Trainer"]
 
-_HOME = {"LayeredNetwork": "forecast.model.network", "Trainer": "forecast.model.trainer"}
+_HOME = {
+    "Ensemble": "forecast.model.ensemble",
+    "LayeredNetwork": "forecast.model.network",
+    "Trainer": "forecast.model.trainer",
+}
 
 
 def __getattr__(name: str) -> object:

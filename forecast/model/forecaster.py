@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,17 +25,26 @@ class Forecaster(nn.Module):
     """What is trained, evaluated, saved and served.
 
     Args:
-        network: (batch, lookback, features) -> (batch, horizon), in normalised units.
+        network: (batch, lookback, features) -> (batch, horizon), in normalised units; with `quantile_levels`
+            (batch, horizon * levels), a step's levels side by side.
         normaliser: the run's fitted normaliser.
+        quantile_levels: ascending, 0.5 among them, of a network that answers with quantiles; else None.
     """
 
-    def __init__(self, *, network: nn.Module, normaliser: WindowNormaliser) -> None:
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        normaliser: WindowNormaliser,
+        quantile_levels: tuple[float, ...] | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.normaliser = normaliser
+        self.quantile_levels = quantile_levels
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Raw windows to prices.
+        """Raw windows to prices; of a network that answers with quantiles the median.
 
         Args:
             windows: (batch, lookback, columns) raw panel rows.
@@ -42,16 +52,30 @@ class Forecaster(nn.Module):
         Returns:
             (batch, horizon) float64, in the source's units.
         """
-        return self.normaliser.prices(windows, self.answers(windows))
+        return self.normaliser.prices(windows, self.central(self.answers(windows)))
 
     def answers(self, windows: Tensor) -> Tensor:
-        """The network's answers in normalised units, (batch, horizon), the same whatever the batch."""
+        """The network's answers in normalised units, (batch, outputs), the same whatever the batch."""
         pieces = []
         for piece in windows.split(_MOST):
             missing = -len(piece) % _BLOCK
             padded = torch.cat((piece, piece[:1].expand(missing, -1, -1))) if missing else piece
             pieces.append(self.network(self.normaliser.inputs(padded))[: len(piece)])
         return torch.cat(pieces)
+
+    def central(self, answers: Tensor) -> Tensor:
+        """The answer that is the forecast: (batch, outputs) -> (batch, horizon)."""
+        if self.quantile_levels is None:
+            return answers
+        return self._sorted(answers)[..., self.quantile_levels.index(0.5)]
+
+    def _sorted(self, answers: Tensor) -> Tensor:
+        """(batch, horizon * levels) -> (batch, horizon, levels), ascending: quantiles that crossed change places.
+
+        Source: Chernozhukov, Fernandez-Val and Galichon (2010), https://doi.org/10.3982/ECTA7880.
+        """
+        assert self.quantile_levels is not None
+        return answers.reshape(len(answers), -1, len(self.quantile_levels)).sort(dim=-1).values
 
     @torch.inference_mode()
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -63,11 +87,30 @@ class Forecaster(nn.Module):
         Returns:
             (batch, horizon) prices.
         """
+        return self._on_arrays(self, windows)
+
+    @torch.inference_mode()
+    def quantiles(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The prices below which the future lies with the probabilities `quantile_levels`.
+
+        Args:
+            windows: (batch, lookback, columns).
+
+        Returns:
+            (batch, horizon, levels) prices, ascending; at 0.5 exactly what `predict` gives.
+        """
+        return self._on_arrays(
+            lambda raw: self.normaliser.prices(raw, self._sorted(self.answers(raw))), windows
+        )
+
+    def _on_arrays(
+        self, prices_of: Callable[[Tensor], Tensor], windows: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
         training = self.training
         self.eval()
         try:
             device = next(self.parameters()).device
-            prices: NDArray[np.float64] = self(torch.from_numpy(windows).to(device)).cpu().numpy()
+            prices: NDArray[np.float64] = prices_of(torch.from_numpy(windows).to(device)).cpu().numpy()
             return prices
         finally:
             self.train(training)

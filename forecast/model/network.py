@@ -36,7 +36,7 @@ class LayeredNetwork(nn.Sequential):
     Args:
         input_size: features a step.
         lookback: steps a window.
-        output_size: horizon.
+        output_size: horizon, times the number of quantiles where the network answers with those.
         layer_config: the layers, first to last.
         hidden_size: width of every layer that does not say its own.
         num_layers: of every recurrent or TCN layer that does not say its own.
@@ -73,8 +73,8 @@ class LayeredNetwork(nn.Sequential):
             self.append(layer)
         if shape != (output_size,):
             raise UserError(
-                f"model.layer_config: the last layer {items[-1]} gives {shape}, but data.horizon={output_size} "
-                f"needs ({output_size},); end with Linear"
+                f"model.layer_config: the last layer {items[-1]} gives {shape}, needs ({output_size},): "
+                "one answer a step of data.horizon (and quantile); end with Linear"
             )
         # A forecaster that has learnt nothing yet says "tomorrow = today" rather than something at random.
         if isinstance(self[-1], nn.Linear):

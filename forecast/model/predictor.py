@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.bars import COLUMNS, bar_table
 from forecast.data.features import Features
-from forecast.data.series import Scope, rows, side_by_side
+from forecast.data.series import Scope
 from forecast.errors import UserError
+from forecast.model.bar_windows import BarWindows, Windows
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from forecast.model.forecaster import Forecaster
+    from forecast.model.intervals import Widths
 
 
 class Predictor:
@@ -29,6 +31,7 @@ class Predictor:
         lookback: bars a window holds.
         horizon: bars forecast at once.
         adjust: whether prices are adjusted by `Adj Close` where the bars have it, as the source did in training.
+        intervals: widths as of the run's last day; None: forecasts without intervals.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Predictor:
         lookback: int,
         horizon: int,
         adjust: bool,
+        intervals: Widths | None = None,
     ) -> None:
         self.forecaster = forecaster
         self.features = features
@@ -49,6 +53,17 @@ class Predictor:
         self.lookback = lookback
         self.horizon = horizon
         self.adjust = adjust
+        self.intervals = intervals
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Of the intervals, `lower` and `upper` first; empty without intervals."""
+        return () if self.intervals is None else self.intervals.levels
+
+    @property
+    def enough(self) -> int | None:
+        """The latest bars of a ticker that suffice for its last window; None: give all there are."""
+        return self._windows.enough
 
     def predict(
         self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False
@@ -62,80 +77,87 @@ class Predictor:
 
         Returns:
             A row a ticker, origin and step: `ticker`, `origin` (the last bar the forecast saw), `step` (1 .. horizon),
-            `forecast` and `naive` (the last Close), prices in the units of `bars`.
+            `forecast` and `naive` (the last Close), prices in the units of `bars`; with intervals `lower` and `upper`
+            of the first of `levels`, `lower_50` and so on of further ones.
 
         Raises:
             UserError: other tickers than the model's, missing columns, unordered dates, too few bars, a gap.
         """
-        import pandas as pd
+        tables = _by_ticker(bars, self.tickers[0])
+        table, refused = self._answer(self._windows.every(tables) if every else self._windows.last(tables))
+        for reason in refused.values():
+            raise UserError(reason)
+        return table
 
-        windows, origins, names = [], [], []
-        for name, dates, values in self._series(_by_ticker(bars, self.tickers[0])):
-            if len(values) < self.lookback:
-                raise UserError(f"{name}: {len(values)} bars, but the model looks back over {self.lookback}")
-            last = np.arange(self.lookback - 1, len(values))  # (bars - L + 1,) rows of each window's last bar
-            last = last[_whole(values, self.lookback)] if every else last[-1:]
-            if not len(last) or not np.isfinite(values[last[-1] + 1 - self.lookback : last[-1] + 1]).all():
-                raise UserError(f"{name}: the window that ends on {dates[-1]:%Y-%m-%d} holds a gap or a NaN")
-            windows.append(values[last[:, None] + np.arange(1 - self.lookback, 1)])  # (windows, L, C)
-            origins.append(dates[last])
-            names += [name] * len(last)
-        batch = np.concatenate(windows)
-        self._refuse_unanchored(batch, names)
-        forecast = self.forecaster.predict(batch)  # (B, h)
-        naive = batch[:, -1, self.forecaster.normaliser.target].astype(np.float64)
-        return pd.DataFrame(
-            {
-                "ticker": np.repeat(np.asarray(names, dtype=object), self.horizon),
-                "origin": np.repeat(_join(origins).to_numpy(), self.horizon),
-                "step": np.tile(np.arange(1, self.horizon + 1), len(batch)),
-                "forecast": forecast.ravel(),
-                "naive": np.repeat(naive, self.horizon),
-            }
+    def predict_many(self, bars: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Forecast what follows the last bar of each ticker that can be forecast.
+
+        Args:
+            bars: ticker -> table, as predict takes them.
+
+        Returns:
+            the table of predict, and the reason for each ticker that is not in it.
+
+        Raises:
+            UserError: other tickers than the model's.
+        """
+        return self._answer(self._windows.last(bars))
+
+    @property
+    def _windows(self) -> BarWindows:
+        return BarWindows(
+            features=self.features,
+            scope=self.scope,
+            tickers=self.tickers,
+            lookback=self.lookback,
+            adjust=self.adjust,
         )
 
-    def _series(self, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, pd.Index, np.ndarray]]:
-        """The panel rows of each series, as in training."""
-        if self.scope == "single" and len(tables) != 1:
-            raise UserError(f"{list(tables)}: the model forecasts one ticker at a time")
-        if self.scope == "multiple":
-            if set(tables) != set(self.tickers):
-                raise UserError(f"{list(tables)}: the model wants the bars of {self.tickers}")
-            tables = {ticker: tables[ticker] for ticker in self.tickers}
-        features = {ticker: self._features(ticker, table) for ticker, table in tables.items()}
-        if self.scope == "multiple":
-            dates, values = side_by_side(features, len(self.features.columns))
-            return [(self.tickers[0], dates, values)]
-        return [(ticker, table.index, table.to_numpy(np.float32)) for ticker, table in features.items()]
+    def _answer(self, found: Windows) -> tuple[pd.DataFrame, dict[str, str]]:
+        import pandas as pd
 
-    def _refuse_unanchored(self, batch: np.ndarray, names: list[str]) -> None:
+        refused = dict(found.refused)
+        names, origins, windows = np.asarray(found.names, dtype=object), found.origins, found.windows
+        if len(names):
+            bad = self._unanchored(windows)
+            refused |= {
+                name: f"{name}: a Close of 0 or less, or a negative Volume, in the window"
+                for name in names[bad]
+            }
+            names, origins, windows = names[~bad], origins[~bad], windows[~bad]
+        columns = {
+            "ticker": np.repeat(names, self.horizon),
+            "origin": np.repeat(origins, self.horizon),
+            "step": np.tile(np.arange(1, self.horizon + 1), len(names)),
+        }
+        return pd.DataFrame(columns | self._prices(list(names), windows)), refused
+
+    def _prices(self, names: list[str], windows: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+        """Columns of prices, (windows * horizon,)."""
+        if not names:
+            empty = ["forecast", "naive", *([] if self.intervals is None else self.intervals.columns)]
+            return {name: np.empty(0) for name in empty}
+        forecast = self.forecaster.predict(windows)  # (B, h)
+        naive = windows[:, -1, self.forecaster.normaliser.target].astype(np.float64)  # (B,)
+        columns = {"forecast": forecast.ravel(), "naive": np.repeat(naive, self.horizon)}
+        if self.intervals is None:
+            return columns
+        quantiles = None if self.intervals.quantile_levels is None else self.forecaster.quantiles(windows)
+        bounds = self.intervals.bounds(names, forecast, naive, quantiles)  # (levels, 2, B, h)
+        return columns | dict(
+            zip(self.intervals.columns, bounds.reshape(-1, len(names) * self.horizon), strict=True)
+        )
+
+    def _unanchored(self, windows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(windows,) those that cannot be told relative to their last bar."""
         normaliser = self.forecaster.normaliser
         if normaliser.anchor == "none":
-            return
+            return np.zeros(len(windows), np.bool_)
         closes = sorted({normaliser.target, *normaliser.closes})
         amounts = [number for number, name in enumerate(normaliser.relations) if name == "amount"]
-        bad = (batch[..., closes] <= 0).any(axis=(1, 2)) | (batch[..., amounts] < 0).any(axis=(1, 2))
-        if bad.any():
-            raise UserError(
-                f"{names[int(bad.argmax())]}: a Close of 0 or less, or a negative Volume, in the window"
-            )
-
-    def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
-        columns = [column for column in COLUMNS if column in table.columns]
-        if "Close" not in columns:
-            raise UserError(
-                f"{ticker}: the bars have no Close; their columns are {', '.join(map(str, table.columns))}"
-            )
-        table = bar_table(table, adjust=self.adjust, origin=ticker, columns=columns)
-        if not (table.index.is_monotonic_increasing and table.index.is_unique):
-            raise UserError(f"{ticker}: dates must be ascending and distinct, oldest first")
-        try:
-            return rows(self.features, table)
-        except KeyError as error:
-            missing = [column for column in COLUMNS if column not in columns]
-            raise UserError(
-                f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
-            ) from error
+        return np.asarray(
+            (windows[..., closes] <= 0).any(axis=(1, 2)) | (windows[..., amounts] < 0).any(axis=(1, 2))
+        )
 
 
 def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Mapping[str, pd.DataFrame]:
@@ -144,13 +166,3 @@ def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Ma
     if bars.columns.nlevels == 2:
         return {ticker: bars[ticker] for ticker in bars.columns.get_level_values(0).unique()}
     return {only: bars}
-
-
-def _whole(values: np.ndarray, lookback: int) -> np.ndarray:
-    """Which windows hold no gap: a feature may need some bars before it can be computed."""
-    finite = np.isfinite(values).all(axis=1)  # (bars,)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(finite, lookback).all(axis=1))
-
-
-def _join(origins: list[pd.Index]) -> pd.Index:
-    return origins[0].append(origins[1:])

@@ -48,7 +48,7 @@ def check_network(network: object, *, input_size: int, lookback: int, output_siz
         network: as built from a `model` node, of this package or from elsewhere.
         input_size: features a step.
         lookback: steps a window.
-        output_size: horizon.
+        output_size: horizon, times the number of quantiles where the network answers with those.
         name: opens the message: a config key and its value.
 
     Raises:
@@ -62,7 +62,7 @@ def check_network(network: object, *, input_size: int, lookback: int, output_siz
     if shape != (output_size,):
         raise UserError(
             f"{name}: makes (batch, {', '.join(map(str, shape))}) of (batch, {lookback}, {input_size}), "
-            f"must make (batch, {output_size}): a step of data.horizon each"
+            f"must make (batch, {output_size}): one answer a step of data.horizon (and quantile)"
         )
 
 

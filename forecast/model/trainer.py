@@ -8,12 +8,12 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.errors import UserError
 
@@ -51,6 +51,8 @@ class Trainer:
         patience: epochs without a better objective before stopping; None = never stop early.
         min_delta: what counts as better, in the objective's units.
         gradient_clip: largest norm of the gradient; None = any.
+        loss: what is made small, in units of the target's spread in training, see losses.py.
+        quantiles: the levels a network answers with under `loss="quantile"`; ascending, 0.5 among them.
         lr_schedule: over the epochs.
         accelerator: auto = a GPU where there is one.
         precision: as pytorch-lightning's; the mixed ones need a GPU.
@@ -58,7 +60,7 @@ class Trainer:
         progress: a progress bar; auto = where standard error is a terminal.
 
     Raises:
-        UserError: a GPU is asked for and there is none.
+        UserError: a GPU is asked for and there is none, or quantiles are out of order or lack 0.5.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Trainer:
         patience: Annotated[int, Ge(1)] | None = 10,
         min_delta: Annotated[float, Ge(0)] = 0.0,
         gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
+        loss: Literal["mse", "mae", "huber", "quantile"] = "mse",
+        quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.05, 0.5, 0.95),
         lr_schedule: Literal["constant", "cosine", "plateau"] = "cosine",
         accelerator: Literal["cpu", "gpu", "auto"] = "cpu",
         precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
@@ -83,6 +87,11 @@ class Trainer:
             raise UserError("trainer.accelerator=gpu: torch sees no GPU here; use cpu or auto")
         if precision != "32-true" and (accelerator == "cpu" or not _has_gpu()):
             raise UserError(f"trainer.precision={precision}: needs a GPU; use 32-true")
+        if list(quantiles) != sorted(set(quantiles)) or 0.5 not in quantiles:
+            raise UserError(
+                f"trainer.quantiles={list(quantiles)}: must be ascending with 0.5, the forecast itself, among them; "
+                "such as [0.05,0.5,0.95]"
+            )
         self.metric = metric
         self.mode = mode
         self.seed = seed
@@ -92,11 +101,26 @@ class Trainer:
         self.patience = patience
         self.min_delta = min_delta
         self.gradient_clip = gradient_clip
+        self.loss = loss
+        self.quantiles = quantiles
         self.lr_schedule = lr_schedule
         self.accelerator = accelerator
         self.precision = precision
         self.threads = threads
         self.progress = progress
+
+    @property
+    def quantile_levels(self) -> tuple[float, ...] | None:
+        """What a forecaster trained here answers with besides the median; None: nothing."""
+        return tuple(float(level) for level in self.quantiles) if self.loss == "quantile" else None
+
+    def sizes(self, facts: Mapping[str, int]) -> dict[str, int]:
+        """What a network must know to be built and trained here.
+
+        Args:
+            facts: of the data; its output_size is the horizon.
+        """
+        return {**facts, "output_size": facts["output_size"] * len(self.quantile_levels or (0.5,))}
 
     @contextmanager
     def pinned(self) -> Iterator[None]:
@@ -165,6 +189,7 @@ class Trainer:
         import pytorch_lightning as pl
 
         from forecast.model.callbacks import BestWeights, EpochLog, stop_early
+        from forecast.model.losses import loss_function
         from forecast.model.training import Chunks, ForecastModule
 
         self.check_objective(score)
@@ -174,6 +199,7 @@ class Trainer:
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             gradient_clip=self.gradient_clip,
+            loss=loss_function(self.loss, levels=self.quantile_levels),
             lr_schedule=self.lr_schedule,
             metric=self.metric,
             mode=self.mode,

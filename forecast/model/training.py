@@ -15,11 +15,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from forecast.model.ensemble import Ensemble
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.windows import WindowBatch, Windows
     from forecast.model.forecaster import Forecaster
+    from forecast.model.losses import Loss
 
 # A chunk is gathered and normalised at once: large enough to hide the cost of a call, small beside a large panel.
 _CHUNK_BYTES = 16 * 2**20
@@ -87,7 +90,10 @@ def clip(parameters: list[nn.Parameter], most: float) -> None:
 
 
 class ForecastModule(pl.LightningModule):
-    """Mean squared error in normalised units, fused Adam, gradient clipping, one schedule step an epoch.
+    """A loss in normalised units, fused Adam, gradient clipping, one schedule step an epoch.
+
+    The members of an Ensemble are trained as if each stood alone: on a loss and with a
+    clipped gradient of its own.
 
     Args:
         forecaster: what is trained.
@@ -95,6 +101,7 @@ class ForecastModule(pl.LightningModule):
         learning_rate: of Adam.
         weight_decay: of Adam.
         gradient_clip: largest norm of the gradient; None = any.
+        loss: of the network's answers and what they should have been, in normalised units.
         lr_schedule: `constant`, `cosine` (to zero at the last epoch) or `plateau` (halved when the objective stalls).
         metric: the objective.
         mode: `min` or `max`.
@@ -110,6 +117,7 @@ class ForecastModule(pl.LightningModule):
         learning_rate: float,
         weight_decay: float,
         gradient_clip: float | None,
+        loss: Loss,
         lr_schedule: LrSchedule,
         metric: str,
         mode: str,
@@ -123,6 +131,7 @@ class ForecastModule(pl.LightningModule):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.gradient_clip = gradient_clip
+        self.loss = loss
         self.lr_schedule = lr_schedule
         self.metric = metric
         self.mode = mode
@@ -160,19 +169,21 @@ class ForecastModule(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], _: int) -> None:
         """Optimise on every batch of a chunk."""
         network, adam = self.forecaster.network, self._adam
-        parameters = list(network.parameters())
+        networks = list(network.members) if isinstance(network, Ensemble) else [network]
+        parameters = [list(one.parameters()) for one in networks]
         with torch.no_grad():
             inputs = self.forecaster.normaliser.inputs(batch["windows"])  # (chunk, L, F)
             targets = self.forecaster.normaliser.targets(batch["windows"], batch["future"])  # (chunk, h)
         for x, y in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True):
             adam.zero_grad(set_to_none=True)
-            loss = nn.functional.mse_loss(network(x), y)
-            loss.backward()
-            if self.gradient_clip is not None:
-                clip(parameters, self.gradient_clip)
+            for one, own in zip(networks, parameters, strict=True):
+                loss = self.loss(one(x), y)
+                loss.backward()
+                if self.gradient_clip is not None:
+                    clip(own, self.gradient_clip)
+                self._loss += loss.detach() * len(x)
+                self._seen += len(x)
             adam.step()
-            self._loss += loss.detach() * len(x)
-            self._seen += len(x)
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
@@ -185,13 +196,13 @@ class ForecastModule(pl.LightningModule):
         windows, future = batch["windows"], batch["future"]
         normaliser = self.forecaster.normaliser
         answers = self.forecaster.answers(windows)
-        loss = nn.functional.mse_loss(answers, normaliser.targets(windows, future))
+        loss = self.loss(answers, normaliser.targets(windows, future))
         self._val_loss += float(loss) * len(windows)
         self._val_seen += len(windows)
         actual = future[..., normaliser.target].double()
         naive = windows[:, -1:, normaliser.target].double().expand_as(actual)
         scale = np.repeat(batch["scale"], actual.shape[1])
-        forecast = normaliser.prices(windows, answers)
+        forecast = normaliser.prices(windows, self.forecaster.central(answers))
         if torch.isfinite(forecast).all():
             self._val_score.add(_flat(actual), _flat(forecast), _flat(naive), scale)
         else:

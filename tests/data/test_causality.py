@@ -32,14 +32,22 @@ def day(data, rows):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @settings(max_examples=8)
-@given(at=st.integers(30, 150), anchor=st.sampled_from(["last", "none"]))
-def test_the_past_is_blind_to_the_future(strategy, at, anchor):
-    source = tables()
+@given(
+    at=st.integers(30, 150),
+    anchor=st.sampled_from(["last", "none"]),
+    instance_norm=st.booleans(),
+    calendar=st.sampled_from([None, "XNYS"]),
+)
+def test_the_past_is_blind_to_the_future(strategy, at, anchor, instance_norm, calendar):
+    warm = STRATEGIES[strategy][0]().warm_up
+    at += warm
+    source = tables(160 + warm)
     after = source["T0"].index[at]
     day_number = after.to_datetime64().astype("datetime64[D]").astype(int)
     health = HealthCheck(calendar=None, jumps="drop")
-    one = market(source, strategy, anchor=anchor, health=health)
-    two = market(corrupted(source, after), strategy, anchor=anchor, health=health)
+    plan = {"anchor": anchor, "instance_norm": instance_norm, "calendar": calendar, "health": health}
+    one = market(source, strategy, **plan)
+    two = market(corrupted(source, after), strategy, **plan)
     past = one.panel_.days <= day_number
     past_two = two.panel_.days <= day_number
     np.testing.assert_array_equal(one.panel_.values[past], two.panel_.values[past_two])
@@ -64,7 +72,7 @@ def test_the_past_is_blind_to_the_future(strategy, at, anchor):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_scalers_are_fitted_on_training_days_alone(strategy):
-    source = tables()
+    source = tables(260)
     one = market(source, strategy)
     last_train_day = np.datetime64(one.stretches_["train"][1], "D")
     two = market(corrupted(source, last_train_day), strategy)

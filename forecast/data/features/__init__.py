@@ -1,0 +1,21 @@
+"""What a strategy shows the network: features of one ticker's bars, each computed from its own bar or earlier ones."""
+
+from __future__ import annotations
+
+from forecast.data.features.as_delivered import NoProcessing, WithRange
+from forecast.data.features.known_days import WithCalendar, with_calendar
+from forecast.data.features.protocol import Features, Relation, warm_up
+from forecast.data.features.returns import Returns
+from forecast.data.features.technical import Technical
+
+__all__ = [
+    "Features",
+    "NoProcessing",
+    "Relation",
+    "Returns",
+    "Technical",
+    "WithCalendar",
+    "WithRange",
+    "warm_up",
+    "with_calendar",
+]

@@ -1,0 +1,56 @@
+"""What a class must have to be a strategy's features.
+
+`columns` says the relation of each feature: what it is measured in, and with that how a window of it is anchored
+(see normaliser.py):
+
+    price    a price: relative to the window's last Close
+    spread   a difference of prices: as a share of the window's last Close
+    amount   a quantity >= 0, such as volume: log of its ratio to the window's last value
+    free     already without a unit: left as it is
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Relation = Literal["price", "spread", "amount", "free"]
+
+
+class Features(Protocol):
+    """A strategy's features; the target is always the Close.
+
+    A class should also say `warm_up`: see the function of that name.
+    """
+
+    @property
+    def columns(self) -> Mapping[str, Relation]:
+        """Feature names in the order the network sees them, each with its relation."""
+        ...
+
+    def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """Features of one ticker, a row a bar; a row that cannot be computed yet is NaN.
+
+        Args:
+            bars: Date index, ascending; Open, High, Low, Close, Volume.
+        """
+        ...
+
+
+def warm_up(features: Features) -> int | None:
+    """Bars before the first one whose features can be computed.
+
+    So many earlier bars suffice: whatever stands before them, the row comes out the same, bit for bit. That is what
+    lets a server answer from lookback + warm_up bars as training did from the whole history.
+
+    Args:
+        features: says it in an attribute `warm_up`.
+
+    Returns:
+        None where it does not say, so that it may look at everything.
+    """
+    found: int | None = getattr(features, "warm_up", None)
+    return found

@@ -1,0 +1,119 @@
+"""Windows cut from raw bars: many tickers in one pass give what each gives alone."""
+
+import inspect
+
+import numpy as np
+import pytest
+from markets import random_bars
+
+from forecast.data import features as shipped
+from forecast.data.features import NoProcessing, Returns, Technical, WithCalendar, WithRange
+from forecast.errors import UserError
+from forecast.model.bar_windows import BarWindows
+
+STRATEGIES = [
+    NoProcessing(),
+    WithRange(),
+    Returns(span=20),
+    Returns(span=3),
+    Technical(),
+    WithCalendar(features=Technical(), calendar="XNYS"),
+]
+
+
+def cutter(features, *, scope="panel", tickers=("T0",), lookback=10):
+    return BarWindows(features=features, scope=scope, tickers=tickers, lookback=lookback, adjust=True)
+
+
+def market(count=40):
+    """Tickers of all lengths, cheap and dear, some of them wild."""
+    tables = {}
+    for number in range(count):
+        bars = random_bars(8 + 7 * number, seed=number)
+        bars[["Open", "High", "Low", "Close"]] *= 10.0 ** (number % 5 - 2)
+        tables[f"T{number}"] = bars
+    return tables
+
+
+def test_every_shipped_strategy_is_looked_at():
+    classes = {name for name in shipped.__all__ if inspect.isclass(getattr(shipped, name))}
+    assert {type(features).__name__ for features in STRATEGIES} == classes - {"Features"}
+
+
+@pytest.mark.parametrize("features", STRATEGIES, ids=lambda features: type(features).__name__)
+def test_one_pass_gives_the_bits_of_the_whole_history_of_each_ticker(features):
+    tables = market()
+    together = cutter(features).last(tables)
+    assert len(together.names) > 10
+    assert together.refused
+    for name, table in tables.items():
+        alone = cutter(features).every({name: table})
+        assert (name in together.refused) == (name in alone.refused)
+        if name in together.names:
+            at = together.names.index(name)
+            np.testing.assert_array_equal(together.windows[at], alone.windows[-1])
+            assert together.origins[at] == alone.origins[-1] == table.index[-1]
+        else:
+            assert together.refused[name] == alone.refused[name]
+
+
+class Farsighted:
+    """A mean over a past of unknown length."""
+
+    columns = {"Mean": "price"}  # noqa: RUF012
+
+    def compute(self, bars):
+        return bars["Close"].expanding().mean().to_frame("Mean")
+
+
+def test_features_that_do_not_say_how_far_they_look_get_the_whole_history():
+    tables = market(12)
+    assert cutter(Farsighted()).enough is None
+    together = cutter(Farsighted()).last(tables)
+    for at, name in enumerate(together.names):
+        mean = tables[name]["Close"].mean()
+        assert together.windows[at, -1, 0] == pytest.approx(mean, rel=1e-6)
+
+
+def test_tickers_side_by_side_get_the_whole_history():
+    # The second misses recent days, so their last common ones reach back further than each one's last.
+    tables = {
+        "T0": random_bars(60, seed=0),
+        "T1": random_bars(60, seed=1).drop(index=random_bars(60, seed=1).index[-30:-1:2]),
+    }
+    cut = cutter(NoProcessing(), scope="multiple", tickers=("T0", "T1"), lookback=30)
+    assert cut.enough is None
+    assert cut.last(tables).windows.shape == (1, 30, 8)
+
+
+def test_as_many_bars_as_it_says_are_enough():
+    bars = random_bars(300, seed=3)
+    for features in STRATEGIES:
+        cut = cutter(features)
+        whole, tail = (cut.last({"T0": table}).windows for table in (bars, bars.iloc[-cut.enough :]))
+        np.testing.assert_array_equal(whole, tail)
+
+
+def test_one_ticker_that_cannot_be_forecast_stops_no_other():
+    tables = {
+        name: random_bars(80, seed=number) for number, name in enumerate(("good", "gap", "text", "unordered"))
+    }
+    tables["gap"].iloc[-2, 0:4] = np.nan
+    tables["text"] = tables["text"].astype(object)
+    tables["text"].iloc[3, 3] = "x"
+    tables["unordered"] = tables["unordered"].iloc[::-1]
+    found = cutter(NoProcessing()).last(tables)
+    assert found.names == ["good"]
+    assert {name: reason.partition(": ")[2][:20] for name, reason in found.refused.items()} == {
+        "gap": "the window that ends",
+        "text": "Close='x' on 2020-01",
+        "unordered": "dates must be ascend",
+    }
+
+
+def test_other_tickers_than_the_models_are_refused():
+    bars = random_bars(50, seed=0)
+    with pytest.raises(UserError, match="one ticker at a time"):
+        cutter(NoProcessing(), scope="single").last({"A": bars, "B": bars})
+    with pytest.raises(UserError, match="wants the bars of"):
+        cutter(NoProcessing(), scope="multiple", tickers=("T0", "T1")).last({"T0": bars})
