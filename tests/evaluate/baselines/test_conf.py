@@ -1,0 +1,104 @@
+"""The group `baselines`: how its list is changed from the command line, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from forecast.config import build, check, compose
+from forecast.errors import UserError
+
+RUN = yaml.safe_load((Path(__file__).parents[3] / "conf" / "run.yaml").read_text("utf-8"))
+DEFAULT = ["naive", "drift", "historical_mean", "moving_average", "ridge", "trees"]
+
+
+def composed(option, *overrides):
+    plus = "" if any("baselines" in entry for entry in RUN["defaults"] if entry != "_self_") else "+"
+    return compose(f"{plus}baselines={option}", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["default"], DEFAULT),
+        (["all"], [*DEFAULT, "arima", "ets"]),
+        (["default", "~baselines.members.trees"], [name for name in DEFAULT if name != "trees"]),
+        (["default", "baselines.members.ridge=null"], [name for name in DEFAULT if name != "ridge"]),
+        (
+            ["default", "+baselines.members.week._target_=forecast.evaluate.baselines.MovingAverage"],
+            [*DEFAULT, "week"],
+        ),
+        (
+            ["default", "+baselines.members.month={_target_:forecast.evaluate.baselines.MovingAverage,window:21}"],
+            [*DEFAULT, "month"],
+        ),
+        (["default", "baselines.members={}"], ["naive"]),
+    ],
+    ids=lambda value: value[-1],
+)  # fmt: skip
+def test_members(arguments, names):
+    config = composed(*arguments)
+    if arguments[-1].endswith("={}"):
+        names = DEFAULT  # Hydra merges an empty mapping, it does not replace
+    check(config)
+    assert build(config.baselines).names == names
+
+
+def test_values_arrive():
+    config = composed(
+        "default", "baselines.members.ridge.alphas=[3]", "baselines.members.moving_average.window=9"
+    )
+    members = build(config.baselines).members
+    assert (members["ridge"].alphas, members["moving_average"].window) == ([3.0], 9)
+
+
+def test_none():
+    config = composed("none")
+    check(config)
+    assert config.baselines is None
+
+
+def test_defaults_of_code_and_conf_agree():
+    for name, node in composed("all").baselines.members.items():
+        kind = type(build({"_target_": node._target_}))
+        assert vars(build(node)) == vars(kind()), name
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("baselines.members.moving_average.window=0", "baselines.members.moving_average.window=0: must be >= 1"),
+        ("baselines.members.ridge.alphas=[]", "baselines.members.ridge.alphas=[]: must have at least 1 item or null"),
+        ("baselines.members.ridge.alphas=[0]", "baselines.members.ridge.alphas[0]=0: must be > 0"),
+        ("+baselines.members.ridge.alpha=1", "baselines.members.ridge.alpha=1: unknown key; did you mean alphas?"),
+        ("baselines.members.trees.leaves=many", "baselines.members.trees.leaves=many: must be an integer"),
+        ("baselines.members.trees=7", "baselines.members.trees=7: must be a mapping with _target_ or null"),
+        (
+            "baselines.members.drift._target_=forecast.evaluate.baselines.Drifts",
+            "baselines.members.drift._target_=forecast.evaluate.baselines.Drifts: cannot be imported: "
+            "forecast.evaluate.baselines has no Drifts; did you mean Drift?",
+        ),
+        ("+baselines.window=3", "baselines.window=3: unknown key; known: members"),
+    ],
+)  # fmt: skip
+def test_refused_before_anything_runs(override, line):
+    with pytest.raises(UserError) as caught:
+        check(composed("default", override))
+    assert str(caught.value) == line
+
+
+def test_a_missing_package_is_the_users_line(monkeypatch):
+    config = composed("all")
+    monkeypatch.setattr("forecast.evaluate.baselines.log_series.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"^baselines: AutoArima needs the package statsmodels; install it with"
+    ):
+        build(config.baselines)
+
+
+def test_what_is_no_baseline():
+    config = composed("default", "+baselines.members.mine._target_=builtins.dict")
+    with pytest.raises(UserError, match=r"^baselines\.members\.mine: gives a dict, must give a baseline"):
+        build(config.baselines)
