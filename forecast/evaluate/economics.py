@@ -1,0 +1,166 @@
+"""What following the sign of the forecast would have come to: a sketch, not a backtest of tradable profit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forecast.evaluate.findings import Findings
+    from forecast.evaluate.significance.moves import Moves
+
+    Column = NDArray[np.float64]
+
+LABEL = (
+    "a sketch, not a profit to be had: trades at the close that the forecast was made from, at any size, and "
+    "borrows shares for nothing"
+)
+
+
+class Economics:
+    """A position of +1, 0 or -1 in each ticker by the sign of its forecast one step ahead, all of equal weight.
+
+    Args:
+        cost_bps: of each trade, in basis points (1/10,000) of what is traded, >= 0; from long to short trades twice.
+        sessions_per_year: by which returns are annualised; 365 for markets that never close.
+    """
+
+    def __init__(
+        self, *, cost_bps: Annotated[float, Ge(0)] = 5.0, sessions_per_year: Annotated[int, Ge(1)] = 252
+    ) -> None:
+        self.cost_bps = cost_bps
+        self.sessions_per_year = sessions_per_year
+
+    def findings(self, moves: Moves, *, split: str = "test") -> Findings:
+        """Follow the forecasts of a split, and hold the same tickers beside it.
+
+        On each date the return is the mean over the tickers that have a forecast; keeping their weights equal is
+        free. Interest and the last sale are left out. Both the strategy and the holder pay for going in.
+
+        Args:
+            moves: its rows.
+            split: the prefix of the flat figures.
+
+        Source: standard error of the Sharpe ratio, Lo (2002), Financial Analysts Journal 58.
+        """
+        from forecast.evaluate.findings import Findings, prefixed
+
+        gross, turnover, market, entered = _by_date(moves)
+        cost = self.cost_bps / 10_000
+        strategy = self._figures(gross - cost * turnover) | _trading(gross, turnover)
+        strategy["why"] = (strategy["why"] or {}) | strategy.pop("trading_why") or None
+        held = self._figures(market - cost * entered)
+        lines = self._lines(strategy, held)
+        record = {
+            "split": split,
+            "label": LABEL,
+            "cost_bps": self.cost_bps,
+            "sessions_per_year": self.sessions_per_year,
+            "sessions": len(gross),
+            "strategy": strategy,
+            "buy_and_hold": held,
+            "lines": lines,
+        }
+        figures = {
+            "sharpe": strategy["sharpe"],
+            "sharpe_se": strategy["sharpe_se"],
+            "annual_return": strategy["annual_return"],
+            "max_drawdown": strategy["max_drawdown"],
+            "turnover": strategy["turnover"],
+            "hold_sharpe": held["sharpe"],
+            "hold_annual_return": held["annual_return"],
+            "hold_max_drawdown": held["max_drawdown"],
+        }
+        return Findings(record=record, metrics=prefixed(split, figures), lines=lines)
+
+    def _figures(self, returns: Column) -> dict[str, Any]:
+        """Of returns a session, (sessions,): compounded, annualised; None with a reason where undefined."""
+        import numpy as np
+
+        from forecast.evaluate.findings import figure
+
+        names = ("total_return", "annual_return", "annual_volatility", "sharpe", "sharpe_se", "max_drawdown")
+        count, year = len(returns), self.sessions_per_year
+        if count < 2:
+            few = "fewer than two sessions"
+            return dict.fromkeys(names) | {"why": dict.fromkeys(names, few)}
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            # Nobody loses more than there is: a loss of more than 100 % ends at nothing.
+            wealth = np.concatenate(([1.0], np.cumprod(np.maximum(1 + returns, 0.0))))
+            deviation = returns.std(ddof=1)
+            # Returns that differ by rounding alone have no Sharpe ratio.
+            steady = deviation <= 1e-10 * np.abs(returns).max()
+            ratio = np.nan if steady else returns.mean() / deviation
+            values = (
+                wealth[-1] - 1,
+                wealth[-1] ** (year / count) - 1,
+                deviation * np.sqrt(year),
+                ratio * np.sqrt(year),
+                np.sqrt((1 + ratio**2 / 2) / count * year),
+                (1 - wealth / np.maximum.accumulate(wealth)).max(),
+            )
+        figures: dict[str, Any] = {
+            name: figure(float(value)) for name, value in zip(names, values, strict=True)
+        }
+        reason = "returns never vary" if steady else "returns too large"
+        why = {name: reason for name in names if figures[name] is None}
+        return figures | {"why": why or None}
+
+    def _lines(self, strategy: dict[str, Any], held: dict[str, Any]) -> list[str]:
+        for side in (strategy, held):
+            if side["max_drawdown"] is None:
+                return [f"sign strategy: undefined, {side['why']['max_drawdown']}"]
+        told = _sharpe(strategy)
+        if strategy["sharpe_se"] is not None:
+            told += f" +/- {strategy['sharpe_se']:.2f}"
+        return [
+            f"sign strategy at {self.cost_bps:g} basis points a trade: {told}, "
+            f"turnover {strategy['turnover']:.2f} a session, drawdown {100 * strategy['max_drawdown']:.0f} %; "
+            f"buy and hold: {_sharpe(held)}, drawdown {100 * held['max_drawdown']:.0f} %",
+            f"({LABEL})",
+        ]
+
+
+def _by_date(moves: Moves) -> tuple[Column, Column, Column, Column]:
+    """Means over tickers on each date: returns before costs, what is traded, the market's moves, what is entered."""
+    import numpy as np
+
+    from forecast.evaluate.significance.moves import per_group
+
+    rows = moves.at(1)
+    actual, series, origin = moves.actual[rows], moves.series[rows], moves.origin[rows]
+    position = np.sign(moves.forecast[rows])
+    first = np.ones(len(series), dtype=bool)
+    first[1:] = np.diff(series) != 0
+    before = np.where(first, 0.0, np.roll(position, 1))
+    with np.errstate(invalid="ignore", over="ignore"):
+        sides = (position * actual, np.abs(position - before), actual, first.astype(np.float64))
+        gross, turnover, market, entered = (per_group(side, origin, len(moves.origins))[0] for side in sides)
+    return gross, turnover, market, entered
+
+
+def _trading(gross: Column, turnover: Column) -> dict[str, Any]:
+    """How much is traded a session, and the cost at which nothing would be left."""
+    import numpy as np
+
+    from forecast.evaluate.findings import figure
+
+    if not len(turnover):
+        why = dict.fromkeys(("turnover", "break_even_bps"), "no rows")
+        return {"turnover": None, "break_even_bps": None, "trading_why": why}
+    traded = float(turnover.mean())
+    if not traded:
+        why = {"break_even_bps": "no trade was made"}
+        return {"turnover": 0.0, "break_even_bps": None, "trading_why": why}
+    with np.errstate(invalid="ignore", over="ignore"):
+        break_even = figure(10_000 * gross.mean() / traded)
+    why = {} if break_even is not None else {"break_even_bps": "returns too large"}
+    return {"turnover": traded, "break_even_bps": break_even, "trading_why": why}
+
+
+def _sharpe(figures: dict[str, Any]) -> str:
+    return "no Sharpe ratio" if figures["sharpe"] is None else f"Sharpe {figures['sharpe']:+.2f}"
