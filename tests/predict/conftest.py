@@ -1,0 +1,48 @@
+"""Small finished runs of each scope, and the command that forecasts from them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from commands import SMALL, Done
+
+import forecast
+from forecast.predict.__main__ import main
+
+SCOPES = {
+    "single": ("data=no_processing_single",),
+    "multiple": ("data=range_multiple", "data.tickers=[AAPL,IBM]", "data.horizon=2"),
+    "panel": ("data=range_panel", "data.horizon=3"),
+}
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """Run directories by scope."""
+    folder = tmp_path_factory.mktemp("runs")
+    for scope, overrides in SCOPES.items():
+        forecast.run(*SMALL, "tracker=none", "baselines=none", *overrides, directory=folder / scope)
+    return {scope: folder / scope for scope in SCOPES}
+
+
+@pytest.fixture
+def predict(tmp_path):
+    """Start the command inside this process, in an empty folder."""
+
+    def start(*words: object) -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.chdir(tmp_path),
+            patch.object(logging.getLogger(), "handlers", []),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            code = main([str(word) for word in words])
+        return Done(code, out.getvalue(), err.getvalue())
+
+    return start
