@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import Any
 
 _NAMES = {
+    "Economics": "economics",
     "Holdout": "folds",
+    "Significance": "significance",
     "Tally": "metrics",
     "Verdict": "verdict",
     "WalkForward": "folds",

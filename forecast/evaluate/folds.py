@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 from annotated_types import Ge
 
 from forecast.errors import UserError
+from forecast.evaluate.economics import Economics
+from forecast.evaluate.significance import Significance
 
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
@@ -32,10 +34,9 @@ class Fold:
 class Evaluation(Protocol):
     """The `evaluation` node of a config."""
 
-    @property
-    def parallel(self) -> int:
-        """Folds fitted at once."""
-        ...
+    parallel: int  # folds fitted at once
+    significance: Significance | None  # tests of the test rows
+    economics: Economics | None  # a trading rule on the test rows
 
     def folds(self, data: MarketData) -> list[Fold]:
         """The folds of loaded data, oldest test days first."""
@@ -43,9 +44,19 @@ class Evaluation(Protocol):
 
 
 class Holdout:
-    """One fold, cut by `data.train_ratio` and `data.val_ratio`."""
+    """One fold, cut by `data.train_ratio` and `data.val_ratio`.
 
-    parallel = 1
+    Args:
+        significance: tests of the test rows; None = none.
+        economics: a trading rule on the test rows; None = none.
+    """
+
+    def __init__(
+        self, *, significance: Significance | None = None, economics: Economics | None = None
+    ) -> None:
+        self.parallel = 1
+        self.significance = significance
+        self.economics = economics
 
     def folds(self, data: MarketData) -> list[Fold]:
         """See Evaluation.
@@ -70,6 +81,8 @@ class WalkForward:
         train_days: sessions of a rolling window; None = as many as the first fold has.
         refit_every: folds after which scalers and network are fitted anew; None = never, only in the first.
         parallel: folds fitted at once, on Ray; 1 = one after the other in this process.
+        significance: tests of the test rows; None = none.
+        economics: a trading rule on the test rows; None = none.
 
     Raises:
         UserError: train_days without a rolling window.
@@ -87,6 +100,8 @@ class WalkForward:
         train_days: Annotated[int, Ge(1)] | None = None,
         refit_every: Annotated[int, Ge(1)] | None = 1,
         parallel: Annotated[int, Ge(1)] = 1,
+        significance: Significance | None = None,
+        economics: Economics | None = None,
     ) -> None:
         if train_days is not None and window != "rolling":
             raise UserError(
@@ -100,6 +115,8 @@ class WalkForward:
         self.train_days = train_days
         self.refit_every = refit_every
         self.parallel = parallel
+        self.significance = significance
+        self.economics = economics
 
     def folds(self, data: MarketData) -> list[Fold]:
         """See Evaluation.

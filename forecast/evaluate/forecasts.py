@@ -53,7 +53,9 @@ def pieces(forecaster: Forecaster, data: MarketData, split: str) -> Iterator[Pie
             forecast=forecast.ravel(),
             naive=np.repeat(last_close, horizon),
         )
-        yield Piece(batch, rows, quantiles=None)
+        levels = forecaster.quantile_levels
+        quantiles = None if levels is None else forecaster.quantiles(batch.windows).reshape(-1, len(levels))
+        yield Piece(batch, rows, quantiles)
 
 
 class PriceTable:
@@ -104,7 +106,10 @@ class PriceTable:
             pa.array(np.full(len(rows), split, dtype=object), pa.string()),
             pa.array(rows.step),
             *(
-                pa.array(prices[name]) if name in prices else pa.nulls(len(rows), pa.float64())
+                # an undefined bound is null
+                pa.array(prices[name], from_pandas=True)
+                if name in prices
+                else pa.nulls(len(rows), pa.float64())
                 for name in self.columns
             ),
         ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from copy import deepcopy
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,28 @@ import numpy as np
 
 from forecast.data.record import calendar_day
 from forecast.data.split import SPLITS
-from forecast.evaluate.forecasts import PriceTable, pieces
+from forecast.evaluate.baselines import Baselines, BaselineTally
+from forecast.evaluate.field import Field
+from forecast.evaluate.forecasts import Piece, PriceTable, pieces
+from forecast.evaluate.intervals import JudgedIntervals
 from forecast.evaluate.metrics import Tally
 from forecast.evaluate.rows import Rows
+from forecast.evaluate.significance.moves import Moves
+from forecast.model.intervals import columns as bound_columns
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from forecast.data.market import MarketData
+    from forecast.evaluate.economics import Economics
     from forecast.evaluate.folds import Fold
+    from forecast.evaluate.intervals.judged import Intervals
+    from forecast.evaluate.significance import Significance
     from forecast.model.forecaster import Forecaster
+    from forecast.model.intervals import Widths
     from forecast.model.trainer import Fit
+
+    Column = NDArray[np.float64]
 
 Figures = dict[str, float | None]
 
@@ -31,34 +44,51 @@ class Judgement:
     Args:
         directory: of the run; a table appears there whole when the judgement is closed, or not at all.
         data: loaded.
+        folded: whether rows say which fold they belong to.
         baselines: fitted to each fold that is fitted anew, and judged on the same rows; None = naive alone.
         intervals: calibrated on the validation rows of each fold; None = no intervals.
-        folded: whether rows say which fold they belong to.
+        significance: tests of the test rows; None = none.
+        economics: a trading rule on the test rows; None = none.
     """
 
     def __init__(
-        self, directory: Path, data: MarketData, *, baselines: Any = None, intervals: Any = None, folded: bool
+        self,
+        directory: Path,
+        data: MarketData,
+        *,
+        folded: bool,
+        baselines: Baselines | None = None,
+        intervals: Intervals | None = None,
+        significance: Significance | None = None,
+        economics: Economics | None = None,
     ) -> None:
         self.names = data.panel_.names
         self.horizon = data.horizon
-        self._folded = folded
+        self.folded = folded
         self.baselines = baselines
-        self.intervals = intervals
+        self.intervals = (
+            None if intervals is None else JudgedIntervals(intervals, names=self.names, horizon=self.horizon)
+        )
+        self.significance = significance
+        self.economics = economics
         self.folds: list[dict[str, Any]] = []
         self.history: list[dict[str, float]] = []  # of all folds that were fitted anew
         self._losses: list[dict[str, float]] = []
-        self._tallies = {split: Tally(horizon=data.horizon) for split in SPLITS[1:]}
-        self._test: list[Rows] = []
-        self._forecasts = PriceTable(
-            directory / "forecasts.parquet",
-            names=self.names,
-            columns=["actual", "forecast", "naive", *self._bound_columns],
-            folded=folded,
+        self._tallies = {split: Tally(horizon=self.horizon) for split in SPLITS[1:]}
+        self._rivals = baselines and BaselineTally(baselines=baselines, horizon=self.horizon)
+        self._test: list[tuple[Rows, Mapping[str, Column]]] = []
+        self._bounds = bound_columns(intervals.levels) if intervals is not None else []
+        columns = ["actual", "forecast", "naive", *self._bounds]
+        plan: dict[str, Any] = {"names": self.names, "folded": folded}
+        self._forecasts = PriceTable(directory / "forecasts.parquet", columns=columns, **plan)
+        self._others = baselines and PriceTable(
+            directory / "baselines.parquet", columns=baselines.names, **plan
         )
 
     def __enter__(self) -> Judgement:
         with ExitStack() as stack:
-            stack.enter_context(self._forecasts)
+            for table in filter(None, (self._forecasts, self._others)):
+                stack.enter_context(table)
             self._open = stack.pop_all()
         return self
 
@@ -79,27 +109,22 @@ class Judgement:
             fit: how the training went.
         """
         if fold.number == 0:
-            # One scale for all folds, so that their MASE can be compared.
-            self._scale = data.naive_scale_
+            self._scale = data.naive_scale_  # one scale for all folds, so that their MASE can be compared
         if fold.refit:
-            self.last_fit = fit
-            self._losses.append(fit.history[fit.best_epoch])
-            self.history += [
-                {"fold": fold.number, **epoch} if self._folded else epoch for epoch in fit.history
-            ]
-        self._live = deepcopy(self.intervals)
+            self._fitted(fold, data, fit)
+        if self.intervals is not None:
+            self.intervals.begin(quantile_levels=forecaster.quantile_levels)
         figures: Figures = {}
         for split in SPLITS[0 if fold.number == 0 else 1 :]:
             own = Tally(horizon=self.horizon)
             for piece in pieces(forecaster, data, split):
-                self._write(piece.rows, split, fold.number, piece.quantiles)
-                if split == "train":
-                    continue
-                for tally in (own, self._tallies[split]):
-                    rows = piece.rows
-                    tally.add(rows.actual, rows.forecast, rows.naive, self._scale[rows.series])
+                self._write(piece, split, fold.number)
+                if split != "train":
+                    self._count(piece, split, data, fold.number, own)
             if split != "train":
                 figures |= own.result(split)
+        if self.intervals is not None:
+            figures |= self.intervals.fold_metrics("test")
         self.folds.append(_described(fold, fit, figures))
         return figures
 
@@ -110,6 +135,11 @@ class Judgement:
             name: float(np.mean([best[name] for best in self._losses])) for name in ("train_loss", "val_loss")
         }
 
+    @property
+    def widths(self) -> Widths | None:
+        """What a bundle needs to put intervals around new forecasts."""
+        return None if self.intervals is None else self.intervals.state()
+
     def so_far(self, split: str) -> dict[str, float]:
         """The defined figures of all rows of a split, of the folds there were so far."""
         figures = self._tallies[split].result(split)
@@ -118,27 +148,68 @@ class Judgement:
     def result(self) -> tuple[Figures, dict[str, Any]]:
         """Flat figures for metrics.json, and the nested ones for evaluation.json."""
         metrics: Figures = {}
-        for split in self._tallies:
-            metrics |= self._tallies[split].result(split)
-        return metrics, {"folds": self.folds}
+        for split, tally in self._tallies.items():
+            metrics |= tally.result(split)
+        evaluation: dict[str, Any] = {}
+        best = None
+        if self._rivals is not None:
+            flat, evaluation["baselines"] = self._rivals.result()
+            metrics |= flat
+            best = self._rivals.best if self._rivals.best != "naive" else None
+        moves = self._moves()
+        found = {"field": Field().findings(moves)}
+        if self.significance is not None:
+            found["significance"] = self.significance.findings(moves, best=best)
+        if self.economics is not None:
+            found["economics"] = self.economics.findings(moves)
+        for name, findings in found.items():
+            metrics |= findings.metrics
+            evaluation[name] = {**findings.record, "lines": findings.lines}
+        if self.intervals is not None:
+            metrics |= self.intervals.metrics("test")
+            evaluation["intervals"] = self.intervals.record()
+        return metrics, {**evaluation, "folds": self.folds}
 
-    @property
-    def _bound_columns(self) -> list[str]:
-        if self.intervals is None:
-            return []
-        endings = ["", *(f"_{100 * level:g}" for level in self.intervals.levels[1:])]
-        return [side + ending for ending in endings for side in ("lower", "upper")]
+    def _fitted(self, fold: Fold, data: MarketData, fit: Fit) -> None:
+        self.last_fit = fit
+        self._losses.append(fit.history[fit.best_epoch])
+        self.history += [{"fold": fold.number, **epoch} if self.folded else epoch for epoch in fit.history]
+        if self.baselines is not None:
+            self.baselines.fit(data)
 
-    def _write(self, rows: Rows, split: str, fold: int, quantiles: np.ndarray | None) -> None:
+    def _write(self, piece: Piece, split: str, fold: int) -> None:
+        rows = piece.rows
         prices = {"actual": rows.actual, "forecast": rows.forecast, "naive": rows.naive}
-        if self._live is not None and split == "val":
-            self._live.calibrate(rows, quantiles)
-        if self._live is not None and split == "test":
-            bounds = self._live.bounds(rows, quantiles)  # (levels, 2, rows)
-            prices |= dict(zip(self._bound_columns, bounds.reshape(-1, len(rows)), strict=True))
-        if split == "test":
-            self._test.append(rows)
+        if self.intervals is not None and split == "val":
+            self.intervals.calibrate(rows, piece.quantiles)
+        if self.intervals is not None and split == "test":
+            bounds = self.intervals.bounds(rows, piece.quantiles)  # (levels, 2, rows)
+            prices |= dict(zip(self._bounds, bounds.reshape(-1, len(rows)), strict=True))
         self._forecasts.write(rows, split, prices, fold=fold)
+
+    def _count(self, piece: Piece, split: str, data: MarketData, fold: int, own: Tally) -> None:
+        rows, rivals = piece.rows, {}
+        scale = self._scale[rows.series]
+        for tally in (own, self._tallies[split]):
+            tally.add(rows.actual, rows.forecast, rows.naive, scale)
+        if self.baselines is not None and self._rivals is not None and self._others is not None:
+            asked = self.baselines.predict(data, piece.batch)
+            self._rivals.add(split, rows, asked, scale=scale)
+            rivals = {name: prices.ravel() for name, prices in asked.items()}  # (B, h) -> (rows,)
+            self._others.write(rows, split, rivals, fold=fold)
+        if split == "test":
+            self._test.append((rows, rivals))
+
+    def _moves(self) -> Moves:
+        """The test rows of all folds, with those baselines that stood to the end."""
+        rows = Rows.join([rows for rows, _ in self._test])
+        failed = {} if self.baselines is None else self.baselines.failed
+        rivals = {
+            name: np.concatenate([found[name] for _, found in self._test])
+            for name in self._test[0][1]
+            if name not in failed
+        }
+        return Moves.of(rows, names=self.names, baselines=rivals)
 
 
 def _described(fold: Fold, fit: Fit, figures: Figures) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TypeGuard
 
+LONG = 30  # rows of a sortable table, beyond which it scrolls by itself
 MOST = 100  # entries of a list or mapping that are shown; a panel may have ten thousand tickers
 
 
@@ -21,18 +22,39 @@ def text(name: str, content: str, **attributes: str) -> str:
     return element(name, escape(content), **attributes)
 
 
-def grid(rows: Sequence[Sequence[str]], *, labels: int) -> str:
-    """A table of plain texts, header first; the leftmost `labels` columns head their rows."""
+def grid(
+    rows: Sequence[Sequence[str]],
+    *,
+    labels: int,
+    sortable: bool = False,
+    best: int | None = None,
+    prose: Sequence[int] = (),
+) -> str:
+    """A table of plain texts, header first.
+
+    Args:
+        rows: of equal length.
+        labels: how many of the leftmost columns head their rows.
+        sortable: whether a click on a head sorts, where the page has the script for it; a long one scrolls.
+        best: the row, counted from 0 below the header, that is marked.
+        prose: columns of running text, which may break.
+    """
     head = "".join(text("th", cell, scope="col") for cell in rows[0])
     body = []
-    for row in rows[1:]:
+    for number, row in enumerate(rows[1:]):
         cells = [
-            text("th", cell, scope="row") if n < labels else text("td", cell) for n, cell in enumerate(row)
+            text("th", cell, scope="row")
+            if n < labels
+            else text("td", cell, **({"class_": "text"} if n in prose else {}))
+            for n, cell in enumerate(row)
         ]
-        body.append(element("tr", "".join(cells)))
+        marked = {"class_": "best"} if number == best else {}
+        body.append(element("tr", "".join(cells), **marked))
     table = element("thead", element("tr", head)) + element("tbody", "".join(body))
-    # a table wider than a phone scrolls by itself, not the page
-    return element("div", element("table", table), class_="wide")
+    # a table wider than a phone scrolls by itself, not the page; what scrolls must be reached by keys
+    long = sortable and len(rows) > LONG
+    around = {"class_": "wide long", "tabindex": "0"} if long else {"class_": "wide"}
+    return element("div", element("table", table, **({"class_": "sortable"} if sortable else {})), **around)
 
 
 def tree(value: object) -> str:

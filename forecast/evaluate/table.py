@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from forecast.evaluate.metrics import SPLITS
 
 Metrics = Mapping[str, float | None]
 
+LONGEST = 20  # letters of a baseline's name
 HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
 
 
-def cells(metrics: Metrics, *, tickers: int) -> list[list[str]]:
+def cells(
+    metrics: Metrics, *, tickers: int, rival: tuple[str, Mapping[str, Metrics]] | None = None
+) -> list[list[str]]:
     """Texts of the table, header first, two rows a split; `-`: undefined, "": says nothing of the naive row.
 
     Args:
         metrics: flat, as Tally.result names them.
         tickers: how many are forecast; the standard error counts those of one day as one observation.
+        rival: name of a baseline and its figures by split, for a third row.
     """
     prices = {name: _price_format(metrics, name) for name in ("rmse", "mae")}
     rows = [list(HEADER)]
@@ -26,22 +30,12 @@ def cells(metrics: Metrics, *, tickers: int) -> list[list[str]]:
         def figure(name: str, split: str = split) -> float | None:
             return metrics.get(f"{split}_{name}")
 
-        ratio = figure("theil_u")
-        rows.append(
-            [
-                split,
-                "model",
-                *(_text(figure(name), prices[name]) for name in ("rmse", "mae")),
-                _text(figure("mape"), "{:.3f}"),
-                _text(figure("mase"), "{:.3f}"),
-                ratio_text(ratio),
-                _signed(None if ratio is None else 100 * (1 - ratio)),
-                direction_text(figure("direction"), figure("direction_se"), tickers=tickers),
-                _signed(_percent(figure("r2_oos"))),
-            ]
-        )
+        rows.append([split, "model", *_judged(figure, prices, tickers=tickers)])
         naive = [_text(figure(f"naive_{name}"), prices[name]) for name in ("rmse", "mae")]
         rows.append(["", "naive", *naive, _text(figure("naive_mape"), "{:.3f}"), "", "", "", "", ""])
+        if rival is not None and rival[1].get(split):
+            own = rival[1][split]
+            rows.append(["", rival[0][:LONGEST], *_judged(own.get, prices, tickers=tickers)])
     return rows
 
 
@@ -75,6 +69,19 @@ def direction_text(share: float | None, error: float | None, *, tickers: int) ->
     if error is None:
         return f"{100 * share:.1f}"
     return f"{100 * share:.1f} +/- {100 * error * math.sqrt(max(tickers, 1)):.1f}"
+
+
+def _judged(figure: Callable[[str], float | None], prices: Mapping[str, str], *, tickers: int) -> list[str]:
+    ratio = figure("theil_u")
+    return [
+        *(_text(figure(name), prices[name]) for name in ("rmse", "mae")),
+        _text(figure("mape"), "{:.3f}"),
+        _text(figure("mase"), "{:.3f}"),
+        ratio_text(ratio),
+        _signed(None if ratio is None else 100 * (1 - ratio)),
+        direction_text(figure("direction"), figure("direction_se"), tickers=tickers),
+        _signed(_percent(figure("r2_oos"))),
+    ]
 
 
 def _price_format(metrics: Metrics, name: str) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from forecast.evaluate import evidence
+from forecast.evaluate.findings import p_text
 from forecast.evaluate.metrics import SPLITS
 from forecast.evaluate.table import Metrics, align, cells, direction_text, ratio_text
 
@@ -22,19 +25,21 @@ NAMED = 5  # tickers
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The judgement on one run, made of its metrics alone.
+    """The judgement on one run, made of its metrics and, where there are any, the records of its evaluation.
 
     Args:
         metrics: flat, as Tally.result names them, for val and test.
         tickers: those whose prices are forecast (one for `single` and `multiple`, all for `panel`).
         strategy: its name, such as range_single.
         horizon: steps forecast at once, >= 1.
+        evaluation: the content of evaluation.json: baselines, significance, intervals, folds; each may be missing.
     """
 
     metrics: Metrics
     tickers: Sequence[str]
     strategy: str
     horizon: int
+    evaluation: Mapping[str, Any] | None = None
 
     @property
     def subject(self) -> str:
@@ -49,7 +54,7 @@ class Verdict:
     @property
     def cells(self) -> list[list[str]]:
         """Texts of the table, header first."""
-        return cells(self.metrics, tickers=len(self.tickers))
+        return cells(self.metrics, tickers=len(self.tickers), rival=evidence.rival(self.evaluation or {}))
 
     @property
     def table(self) -> str:
@@ -68,6 +73,9 @@ class Verdict:
             return f"no verdict: the RMSE ratio to {NAIVE} on test is undefined"
         if ratio >= 1:
             return f"does not beat {NAIVE} on test: RMSE ratio {ratio_text(ratio)}"
+        test = evidence.against_naive(self.evaluation or {})
+        if test is not None:
+            return self._tested(ratio, *test)
         error = self._gain_error("test")
         if error is None or gain is None:
             shown = f"RMSE ratio {ratio_text(ratio)}, standard error unknown"
@@ -77,6 +85,11 @@ class Verdict:
         if gain > 2 * error:
             return f"beats {NAIVE} on test: {spread}"
         return f"does not clearly beat {NAIVE} on test: {spread}, within noise"
+
+    @property
+    def findings(self) -> list[str]:
+        """What the tests, intervals and folds say, a sentence each."""
+        return evidence.findings(self.evaluation or {})
 
     @property
     def warnings(self) -> list[str]:
@@ -95,6 +108,10 @@ class Verdict:
             "direction: right signs of move, flat days left out, +/- one standard error",
             "val chose the weights that are kept, so only test judges them",
         ]
+        rival = evidence.rival(self.evaluation or {})
+        if rival is not None:
+            chosen = (self.evaluation or {})["baselines"].get("selected_on")
+            lines.append(f"{rival[0]}: the best baseline" + (f", chosen by {chosen}" if chosen else ""))
         if self.horizon > 1:
             lines.append(
                 "windows overlap, so standard errors may be too small for forecasts that change slowly"
@@ -109,10 +126,20 @@ class Verdict:
     def text(self) -> str:
         """All of it for a terminal."""
         indented = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in self.legend]
+        verdict = textwrap.fill(f"Verdict: {self.sentence}", WIDTH, subsequent_indent="  ")
+        found = [textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in self.findings]
         warned = [textwrap.fill(f"Warning: {line}", WIDTH, subsequent_indent="  ") for line in self.warnings]
-        return "\n".join(
-            [self.subject, "", self.table, "", *indented, "", f"Verdict: {self.sentence}", *warned]
-        )
+        return "\n".join([self.subject, "", self.table, "", *indented, "", verdict, *found, *warned])
+
+    def _tested(self, ratio: float, p: float, better: bool) -> str:
+        """The sentence on a ratio below 1 that was tested."""
+        told = f"RMSE ratio {ratio_text(ratio)}, Diebold-Mariano {p_text(p)}"
+        if not better:
+            # Prices of dear shares rule the ratio, the test counts every ticker's moves alike.
+            return f"does not clearly beat {NAIVE} on test: {told} the other way, in shares of the last price"
+        if p < evidence.alpha(self.evaluation or {}):
+            return f"beats {NAIVE} on test: {told}"
+        return f"does not clearly beat {NAIVE} on test: {told}, within noise"
 
     def _figure(self, split: str, name: str) -> float | None:
         return self.metrics.get(f"{split}_{name}")
@@ -131,6 +158,10 @@ class Verdict:
                 share, noise = self._figure(split, "direction"), self._figure(split, "direction_se")
                 text = direction_text(share, noise, tickers=len(self.tickers))
                 found.append(f"{split} direction {text} % (ceiling {100 * DIRECTION_CEILING:.0f} %)")
+        if self.evaluation:
+            from forecast.evaluate.field import suspicions
+
+            found += suspicions(self.metrics)
         if not found:
             return None
         return (

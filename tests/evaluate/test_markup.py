@@ -2,7 +2,7 @@
 
 import pytest
 
-from forecast.evaluate.markup import MOST, grid, plain, text, tree
+from forecast.evaluate.markup import LONG, MOST, grid, plain, text, tree
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,21 @@ def test_grid_heads_its_rows():
         '<div class="wide"><table><thead><tr><th scope="col"></th><th scope="col">a</th></tr></thead>'
         '<tbody><tr><th scope="row">x</th><td>1</td></tr></tbody></table></div>'
     )
+
+
+def test_grid_marks_sorts_and_breaks():
+    rows = [["", "a", "why"], ["x", "1", "&"], ["y", "2", ""]]
+    found = grid(rows, labels=1, sortable=True, best=1, prose=[2])
+    assert '<div class="wide"><table class="sortable">' in found
+    assert '<tr class="best"><th scope="row">y</th>' in found
+    assert '<td class="text">&amp;</td>' in found
+
+
+def test_long_sortable_grid_scrolls_by_keys_too():
+    rows = [["a"], *([str(n)] for n in range(LONG + 1))]
+    assert grid(rows, labels=1, sortable=True).startswith('<div class="wide long" tabindex="0">')
+    assert grid(rows, labels=1).startswith('<div class="wide">')
+    assert grid(rows[:-2], labels=1, sortable=True).startswith('<div class="wide">')
 
 
 def test_mapping_is_a_list_of_terms():

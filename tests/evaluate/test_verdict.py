@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from evaluations import evaluation
 
 from forecast.evaluate import Tally, Verdict, from_table
 
@@ -285,3 +286,110 @@ def test_the_same_move_every_day_is_said():
     )
     assert verdict(**steady | {"test_move_sd": 0.001}).warnings == []
     assert verdict(**steady | {"test_move_mean": 0.0, "test_move_sd": 0.0}).warnings == []
+
+
+BETTER = {"test_theil_u": 0.994, "test_r2_oos": 0.012, "test_r2_oos_se": 0.004}
+
+
+def judged(records, **changes):
+    metrics = PLAIN | changes
+    return Verdict(metrics=metrics, tickers=["AAPL"], strategy="range_single", horizon=1, evaluation=records)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "test", "sentence"),
+    [
+        pytest.param(
+            0.994,
+            {"p": 0.012, "stat": 2.5},
+            "beats tomorrow = today on test: RMSE ratio 0.994, Diebold-Mariano p = 0.012",
+            id="significant",
+        ),
+        pytest.param(
+            0.994,
+            {"p": 0.05, "stat": 1.96},
+            "does not clearly beat tomorrow = today on test: RMSE ratio 0.994, Diebold-Mariano p = 0.05, within noise",
+            id="just not",
+        ),
+        pytest.param(
+            0.994,
+            {"p": 0.001, "stat": -3.3},
+            "does not clearly beat tomorrow = today on test: RMSE ratio 0.994, Diebold-Mariano p = 0.001 the other "
+            "way, in shares of the last price",
+            id="the test says worse",
+        ),
+        pytest.param(
+            1.002,
+            {"p": 0.001, "stat": 3.3},
+            "does not beat tomorrow = today on test: RMSE ratio 1.002",
+            id="the ratio says worse",
+        ),
+        pytest.param(
+            0.994,
+            {"p": None, "stat": None},
+            "beats tomorrow = today on test: RMSE ratio 0.994, standard error 0.002",
+            id="undefined test",
+        ),
+    ],
+)
+def test_sentence_follows_the_test(ratio, test, sentence):
+    records = {"significance": {"alpha": 0.05, "against": {"naive": {"squared": {"overall": test}}}}}
+    assert judged(records, **BETTER | {"test_theil_u": ratio}).sentence == sentence
+
+
+def test_level_of_the_test_is_the_record_s():
+    overall = {"p": 0.04, "stat": 2.1}
+    records = {"significance": {"alpha": 0.01, "against": {"naive": {"squared": {"overall": overall}}}}}
+    assert judged(records, **BETTER).sentence.startswith("does not clearly beat")
+
+
+def test_best_baseline_is_a_row():
+    lines = judged(evaluation()).table.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["val", "naive", "drift", "test", "naive", "drift"]
+    assert lines[6].split() == [
+        "drift",
+        "1.998",
+        "1.499",
+        "-",
+        "-",
+        "0.999",
+        "+0.09",
+        "50.3",
+        "+/-",
+        "2.0",
+        "-",
+    ]
+    assert "drift: the best baseline, chosen by val_theil_u" in judged(evaluation()).legend
+    assert max(map(len, judged(evaluation()).text.splitlines())) <= 100
+
+
+def test_naive_as_the_best_baseline_is_no_row():
+    records = evaluation()
+    records["baselines"]["best"] = "naive"
+    assert judged(records).table == verdict().table
+    assert judged(records).legend == verdict().legend
+
+
+def test_findings():
+    assert judged(evaluation(folds=3)).findings == [
+        "Diebold-Mariano against naive: p = 0.21, the difference may be chance",
+        "90 % intervals held 89.1 % of test outcomes (around tomorrow = today: 90.2 %); Winkler score 1.250 times "
+        "that of tomorrow = today",
+        "baselines left out: auto_arima; the report has the reasons",
+        "3 folds: RMSE ratio 0.996 to 1.004, mean 1.001, standard deviation 0.0046; below 1 in 1 of 3",
+    ]
+    text = " ".join(judged(evaluation(folds=3)).text.split())
+    for finding in judged(evaluation(folds=3)).findings:
+        assert finding in text
+
+
+def test_without_records_nothing_is_added():
+    assert verdict().findings == []
+    assert judged({}).text == verdict().text
+
+
+def test_information_coefficient_above_the_ceiling_is_suspected():
+    high = {"test_ic": 0.2, "test_ic_se": 0.01, "test_rank_ic": 0.05, "test_rank_ic_se": 0.01}
+    (warning,) = judged(evaluation(), **high).warnings
+    assert warning == f"suspect a leak: test IC 0.200 +/- 0.010 (ceiling 0.10){CHECK}"
+    assert judged(evaluation(), **high | {"test_ic_se": 0.06}).warnings == []
