@@ -8,7 +8,7 @@ ARGS  ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test check bench serve sweep lock clean
+.PHONY: run test check audit bench serve sweep lock clean
 
 run: $(READY)
 	$(BIN)/python run.py $(ARGS)
@@ -24,6 +24,9 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+audit: $(READY)
+	$(BIN)/python -m forecast.audit $(ARGS)
 
 sweep: $(READY)
 	$(BIN)/python run.py -m seed=0,1,2 $(ARGS)

@@ -1,0 +1,84 @@
+"""python -m forecast.audit [-cd FOLDER] [group=option] [key=value] | run=DIRECTORY: does anything look ahead?
+
+data=technical_panel model=tcn    what `python run.py` would run with these words
+-cd plugins/conf data=mine        with options of your own, as run.py takes them
+run=outputs/DATE/TIME             a finished run; what came of it is kept there, in audit.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+PASSED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+MARKS = {True: "passed", False: "LEAK", None: "ERROR"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0 if every check passed, 1 if not, 2 for a mistake in what was asked."""
+    parser = argparse.ArgumentParser(
+        prog="python -m forecast.audit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("-cd", "--config-dir", type=Path, metavar="FOLDER", help="options of your own")
+    parser.add_argument("words", nargs="*", metavar="key=value", help="as run.py takes them")
+    asked = parser.parse_intermixed_args(arguments)
+    runs = [Path(word.removeprefix("run=")) for word in asked.words if word.startswith("run=")]
+    try:
+        return _audit(asked.words, asked.config_dir, runs[0] if runs else None)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return USERS_MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> int:
+    from forecast.config import check
+
+    config, identity = _config(words, config_dir, run)
+    check(config)
+    if config.trainer is None:
+        raise UserError("trainer=none: the audit fits the model for a few epochs; choose a trainer")
+
+    from forecast.audit.auditing import audit, record
+    from forecast.bundle import write_json
+
+    outcomes = []
+    for outcome in audit(config):
+        outcomes.append(outcome)
+        print(f"{MARKS[outcome.passed]:7} {outcome.check:28} {outcome.detail}", flush=True)
+    passed = all(outcome.passed for outcome in outcomes)
+    print("nothing looks ahead" if passed else "the audit failed", flush=True)
+    if run is not None:
+        write_json(run / "audit.json", record(outcomes, identity=identity))
+    return PASSED if passed else FAILED
+
+
+def _config(words: Sequence[str], config_dir: Path | None, run: Path | None) -> tuple[DictConfig, str | None]:
+    from forecast.config import compose
+    from forecast.config.composing import composed, task_of
+
+    if run is None:
+        return compose(*words, config_dir=config_dir), None
+    others = [word for word in words if not word.startswith("run=")]
+    if others or config_dir is not None:
+        raise UserError(f"run={run}: is audited as it was run; leave out {' '.join(others) or config_dir}")
+    from forecast.bundle import verify
+
+    verify(run)
+    saved = task_of(composed(run.absolute(), "config", [], saved=True))
+    return saved, json.loads(json.dumps(saved.provenance.identity))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""The audit catches planted leaks, each by the check that is meant for it, and passes what is shipped."""
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf, open_dict
+
+import forecast
+from forecast.audit.__main__ import main
+from forecast.audit.auditing import CHECKS, audit
+from forecast.audit.finding import LeakError
+from forecast.audit.subject import Subject
+from forecast.config import check, compose
+from forecast.fold_fits import make_trainer
+
+CONF = Path(__file__).parents[2] / "conf"
+STRATEGIES = sorted(path.stem for path in (CONF / "data").glob("*_*.yaml"))
+QUICK = ["trainer=smoke", "tracker=none", "data.period=4y", "model.hidden_size=4"]
+FEATURES, DATA = "prefix causality", "prefix causality of the data"
+BY_FEATURES = [
+    "FullDataScaler",
+    "CentredWindow",
+    "TargetInFeatures",
+    "BackFill",
+    "WarmUpBackFill",
+    "Interpolated",
+    "NextEvent",
+    "SortedByFuture",
+    "Detrended",
+    "WeeklyMean",
+    "ForwardBackwardFilter",
+    "RelativeToTheEnd",
+]
+WALK = {"folds": 3, "step": 60}
+
+
+def config_with(key, node, *overrides):
+    config = compose(*QUICK, *overrides)
+    with open_dict(config):
+        OmegaConf.update(config, key, node, merge=key == "data", force_add=True)
+    check(config)
+    return config
+
+
+def leak_found(config, name):
+    with make_trainer(config).pinned(), pytest.raises(LeakError) as found:
+        CHECKS[name](Subject(config))
+    return str(found.value)
+
+
+def detail(config, name):
+    with make_trainer(config).pinned():
+        return CHECKS[name](Subject(config))
+
+
+@pytest.mark.parametrize("leak", BY_FEATURES)
+def test_a_feature_that_looks_ahead_is_named_with_its_date(leak):
+    found = leak_found(config_with("data.features", {"_target_": f"leaks.{leak}"}), FEATURES)
+    assert found.startswith("feature Leak of AAPL on 20")
+    assert "looks ahead" in found
+
+
+@pytest.mark.parametrize(
+    ("key", "node", "name", "told"),
+    [
+        ("data", {"health": {"_target_": "leaks.Winsorised"}}, DATA, "Volume of AAPL on 20"),
+        ("data", {"_target_": "leaks.ScaledOnEverything"}, "scaler span", "of High is"),
+        (
+            "data",
+            {"_target_": "leaks.TrainedIntoValidation"},
+            "window borders",
+            "a train window forecasts 20",
+        ),
+        ("data", {"_target_": "leaks.LastBatchDropped"}, "window borders", "test: 128 windows are evaluated"),
+        ("data", {"_target_": "leaks.NoEmbargo"}, "fold isolation", "0 days between them"),
+        ("evaluation", {"_target_": "leaks.TrainsUpToTheTest", **WALK}, "fold isolation", "train ends 20"),
+        ("evaluation", {"_target_": "leaks.TestsTwice", **WALK}, "fold isolation", "is tested in two folds"),
+        ("model", {"_target_": "leaks.AtItsNeighbours"}, "batch invariance", "rest of the batch"),
+        ("model", {"_target_": "leaks.AtWhatItSawBefore"}, "batch invariance", "remembers it"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.get("_target_", "health"),
+)
+def test_a_leak_elsewhere_is_caught_where_it_is(key, node, name, told):
+    assert told in leak_found(config_with(key, node), name)
+
+
+def test_a_target_among_the_features_has_skill_on_shuffled_bars():
+    keys = ["trainer.max_epochs=8", "trainer.learning_rate=1e-2", "model.hidden_size=16"]
+    config = config_with("data.features", {"_target_": "leaks.TargetInFeatures"}, *keys)
+    assert "nothing can be forecast, the model has skill" in leak_found(config, "shuffled control")
+
+
+def test_every_strategy_is_audited():
+    assert len(STRATEGIES) >= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_shipped_passes(strategy):
+    config = compose(f"data={strategy}", *QUICK)
+    check(config)
+    outcomes = list(audit(config))
+    assert [found.check for found in outcomes] == list(CHECKS)
+    assert all(found.passed for found in outcomes), [found for found in outcomes if not found.passed]
+
+
+def test_a_walk_forward_passes():
+    config = compose(*QUICK, "evaluation=walk_forward", "evaluation.folds=3", "evaluation.step=60")
+    assert detail(config, "fold isolation") == "3 fold(s)"
+
+
+def test_a_plug_in_that_raises_is_told_in_a_line_and_the_other_checks_go_on(monkeypatch):
+    # It raises in the prefix check alone: the data of the audit itself is sound.
+    import leaks
+
+    sound = leaks.Raising.leak
+
+    def later(self, bars):
+        return sound(self, bars) if 100 < len(bars) < 500 else bars["Close"] * 0
+
+    monkeypatch.setattr(leaks.Raising, "leak", later)
+    outcomes = list(audit(config_with("data.features", {"_target_": "leaks.Raising"})))
+    assert len(outcomes) == len(CHECKS)
+    first = outcomes[0]
+    assert first.passed is None
+    assert first.detail.startswith("KeyError: 'Open interest' (")
+    assert "leaks.py:" in first.detail
+    assert outcomes[-1].passed
+
+
+def test_a_feature_that_cannot_do_with_few_bars_is_no_leak(monkeypatch):
+    import leaks
+
+    sound = leaks.Raising.leak
+    monkeypatch.setattr(
+        leaks.Raising,
+        "leak",
+        lambda self, bars: sound(self, bars) if len(bars) < 20 else bars["Close"].diff(),
+    )
+    told = detail(config_with("data.features", {"_target_": "leaks.Raising"}), FEATURES)
+    assert "raised on the first 14 bars (KeyError: 'Open interest')" in told
+
+
+def test_the_command_says_what_it_found_and_keeps_it_beside_a_run(tmp_path, capsys):
+    run = forecast.run(*QUICK, directory=tmp_path / "run")
+    assert main([f"run={run.directory}"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("passed ") == len(CHECKS)
+    kept = json.loads((run.directory / "audit.json").read_text())
+    assert kept["passed"] is True
+    assert kept["identity"]
+    assert [found["check"] for found in kept["checks"]] == list(CHECKS)
+    forecast.load(run.directory)  # the seal holds
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["data.seq_len=0"], "data.seq_len=0: must be >= 1"),
+        (["trainer=none"], "trainer=none: the audit fits the model"),
+        (["run=nowhere"], "nowhere: no finished run here"),
+        (["dat=range_single"], "dat"),
+    ],
+)
+def test_a_mistake_in_what_is_asked_is_told_in_a_line(words, told, capsys):
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert told in said.err
+    assert said.err.count("\n") == 1
+    assert not said.out
+
+
+def test_a_plug_in_of_ones_own_folder_that_leaks_fails_the_command(tmp_path, capsys):
+    folder = tmp_path / "conf" / "data"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(
+        "defaults: [default, _self_]\nfeatures:\n  _target_: leaks.CentredWindow\n  _recursive_: true\n"
+    )
+    assert main(["-cd", str(tmp_path / "conf"), "data=mine", *QUICK]) == 1
+    said = capsys.readouterr().out
+    assert "LEAK    prefix causality" in said
+    assert said.endswith("the audit failed\n")

@@ -1,0 +1,185 @@
+"""Plug-ins that look ahead, each in a way that has been seen in real projects; the audit must catch every one."""
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from forecast.data import HealthCheck, MarketData
+from forecast.data.fitting import fit_normaliser
+from forecast.data.windows import Windows
+from forecast.evaluate import WalkForward
+
+
+class Leak:
+    """The Close and one column that knows too much."""
+
+    columns: ClassVar = {"Close": "price", "Leak": "free"}
+
+    def compute(self, bars):
+        return bars.assign(Leak=self.leak(bars).astype(float))[list(self.columns)]
+
+
+class FullDataScaler(Leak):
+    def leak(self, bars):
+        return (bars["Close"] - bars["Close"].mean()) / bars["Close"].std()
+
+
+class CentredWindow(Leak):
+    def leak(self, bars):
+        return bars["Close"] / bars["Close"].rolling(5, center=True, min_periods=1).mean() - 1
+
+
+class TargetInFeatures(Leak):
+    def leak(self, bars):
+        return 100 * (bars["Close"].shift(-1) / bars["Close"] - 1).fillna(0.0)
+
+
+class BackFill(Leak):
+    def leak(self, bars):
+        return np.log(bars["Volume"].where(bars["Volume"] > 0)).bfill()
+
+
+class WarmUpBackFill(Leak):
+    def leak(self, bars):
+        return bars["Close"].pct_change().rolling(20).std().bfill()
+
+
+class Interpolated(Leak):
+    def leak(self, bars):
+        return np.log(bars["Volume"].where(bars["Volume"] > 0)).interpolate()
+
+
+class NextEvent(Leak):
+    """Days until the next large move, as a calendar of events that was filled in afterwards would have it."""
+
+    def leak(self, bars):
+        events = np.flatnonzero(bars["Close"].pct_change().abs().to_numpy() > 0.03)
+        days = np.arange(len(bars))
+        place = np.searchsorted(events, days, side="right")
+        known = np.append(events, len(bars))
+        return bars["Close"] * 0 + np.minimum(known[place] - days, 60) / 60
+
+
+class SortedByFuture(Leak):
+    def leak(self, bars):
+        return bars["Close"].rank(pct=True)
+
+
+class Detrended(Leak):
+    def leak(self, bars):
+        days = np.arange(len(bars))
+        return np.log(bars["Close"]) - np.polyval(np.polyfit(days, np.log(bars["Close"]), 1), days)
+
+
+class WeeklyMean(Leak):
+    def leak(self, bars):
+        week = bars.index.to_period("W")
+        return bars["Close"] / bars["Close"].groupby(week).transform("mean") - 1
+
+
+class ForwardBackwardFilter(Leak):
+    def leak(self, bars):
+        smooth = bars["Close"].ewm(span=5).mean()
+        return bars["Close"] / smooth[::-1].ewm(span=5).mean()[::-1] - 1
+
+
+class RelativeToTheEnd(Leak):
+    def leak(self, bars):
+        return bars["Close"] / bars["Close"].iloc[-1]
+
+
+class Raising(Leak):
+    def leak(self, bars):
+        return bars["Open interest"]
+
+
+class Winsorised(HealthCheck):
+    """Outliers cut off at quantiles of the whole history."""
+
+    def check(self, ticker, bars):
+        bars, faults = super().check(ticker, bars)
+        low, high = bars["Volume"].quantile([0.05, 0.95])
+        return bars.assign(Volume=bars["Volume"].clip(low, high)), faults
+
+
+class ScaledOnEverything(MarketData):
+    def divide(self, stretches):
+        super().divide(stretches)
+        first, last = stretches["train"][0], stretches["test"][1]
+        every = Windows(
+            panel=self.panel_, lookback=self.seq_len, horizon=self.horizon, first_day=first, last_day=last
+        )
+        self.normaliser_ = fit_normaliser(
+            every, self.layout, anchor=self.anchor, scaler=self.scaler, days=(first, last)
+        )
+
+
+class TrainedIntoValidation(MarketData):
+    def divide(self, stretches):
+        super().divide(stretches)
+        self.windows_["train"] = Windows(
+            panel=self.panel_,
+            lookback=self.seq_len,
+            horizon=self.horizon,
+            first_day=stretches["train"][0],
+            last_day=stretches["val"][1],
+        )
+
+
+class LastBatchDropped(MarketData):
+    def divide(self, stretches):
+        super().divide(stretches)
+        windows = self.windows_["test"]
+        windows._ends = windows._ends - len(windows) % self.batch_size
+
+
+class NoEmbargo(MarketData):
+    def by_ratio(self):
+        self.embargo = 0
+        return super().by_ratio()
+
+
+class TrainsUpToTheTest(WalkForward):
+    def folds(self, data):
+        return [
+            replace(
+                fold,
+                stretches={**fold.stretches, "train": (fold.stretches["train"][0], fold.stretches["val"][1])},
+            )
+            for fold in super().folds(data)
+        ]
+
+
+class TestsTwice(WalkForward):
+    def folds(self, data):
+        first, second, *_ = super().folds(data)
+        return [first, replace(second, stretches=first.stretches)]
+
+
+class Looking(nn.Module):
+    """A linear model in company."""
+
+    def __init__(self, *, input_size: int, lookback: int, output_size: int) -> None:
+        super().__init__()
+        self.last = nn.Linear(lookback * input_size, output_size)
+
+    def forward(self, windows):
+        return self.last(windows.flatten(1))
+
+
+class AtItsNeighbours(Looking):
+    def forward(self, windows):
+        return super().forward(windows - windows.mean(dim=0, keepdim=True))
+
+
+class AtWhatItSawBefore(Looking):
+    before = 0.0
+
+    def forward(self, windows):
+        answer = super().forward(windows) + 0.1 * self.before
+        if not self.training:
+            self.before = float(torch.sigmoid(windows.sum()))
+        return answer
