@@ -1,0 +1,124 @@
+"""What is written down of a champion: how it was chosen, from how many, and whether it beats "tomorrow = today"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from forecast.champion.candidate import Candidate
+from forecast.evaluate.table import ratio_text
+from forecast.provenance import package_version
+
+NAIVE = "tomorrow = today"
+FLATTERED = "the best of many is flattered by chance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """How a run was picked.
+
+    Args:
+        metric: it was judged by, on validation.
+        mode: whether less of it is better, or more.
+        candidates: how many different runs it was picked from; 1 where it was named by hand.
+        p_values: of each of them, the chosen one first, for "no better than naive on validation"; None where a
+            run has none.
+    """
+
+    metric: str
+    mode: Literal["min", "max"]
+    candidates: int
+    p_values: Sequence[float | None] = ()
+
+    @property
+    def luck(self) -> dict[str, Any]:
+        """`p_value` of the chosen one and `p_value_holm`, corrected for how many were tried; null if untested."""
+        if not any(p is not None for p in self.p_values):
+            return {"p_value": None, "p_value_holm": None}
+        from forecast.evaluate.significance.trials import after_trials
+
+        told = after_trials(self.p_values, chosen=0)
+        return {"p_value": told["p"], "p_value_holm": told["p_holm"]}
+
+
+def metadata(run: Candidate, choice: Choice, *, number: int, audit: str) -> dict[str, Any]:
+    """Plain values for the champion's config.yaml and metadata.json; percent where a name says skill.
+
+    Args:
+        run: as its own directory describes it.
+        choice: how it was picked.
+        number: of the champion.
+        audit: `passed` or `not run`.
+    """
+    now = datetime.now(UTC)
+    return {
+        "number": number,
+        "selected_on": now.date().isoformat(),
+        "experiment_name": run.experiment_name,
+        "run_id": run.run_id,
+        "metric": choice.metric,
+        "mode": choice.mode,
+        "metric_value": run.metrics.get(choice.metric),
+        "strategy": run.strategy,
+        "tickers": run.tickers,
+        "candidates": choice.candidates,
+        **choice.luck,
+        "skill_val": run.skill("val"),
+        "skill_test": run.skill("test"),
+        "beats_naive": beats_naive(run.metrics),
+        "label": label(run.metrics),
+        "verdict": _verdict(run),
+        "audit": audit,
+        "identity": run.identity,
+        "run_directory": str(run.directory.absolute()),
+        "exported_at": now.isoformat(timespec="seconds"),
+        "version": package_version(),
+    }
+
+
+def beats_naive(metrics: Mapping[str, float | None]) -> bool:
+    """Whether the RMSE lies below that of "tomorrow = today" on validation and on test; undefined is no."""
+    ratios = [metrics.get(f"{split}_theil_u") for split in ("val", "test")]
+    return all(ratio is not None and ratio < 1 for ratio in ratios)
+
+
+def label(metrics: Mapping[str, float | None]) -> str:
+    """The same in words, with the RMSE ratios."""
+    shown = ", ".join(f"{split} {ratio_text(metrics.get(f'{split}_theil_u'))}" for split in ("val", "test"))
+    return f"{'is ahead of' if beats_naive(metrics) else 'does not beat'} {NAIVE} (RMSE ratio: {shown})"
+
+
+def sentences(told: Mapping[str, Any]) -> list[str]:
+    """A champion's metadata in words, a line each."""
+    value = told["metric_value"]
+    shown = "undefined" if value is None else f"{value:.6g}"
+    among = f", best of {told['candidates']:,} candidates ({FLATTERED})" if told["candidates"] > 1 else ""
+    if told["p_value_holm"] is not None:
+        among += (
+            f'; p-value of "no better than naive" on validation {told["p_value"]:.3f}, '
+            f"{told['p_value_holm']:.3f} corrected for their number (Holm)"
+        )
+    run = f"run {told['run_id']}" if told["run_id"] else told["run_directory"]
+    return [
+        f"Champion {told['number']}: {run}, {told['strategy']}, {told['tickers']}",
+        f"{told['metric']} {shown}{among}",
+        f'skill against "{NAIVE}": val {_percent(told["skill_val"])}, test {_percent(told["skill_test"])}; '
+        f"it {told['label']}",
+        f"Verdict: {told['verdict']}",
+    ]
+
+
+def _verdict(run: Candidate) -> str:
+    """The sentence of the run's own report, which knows the noise."""
+    from forecast.evaluate.verdict import Verdict
+
+    metrics: dict[str, float | None] = {**run.metrics}
+    return Verdict(
+        metrics=metrics, tickers=run.tickers.split(", "), strategy=run.strategy, horizon=1
+    ).sentence
+
+
+def _percent(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:+.2f} %"

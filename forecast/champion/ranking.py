@@ -1,0 +1,96 @@
+"""Order finished runs by the objective, on validation alone, and refuse an order that would mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from forecast.champion.candidate import Candidate
+from forecast.config.nearest import nearest
+from forecast.errors import UserError
+from forecast.sweep.comparable import Subject, differences, incomparable
+
+Mode = Literal["min", "max"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Candidates, best first.
+
+    Args:
+        metric: they were ranked by.
+        mode: whether less of it is better, or more.
+        candidates: different ones: of runs with the same identity, and so the same result, the latest.
+        without: how many finished runs do not report the metric, and could not be ranked.
+    """
+
+    metric: str
+    mode: Mode
+    candidates: Sequence[Candidate]
+    without: int
+
+    @property
+    def winner(self) -> Candidate:
+        """The best."""
+        return self.candidates[0]
+
+
+def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
+    """Order runs by a validation metric; of equals, the one that was there first leads.
+
+    Args:
+        runs: at least one, in any order.
+        metric: `val_...`, as each run reports it.
+        mode: whether less of it is better, or more.
+
+    Raises:
+        UserError: no validation metric, one that no run reports, or one that cannot rank these runs.
+    """
+    check_metric(metric)
+    latest: dict[str, Candidate] = {}
+    for run in sorted(runs, key=lambda run: (run.started, run.name)):
+        latest[run.identity] = run
+    able = [run for run in latest.values() if metric in run.metrics]
+    if not able:
+        known = sorted({name for run in latest.values() for name in run.metrics if name.startswith("val_")})
+        near = nearest(metric, known)
+        hint = f"did you mean {near}? " if near else ""
+        raise UserError(
+            f"objective.metric={metric}: none of {len(latest)} finished runs reports it; {hint}"
+            f"known: {', '.join(known) or 'none'}"
+        )
+    if why := incomparable(metric, _subjects(able)):
+        raise UserError(why)
+    sign = 1 if mode == "min" else -1
+    able.sort(key=lambda run: (sign * run.metrics[metric], run.started, run.name))
+    return Ranking(metric=metric, mode=mode, candidates=able, without=len(latest) - len(able))
+
+
+def _subjects(runs: Sequence[Candidate]) -> list[Subject]:
+    """What each run forecast, as far as MLflow tells.
+
+    The days are not recorded there, but the errors of "tomorrow = today" on them are, which no two stretches of
+    days have in common. Only where those differ, the settings say whether that is for other days or other bars.
+    """
+    subjects = [run.subject for run in runs]
+    if differences(subjects) != ["data"]:
+        return subjects
+    return [replace(subject, dates=run.dates) for subject, run in zip(subjects, runs, strict=True)]
+
+
+def check_metric(metric: str) -> None:
+    """Refuse to choose by anything but validation.
+
+    Raises:
+        UserError: another metric.
+    """
+    if metric.startswith("test_"):
+        raise UserError(
+            f"objective.metric={metric}: the test split is opened once and never used to choose; "
+            f"use objective.metric=val_{metric.removeprefix('test_')}"
+        )
+    if not metric.startswith("val_"):
+        raise UserError(
+            f"objective.metric={metric}: a champion is chosen on validation; for instance objective.metric=val_rmse"
+        )

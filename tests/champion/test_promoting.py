@@ -1,0 +1,248 @@
+"""The title changes hands: order, rollback, rules, what is kept, what is refused."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from champion.made_up import made_up_run
+from safetensors.torch import load_file, save_file
+
+from forecast import bundle
+from forecast.champion import Champion, current, promote, promoting, rollback, staging
+from forecast.champion.listing import listing
+from forecast.champion.proof import prove
+from forecast.champion.shelf import Shelf
+from forecast.errors import UserError
+
+
+@pytest.fixture
+def no_proof(monkeypatch):
+    """Made-up runs hold no network; what stays of the proof is the seal."""
+    for module in (staging, promoting):
+        monkeypatch.setattr(module, "prove", lambda directory, named: len(bundle.verify(directory)))  # noqa: ARG005
+
+
+@pytest.fixture
+def made(tmp_path):
+    return lambda name, **how: made_up_run(tmp_path / "runs" / name, **how)
+
+
+def number(place: Champion) -> int:
+    crowned = current(place)
+    assert crowned is not None
+    assert crowned.metadata == json.loads((Path(place.directory) / "metadata.json").read_text())
+    return int(crowned.metadata["number"])
+
+
+@pytest.mark.usefixtures("no_proof")
+class TestTheTitle:
+    def test_goes_back_one_by_one(self, place, made):
+        for name in "abc":
+            assert promote(made(name), champion=place).changed
+        assert number(place) == 3
+        assert rollback(champion=place).metadata["number"] == 2
+        assert number(place) == 2
+        assert rollback(champion=place).metadata["number"] == 1
+        with pytest.raises(UserError, match="no champion before 1-a is kept"):
+            rollback(champion=place)
+        assert number(place) == 1
+
+    def test_goes_back_past_those_that_were_rolled_back(self, place, made):
+        for name in "ab":
+            promote(made(name), champion=place)
+        rollback(champion=place)
+        assert promote(made("c"), champion=place).metadata["number"] == 3
+        assert rollback(champion=place).metadata["number"] == 1
+
+    def test_is_given_again_to_one_that_is_kept(self, place, made):
+        for name in "abc":
+            promote(made(name), champion=place)
+        kept = Path(place.directory).parent / "champions" / "1-a"
+        crowned = promote(kept, champion=place)
+        assert (crowned.changed, number(place)) == (True, 1)
+        assert len(Shelf(Path(place.directory)).kept) == 3
+        assert rollback(champion=place).metadata["number"] == 3
+
+    def test_stays_where_the_same_run_is_promoted(self, place, made):
+        promote(made("a"), champion=place)
+        for same in (made("a"), Path(place.directory)):
+            crowned = promote(same, champion=place)
+            assert not crowned.changed
+            assert "nothing to do: it is the champion already" in crowned.text
+        assert [event["name"] for event in Shelf(Path(place.directory)).history] == ["1-a"]
+
+    def test_there_is_none_yet(self, place, tmp_path):
+        assert current(place) is None
+        with pytest.raises(UserError, match="no champion to roll back"):
+            rollback(champion=place)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_is_not_given_back_to_one_that_was_altered(self, place, made):
+        for name in "ab":
+            promote(made(name), champion=place)
+        folder = Path(place.directory).parent / "champions" / "1-a"
+        (folder / "scaler.json").write_text("{}")
+        with pytest.raises(UserError, match=r"scaler\.json: was altered"):
+            rollback(champion=place)
+        assert number(place) == 2
+        assert "was altered" in listing(place)
+
+    def test_leaves_one_that_was_damaged(self, place, made):
+        for name in "ab":
+            promote(made(name), champion=place)
+        shutil.rmtree(Path(place.directory).resolve() / "plots")
+        (Path(place.directory) / "metadata.json").unlink()
+        with pytest.raises(UserError, match="is missing"):
+            current(place)
+        assert rollback(champion=place).metadata["number"] == 1
+
+    def test_is_listed_with_those_before(self, place, made):
+        for name in "abc":
+            promote(made(name, ratio=1.5), champion=place)
+        rollback(champion=place)
+        lines = listing(place).splitlines()
+        assert [line[0] for line in lines] == [" ", "*", "-"]
+        assert all("does not beat tomorrow = today (RMSE ratio: val 1.500" in line for line in lines)
+
+
+@pytest.mark.usefixtures("no_proof")
+class TestWhatIsKept:
+    def test_the_latest_and_the_one_to_go_back_to(self, tmp_path, made):
+        place = Champion(directory=str(tmp_path / "champion"), keep=2)
+        for name in "abcd":
+            crowned = promote(made(name), champion=place)
+        assert "removed, more than champion.keep=2: 1-a" in crowned.text
+        assert names(place) == ["2-b", "3-c", "4-d"]
+        rollback(champion=place)
+        rollback(champion=place)  # 2; 3 and 4 were rolled back
+        promote(made("e"), champion=place)
+        assert names(place) == ["2-b", "4-d", "5-e"]
+        assert rollback(champion=place).metadata["number"] == 2
+
+    def test_what_the_user_put_there(self, place, made):
+        promote(made("a"), champion=place)
+        mine = Path(place.directory).parent / "champions" / "notes"
+        mine.mkdir()
+        promote(made("b"), champion=place)
+        assert mine.is_dir()
+        assert names(place) == ["1-a", "2-b"]
+
+    def test_what_was_beside_a_run_is_not_taken_along(self, place, made):
+        run = made("a")
+        (run / "mine.txt").write_text("mine")
+        (run / "mlflow.json").write_text("{}")
+        (run / "audit.json").write_text('{"passed": false}')
+        crowned = promote(run, champion=place)
+        assert not (crowned.folder / "mine.txt").exists()
+        assert (crowned.folder / "run.log").read_text() == "done\n"
+        assert "audit.json" in bundle.verify(crowned.folder)["files"]
+        assert crowned.metadata["audit"] == "not run"
+
+
+def names(place: Champion) -> list[str]:
+    return [folder.name for folder in Shelf(Path(place.directory)).kept]
+
+
+@pytest.mark.usefixtures("no_proof")
+class TestRules:
+    @pytest.mark.parametrize("ratio", [1.0, 1.5])
+    def test_skill(self, tmp_path, made, ratio):
+        place = Champion(directory=str(tmp_path / "outputs" / "champion"), require_skill=True)
+        with pytest.raises(UserError, match="champion.require_skill=true: .* does not beat") as told:
+            promote(made("a", ratio=ratio), champion=place)
+        assert "\n" not in str(told.value)
+        assert not (tmp_path / "outputs").exists()
+        assert promote(made("b", ratio=0.999), champion=place).changed
+
+    @pytest.mark.parametrize("audit", [None, '{"passed": false}', '{"passed": "yes"}', "{", "[]"])
+    def test_audit(self, tmp_path, made, audit):
+        place = Champion(directory=str(tmp_path / "outputs" / "champion"), require_audit=True)
+        run = made("a")
+        if audit is not None:
+            (run / "audit.json").write_text(audit)
+        with pytest.raises(UserError, match="champion.require_audit=true: .* holds no passed audit"):
+            promote(run, champion=place)
+        assert not (tmp_path / "outputs").exists()
+        (run / "audit.json").write_text('{"passed": true}')
+        assert promote(run, champion=place).metadata["audit"] == "passed"
+
+
+@pytest.mark.usefixtures("no_proof")
+class TestThePlace:
+    def test_is_somebody_elses_folder(self, place, made):
+        Path(place.directory).mkdir(parents=True)
+        with pytest.raises(UserError, match="is no link made here"):
+            promote(made("a"), champion=place)
+        assert os.listdir(Path(place.directory).parent) == ["champion"]
+
+    def test_leads_elsewhere(self, place, made, tmp_path):
+        Path(place.directory).parent.mkdir()
+        os.symlink(tmp_path, place.directory)
+        with pytest.raises(UserError, match="leads to .*; remove the link"):
+            promote(made("a"), champion=place)
+        assert os.listdir(Path(place.directory).parent) == ["champion"]
+
+    def test_is_below_a_file(self, tmp_path, made):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="cannot be written .*; there is no champion yet"):
+            promote(made("a"), champion=Champion(directory=str(tmp_path / "file" / "champion")))
+
+    @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
+    def test_is_on_a_file_system_without_links(self, place, made, tmp_path, monkeypatch, code):
+        def refuse(*_, **__):
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os, "symlink", refuse)
+        with pytest.raises(UserError, match="no link can be made there") as told:
+            promote(made("a"), champion=place)
+        assert "\n" not in str(told.value)
+        assert not (tmp_path / "outputs").exists()
+
+    def test_may_be_moved_with_all_in_it(self, place, made, tmp_path):
+        for name in "ab":
+            promote(made(name), champion=place)
+        os.rename(tmp_path / "outputs", tmp_path / "elsewhere")
+        moved = Champion(directory=str(tmp_path / "elsewhere" / "champion"))
+        assert number(moved) == 2
+        assert rollback(champion=moved).metadata["number"] == 1
+
+
+class TestTheProof:
+    def test_forecasts_that_differ_are_not_promoted(self, world, tmp_path, place):
+        """The seal is whole, the weights are not those that made the forecasts."""
+        good = promote(world.runs[0], champion=place)
+        run = shutil.copytree(world.runs[1], tmp_path / "run")
+        weights = load_file(run / "model.safetensors")
+        with torch.no_grad():
+            next(iter(weights.values())).add_(1e-3)
+        save_file(weights, run / "model.safetensors")
+        bundle.finish(run, version="1")
+        with pytest.raises(UserError, match="does not give the forecasts it was recorded with") as told:
+            promote(run, champion=place)
+        assert str(told.value).startswith(f"{run}: ")
+        assert str(told.value).endswith("; it is not promoted")
+        assert "\n" not in str(told.value)
+        crowned = current(place)
+        assert crowned is not None
+        assert crowned.folder == good.folder
+        assert sorted(os.listdir(good.folder.parent)) == [".lock", good.folder.name, "history.json"]
+
+    def test_a_plug_in_is_found_as_it_was_here_or_named(self, world, tmp_path, monkeypatch):
+        run = shutil.copytree(world.runs[0], tmp_path / "run")
+        text = (run / "config.yaml").read_text()
+        assert "forecast.model.LayeredNetwork" in text
+        (run / "config.yaml").write_text(text.replace("forecast.model.LayeredNetwork", "mine.Net"))
+        bundle.finish(run, version="1")
+        (tmp_path / "plugins").mkdir()
+        (tmp_path / "plugins" / "mine.py").write_text("from forecast.model import LayeredNetwork as Net\n")
+        monkeypatch.syspath_prepend(tmp_path / "plugins")
+        assert prove(run, named="it") > 50
+        monkeypatch.undo()
+        with pytest.raises(UserError, match=r"it: was made with mine\.Net, which cannot be imported"):
+            prove(run, named="it")
