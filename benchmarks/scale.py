@@ -29,7 +29,8 @@ def measure(tickers: int, lookback: int) -> None:
     import torch
 
     from forecast.config import build, check, compose
-    from forecast.evaluate.forecasts import write_forecasts
+    from forecast.data.split import SPLITS
+    from forecast.evaluate.forecasts import PriceTable, pieces
     from forecast.evaluate.metrics import Tally
     from forecast.model.forecaster import Forecaster
 
@@ -54,7 +55,14 @@ def measure(tickers: int, lookback: int) -> None:
         )
         trained = peak()
         began = time.perf_counter()
-        write_forecasts(folder / "forecasts.parquet", forecaster, data)
+        columns = ["actual", "forecast", "naive"]
+        with PriceTable(
+            folder / "forecasts.parquet", names=data.panel_.names, columns=columns, folded=False
+        ) as table:
+            for split in SPLITS:
+                for piece in pieces(forecaster, data, split):
+                    prices = {name: getattr(piece.rows, name) for name in columns}
+                    table.write(piece.rows, split, prices, fold=0)
         windows = len(data.windows_["train"]) + len(data.windows_["val"])
         return (
             ready,

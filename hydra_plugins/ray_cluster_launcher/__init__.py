@@ -1,0 +1,1 @@
+"""The official Ray launcher, told when its cluster does not answer."""

@@ -1,0 +1,163 @@
+"""The space of a sweep: what varies and what stands, read from Hydra's own sweep grammar."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+
+from hydra_plugins.ray_tune_sweeper._errors import SweepError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Any number between two; whole ones include both ends."""
+
+    low: float
+    high: float
+    log: bool
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One key of the space."""
+
+    key: str  # with the + of an added key
+    values: tuple[str, ...] | Interval  # as they stand in an override
+
+    def override(self, value: Any) -> str:
+        """This key set to one value."""
+        return f"{self.key}={value!r}" if isinstance(value, float) else f"{self.key}={value}"
+
+    def domain(self) -> Any:
+        """As Ray Tune knows it."""
+        from ray import tune
+
+        if not isinstance(self.values, Interval):
+            return tune.choice(list(self.values))
+        low, high = self.values.low, self.values.high
+        if self.values.whole:
+            draw = tune.lograndint if self.values.log else tune.randint
+            return draw(int(low), int(high) + 1)
+        return (tune.loguniform if self.values.log else tune.uniform)(low, high)
+
+
+@dataclass(frozen=True)
+class Space:
+    """All that a sweep may try: axes in order, each at its place among the overrides that stand."""
+
+    entries: tuple[Axis | str, ...]
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The keys that vary."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Axis))
+
+    def overrides(self, values: Sequence[Any]) -> list[str]:
+        """Those of one job.
+
+        Args:
+            values: of each axis, in order.
+        """
+        chosen = iter(values)
+        return [entry.override(next(chosen)) if isinstance(entry, Axis) else entry for entry in self.entries]
+
+    def size(self) -> float:
+        """How many points there are; infinite with a continuous axis."""
+        return math.prod(_count(axis) for axis in self.axes)
+
+    def grid(self) -> Iterator[tuple[str, ...]]:
+        """Every point, the last axis turning fastest.
+
+        Raises:
+            SweepError: an axis is an interval.
+        """
+        for axis in self.axes:
+            if isinstance(axis.values, Interval):
+                raise SweepError(
+                    f"{axis.key}: an interval has no end of points, so a grid cannot try them all; "
+                    "write choice(...) or range(...), or search at random"
+                )
+        return itertools.product(*(axis.values for axis in self.axes if isinstance(axis.values, tuple)))
+
+
+def read(params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader, *, name: str) -> Space:
+    """The space of a config and a command line; the command line wins.
+
+    Args:
+        params: key -> sweep grammar as text, or a plain value that stands.
+        arguments: overrides as typed.
+        loader: knows the options of config groups.
+        name: of the key that holds `params`.
+
+    Raises:
+        SweepError: an entry of `params` is no text, number or truth value, or an axis is empty.
+    """
+    params = _replaced(params, arguments, loader, name)
+    for key, value in params.items():
+        if isinstance(value, list | dict):
+            raise SweepError(f"{name}.{key}={value}: must be text such as choice(1,2) or interval(0,1)")
+    lines = [f"{key}={'null' if value is None else value}" for key, value in params.items()]
+    entries: dict[str, Axis | str] = {}
+    for override in OverridesParser.create(config_loader=loader).parse_overrides([*lines, *arguments]):
+        # +a and a are one key: what is said later stands, at the place of what was said first.
+        entries[override.get_key_element().lstrip("+")] = _entry(override)
+    return Space(tuple(entries.values()))
+
+
+def _replaced(
+    params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader, name: str
+) -> Mapping[str, Any]:
+    """The space that a command line gives as a whole: Hydra would add its keys to those of the config."""
+    for override in OverridesParser.create(config_loader=loader).parse_overrides(list(arguments)):
+        value: Any = override.value()
+        if override.key_or_group == name and isinstance(value, dict) and not override.is_delete():
+            params = value
+    return params
+
+
+def _entry(override: Override) -> Axis | str:
+    line = str(override.input_line)
+    if not override.is_sweep_override():
+        return line
+    key = override.get_key_element()
+    value: Any = override.value()
+    if isinstance(value, IntervalSweep):
+        return Axis(key, _interval(line, value))
+    if isinstance(value, RangeSweep) and not value.step:
+        raise SweepError(f"{line}: a step of zero never ends")
+    values = tuple(override.sweep_string_iterator())
+    if not values:
+        raise SweepError(f"{line}: nothing to choose from")
+    return Axis(key, values)
+
+
+def _interval(line: str, sweep: IntervalSweep) -> Interval:
+    low, high = float(sweep.start or 0), float(sweep.end or 0)
+    unknown = sweep.tags - {"log", "int", "float"}
+    if unknown:
+        raise SweepError(f"{line}: unknown tag {', '.join(sorted(unknown))}; known: log, int")
+    ends: list[Any] = [sweep.start, sweep.end]  # int(interval(1,5)) makes them whole
+    whole = "int" in sweep.tags or all(isinstance(end, int) for end in ends)
+    if not low < high or not math.isfinite(high - low):
+        raise SweepError(f"{line}: an interval must go from a lower to a higher finite number")
+    if "log" in sweep.tags and low <= 0:
+        raise SweepError(f"{line}: on a log scale the interval must begin above 0")
+    if whole:
+        low, high = math.ceil(low), math.floor(high)
+        if low > high:
+            raise SweepError(f"{line}: holds no whole number")
+    return Interval(low, high, log="log" in sweep.tags, whole=whole)
+
+
+def _count(axis: Axis) -> float:
+    if not isinstance(axis.values, Interval):
+        return len(axis.values)
+    return axis.values.high - axis.values.low + 1 if axis.values.whole else math.inf

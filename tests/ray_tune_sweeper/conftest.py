@@ -1,0 +1,74 @@
+"""One Ray for all tests here, and a small Hydra app whose task is given by each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+
+import hydra_plugins.ray_tune_sweeper.ray_tune_sweeper  # noqa: F401  registers, before Hydra's fixture looks
+
+APP = """
+defaults: [_self_, net: small]
+x: 1
+lr: 0.1
+fail: null
+hydra:
+  job: {chdir: false}
+  job_logging: {root: null}
+  hydra_logging: {root: null}
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_here() -> Iterator[str]:
+    """The address of a Ray on this machine with two cores, joined by this process too."""
+    import ray
+
+    from hydra_plugins.ray_tune_sweeper import connect
+
+    connect({"address": "local", "num_cpus": 2, "object_store_memory": 100_000_000})
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """The folder of an app with a group `net` and a few keys."""
+    (tmp_path / "conf" / "net").mkdir(parents=True)
+    (tmp_path / "conf" / "app.yaml").write_text(APP)
+    for name, width in (("small", 1), ("large", 8)):
+        (tmp_path / "conf" / "net" / f"{name}.yaml").write_text(f"width: {width}\n")
+    return tmp_path
+
+
+Swept = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def sweep(app: Path, ray_here: str, hydra_restore_singletons: Any) -> Swept:
+    """Sweep a task over overrides; returns the job returns."""
+    del hydra_restore_singletons
+
+    def swept(task: Callable[[Any], Any], *overrides: str) -> list[Any]:
+        hydra = Hydra.create_main_hydra_file_or_module(
+            calling_file=str(app / "app.py"), calling_module=None, config_path="conf", job_name="app"
+        )
+        try:
+            return list(
+                hydra.multirun(
+                    config_name="app",
+                    task_function=task,
+                    overrides=["hydra/sweeper=ray_tune", f"hydra.sweep.dir={app}", *overrides],
+                    with_log_configuration=False,
+                )[0]
+            )
+        finally:
+            GlobalHydra.instance().clear()
+
+    assert ray_here
+    return swept

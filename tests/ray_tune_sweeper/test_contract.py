@@ -1,0 +1,32 @@
+"""Hydra's own contract for whatever runs a multirun."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
+
+
+@pytest.fixture(autouse=True)
+def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Apps that a test starts as processes of their own join the Ray of the tests."""
+    monkeypatch.setenv("RAY_ADDRESS", ray_here)
+    return
+
+
+@pytest.mark.parametrize(
+    ("launcher_name", "overrides"),
+    [("basic", ["hydra/sweeper=ray_tune", "hydra.sweeper.search=grid", "hydra.sweeper.empty_space=once"])],
+)
+class TestSweeper(LauncherTestSuite):
+    """Overrides, configs and directories of jobs."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task_launcher_cfg", "extra_flags"),
+    [({}, ["-m", "hydra/sweeper=ray_tune", "hydra.sweeper.search=grid", "hydra.sweeper.empty_space=once"])],
+)
+class TestApps(IntegrationTestSuite):
+    """Apps as they are started from a shell."""
