@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from forecast.config import command
+from forecast.sweep import Sweep, part
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@command
+@command(sweep=Sweep)
 def main(config: DictConfig) -> float | None:
     """Check the config, conduct the run, say what came of it."""
     from forecast import experiment
@@ -25,7 +26,10 @@ def main(config: DictConfig) -> float | None:
     if config.trainer is None:
         print(experiment.check_data(config))
         return None
-    run = experiment.run(config, run_directory(config))
+    job = part()  # in a sweep; outside of one it asks for nothing
+    run = experiment.run(
+        config, run_directory(config), on_epoch=job.on_epoch, earlier=job.earlier, tags=job.tags
+    )
     print(run.verdict.text)
     print(run.directory)
     return run.metrics.get(config.objective.metric)

@@ -3,6 +3,7 @@
 >>> import forecast
 >>> run = forecast.run("data=range_single", "model.hidden_size=64")     # doctest: +SKIP
 >>> forecast.load(run.directory).predict(bars)                           # doctest: +SKIP
+>>> forecast.future(run.directory).table                                 # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from forecast.outcome import Run
     from forecast.model.predictor import Predictor
+    from forecast.outcome import Run
+    from forecast.predict.future import Future
 
-__all__ = ["load", "run"]
+__all__ = ["future", "load", "run"]
 
 
 def run(*overrides: str, directory: str | Path | None = None) -> Run:
@@ -50,3 +52,19 @@ def load(directory: str | Path) -> Predictor:
     from forecast.bundle import load as load_bundle
 
     return load_bundle(directory)
+
+
+def future(directory: str | Path, *overrides: str) -> Future:
+    """Forecast the sessions after the last bar of each ticker, as `python -m forecast.predict` does.
+
+    Args:
+        directory: of a finished run, as it printed it.
+        overrides: of the run's config: `source`, `data.tickers`, `data.period`, `data.start`, `data.end`,
+            `data.health` and what is below them.
+
+    Raises:
+        UserError: no finished run there, an override that does not fit it, or no ticker can be forecast.
+    """
+    from forecast.predict.future import future as foretell
+
+    return foretell(directory, *overrides)

@@ -1,5 +1,16 @@
-"""The one exception that means "you can mend this": shown in one line, without a traceback, exit code 2."""
+"""Exceptions that are not our fault: each is told in one line, without a traceback."""
 
 
 class UserError(ValueError):
-    """The user's mistake, told in one line: config key, bad value, rule, way out."""
+    """The user's mistake, told in one line: config key, bad value, rule, way out. Exit code 2."""
+
+
+class IncompatibleError(UserError):
+    """What was asked excludes itself by definition, as a strategy for one ticker does two tickers.
+
+    A sweep leaves such a combination out; a single run refuses it.
+    """
+
+
+class StoppedError(Exception):
+    """The run was stopped from outside before its end, because others do better."""

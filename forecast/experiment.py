@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import build, data_request, identity, snapshot
@@ -15,7 +16,7 @@ from forecast.errors import UserError
 from forecast.evaluate.folds import Holdout
 from forecast.files import write_whole
 from forecast.fold_fits import OnEpoch, fit_each, make_trainer
-from forecast.outcome import Run, conclude
+from forecast.outcome import Run, conclude, read_back
 from forecast.provenance import package_version, provenance
 from forecast.runlog import logged
 from forecast.tracking import tracked
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run(config: DictConfig, directory: Path, *, on_epoch: OnEpoch | None = None) -> Run:
+def run(
+    config: DictConfig,
+    directory: Path,
+    *,
+    on_epoch: OnEpoch | None = None,
+    earlier: Callable[[str], Path | None] = lambda _: None,
+    tags: Callable[[Any], Mapping[str, str]] = lambda _: {},
+) -> Run:
     """Conduct one run.
 
     Args:
@@ -36,6 +44,8 @@ def run(config: DictConfig, directory: Path, *, on_epoch: OnEpoch | None = None)
         directory: where the run is recorded; written to once nothing can be refused any more.
         on_epoch: told the number and metrics of each epoch, in a walk-forward those of all folds so far after
             each fold; what it raises ends the run.
+        earlier: finds, by identity, the directory of a finished run, which is then read back and not run again.
+        tags: what else the tracker, which it is given, is to note of the run.
 
     Raises:
         UserError: the data or the model cannot be had as asked; nothing is left behind.
@@ -48,15 +58,17 @@ def run(config: DictConfig, directory: Path, *, on_epoch: OnEpoch | None = None)
     trainer = make_trainer(config)
     with logged() as run_log, trainer.pinned():
         data = build(config.data, source=build(config.source))
-        network = build(config.model, **data.facts)
+        sizes = trainer.sizes(data.facts)
+        network = build(config.model, **sizes)
         evaluation = build(config.get("evaluation")) or Holdout()
+        baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
         tracker = config.tracker and build(config.tracker)
 
         from forecast.evaluate.judgement import Judgement
         from forecast.evaluate.metrics import Tally
         from forecast.model.probing import check_network
 
-        check_network(network, **data.facts, name=f"model._target_={config.model._target_}")
+        check_network(network, **sizes, name=f"model._target_={config.model._target_}")
         trainer.check_objective(partial(Tally, horizon=data.horizon))
         data.load()
         same_data(config, data)
@@ -64,22 +76,27 @@ def run(config: DictConfig, directory: Path, *, on_epoch: OnEpoch | None = None)
         data.divide(folds[0].stretches)
         name = identity(config, fingerprint=data.fingerprint_, version=package_version())
         origin = provenance(config, identity=name, fingerprint=data.fingerprint_)
+        strategy = origin["choices"].get("data") or f"{type(data.features).__name__}_{data.scope}"
+        if (found := earlier(name)) is not None:
+            log.info("an identical run has finished before: %s", found)
+            return read_back(found, data, strategy=strategy)
 
         bundle.begin(directory)
         run_log.into(directory / "run.log")
         config_text = snapshot(config, provenance=origin)
         write_whole(directory / "config.yaml", config_text)
         bundle.write_json(directory / "data.json", record(data))
-        tags = {
-            "strategy": origin["choices"].get("data") or f"{type(data.features).__name__}_{data.scope}",
+        noted = {
+            "strategy": strategy,
             "tickers": ", ".join(data.tickers[:50]),
             "identity": name,
             "git_revision": origin["git_revision"] or "",
             "data_fingerprint": data.fingerprint_,
             "version": package_version(),
+            **tags(tracker),
         }
         walking = len(folds) > 1
-        with tracked(tracker, directory, name, config, tags) as live:
+        with tracked(tracker, directory, name, config, noted) as live:
 
             def tell(epoch: int, metrics: dict[str, float]) -> None:
                 live.log_epoch(epoch, metrics)
@@ -87,14 +104,22 @@ def run(config: DictConfig, directory: Path, *, on_epoch: OnEpoch | None = None)
                     on_epoch(epoch, metrics)
 
             fitted = fit_each(config, data, folds, parallel=evaluation.parallel, on_epoch=tell)
-            with Judgement(directory, data, folded=walking) as judgement:
+            with Judgement(
+                directory,
+                data,
+                folded=walking,
+                baselines=baselines,
+                intervals=intervals,
+                significance=evaluation.significance,
+                economics=evaluation.economics,
+            ) as judgement:
                 for fold, here, forecaster, fit in fitted:
                     judgement.add(fold, forecaster, here, fit)
                     if on_epoch is not None and walking:
                         on_epoch(fold.number, judgement.so_far("val"))
-            bundle.write_model(directory, forecaster, here)
+            bundle.write_model(directory, forecaster, here, widths=judgement.widths)
             finished = conclude(
-                directory, data, judgement, strategy=tags["strategy"], config_text=config_text, began=began
+                directory, data, judgement, strategy=strategy, config_text=config_text, began=began
             )
             bundle.finish(directory, version=package_version())
             live.finish(status="FINISHED", metrics=finished.metrics)

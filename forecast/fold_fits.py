@@ -42,7 +42,11 @@ def fit(config: DictConfig, data: MarketData, on_epoch: OnEpoch) -> tuple[Foreca
 
     trainer = make_trainer(config)
     with trainer.pinned():
-        forecaster = Forecaster(network=build(config.model, **data.facts), normaliser=data.normaliser_)
+        forecaster = Forecaster(
+            network=build(config.model, **trainer.sizes(data.facts)),
+            normaliser=data.normaliser_,
+            quantile_levels=trainer.quantile_levels,
+        )
         return forecaster, trainer.fit(
             forecaster, data, score=partial(Tally, horizon=data.horizon), on_epoch=on_epoch
         )

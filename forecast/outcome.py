@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shlex
@@ -83,7 +84,13 @@ def conclude(
     bundle.write_json(directory / "metrics.json", metrics)
     shown = data.panel_.names[0]
     forecasts = bundle.forecasts_of(directory, shown)
-    verdict = Verdict(metrics=metrics, tickers=data.panel_.names, strategy=strategy, horizon=data.horizon)
+    verdict = Verdict(
+        metrics=metrics,
+        tickers=data.panel_.names,
+        strategy=strategy,
+        horizon=data.horizon,
+        evaluation=evaluation,
+    )
     log.debug("%s", verdict.text)  # for run.log; whoever called shows it
     drawn = plots.write(
         directory / "plots",
@@ -100,6 +107,9 @@ def conclude(
         health=record(data),
         config_text=config_text,
         reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
+        evaluation=evaluation,
+        forecasts=forecasts,
+        history=judgement.last_fit.history,
     )
     return Run(
         directory=directory,
@@ -107,6 +117,37 @@ def conclude(
         history=history,
         verdict=verdict,
         figures={path.stem: path for path in drawn},
+        evaluation=evaluation,
+    )
+
+
+def read_back(directory: Path, data: MarketData, *, strategy: str) -> Run:
+    """A run that has finished before, from its directory.
+
+    Args:
+        directory: of the run.
+        data: the bars it used.
+        strategy: its name.
+    """
+    from forecast.evaluate.verdict import Verdict
+
+    metrics, history, evaluation = (
+        json.loads((directory / f"{name}.json").read_text("utf-8"))
+        for name in ("metrics", "history", "evaluation")
+    )
+    verdict = Verdict(
+        metrics=metrics,
+        tickers=data.panel_.names,
+        strategy=strategy,
+        horizon=data.horizon,
+        evaluation=evaluation,
+    )
+    return Run(
+        directory=directory,
+        metrics=metrics,
+        history=history,
+        verdict=verdict,
+        figures={path.stem: path for path in sorted((directory / "plots").glob("*.png"))},
         evaluation=evaluation,
     )
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.errors import StoppedError
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -41,6 +43,10 @@ def tracked(
         yield live
     except KeyboardInterrupt:
         log.debug("interrupted")  # into the file alone: whoever started the run says it on the screen
+        live.finish(status="KILLED", metrics={})
+        raise
+    except StoppedError:
+        log.debug("stopped, because others do better")
         live.finish(status="KILLED", metrics={})
         raise
     except BaseException:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 KEYS = CONFIGURATION.partition("\n## Keys\n")[2].partition("\n## ")[0]
-OPTIONS = sorted((ROOT / "conf").rglob("*/*.yaml"))
+OPTIONS = sorted(path for path in (ROOT / "conf").rglob("*/*.yaml") if "hydra" not in path.parts[-3:])
 
 # <!-- marker -->, perhaps one line of text, then a fenced block.
 BLOCK = re.compile(

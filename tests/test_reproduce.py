@@ -152,6 +152,10 @@ STRATEGIES = [
     ("range_multiple", "tcn", []),
     ("no_processing_panel", "lstm_deep", []),
     ("range_panel", "mlp", []),
+    ("returns_panel", "ensemble", ["model.members=2", "data.instance_norm=true"]),
+    ("returns_single", "linear", ["trainer.loss=quantile", "data.calendar=XNYS"]),
+    ("technical_single", "gru", ["data.period=4y", "data.anchor=none", "data.instance_norm=true"]),
+    ("technical_multiple", "lstm", ["data.period=4y", "data.calendar=XNYS", "trainer.loss=huber"]),
 ]
 
 
@@ -182,6 +186,10 @@ def test_bars_up_to_a_day_give_the_recorded_forecast(tmp_path, strategy, model, 
             seen.add(there["split"])
     assert seen == {"train", "val", "test"}
 
+    if predictor.enough is not None:
+        last = {ticker: table.iloc[-predictor.enough :] for ticker, table in known.items()}
+        again = predictor.predict(last["AAPL"] if strategy.endswith("single") else last)
+        pd.testing.assert_frame_equal(again, answers, check_exact=True)
     every = predictor.predict(known["AAPL"] if strategy.endswith("single") else known, every=True)
     last = every[every["origin"] == origins[-1]].reset_index(drop=True)
     pd.testing.assert_frame_equal(last, answers, check_exact=True)

@@ -29,8 +29,10 @@ def load(directory: str | Path) -> Predictor:
     from safetensors.torch import load_file
 
     from forecast.config import build
+    from forecast.data.features import with_calendar
     from forecast.data.normaliser import WindowNormaliser
     from forecast.model.forecaster import Forecaster
+    from forecast.model.intervals import Widths
     from forecast.model.predictor import Predictor
 
     directory = Path(directory)
@@ -41,16 +43,23 @@ def load(directory: str | Path) -> Predictor:
     sizes = {key: facts[key] for key in ("input_size", "lookback", "output_size")}
     network = build(config.model, **sizes)
     network.load_state_dict(load_file(directory / "model.safetensors"), strict=True)
-    forecaster = Forecaster(network=network, normaliser=WindowNormaliser.from_json(facts["normaliser"]))
+    levels = facts.get("quantile_levels")
+    forecaster = Forecaster(
+        network=network,
+        normaliser=WindowNormaliser.from_json(facts["normaliser"]),
+        quantile_levels=tuple(levels) if levels else None,
+    )
     forecaster.eval()
+    widths = directory / "intervals.json"
     return Predictor(
         forecaster=forecaster,
-        features=build(config.data.features),
+        features=with_calendar(build(config.data.features), config.data.get("calendar")),
         scope=facts["scope"],
         tickers=facts["tickers"],
         lookback=facts["lookback"],
-        horizon=facts["output_size"],
+        horizon=facts.get("horizon", facts["output_size"]),
         adjust=bool(config.source.get("adjust", False)),
+        intervals=Widths.from_json(json.loads(widths.read_text("utf-8"))) if widths.is_file() else None,
     )
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from forecast.config.composing import compose
     from forecast.config.identities import data_request, identity
     from forecast.config.launches import origin, run_directory
-    from forecast.config.saving import snapshot
+    from forecast.config.saving import snapshot, with_metadata
     from forecast.config.starting import command
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "origin",
     "run_directory",
     "snapshot",
+    "with_metadata",
 ]
 
 _HOME = {
@@ -38,6 +39,7 @@ _HOME = {
     "origin": "launches",
     "run_directory": "launches",
     "snapshot": "saving",
+    "with_metadata": "saving",
 }
 
 

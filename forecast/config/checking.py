@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal, Protocol
 
 from annotated_types import Interval, MinLen
@@ -44,6 +44,7 @@ def task(
     model: Node,
     trainer: Node | None,
     tracker: Node | None,
+    champion: Node | None = None,
     **others: Any,
 ) -> None:
     """The keys of a config's root; nobody calls this, its signature is what the root is checked against."""
@@ -53,7 +54,7 @@ def objective(*, metric: Annotated[str, MinLen(1)], mode: Literal["min", "max"])
     """The keys of `objective`, likewise."""
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
     """Refuse a config that cannot be built, before anything is built or fetched.
 
     Every node with `_target_`, however deep, is bound to the signature of what it names, and every value is
@@ -61,13 +62,15 @@ def check(config: DictConfig) -> None:
 
     Args:
         config: a composed task config.
+        only: groups whose nodes will be built, where that is not all: those of the others are not looked into.
 
     Raises:
         UserError: all faults at once, one a line: `data.seq_len=0: must be >= 1`.
     """
     tree, unreadable = plain(config)
     faults: dict[str, Fault] = {}
-    for fault in [*unreadable, *_root(tree), *_nodes(tree, "")]:
+    looked_into = tree if only is None else {name: node for name, node in tree.items() if name in only}
+    for fault in [*unreadable, *_root(tree), *_nodes(looked_into, "")]:
         faults.setdefault(fault.key, fault)  # the first is the most telling
     if faults:
         raise UserError("\n".join(str(fault) for fault in faults.values()))

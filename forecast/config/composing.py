@@ -18,23 +18,35 @@ CONFIG_NAME = "run"
 VERSION_BASE = "1.3"
 
 
-def compose(*overrides: str) -> DictConfig:
+def compose(*overrides: str, config_dir: Path | None = None) -> DictConfig:
     """The task config that `python run.py OVERRIDES` would run.
 
     Args:
         overrides: as on the command line: `data=range_single`, `model.hidden_size=64`.
+        config_dir: of options besides those of conf, as `-cd` gives one.
 
     Raises:
         UserError: Hydra refused an override, or there is no `conf` folder.
     """
-    whole = composed(conf_folder(), CONFIG_NAME, list(overrides))
+    also = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+    whole = composed(conf_folder(), CONFIG_NAME, [*overrides, *also])
     config = task_of(whole)
     remember(config, whole.hydra)
     return config
 
 
-def composed(folder: Path, config_name: str, overrides: list[str]) -> DictConfig:
-    """The config of a folder with Hydra's own node still in it; Hydra itself is left as it was."""
+def composed(folder: Path, config_name: str, overrides: list[str], *, saved: bool = False) -> DictConfig:
+    """The config of a folder with Hydra's own node still in it; Hydra itself is left as it was.
+
+    Args:
+        folder: absolute.
+        config_name: of the primary config in it.
+        overrides: as on the command line.
+        saved: the config is one that a run saved, without groups.
+
+    Raises:
+        UserError: Hydra refused an override.
+    """
     import hydra
 
     with _own_hydra():
@@ -42,7 +54,7 @@ def composed(folder: Path, config_name: str, overrides: list[str]) -> DictConfig
             with hydra.initialize_config_dir(config_dir=str(folder), version_base=VERSION_BASE):
                 return hydra.compose(config_name, overrides=overrides, return_hydra_config=True)
         except Exception as error:
-            told = refusal(error)
+            told = refusal(error, saved=saved)
             if told is None:
                 raise
             raise UserError(told) from error

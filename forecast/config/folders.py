@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
+
+from forecast.errors import UserError
 
 _HYDRAS_RECORD = "multirun.yaml"
 
@@ -62,3 +66,18 @@ class MadeFolders:
                 if os.listdir(path) == [_HYDRAS_RECORD]:
                     os.unlink(os.path.join(path, _HYDRAS_RECORD))
                 os.rmdir(path)
+
+
+def must_be_writable(directory: Path) -> None:
+    """Refuse a run directory that cannot be written to before hours are spent on what goes into it.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error

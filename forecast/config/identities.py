@@ -13,6 +13,9 @@ from forecast.config.reading import resolved
 # What cannot change a result, so that a run is recognised wherever it was recorded.
 _NO_EFFECT = (
     "tracker",  # where it is recorded
+    "champion",  # what is made of it later
+    "cluster",  # where it runs
+    "tuner",  # what else is tried
     "source",  # where bars come from; the fingerprint of the bars stands for it
     "on_data_change",  # whether a replay goes on, not how
     "trainer.progress",  # what is shown meanwhile

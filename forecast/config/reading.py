@@ -10,8 +10,8 @@ from omegaconf.errors import GrammarParseError, InterpolationResolutionError
 from forecast.config.faults import MISSING, UNREADABLE, Fault
 from forecast.errors import UserError
 
-# Not part of the task: Hydra's own node, and the record of where a saved config came from.
-ASIDE = ("hydra", "provenance")
+# Not part of the task: Hydra's own node, where a saved config came from, and what made it a champion.
+ASIDE = ("hydra", "provenance", "metadata")
 
 
 def plain(config: DictConfig) -> tuple[dict[str, Any], list[Fault]]:

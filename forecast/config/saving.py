@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
     """A config as YAML that `python run.py -cd DIR -cn config` runs again.
 
     Args:
-        config: the task config; saved without interpolations and without an earlier run's provenance.
+        config: the task config; saved without interpolations and without an earlier run's provenance and metadata.
         provenance: where the run came from; plain values.
 
     Returns:
@@ -40,6 +40,19 @@ def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
         **({"hydra": hydra} if hydra else {}),
     }
     return OmegaConf.to_yaml(OmegaConf.create(saved))
+
+
+def with_metadata(text: str, metadata: Mapping[str, Any]) -> str:
+    """A saved config with what made it a champion; it runs as before, for a replay leaves `metadata` aside.
+
+    Args:
+        text: of a saved config.yaml; metadata of an earlier time in it is replaced.
+        metadata: plain values.
+    """
+    saved = OmegaConf.create(text)
+    assert isinstance(saved, DictConfig)
+    saved["metadata"] = OmegaConf.create({name: _literal(value) for name, value in metadata.items()})
+    return OmegaConf.to_yaml(saved)
 
 
 def _started_from(config: DictConfig) -> dict[str, Any]:

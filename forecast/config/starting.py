@@ -6,13 +6,12 @@ import functools
 import inspect
 import os
 import sys
-import tempfile
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, overload
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -21,17 +20,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from forecast.config.composing import CONFIG_NAME, CONFIG_PATH, VERSION_BASE
-from forecast.config.folders import MadeFolders
+from forecast.config.folders import MadeFolders, must_be_writable
 from forecast.config.helping import help_text
+from forecast.config.multirun import Sweep, SweepJob, Task, Watch
 from forecast.config.refusals import refusal
 from forecast.errors import UserError
 
 FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
-Task = Callable[[DictConfig], float | None]
+
+@overload
+def command(task: Task) -> Callable[[], NoReturn]: ...
 
 
-def command(task: Task) -> Callable[[], NoReturn]:
+@overload
+def command(*, sweep: Callable[[], Sweep]) -> Callable[[Task], Callable[[], NoReturn]]: ...
+
+
+def command(task: Task | None = None, *, sweep: Callable[[], Sweep] | None = None) -> Any:
     """Make a task the command `python run.py [group=option] [key=value]`.
 
     Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake, told on stderr, nothing left
@@ -41,11 +47,18 @@ def command(task: Task) -> Callable[[], NoReturn]:
     Args:
         task: defined in the file beside the `conf` folder; gets the composed config, and gives the
             objective's value, which a sweeper may want, or None.
+        sweep: makes who watches over a sweep; without one its jobs must run in this process to be all accounted
+            for.
     """
+    if task is None:
+        return functools.partial(_made, sweep=sweep)
+    return _made(task, sweep=sweep)
 
+
+def _made(task: Task, *, sweep: Callable[[], Sweep] | None) -> Callable[[], NoReturn]:
     @functools.wraps(task)
     def start() -> NoReturn:
-        sys.exit(_Start(task).exit_code())
+        sys.exit(_Start(task, sweep).exit_code())
 
     return start
 
@@ -58,8 +71,9 @@ class _Failure(NamedTuple):
 class _Start:
     """One start of the command: its jobs and what became of them."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, sweep: Callable[[], Sweep] | None = None) -> None:
         self.task = task
+        self.watch = Watch(sweep)
         self.folders = MadeFolders()
         self.jobs = 0
         self.failures: list[_Failure] = []
@@ -72,12 +86,12 @@ class _Start:
             if asked.help:
                 print(self._help(asked))
                 return FINISHED
-            with _undigested_errors(), self.folders.watching():
+            with _undigested_errors(), self.folders.watching(), self.watch.over():
                 start = hydra.main(
                     config_path=CONFIG_PATH, config_name=CONFIG_NAME, version_base=VERSION_BASE
                 )
-                start(self._job())()
-            return self._verdict()
+                start(SweepJob(task=self.task, alone=self._job(), conductor=self.watch.conduct))()
+            return self._verdict() if self.watch.code is None else self.watch.code
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
@@ -105,7 +119,7 @@ class _Start:
                 print(name, flush=True)
             try:
                 with self.folders.looking_away():
-                    _must_be_writable(Path(node.runtime.output_dir))
+                    must_be_writable(Path(node.runtime.output_dir))
                     return self.task(config)
             except Exception as error:
                 if sweep:
@@ -162,17 +176,6 @@ def _hydras_own_sweep(node: Any) -> bool:
         node.sweeper._target_ == "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
         and node.launcher._target_ == "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
     )
-
-
-def _must_be_writable(directory: Path) -> None:
-    """Refuse a run directory that cannot be written to before hours are spent on what goes into it."""
-    try:
-        with tempfile.TemporaryFile(dir=directory):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); choose another folder"
-        ) from error
 
 
 @contextmanager

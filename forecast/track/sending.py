@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ID_TAG = "forecast.run_directory_id"
 DIRECTORY_TAG = "forecast.directory"
+JOB_FILE = "job.json"  # stands in the directory of each job of a sweep
 _ROWS = 1000  # runs a search may return; more are never RUNNING on one host
 
 logger = logging.getLogger(__name__)
@@ -131,10 +132,10 @@ def files_of(directory: Path) -> Iterator[Path]:
         yield from (directory / name for name in sorted(names) if (directory / name).is_file())
         return
     for folder, folders, files in os.walk(directory):
-        if FILE in files and Path(folder) != directory:
+        if {FILE, JOB_FILE} & set(files) and Path(folder) != directory:
             folders.clear()  # a job of a sweep: a run of its own
             continue
-        folders.sort()
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(files) if not name.lstrip(".").startswith(FILE))
 
 

@@ -17,7 +17,7 @@ from forecast.track import process, sending
 from forecast.track.fields import cut, finite, flatten, tags_of
 from forecast.track.record import FILE, Epoch, Record, Status
 from forecast.track.store import connect
-from forecast.track.uri import check_uri, masked, resolved
+from forecast.track.uri import check_uri, masked, resolved, sqlite_file
 from forecast.track.waiting import reason, within
 
 if TYPE_CHECKING:
@@ -85,12 +85,44 @@ class MLflowTracker:
             run_directory_id=own[sending.ID_TAG],
             name=cut(name, 250),
             params=flatten(params),
-            tags=tags_of({**tags, **process.identity(), **own}),
+            tags=tags_of({**process.identity(), **tags, **own}),
             start_time=_now(),
         )
         self._directory, self._client, self._noted = directory, None, set()
         self._down = self._lost = False
         self._attempt(record, self._open)
+
+    def take_over(self, directory: Path) -> None:
+        """Go on with the run that another process opened for a directory, as far as ending it.
+
+        Args:
+            directory: which holds the record that the other process left.
+
+        Raises:
+            ValueError: there is no such record.
+        """
+        self._record = Record.load(directory)
+        self._directory, self._client, self._noted = directory, None, set()
+        self._down = self._lost = False
+
+    def end_dead_runs(self) -> None:
+        """End as KILLED the runs that dead processes of this host left RUNNING; nothing if there is no store.
+
+        Raises:
+            Exception: whatever says that the store cannot be used.
+        """
+        uri = resolved(self.uri)
+        database = sqlite_file(uri)
+        if database is not None and not database.is_file():
+            return
+        client = connect(uri, patience_s=self.patience_s)
+
+        def end() -> None:
+            experiment = client.get_experiment_by_name(self.experiment_name)
+            if experiment is not None:
+                sending.end_dead_runs(client, str(experiment.experiment_id))
+
+        within(self.patience_s, end)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Note an epoch's metrics; they are sent together with others, every few seconds.

@@ -24,7 +24,7 @@ CHOSEN = {
     for entry in yaml.safe_load((CONF / "run.yaml").read_text())["defaults"]
     if entry != "_self_"
     for group in entry
-}
+} | {"hydra/launcher"}
 # What only the user can know.
 NEEDED = {"source/files": ["source.path=folder"]}
 

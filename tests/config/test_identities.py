@@ -44,6 +44,8 @@ def test_it_is_short_and_the_same_in_every_process():
     [
         ["tracker=none"],
         ["tracker.experiment_name=other"],
+        ["champion=none"],
+        ["champion.require_skill=true"],
         ["source=yfinance"],
         ["on_data_change=warn"],
         ["trainer.progress=off"],
@@ -59,7 +61,7 @@ def test_what_cannot_change_the_result_does_not_change_the_name(overrides):
 
 def test_everything_else_does():
     config = compose()
-    same = ("tracker", "source", "on_data_change", "trainer.progress")
+    same = ("tracker", "champion", "source", "on_data_change", "trainer.progress")
     keys = [key for key in leaves(config) if not key.startswith(same)]
     names = {named()}
     for key in keys:
@@ -85,6 +87,7 @@ def test_a_saved_configs_record_is_no_part_of_it():
     config = compose()
     with open_dict(config):
         config.provenance = {"identity": "x"}
+        config.metadata = {"run_id": "x"}
     assert identity(config, fingerprint="f", version="1") == named()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
-from forecast.config import compose, snapshot
+from forecast.config import compose, snapshot, with_metadata
 from forecast.config.reading import ASIDE
 from forecast.errors import UserError
 
@@ -79,6 +79,20 @@ def test_a_saved_config_of_a_saved_config_is_the_same():
     second = snapshot(config, provenance={"identity": "second"})
     assert task(second) == task(first)
     assert yaml.safe_load(second)["provenance"] == {"identity": "second"}
+
+
+def test_a_champions_config_is_the_same_but_for_its_metadata():
+    text = snapshot(compose("seed=3", "data.tickers=['\\${x}']"), provenance={"identity": "first"})
+    crowned = with_metadata(text, {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"})
+    before, after = yaml.safe_load(text), yaml.safe_load(crowned)
+    assert after.pop("metadata")["label"] == "\\${naive}"  # as OmegaConf reads it: text
+    assert after == before
+    again = with_metadata(crowned, {"number": 2})
+    assert yaml.safe_load(again)["metadata"] == {"number": 2}
+    config = OmegaConf.create(crowned)
+    assert config.metadata == {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"}
+    assert task(snapshot(config, provenance={})) == task(text)
+    assert "metadata" not in yaml.safe_load(snapshot(config, provenance={}))
 
 
 FOLDER = ["-cd", "first", "-cn", "config"]

@@ -1,0 +1,21 @@
+"""Sweeps that survive: each job records itself, what has finished is not run again, and all is told at the end."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forecast.sweep.driver import Sweep
+    from forecast.sweep.job import part
+
+__all__ = ["Sweep", "part"]
+
+_HOME = {"Sweep": "driver", "part": "job"}
+
+
+def __getattr__(name: str) -> object:
+    """Import on first use: the driver is needed by sweeps alone."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

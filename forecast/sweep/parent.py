@@ -1,0 +1,145 @@
+"""The run in MLflow that holds a sweep's runs as its children.
+
+It is opened by whichever job comes first to record itself, so that a sweep of which every job is refused leaves
+nothing in MLflow; and ended by the process that was started.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.track.record import FILE, Record, Status
+from forecast.track.waiting import reason
+
+if TYPE_CHECKING:
+    from forecast.track import MLflowTracker
+
+PARENT_TAG = "mlflow.parentRunId"
+KIND_TAG = "kind"
+SWEEP = "sweep"
+
+log = logging.getLogger(__name__)
+
+
+def parent_of(directory: Path, tracker: Any, *, driver: Mapping[str, str]) -> dict[str, str]:
+    """The tag that makes a run a child of the sweep's, which is opened if no other job has done so.
+
+    Args:
+        directory: of the sweep.
+        tracker: that is about to record the run; None or one of another kind knows no parents.
+        driver: the process that will end the sweep's run, for others to see whether it lives.
+    """
+    from forecast.track import MLflowTracker
+
+    if not isinstance(tracker, MLflowTracker):
+        return {}
+    with _one_at_a_time(directory):
+        if not (directory / FILE).is_file():
+            MLflowTracker(
+                uri=tracker.uri, experiment_name=tracker.experiment_name, patience_s=tracker.patience_s
+            ).start(
+                directory=directory,
+                name=f"sweep {directory.name}",
+                params={},
+                tags={**driver, KIND_TAG: SWEEP},
+            )
+        record = _record(directory)
+    return {} if record is None or record.run_id is None else {PARENT_TAG: record.run_id}
+
+
+def end_parent(
+    directory: Path,
+    *,
+    status: Status,
+    metrics: Mapping[str, float | None],
+    reused: Iterable[Path] = (),
+    tracker: MLflowTracker | None = None,
+    driver: Mapping[str, str],
+) -> None:
+    """End the sweep's run, take over the runs of sweeps that were killed, and end what dead processes left.
+
+    What MLflow does not take now is left to `python -m forecast.track sync`; the sweep's result is not touched.
+
+    Args:
+        directory: of the sweep.
+        status: how it ended.
+        metrics: its summary.
+        reused: directories of the runs it took over from earlier sweeps.
+        tracker: the one of the config that is common to all jobs; None where there is none.
+        driver: this process.
+    """
+    try:
+        adopted = [path for path in reused if _may_be_adopted(path, tracker)]
+        if adopted and not (directory / FILE).is_file():
+            parent_of(directory, tracker, driver=driver)
+        parent = _record(directory)
+        if parent is not None and parent.run_id is not None:
+            for path in adopted:
+                _adopt(path, parent)
+        if parent is not None:
+            from forecast.track import MLflowTracker
+
+            holder = MLflowTracker(uri=parent.uri, experiment_name=parent.experiment_name)
+            holder.take_over(directory)
+            holder.finish(status=status, metrics=metrics)
+        if tracker is not None:
+            tracker.end_dead_runs()
+    except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
+        log.warning("the sweep is not wholly recorded in MLflow: %s", reason(error))
+
+
+def send_late(directories: Iterable[Path]) -> None:
+    """Send the finished runs whose process died before MLflow knew all of them."""
+    from forecast.track.sync import sync
+
+    waiting = [
+        path for path in directories if (record := _record(path)) is not None and record.state != "sent"
+    ]
+    if waiting:
+        for path, why in sync(waiting).failed.items():
+            log.warning("%s: not sent to MLflow (%s)", path, why)
+
+
+def _may_be_adopted(directory: Path, tracker: MLflowTracker | None) -> bool:
+    """Whether the sweep that a finished run belonged to did not come to its end."""
+    from forecast.track.store import connect
+
+    record = _record(directory)
+    if tracker is None or record is None or record.run_id is None or PARENT_TAG not in record.tags:
+        return False
+    client = connect(record.uri, patience_s=tracker.patience_s)
+    return bool(client.get_run(record.tags[PARENT_TAG]).info.status != "FINISHED")
+
+
+def _adopt(directory: Path, parent: Record) -> None:
+    from forecast.track.store import connect
+    from forecast.track.waiting import within
+
+    record = _record(directory)
+    if record is None or record.run_id is None or record.uri != parent.uri:
+        return
+    child, holder = record.run_id, str(parent.run_id)
+    client = connect(record.uri, patience_s=30.0)
+    within(30.0, lambda: client.set_tag(child, PARENT_TAG, holder))
+    record.tags[PARENT_TAG] = holder
+    record.save(directory)
+
+
+def _record(directory: Path) -> Record | None:
+    try:
+        return Record.load(directory)
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Hold the sweep's lock; the kernel lets go of it when its holder dies."""
+    with (directory / f".{FILE}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,45 @@
+"""Finished runs and jobs of a sweep, made without training anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from forecast import bundle
+from forecast.bundle import sealing
+from forecast.sweep.job_state import JobState
+
+METRICS = {
+    "val_rmse": 1.0,
+    "val_rows": 100,
+    "val_naive_rmse": 1.25,
+    "val_naive_mae": 1.0,
+    "val_theil_u": 0.8,
+    "test_theil_u": 1.1,
+    "epochs": 3,
+}
+
+
+def write_run(directory: Path, *, identity: str = "1" * 16, tickers: tuple[str, ...] = ("AAPL",), **changes: Any) -> Path:
+    """A directory that looks like a finished run: sealed, with its identity."""
+    (directory / "plots").mkdir(parents=True, exist_ok=True)
+    for name in sealing._SEALED:
+        (directory / name).write_text("", "utf-8")
+    data = {"tickers": list(tickers), "splits": {"val": {"first_day": "2010-01-04", "last_day": "2011-01-04"}}}
+    scaler = {"scope": "single", "output_size": 1, "tickers": list(tickers)}
+    given = {"metrics": METRICS | changes, "data": data, "scaler": scaler, "history": [{"epoch": 0}]}
+    for name, content in given.items():
+        (directory / f"{name}.json").write_text(json.dumps(content), "utf-8")
+    config = {"seed": 0, "provenance": {"identity": identity}}
+    (directory / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    bundle.finish(directory, version="0")
+    return directory
+
+
+def job(number: int, directory: Path, *overrides: str, **changes: Any) -> JobState:
+    """A job that has finished."""
+    given = {"status": "finished", "objective": 1.0, "metric": "val_rmse", "mode": "min", "sweep": "s"} | changes
+    return JobState(number=number, overrides=list(overrides), directory=str(directory), **given)
