@@ -21,7 +21,13 @@ def cost() -> None:
     import forecast.experiment  # imports are no part of it
     import pytorch_lightning  # noqa: F401
 
-    keys = ["data=range_panel", "source=synthetic", "data.tickers=null", "source.num_tickers=5", "tracker=none"]
+    keys = [
+        "data=range_panel",
+        "source=synthetic",
+        "data.tickers=null",
+        "source.num_tickers=5",
+        "tracker=none",
+    ]
     walk = ["evaluation=walk_forward", "evaluation.folds=20", "evaluation.step=63", "evaluation.val_days=252"]
     with tempfile.TemporaryDirectory() as folder:
         forecast.run(*keys, "trainer=smoke", "data.period=3y", directory=Path(folder) / "warm")
@@ -46,7 +52,8 @@ def skill() -> None:
             table = run.forecasts.query("split == 'test'")
         inside = (table["lower"] <= table["actual"]) & (table["actual"] <= table["upper"])
         covered = ", ".join(
-            f"{ticker} {100 * share:.1f} %" for ticker, share in inside.groupby(table["ticker"]).mean().items()
+            f"{ticker} {100 * share:.1f} %"
+            for ticker, share in inside.groupby(table["ticker"]).mean().items()
         )
         print(f"{strategy:24} ratio {run.metrics['test_theil_u']:.4f}; covered: {covered}", flush=True)
 

@@ -150,7 +150,8 @@ def values() -> dict[str, list[Any]]:
         }
         for key, value in leaves(tree, "" if everywhere else f"{path.parent.name}."):
             found.setdefault(key, []).append(value)
-    return {key: all_ for key, all_ in found.items() if "." in key or key not in ("trainer", "tracker")}
+    groups = {path.parent.name for path in OPTIONS}  # of which one option is none
+    return {key: all_ for key, all_ in found.items() if key not in groups}
 
 
 def leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

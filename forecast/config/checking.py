@@ -44,6 +44,9 @@ def task(
     model: Node,
     trainer: Node | None,
     tracker: Node | None,
+    evaluation: Node | None = None,
+    baselines: Node | None = None,
+    intervals: Node | None = None,
     champion: Node | None = None,
     **others: Any,
 ) -> None:

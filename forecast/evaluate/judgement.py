@@ -76,7 +76,7 @@ class Judgement:
         self._losses: list[dict[str, float]] = []
         self._tallies = {split: Tally(horizon=self.horizon) for split in SPLITS[1:]}
         self._rivals = baselines and BaselineTally(baselines=baselines, horizon=self.horizon)
-        self._test: list[tuple[Rows, Mapping[str, Column]]] = []
+        self._rows: dict[str, list[tuple[Rows, Mapping[str, Column]]]] = {split: [] for split in SPLITS[1:]}
         self._bounds = bound_columns(intervals.levels) if intervals is not None else []
         columns = ["actual", "forecast", "naive", *self._bounds]
         plan: dict[str, Any] = {"names": self.names, "folded": folded}
@@ -156,10 +156,12 @@ class Judgement:
             flat, evaluation["baselines"] = self._rivals.result()
             metrics |= flat
             best = self._rivals.best if self._rivals.best != "naive" else None
-        moves = self._moves()
+        moves = self._moves("test")
         found = {"field": Field().findings(moves)}
         if self.significance is not None:
             found["significance"] = self.significance.findings(moves, best=best)
+            # What a choice among many runs is corrected with; the record is on test alone.
+            metrics |= self.significance.findings(self._moves("val"), split="val", best=best).metrics
         if self.economics is not None:
             found["economics"] = self.economics.findings(moves)
         for name, findings in found.items():
@@ -197,16 +199,15 @@ class Judgement:
             self._rivals.add(split, rows, asked, scale=scale)
             rivals = {name: prices.ravel() for name, prices in asked.items()}  # (B, h) -> (rows,)
             self._others.write(rows, split, rivals, fold=fold)
-        if split == "test":
-            self._test.append((rows, rivals))
+        self._rows[split].append((rows, rivals))
 
-    def _moves(self) -> Moves:
-        """The test rows of all folds, with those baselines that stood to the end."""
-        rows = Rows.join([rows for rows, _ in self._test])
+    def _moves(self, split: str) -> Moves:
+        """The rows of a split in all folds, with those baselines that stood to the end."""
+        rows = Rows.join([rows for rows, _ in self._rows[split]])
         failed = {} if self.baselines is None else self.baselines.failed
         rivals = {
-            name: np.concatenate([found[name] for _, found in self._test])
-            for name in self._test[0][1]
+            name: np.concatenate([found[name] for _, found in self._rows[split]])
+            for name in self._rows[split][0][1]
             if name not in failed
         }
         return Moves.of(rows, names=self.names, baselines=rivals)

@@ -190,7 +190,11 @@ class BarWindows:
                 index=pd.DatetimeIndex(dates.ravel(), name="Date"),
                 columns=pd.Index(COLUMNS),
             )
-            values = self._features(next(iter(together)), whole).to_numpy(np.float32)
+            try:
+                values = self._features(next(iter(together)), whole).to_numpy(np.float32)
+            except ValueError:
+                # Of one ticker, or because features want ascending dates: alone, each is told what it lacks.
+                return self._one_by_one(tables, refused)
             by_ticker = values.reshape(len(together), enough, -1)
             series |= dict(zip(together, zip(dates, by_ticker, strict=True), strict=True))
         return {ticker: series[ticker] for ticker in tables if ticker in series}

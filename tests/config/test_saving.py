@@ -90,7 +90,8 @@ def test_a_champions_config_is_the_same_but_for_its_metadata():
     again = with_metadata(crowned, {"number": 2})
     assert yaml.safe_load(again)["metadata"] == {"number": 2}
     config = OmegaConf.create(crowned)
-    assert config.metadata == {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"}
+    told = OmegaConf.to_container(config.metadata, resolve=True)
+    assert told == {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"}
     assert task(snapshot(config, provenance={})) == task(text)
     assert "metadata" not in yaml.safe_load(snapshot(config, provenance={}))
 

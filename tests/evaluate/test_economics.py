@@ -50,11 +50,13 @@ def expected(returns, year):
     for value in returns:
         wealth.append(wealth[-1] * (1 + value))
     peaks = np.maximum.accumulate(wealth)
+    ratio = np.mean(returns) / np.std(returns, ddof=1)
     return {
         "total_return": wealth[-1] - 1,
         "annual_return": wealth[-1] ** (year / len(returns)) - 1,
         "annual_volatility": np.std(returns, ddof=1) * year**0.5,
-        "sharpe": np.mean(returns) / np.std(returns, ddof=1) * year**0.5,
+        "sharpe": ratio * year**0.5,
+        "sharpe_se": ((1 + ratio**2 / 2) / len(returns) * year) ** 0.5,
         "max_drawdown": max((peak - value) / peak for peak, value in zip(peaks, wealth, strict=True)),
     }
 

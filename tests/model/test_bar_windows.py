@@ -111,6 +111,28 @@ def test_one_ticker_that_cannot_be_forecast_stops_no_other():
     }
 
 
+class ByDate:
+    """A mean over ten calendar days, which pandas refuses to take where dates do not ascend."""
+
+    columns = {"Mean": "price"}  # noqa: RUF012
+    warm_up = 10
+
+    def compute(self, bars):
+        if (bars["Close"] > 1e6).any():
+            raise UserError("too dear")
+        return bars["Close"].rolling("10D").mean().to_frame("Mean")
+
+
+def test_features_that_cannot_take_all_tickers_at_once_are_computed_one_by_one():
+    tables = {f"T{number}": random_bars(60, seed=number) for number in range(3)}
+    tables["T1"]["Close"] *= 1e6
+    found = cutter(ByDate()).last(tables)
+    assert found.names == ["T0", "T2"]
+    assert found.refused == {"T1": "too dear"}
+    for name, window in zip(found.names, found.windows, strict=True):
+        np.testing.assert_array_equal(window, cutter(ByDate()).every({name: tables[name]}).windows[-1])
+
+
 def test_other_tickers_than_the_models_are_refused():
     bars = random_bars(50, seed=0)
     with pytest.raises(UserError, match="one ticker at a time"):

@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import hydra_plugins.ray_tune_sweeper.ray_tune_sweeper  # noqa: F401  registers, before Hydra's fixture looks
 
+ROOT = Path(__file__).parents[2]
 APP = """
 defaults: [_self_, net: small]
 x: 1
@@ -31,7 +32,9 @@ def ray_here() -> Iterator[str]:
 
     from hydra_plugins.ray_tune_sweeper import connect
 
-    connect({"address": "local", "num_cpus": 2, "object_store_memory": 100_000_000})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # workers inherit it
+        connect({"address": "local", "num_cpus": 2, "object_store_memory": 100_000_000})
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 
 
 @pytest.fixture(autouse=True)
-def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Apps that a test starts as processes of their own join the Ray of the tests."""
     monkeypatch.setenv("RAY_ADDRESS", ray_here)
-    return
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_added_keys_are_the_same_key(reading):
 
 
 def test_the_whole_space_can_be_replaced_on_the_command_line(reading):
-    replaced = reading("tuner.space={b: 'choice(3,4)'}", a="choice(1,2)")
+    replaced = reading("++tuner.space={b: 'choice(3,4)'}", a="choice(1,2)")
     assert replaced.axes == (Axis("b", ("3", "4")),)
     assert reading("tuner.space={}", a="choice(1,2)").axes == ()
 
