@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,9 +17,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SEEN = os.environ | {"PYTHONPATH": str(ROOT)}  # also by the workers
 APP = """
-import hydra, json, sys, time
-sys.path.insert(0, {root!r})
+import hydra, json, time
 
 @hydra.main(config_path={conf!r}, config_name="run", version_base="1.3")
 def main(config):
@@ -34,7 +35,7 @@ print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
 def measure(folder: Path, *overrides: str) -> tuple[float, float]:
     """Wall and processor seconds of a sweep."""
     app = folder / "app.py"
-    app.write_text(APP.format(root=str(ROOT), conf=str(ROOT / "conf")))
+    app.write_text(APP.format(conf=str(ROOT / "conf")))
     command = [
         sys.executable,
         str(app),
@@ -42,7 +43,9 @@ def measure(folder: Path, *overrides: str) -> tuple[float, float]:
         f"hydra.sweep.dir={folder / str(time.time_ns())}",
         "cluster.num_cpus=2",
     ]
-    done = subprocess.run([*command, *overrides], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, *overrides], cwd=folder, env=SEEN, capture_output=True, text=True, check=True
+    )
     wall, cpu = json.loads(done.stdout.splitlines()[-1])
     return wall, cpu
 

@@ -1,8 +1,8 @@
-"""What a walk-forward costs beside its network fits, and what it is worth: python -m benchmarks.walk_forward [cost|skill]
+"""What a walk-forward costs and what it is worth: python -m benchmarks.walk_forward [cost|skill]
 
 cost: 5 tickers, 20 folds, all baselines but the ARIMA family, one process; wall over the sum of the fits.
-skill: every default strategy over the last five years of the embedded data; pooled RMSE ratio to "tomorrow = today",
-and the coverage of adaptive 90 % intervals, ticker by ticker.
+skill: every strategy with its defaults over the last five years of the embedded data; pooled RMSE ratio to
+"tomorrow = today", and the coverage of adaptive 90 % intervals, ticker by ticker.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from benchmarks.skill import STRATEGIES
 
 def cost() -> None:
     """Print the wall time, the sum of the fits and their ratio."""
-    import forecast.experiment  # imports are no part of it
     import pytorch_lightning  # noqa: F401
+
+    import forecast.experiment  # imports are no part of it
 
     keys = [
         "data=range_panel",

@@ -45,7 +45,9 @@ class Run:
         return pd.read_parquet(self.directory / "forecasts.parquet")
 
     def _repr_html_(self) -> str:
-        return (self.directory / "report.html").read_text(encoding="utf-8")
+        from forecast.evaluate.page.document import framed
+
+        return framed((self.directory / "report.html").read_text(encoding="utf-8"))
 
 
 def conclude(
@@ -109,7 +111,7 @@ def conclude(
         reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
         evaluation=evaluation,
         forecasts=forecasts,
-        history=judgement.last_fit.history,
+        history=judgement.history,
     )
     return Run(
         directory=directory,

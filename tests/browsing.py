@@ -40,7 +40,7 @@ def program(variable: str) -> str:
     """Path of the browser or its driver; fails, and says what to do, where there is none."""
     named = os.environ.get(variable)
     found = named or next(filter(None, map(shutil.which, _NAMES[variable])), None)
-    if not found or not Path(found).exists():
+    if not found or not Path(found).is_file():
         raise AssertionError(f"no {variable.lower()} ({named or ', '.join(_NAMES[variable])}): {MISSING}")
     return found
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PARENT_TAG = "mlflow.parentRunId"
 KIND_TAG = "kind"
 SWEEP = "sweep"
+PATIENCE_S = 30.0  # seconds: a sweep is over and can wait longer than a run
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def end_parent(
         driver: this process.
     """
     try:
-        adopted = [path for path in reused if _may_be_adopted(path, tracker)]
+        adopted = _adoptable(reused, tracker)
         if adopted and not (directory / FILE).is_file():
             parent_of(directory, tracker, driver=driver)
         parent = _record(directory)
@@ -105,15 +106,23 @@ def send_late(directories: Iterable[Path]) -> None:
             log.warning("%s: not sent to MLflow (%s)", path, why)
 
 
-def _may_be_adopted(directory: Path, tracker: MLflowTracker | None) -> bool:
-    """Whether the sweep that a finished run belonged to did not come to its end."""
+def _adoptable(directories: Iterable[Path], tracker: MLflowTracker | None) -> list[Path]:
+    """Of finished runs, those whose sweep did not come to its end."""
     from forecast.track.store import connect
 
-    record = _record(directory)
-    if tracker is None or record is None or record.run_id is None or PARENT_TAG not in record.tags:
-        return False
-    client = connect(record.uri, patience_s=tracker.patience_s)
-    return bool(client.get_run(record.tags[PARENT_TAG]).info.status != "FINISHED")
+    found = []
+    finished: dict[tuple[str, str], bool] = {}  # whether it did, by store and run
+    for directory in directories if tracker is not None else ():
+        record = _record(directory)
+        if record is None or record.run_id is None or PARENT_TAG not in record.tags:
+            continue
+        sweep = record.uri, record.tags[PARENT_TAG]
+        if sweep not in finished:
+            client = connect(record.uri, patience_s=PATIENCE_S)
+            finished[sweep] = client.get_run(sweep[1]).info.status == "FINISHED"
+        if not finished[sweep]:
+            found.append(directory)
+    return found
 
 
 def _adopt(directory: Path, parent: Record) -> None:
@@ -124,8 +133,8 @@ def _adopt(directory: Path, parent: Record) -> None:
     if record is None or record.run_id is None or record.uri != parent.uri:
         return
     child, holder = record.run_id, str(parent.run_id)
-    client = connect(record.uri, patience_s=30.0)
-    within(30.0, lambda: client.set_tag(child, PARENT_TAG, holder))
+    client = connect(record.uri, patience_s=PATIENCE_S)
+    within(PATIENCE_S, lambda: client.set_tag(child, PARENT_TAG, holder))
     record.tags[PARENT_TAG] = holder
     record.save(directory)
 

@@ -50,11 +50,9 @@ class Outcomes(Callback):
         self._note(trial, ended["status"], ended["value"], ended["error"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Its worker died, and was not or could not be started again."""
+        """Its worker died, or never came to life, and retries are used up."""
         del iteration, trials, info
-        self._note(
-            trial, FAILED, None, f"its worker died {trial.num_failures} times; out of memory or killed?"
-        )
+        self._note(trial, FAILED, None, _why_lost(trial))
 
     def _note(self, trial: Any, status: str, value: float | str | None, error: str | None) -> None:
         number = int(trial.config["number"])
@@ -90,6 +88,13 @@ class Outcomes(Callback):
             raise TrialsFailed(
                 [], total=len(outcomes), summary=f"none of {len(outcomes)} trials was run{why}"
             )
+
+
+def _why_lost(trial: Any) -> str:
+    lines = [line.strip() for line in str(trial.get_error()).splitlines() if line.strip()]
+    if any("creation task" in line for line in lines):
+        return f"its worker could not be started: {lines[-1]}"
+    return f"its worker died {trial.num_failures} times; out of memory or killed?"
 
 
 class TrialReturn(JobReturn):

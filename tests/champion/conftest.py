@@ -60,7 +60,7 @@ def quick_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     from forecast.bundle import replay
 
     for module in (staging, promoting):
-        monkeypatch.setattr(module, "prove", lambda directory, named: replay(directory))  # noqa: ARG005
+        monkeypatch.setattr(module, "prove", lambda directory, named: replay(directory))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from forecast.config import check, compose
 from forecast.errors import UserError
 from forecast.sweep.earlier import identity_of
 
+
 def config(*overrides: str):
     composed = compose(*overrides)
     check(composed)

@@ -25,7 +25,7 @@ from forecast.errors import UserError
 def no_proof(monkeypatch):
     """Made-up runs hold no network; what stays of the proof is the seal."""
     for module in (staging, promoting):
-        monkeypatch.setattr(module, "prove", lambda directory, named: len(bundle.verify(directory)))  # noqa: ARG005
+        monkeypatch.setattr(module, "prove", lambda directory, named: len(bundle.verify(directory)))
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_the_directory_is_absolute_and_the_root_is_what_does_not_change(tmp_path
 def test_how_many_jobs_will_come_of_it(monkeypatch, overrides, sweeper, total):
     from hydra.core.global_hydra import GlobalHydra
 
-    monkeypatch.setattr(GlobalHydra, "config_loader", lambda self: None)  # noqa: ARG005
+    monkeypatch.setattr(GlobalHydra, "config_loader", lambda self: None)
     sweep = Recorder()
     announce(Watch(lambda: sweep), overrides=overrides, **sweeper)
     assert sweep.begun[0].total == total

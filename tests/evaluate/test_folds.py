@@ -38,15 +38,13 @@ def test_folds(days, folds, step, val_days, embargo, rolling, refit_every):
         train_days=rolling if isinstance(rolling, int) else None,
         refit_every=refit_every,
     )
-    try:
-        made = evaluation.folds(data)
-    except UserError as refused:
-        assert "\n" not in str(refused)
-        short = days < folds * step + (val_days or step) + (
-            rolling if isinstance(rolling, int) else embargo + 6
-        )
-        assert short or (val_days or step) <= embargo or (isinstance(rolling, int) and rolling <= embargo)
+    shortest = rolling if isinstance(rolling, int) else embargo + 6
+    short = days < folds * step + (val_days or step) + shortest
+    if short or (val_days or step) <= embargo or (isinstance(rolling, int) and rolling <= embargo):
+        with pytest.raises(UserError, match=r"^[^\n]*$"):
+            evaluation.folds(data)
         return
+    made = evaluation.folds(data)
     calendar = data.panel_.calendar
     place = {int(day): number for number, day in enumerate(calendar)}
     tested = []

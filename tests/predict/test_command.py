@@ -115,6 +115,19 @@ def test_one_ticker_that_cannot_be_forecast_is_named_and_stops_no_other(runs, pr
     )
 
 
+def test_bars_are_judged_by_the_runs_policies(runs, predict, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    bars = SampleSource(adjust=False).bars("IBM").iloc[-100:].copy()
+    bars.iloc[-50, bars.columns.get_loc("High")] = 1.0
+    bars.to_csv(folder / "IBM.csv")
+    words = (f"run={runs['panel']}", "source=files", "source.path=mine", "data.tickers=[IBM]")
+    done = predict(*words)
+    assert (done.code, done.out) == (2, "")
+    assert "data.health.high_low=drop" in done.err
+    assert predict(*words, "data.health.high_low=drop").code == 0
+
+
 def test_more_rows_than_a_screen_holds(runs, predict):
     words = (
         "source=synthetic",

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from browsing import DESKTOP, PHONE
+from browsing import DESKTOP, PHONE, program
 from evaluations import EVIL
 from selenium.webdriver.common.keys import Keys
 
@@ -330,3 +330,9 @@ def test_inside_another_page(browser, reported, tmp_path):
         browser.driver.switch_to.default_content()
     assert browser.complaints() == []
     assert browser.requests() == []
+
+
+def test_a_missing_browser_is_a_failure_that_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("CHROMIUM", str(tmp_path / "none"))
+    with pytest.raises(AssertionError, match="apt-get install chromium chromium-driver"):
+        program("CHROMIUM")
