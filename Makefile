@@ -8,15 +8,21 @@ ARGS  ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test check audit bench serve sweep lock clean
+.PHONY: run test browser check audit bench serve sweep lock clean
 
 run: $(READY)
 	$(BIN)/python run.py $(ARGS)
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-check: $(READY)
+# Pages are tested in a real browser. Where there is none, Debian's is installed, if this user may do that; if not, the
+# tests say what is missing.
+browser:
+	@command -v chromedriver >/dev/null || test -n "$$CHROMEDRIVER" || test "$$(id -u)" != 0 || ! command -v apt-get >/dev/null \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium chromium-driver; } >/dev/null
+
+check: $(READY) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
