@@ -35,7 +35,7 @@ audit: $(READY)
 	$(BIN)/python -m forecast.audit $(ARGS)
 
 sweep: $(READY)
-	$(BIN)/python run.py -m seed=0,1,2 $(ARGS)
+	$(BIN)/python run.py -m tuner=random $(ARGS)
 
 serve: $(READY)
 	@test -f serve.py || { echo "serve.py is not part of this version yet; forecast.load(DIR) answers from Python"; exit 1; }

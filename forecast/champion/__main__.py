@@ -59,7 +59,7 @@ def _config(overrides: Sequence[str]) -> DictConfig:
     from forecast.config import check, compose
 
     config = compose(*overrides)
-    check(config, only=("champion", "tracker"))  # a network would be imported to be looked into, and is not built
+    check(config, only=("champion", "tracker"))  # to look into a network is to import torch
     return config
 
 

@@ -131,4 +131,6 @@ def _runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[
 
 def _fetched(winner: Candidate, config: DictConfig, copy: Path) -> Path:
     tracker = config.tracker
-    return fetch(winner, uri=str(tracker.uri), patience_s=float(tracker.get("patience_s", 10.0)), scratch=copy)
+    return fetch(
+        winner, uri=str(tracker.uri), patience_s=float(tracker.get("patience_s", 10.0)), scratch=copy
+    )

@@ -38,7 +38,7 @@ def figure(height: float, *, top: float = 0.4, between: float = 0.4) -> Figure:
 
 def dress(axes: Axes, *, title: str, x: str = "", y: str = "") -> None:
     """Titles, labels and grid; a `$` in a ticker stays a `$`."""
-    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=ACTUAL, parse_math=False)
+    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=ACTUAL, y=1.0, parse_math=False)
     axes.set_xlabel(x, fontsize=9, color=MUTED)
     axes.set_ylabel(y, fontsize=9, color=MUTED)
     axes.grid(visible=True, color="#e5e7eb", linewidth=0.7)

@@ -32,6 +32,10 @@ MOST_ATTEMPTS = 3  # of a job whose process died: a fourth would most likely die
 SAVE_S = 1.0  # seconds between two notes of how far it got
 
 
+class _InterruptedError(StoppedError):
+    """The sweep is being given up."""
+
+
 class Part:
     """What a run has to do with the sweep it belongs to; nothing outside of one."""
 
@@ -112,6 +116,10 @@ class Conductor:
                 with _busy(job):
                     value = task(config)
                 job.finished(value)
+            except _InterruptedError:
+                state.status, state.error = "interrupted", "interrupted"
+                job.keep_history()
+                raise KeyboardInterrupt from None
             except StoppedError:
                 state.status = "pruned"
                 job.keep_history()
@@ -244,6 +252,9 @@ def _report(metrics: Mapping[str, float]) -> None:
         plugin.report(dict(metrics))
     except plugin.TrialStopped as stopped:
         raise StoppedError(str(stopped)) from stopped
+    except KeyboardInterrupt as interrupt:
+        # A trial's thread is not the main one: Lightning answers KeyboardInterrupt with a signal handler, and fails.
+        raise _InterruptedError(str(interrupt)) from interrupt
 
 
 def _run_id(directory: Path) -> str | None:

@@ -126,6 +126,7 @@ def _run(
                 tune.with_parameters(HydraTrial, jobs=jobs, asked=asked),
                 name="sweep",
                 storage_path=scratch,
+                trial_dirname_creator=_name,
                 metric=settings.metric,
                 mode=settings.mode,
                 search_alg=numbered,
@@ -146,6 +147,11 @@ def _run(
     if len(outcomes.by_number) < len(analysis.trials):
         raise KeyboardInterrupt
     return outcomes
+
+
+def _name(trial: Any) -> str:
+    """Short: Tune's own names hold every override."""
+    return str(trial.trial_id)
 
 
 @contextmanager

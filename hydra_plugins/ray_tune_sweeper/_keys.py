@@ -20,12 +20,16 @@ def key_of(node: Any, key: str, *, above: str) -> str:
     """
     parts = key.split(".")
     for at, part in enumerate(parts):
-        inner = node._get_node(part) if isinstance(node, DictConfig) and not node._is_none() else None
+        inner = node._get_node(part, validate_access=False) if _has_keys(node) else None
         text = inner._value() if inner is not None else None
         if isinstance(text, str) and text.startswith("${") and text.endswith("}"):
             return ".".join([text[2:-1], *parts[at + 1 :]])
         node = inner
     return f"{above}.{key}"
+
+
+def _has_keys(node: Any) -> bool:
+    return isinstance(node, DictConfig) and not node._is_none()
 
 
 def number(name: str, value: Any, *, least: float, whole: bool = False) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,7 +92,8 @@ class Outcomes(Callback):
 
 
 def _why_lost(trial: Any) -> str:
-    lines = [line.strip() for line in str(trial.get_error()).splitlines() if line.strip()]
+    written = Path(trial.error_file or os.devnull).read_text("utf-8")
+    lines = [line.strip() for line in written.splitlines() if line.strip()]
     if any("creation task" in line for line in lines):
         return f"its worker could not be started: {lines[-1]}"
     return f"its worker died {trial.num_failures} times; out of memory or killed?"

@@ -37,7 +37,7 @@ class Said(NamedTuple):
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
     for seed in SEEDS:
-        done = run(folder, *SMALL, f"seed={seed}", f"hydra.run.dir=runs/{seed}")
+        done = run(folder, *SMALL, "baselines=none", f"seed={seed}", f"hydra.run.dir=runs/{seed}")
         assert done.code == 0, done.err
     return World(folder / "mlflow.db", {seed: folder / "runs" / str(seed) for seed in SEEDS})
 

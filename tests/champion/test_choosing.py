@@ -113,13 +113,17 @@ def test_nothing_registered_where_no_name_is_given(command, client):
 @pytest.mark.usefixtures("quick_proof")
 def test_the_same_run_again_changes_nothing(command, client, tmp_path):
     assert command().code == 0
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*") if path.name != ".lock"}
+    before = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*") if path.name != ".lock"
+    }
     done = command()
     assert done.code == 0
     assert "nothing to do: it is the champion already" in done.out
     assert done.out.splitlines()[-1] == "outputs/champion"
     folders = [path for path in before if path.is_dir()]
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*") if path.name != ".lock"}
+    after = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*") if path.name != ".lock"
+    }
     assert {path: time for path, time in after.items() if path not in folders} == {
         path: time for path, time in before.items() if path not in folders
     }
@@ -162,7 +166,9 @@ def test_the_copy_in_mlflow_is_taken_where_the_directory_is_not_here(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "forecasts.parquet", "golden.safetensors", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "forecasts.parquet", "golden.safetensors", "manifest.json"]
+)
 @pytest.mark.parametrize("how", ["altered", "missing"])
 def test_a_spoiled_run_is_refused_and_nothing_is_left(command, spoiled, ordered, tmp_path, name, how):
     path = spoiled(ordered[0]) / name
@@ -231,9 +237,7 @@ def test_a_figure_that_somebody_changed_in_mlflow_wins_nothing(command, client, 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
-def test_what_cannot_be_done_is_refused_in_a_line(
-    uri, tmp_path, monkeypatch, capsys, words, told
-):
+def test_what_cannot_be_done_is_refused_in_a_line(uri, tmp_path, monkeypatch, capsys, words, told):
     from forecast.champion.__main__ import main
 
     monkeypatch.chdir(tmp_path)

@@ -154,7 +154,7 @@ class TestRules:
     @pytest.mark.parametrize("ratio", [1.0, 1.5])
     def test_skill(self, tmp_path, made, ratio):
         place = Champion(directory=str(tmp_path / "outputs" / "champion"), require_skill=True)
-        with pytest.raises(UserError, match="champion.require_skill=true: .* does not beat") as told:
+        with pytest.raises(UserError, match=r"champion.require_skill=true: .* does not beat") as told:
             promote(made("a", ratio=ratio), champion=place)
         assert "\n" not in str(told.value)
         assert not (tmp_path / "outputs").exists()
@@ -166,7 +166,7 @@ class TestRules:
         run = made("a")
         if audit is not None:
             (run / "audit.json").write_text(audit)
-        with pytest.raises(UserError, match="champion.require_audit=true: .* holds no passed audit"):
+        with pytest.raises(UserError, match=r"champion.require_audit=true: .* holds no passed audit"):
             promote(run, champion=place)
         assert not (tmp_path / "outputs").exists()
         (run / "audit.json").write_text('{"passed": true}')
@@ -184,13 +184,13 @@ class TestThePlace:
     def test_leads_elsewhere(self, place, made, tmp_path):
         Path(place.directory).parent.mkdir()
         os.symlink(tmp_path, place.directory)
-        with pytest.raises(UserError, match="leads to .*; remove the link"):
+        with pytest.raises(UserError, match=r"leads to .*; remove the link"):
             promote(made("a"), champion=place)
         assert os.listdir(Path(place.directory).parent) == ["champion"]
 
     def test_is_below_a_file(self, tmp_path, made):
         (tmp_path / "file").write_text("")
-        with pytest.raises(UserError, match="cannot be written .*; there is no champion yet"):
+        with pytest.raises(UserError, match=r"cannot be written .*; there is no champion yet"):
             promote(made("a"), champion=Champion(directory=str(tmp_path / "file" / "champion")))
 
     @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,13 @@ from forecast.champion.ranking import rank
 from forecast.champion.table import table
 from forecast.errors import UserError
 
-PARAMS = {"data.horizon": "1", "data.scope": "single", "data.period": "max", "data.start": "null", "seed": "0"}
+PARAMS = {
+    "data.horizon": "1",
+    "data.scope": "single",
+    "data.period": "max",
+    "data.start": "null",
+    "seed": "0",
+}
 METRICS = {
     "val_rmse": 1.0,
     "val_theil_u": 0.99,
@@ -59,7 +66,7 @@ def test_the_order_is_that_of_the_metric_and_does_not_depend_on_that_of_the_answ
     told = [run.metrics["val_theil_u"] for run in ranked]
     assert told == sorted(figures, reverse=mode == "max")
     assert sorted(run.identity for run in ranked) == sorted(run.identity for run in runs)
-    for one, other in zip(ranked, ranked[1:], strict=False):  # of equals the first that was there
+    for one, other in pairwise(ranked):  # of equals the first that was there
         assert one.metrics["val_theil_u"] != other.metrics["val_theil_u"] or one.started < other.started
     chance.shuffle(runs)
     assert rank(runs, metric="val_theil_u", mode=mode).candidates == ranked
@@ -97,7 +104,9 @@ DIFFERENT = {
 def test_prices_do_not_rank_what_is_not_comparable(what, metric):
     mixed = [candidate(0), candidate(1), candidate(2, **DIFFERENT[what])]
     mixed = [replace(run, metrics={**run.metrics, "val_mae": 1.0}) for run in mixed]
-    with pytest.raises(UserError, match=f"objective.metric={metric}: .*use objective.metric=val_theil_u") as told:
+    with pytest.raises(
+        UserError, match=f"objective.metric={metric}: .*use objective.metric=val_theil_u"
+    ) as told:
         rank(mixed, metric=metric, mode="min")
     assert "\n" not in str(told.value)
     assert what in str(told.value)

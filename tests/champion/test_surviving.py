@@ -39,7 +39,9 @@ print(promote(sys.argv[1], champion=Champion(directory=sys.argv[2]), say=lambda 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("how", "earlier"), [("killed", "earlier"), ("full", "")], ids=["killed", "disk full"])
+@pytest.mark.parametrize(
+    ("how", "earlier"), [("killed", "earlier"), ("full", "")], ids=["killed", "disk full"]
+)
 def test_at_every_step(tmp_path, how, earlier):
     done = subprocess.run(
         [sys.executable, "-W", "error", str(HERE / "every_step.py"), how, str(tmp_path), earlier],
@@ -82,7 +84,15 @@ def start(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
     started = []
 
     def begin(run: Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", "-c", SLOW, str(run), str(tmp_path / "outputs" / "champion")]
+        command = [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            SLOW,
+            str(run),
+            str(tmp_path / "outputs" / "champion"),
+        ]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             command, env=environment(REPOSITORY), stdin=pipe, stdout=pipe, stderr=pipe, text=True
@@ -126,7 +136,7 @@ def test_nobody_waits_for_the_dead(tmp_path, start):
     assert second.stdout.readline() == "another export is at work; waiting for it to end\n"
     first.send_signal(signal.SIGKILL)
     assert second.stdout.readline() == "proving\n"
-    told, wrong = second.communicate("go on\n")
+    _, wrong = second.communicate("go on\n")
     assert second.returncode == 0, wrong
     assert json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())["identity"] == "b"
     assert sorted(os.listdir(tmp_path / "outputs" / "champions")) == [".lock", "1-b", "history.json"]
@@ -141,6 +151,6 @@ def test_who_waits_for_one_that_is_refused_finds_its_place(tmp_path, start):
     first.send_signal(signal.SIGINT)
     first.communicate()
     assert second.stdout.readline() == "proving\n"
-    told, wrong = second.communicate("go on\n")
+    _, wrong = second.communicate("go on\n")
     assert second.returncode == 0, wrong
     assert sorted(os.listdir(tmp_path / "outputs" / "champions")) == [".lock", "1-b", "history.json"]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hydra_plugins.hydra_ray_launcher._config
 import pytest
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 
-import hydra_plugins.ray_tune_sweeper.ray_tune_sweeper  # noqa: F401  registers, before Hydra's fixture looks
+import hydra_plugins.ray_tune_sweeper.ray_tune_sweeper  # noqa: F401  both register before Hydra's fixture looks
 
 ROOT = Path(__file__).parents[2]
 APP = """

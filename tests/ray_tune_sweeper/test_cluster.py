@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -103,7 +102,8 @@ def two_nodes() -> Iterator[tuple[str, list[str], object]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["sweeper", "launcher"])
-def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way):
+def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the nodes' workers and for the app
     (tmp_path / "app.py").write_text(APP)
     out = tmp_path / "out"
     out.mkdir()
@@ -124,7 +124,7 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way):
             keys += ["+hydra.launcher.ray.remote.num_cpus=1", "+hydra.launcher.ray.remote.max_retries=3"]
         command = [sys.executable, "app.py", "-m", *keys, f"hydra.sweep.dir={out}", "+x=1,2,3,4,5,6"]
         sweep = subprocess.Popen(
-            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            command, cwd=tmp_path,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         try:

@@ -177,6 +177,22 @@ def test_a_killed_worker_costs_one_attempt(sweep, app):
     assert attempts == {0: 1, 1: 2, 2: 2, 3: 1}
 
 
+def test_a_worker_that_cannot_be_started_says_why(sweep, monkeypatch):
+    from hydra_plugins.ray_tune_sweeper import _job
+
+    def refuse(_):
+        raise ModuleNotFoundError("No module named 'numbers_of_ours'")
+
+    class Unlucky(_job.Jobs):  # known to this process alone, so it travels by value
+        install = refuse
+
+    monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._core.Jobs", Unlucky)
+    with pytest.raises(TrialsFailed) as raised:
+        sweep(lambda config: 1.0, *GRID, "x=1,2", "hydra.sweeper.retries=0")
+    told = "its worker could not be started: ModuleNotFoundError: No module named 'numbers_of_ours'"
+    assert str(raised.value).count(told) == 2
+
+
 def test_a_worker_is_used_again_and_every_job_finds_it_clean(sweep, app):
     def task(config):
         import logging

@@ -140,3 +140,47 @@ def test_a_job_leaves_its_process_as_it_found_it(conduct, tmp_path):
     assert os.getcwd() == before
     assert dict(os.environ) == environment
     assert warnings.filters == filters
+
+
+@pytest.fixture
+def trial(monkeypatch):
+    """As in a worker of the tuner: reports are heard, and answered with what the test says."""
+    from hydra_plugins.ray_tune_sweeper import _reporting
+
+    def answer(raised):
+        def listener(_):
+            if raised is not None:
+                raise raised
+
+        monkeypatch.setattr(_reporting, "_listener", listener)
+
+    return answer
+
+
+def reporting(_):
+    part().on_epoch(0, {"val_rmse": 1.0})
+    return 2.0
+
+
+def test_a_trial_goes_on_is_stopped_or_is_interrupted_as_its_report_is_answered(conduct, trial, tmp_path):
+    from hydra_plugins.ray_tune_sweeper import TrialStopped
+
+    trial(None)
+    assert conduct(reporting)[0] == 2.0
+    trial(TrialStopped("others do better"))
+    assert conduct(reporting)[1].status == "pruned"
+    trial(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        conduct(reporting)
+    assert JobState.load(tmp_path / "sweep" / "0" / "job.json").status == "interrupted"
+
+
+def test_a_tuner_is_told_of_a_trial_that_failed_or_excludes_itself(conduct, trial, tmp_path):
+    from hydra_plugins.ray_tune_sweeper import TrialSkipped
+
+    trial(None)
+    with pytest.raises(ZeroDivisionError):
+        conduct(raising(ZeroDivisionError("our fault")))
+    assert JobState.load(tmp_path / "sweep" / "0" / "job.json").status == "failed"
+    with pytest.raises(TrialSkipped, match="one ticker"):
+        conduct(raising(IncompatibleError("one ticker")), number=1)

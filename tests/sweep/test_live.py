@@ -76,6 +76,15 @@ def test_a_terminal_sees_one_line_and_each_failure_once(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_failure_is_told_once_though_it_is_seen_often(tmp_path):
+    stream = io.StringIO()
+    job(0, tmp_path, "seed=0", status="failed", error="no", objective=None).save(tmp_path / "0")
+    live = Live(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
+    live._show(last=False)
+    live._show(last=True)
+    assert stream.getvalue().count("job 0 (seed=0): no") == 1
+
+
 def test_a_file_sees_whole_lines(tmp_path):
     said = shown(
         tmp_path, io.StringIO(), job(0, tmp_path, "seed=0"), job(1, tmp_path, "seed=1", objective=0.5)
