@@ -28,7 +28,12 @@ def main(config: DictConfig) -> float | None:
         return None
     job = part()  # in a sweep; outside of one it asks for nothing
     run = experiment.run(
-        config, run_directory(config), on_epoch=job.on_epoch, earlier=job.earlier, tags=job.tags
+        config,
+        run_directory(config),
+        on_epoch=job.on_epoch,
+        earlier=job.earlier,
+        tags=job.tags,
+        draw=job.draw,
     )
     print(run.verdict.text)
     print(run.directory)

@@ -36,6 +36,7 @@ def run(
     on_epoch: OnEpoch | None = None,
     earlier: Callable[[str], Path | None] = lambda _: None,
     tags: Callable[[Any], Mapping[str, str]] = lambda _: {},
+    draw: bool = True,
 ) -> Run:
     """Conduct one run.
 
@@ -46,6 +47,7 @@ def run(
             each fold; what it raises ends the run.
         earlier: finds, by identity, the directory of a finished run, which is then read back and not run again.
         tags: what else the tracker, which it is given, is to note of the run.
+        draw: the plots as PNG files too, which takes longer than all else beyond training.
 
     Raises:
         UserError: the data or the model cannot be had as asked; nothing is left behind.
@@ -119,7 +121,13 @@ def run(
                         on_epoch(fold.number, judgement.so_far("val"))
             bundle.write_model(directory, forecaster, here, widths=judgement.widths)
             finished = conclude(
-                directory, data, judgement, strategy=strategy, config_text=config_text, began=began
+                directory,
+                data,
+                judgement,
+                strategy=strategy,
+                config_text=config_text,
+                began=began,
+                draw=draw,
             )
             bundle.finish(directory, version=package_version())
             live.finish(status="FINISHED", metrics=finished.metrics)

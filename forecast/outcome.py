@@ -58,6 +58,7 @@ def conclude(
     strategy: str,
     config_text: str,
     began: float,
+    draw: bool = True,
 ) -> Run:
     """Write down what came of a run whose windows have all been forecast.
 
@@ -68,8 +69,9 @@ def conclude(
         strategy: its name.
         config_text: the saved config.
         began: time.monotonic() at the start of the run.
+        draw: the plots as PNG files too; the report has its own.
     """
-    from forecast.evaluate import plots, report
+    from forecast.evaluate import report
     from forecast.evaluate.verdict import Verdict
 
     figures, evaluation = judgement.result()
@@ -94,13 +96,7 @@ def conclude(
         evaluation=evaluation,
     )
     log.debug("%s", verdict.text)  # for run.log; whoever called shows it
-    drawn = plots.write(
-        directory / "plots",
-        forecasts=forecasts,
-        history=judgement.last_fit.history,
-        ticker=shown,
-        metrics=metrics,
-    )
+    drawn = draw_plots(directory) if draw else []
     report.write(
         directory,
         verdict=verdict,
@@ -120,6 +116,29 @@ def conclude(
         verdict=verdict,
         figures={path.stem: path for path in drawn},
         evaluation=evaluation,
+    )
+
+
+def draw_plots(directory: Path) -> list[Path]:
+    """Draw the plots of a run from what it wrote down; their paths.
+
+    Args:
+        directory: of the run; its tables and records are there.
+    """
+    from forecast.evaluate import plots
+
+    metrics, history, facts = (
+        json.loads((directory / f"{name}.json").read_text("utf-8"))
+        for name in ("metrics", "history", "scaler")
+    )
+    ticker = facts["tickers"][0]
+    last = history[-1].get("fold")
+    return plots.write(
+        directory / "plots",
+        forecasts=bundle.forecasts_of(directory, ticker),
+        history=[epoch for epoch in history if epoch.get("fold") == last],
+        ticker=ticker,
+        metrics=metrics,
     )
 
 

@@ -26,13 +26,18 @@ _SEALED = (
     "model.safetensors",
     "scaler.json",
     "report.html",
+)
+# Sealed like the others where a run writes them.
+_OPTIONAL = (
+    "baselines.parquet",
+    "intervals.json",
+    "audit.json",
+    "metadata.json",
     "plots/errors.png",
     "plots/forecast_test.png",
     "plots/learning_curves.png",
     "plots/moves.png",
 )
-# Sealed like the others where a run writes them.
-_OPTIONAL = ("baselines.parquet", "intervals.json", "audit.json", "metadata.json")
 # Still written to after the run is finished, by the log and by the tracker.
 _LIVING = ("run.log", "mlflow.json")
 _FORMAT = 2

@@ -14,6 +14,7 @@ from forecast.champion.proof import prove
 from forecast.config import with_metadata
 from forecast.errors import UserError
 from forecast.files import write_whole
+from forecast.outcome import draw_plots
 
 # Not sealed by the run: its log, and what an audit left later.
 _BESIDE = ("run.log", "audit.json")
@@ -49,6 +50,8 @@ def stage(source: Path, target: Path, told: Mapping[str, Any]) -> int:
     config = target / "config.yaml"
     write_whole(config, with_metadata(config.read_text("utf-8"), told))
     bundle.write_json(target / "metadata.json", told)
+    if not (target / "plots").is_dir():  # a job of a sweep draws none
+        draw_plots(target)
     bundle.finish(target, version=manifest["version"])
     _to_disk(target)
     return prove(target, named=str(source))

@@ -39,6 +39,8 @@ class _InterruptedError(StoppedError):
 class Part:
     """What a run has to do with the sweep it belongs to; nothing outside of one."""
 
+    draw = True  # whether plots are drawn as files
+
     def on_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Told each epoch's metrics."""
 
@@ -149,6 +151,10 @@ class Conductor:
 
 class _Job(Part):
     """The job that this process is busy with."""
+
+    draw = (
+        False  # it takes longer than all else beyond training; the champion's are drawn when it is exported
+    )
 
     def __init__(self, *, state: JobState, conductor: Conductor, own: Path, stack: ExitStack) -> None:
         self.state = state

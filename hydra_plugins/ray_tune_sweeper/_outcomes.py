@@ -83,6 +83,10 @@ class Outcomes(Callback):
             if len(failed) == len(outcomes) and len(reasons) == 1:
                 summary = f"every trial failed ({len(failed)} of them; {metric} is what they were asked for):"
             raise TrialsFailed(failed, total=len(outcomes), summary=summary)
+        if not outcomes:
+            raise TrialsFailed(
+                [], total=0, summary="no trial was run: the time budget was used up before the first"
+            )
         if not any(outcome.status in (FINISHED, STOPPED) for outcome in outcomes):
             reasons = {str(outcome.error) for outcome in outcomes if outcome.status == SKIPPED}
             why = f": {'; '.join(sorted(reasons)[:3])}" if reasons else ""

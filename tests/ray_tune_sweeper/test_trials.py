@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -143,22 +145,26 @@ def test_a_search_algorithm_learns(sweep):
     assert sum(values[12:]) < sum(values[:12]) / 2
 
 
-def test_the_time_budget_ends_trials_at_their_next_report(sweep, app):
-    def task(config):
-        import time
+def test_the_time_budget_ends_a_trial_at_its_next_report():
+    from hydra_plugins.ray_tune_sweeper import report
+    from hydra_plugins.ray_tune_sweeper._job import Job
+    from hydra_plugins.ray_tune_sweeper._trial import Asked, Ended, RunningTask
 
-        from hydra_plugins.ray_tune_sweeper import report
+    class Endless:
+        def run(self, _):
+            for loss in itertools.count():
+                report({"loss": loss})
 
-        (app / f"began_{config.x}").touch()
-        while True:
-            time.sleep(0.05)
-            report({"loss": 1.0})
+    asked = Asked(metric="loss", mode="min", needed=True, deadline=time.time() - 1)
+    task = RunningTask(jobs=Endless(), job=Job(0, (), "t"), asked=asked)
+    assert task.next(None) == 0.0
+    assert task.next(None) == Ended("stopped", 0.0, None, None)
 
-    keys = ("hydra.sweeper.time_budget_s=15", "hydra.sweeper.max_concurrent=1")
-    returns = sweep(task, *GRID, "x=range(0,50)", *keys)
-    assert returns[0].outcome.status == "stopped"
-    assert len(returns) < 5
-    assert (app / "began_0").exists()
+
+def test_no_trial_starts_after_the_time_budget(sweep, app):
+    with pytest.raises(TrialsFailed, match=r"^no trial was run: the time budget"):
+        sweep(lambda config: 1.0, *GRID, "x=1,2", "hydra.sweeper.time_budget_s=1e-6")
+    assert not (app / "0").exists()
 
 
 def test_a_killed_worker_costs_one_attempt(sweep, app):
