@@ -40,7 +40,13 @@ def test_the_origin_is_what_was_asked_for():
             "data": "range_single",
             "model": "lstm",
             "trainer": "default",
+            "evaluation": "holdout",
+            "baselines": "default",
+            "intervals": "conformal",
             "tracker": "none",
+            "champion": "default",
+            "cluster": "local",
+            "tuner": "none",
         },
     }
 
