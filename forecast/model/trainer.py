@@ -71,7 +71,7 @@ class Trainer:
         seed: int,
         max_epochs: Annotated[int, Ge(1)] = 50,
         learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        weight_decay: Annotated[float, Ge(0)] = 1e-3,
+        weight_decay: Annotated[float, Ge(0)] = 3e-3,
         patience: Annotated[int, Ge(1)] | None = 10,
         min_delta: Annotated[float, Ge(0)] = 0.0,
         gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
