@@ -23,12 +23,17 @@ METRICS = {
 }
 
 
-def write_run(directory: Path, *, identity: str = "1" * 16, tickers: tuple[str, ...] = ("AAPL",), **changes: Any) -> Path:
+def write_run(
+    directory: Path, *, identity: str = "1" * 16, tickers: tuple[str, ...] = ("AAPL",), **changes: Any
+) -> Path:
     """A directory that looks like a finished run: sealed, with its identity."""
     (directory / "plots").mkdir(parents=True, exist_ok=True)
     for name in sealing._SEALED:
         (directory / name).write_text("", "utf-8")
-    data = {"tickers": list(tickers), "splits": {"val": {"first_day": "2010-01-04", "last_day": "2011-01-04"}}}
+    data = {
+        "tickers": list(tickers),
+        "splits": {"val": {"first_day": "2010-01-04", "last_day": "2011-01-04"}},
+    }
     scaler = {"scope": "single", "output_size": 1, "tickers": list(tickers)}
     given = {"metrics": METRICS | changes, "data": data, "scaler": scaler, "history": [{"epoch": 0}]}
     for name, content in given.items():
@@ -41,5 +46,11 @@ def write_run(directory: Path, *, identity: str = "1" * 16, tickers: tuple[str, 
 
 def job(number: int, directory: Path, *overrides: str, **changes: Any) -> JobState:
     """A job that has finished."""
-    given = {"status": "finished", "objective": 1.0, "metric": "val_rmse", "mode": "min", "sweep": "s"} | changes
+    given = {
+        "status": "finished",
+        "objective": 1.0,
+        "metric": "val_rmse",
+        "mode": "min",
+        "sweep": "s",
+    } | changes
     return JobState(number=number, overrides=list(overrides), directory=str(directory), **given)
