@@ -18,7 +18,7 @@ class Drift:
     A series without two training days has no drift.
 
     Source: Hyndman and Athanasopoulos (2021), Forecasting: principles and practice, 5.2,
-    https://otexts.com/fpp3/simple-methods.html, with the slope of the training days for all days after.
+    https://otexts.com/fpp3 (section 5.2), with the slope of the training days for all days after.
     """
 
     slope_: NDArray[np.float64]  # (series,) price units a day
