@@ -30,7 +30,7 @@ def made_up_run(directory: Path, *, ratio: float = 0.99, size: int = 10) -> Path
         "metrics.json": json.dumps({"val_rmse": 1.0, "val_theil_u": ratio, "test_theil_u": ratio}),
         "report.html": "x" * size,
     }
-    for name in sealing._SEALED:
+    for name in (*sealing._SEALED, "plots/moves.png"):
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts.get(name, f"{name} of {directory.name}"), "utf-8")
