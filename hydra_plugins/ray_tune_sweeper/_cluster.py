@@ -28,7 +28,7 @@ def connect(
 ) -> None:
     """Have Ray at hand: start it on this machine, or join the cluster at `init["address"]`.
 
-    Does nothing where Ray is initialised already, so that a sweep never pays for its start twice.
+    Where this process has joined Ray already it stays there, so that a sweep never pays for its start twice.
 
     Args:
         init: arguments of `ray.init`.
@@ -37,7 +37,8 @@ def connect(
         names: what to call `address`, `cpus` and `gpus` in a message: the keys a user would set.
 
     Raises:
-        SweepError: the address does not answer, Ray refuses an argument, or no node could ever run a job.
+        SweepError: the address does not answer, this process has joined another Ray, Ray refuses an argument, or no
+            node could ever run a job.
     """
     called = {name: name for name in ("address", "cpus", "gpus")} | dict(names or {})
     wanted = {
@@ -47,9 +48,17 @@ def connect(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
-    if not ray.is_initialized():
-        settings: dict[str, Any] = _QUIET | dict(init or {})
-        address = settings.get("address")
+    settings: dict[str, Any] = _QUIET | dict(init or {})
+    address = settings.get("address")
+    if ray.is_initialized():
+        joined = ray.get_runtime_context().gcs_address
+        if address not in (None, "local", "auto", joined):
+            _must_answer(str(address), called["address"])
+            raise SweepError(
+                f"{called['address']}={address}: this process has joined Ray at {joined} already; leave it with "
+                "ray.shutdown(), or start another process"
+            )
+    else:
         if address in (None, "local"):
             settings.setdefault("include_dashboard", False)
         else:

@@ -153,3 +153,11 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, monkeypatch
 
 def test_the_probe_takes_a_cluster_that_answers(ray_here):
     _cluster._must_answer(ray_here, "address")
+
+
+def test_an_address_is_not_taken_for_another_that_was_joined_before(ray_here: str) -> None:
+    assert ray_here
+    with pytest.raises(SweepError, match=r"here=127\.0\.0\.1:1: does not answer"):
+        connect({"address": "127.0.0.1:1"}, names={"address": "here"})
+    connect({"address": ray_here})
+    connect({"address": "local"})

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.core.singleton import Singleton
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
+from hydra.version import VersionBase
 
 
 @pytest.fixture(autouse=True)
-def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Apps that a test starts as processes of their own join the Ray of the tests."""
+def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch, hydra_restore_singletons: Any) -> None:
+    """Apps that a test starts as processes of their own join the Ray of the tests.
+
+    Hydra's suite expects the defaults of a process that has not said yet which version it is written for; another
+    test may have.
+    """
+    del hydra_restore_singletons
+    Singleton._instances.pop(VersionBase, None)
     monkeypatch.setenv("RAY_ADDRESS", ray_here)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
