@@ -1,4 +1,4 @@
-"""A real browser for pages on disk: what it drew, what it asked the network for, what it complained of."""
+"""A real browser for pages on disk and of a server on this machine: what it drew, what it asked the network for, what it complained of."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 MISSING = (
     "the report is tested in a real browser: apt-get install chromium chromium-driver, "
@@ -31,8 +32,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    # Whatever asks for a host gets no answer; the log counts that it asked.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    # Whatever asks for another machine gets no answer; the log counts that it asked.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 
 
@@ -65,14 +66,14 @@ class Browser:
         """End it."""
         self.driver.quit()
 
-    def open(self, page: Path, size: tuple[int, int] = DESKTOP) -> None:
-        """Show a file at a width and height; the logs of what was before are forgotten."""
+    def open(self, page: Path | str, size: tuple[int, int] = DESKTOP) -> None:
+        """Show a file or an address at a width and height; the logs of what was before are forgotten."""
         width, height = size
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.get("about:blank")
         self.complaints(), self.requests()
-        self.driver.get(page.absolute().as_uri())
+        self.driver.get(page if isinstance(page, str) else page.absolute().as_uri())
         self.settle()
 
     def settle(self) -> None:
@@ -94,6 +95,12 @@ class Browser:
             if event["method"] == "Network.requestWillBeSent"
         ]
         return [url for url in urls if not url.startswith(("file:", "data:", "about:"))]
+
+    def wait(self, condition: str, *arguments: Any, seconds: float = 30) -> Any:
+        """What a JavaScript expression is, once it is something; fails where it never is."""
+        return WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(
+            lambda driver: driver.execute_script(f"return {condition}", *arguments), condition
+        )
 
     def script(self, code: str, *arguments: Any) -> Any:
         """What a piece of JavaScript returns."""
@@ -120,9 +127,9 @@ class Browser:
         """Type into whatever has the focus."""
         ActionChains(self.driver).send_keys(*keys).perform()
 
-    def picture(self, path: Path) -> Path:
-        """The whole page as a PNG."""
-        height = self.script("return document.documentElement.scrollHeight")
+    def picture(self, path: Path, height: int | None = None) -> Path:
+        """The page from its top as a PNG, all of it or so many pixels."""
+        height = height or self.script("return document.documentElement.scrollHeight")
         width = self.script("return document.documentElement.clientWidth")
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         import base64

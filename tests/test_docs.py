@@ -16,7 +16,12 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-KEYS = CONFIGURATION.partition("\n## Keys\n")[2].partition("\n## ")[0]
+# Of each primary config its section, and the options that belong to it alone.
+SECTIONS = {
+    name: CONFIGURATION.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    for name, title in (("run", "Keys"), ("serve", "Serve"))
+}
+SERVES = ("engine",)
 OPTIONS = sorted(path for path in (ROOT / "conf").rglob("*/*.yaml") if "hydra" not in path.parts[-3:])
 
 # <!-- marker -->, perhaps one line of text, then a fenced block.
@@ -118,39 +123,50 @@ def test_configuration_names_every_option(path):
     assert f"`{path.parent.name}={path.stem}`" in CONFIGURATION
 
 
-def test_configuration_has_every_key_and_no_other():
-    rows = {key for key, _ in documented()}
-    assert sorted(set(values()) - rows) == [], "in conf/, not in docs/configuration.md"
-    assert sorted(rows - set(values()) - NODES) == [], "in docs/configuration.md, not in conf/"
+@pytest.mark.parametrize("primary", SECTIONS)
+def test_configuration_has_every_key_and_no_other(primary):
+    rows, conf = {key for key, _ in documented(primary)}, values(primary)
+    assert sorted(set(conf) - rows) == [], "in conf/, not in docs/configuration.md"
+    assert sorted(rows - set(conf) - NODES) == [], "in docs/configuration.md, not in conf/"
 
 
-def test_configuration_shows_true_defaults():
-    conf = values()
-    for key, default in documented():
+@pytest.mark.parametrize("primary", SECTIONS)
+def test_configuration_shows_true_defaults(primary):
+    conf = values(primary)
+    for key, default in documented(primary):
         if key not in NODES:
             assert yaml.safe_load(default) in conf[key], f"{key}: {default} is no value it has in conf/"
 
 
-NODES = {"data.scaler", "data.features", "data.health"}  # explained as a whole, besides their keys
+NODES = {
+    "data.scaler",
+    "data.features",
+    "data.health",
+    "watch.log",
+    "watch.outcomes",
+}  # explained as a whole, besides their keys
 
 
-def documented() -> list[tuple[str, str]]:
+def documented(primary: str) -> list[tuple[str, str]]:
     """Key and default of each row of the tables of keys."""
-    return re.findall(r"^\| `([a-z_.]+)` \|([^|]*)\|", KEYS, re.MULTILINE)
+    return re.findall(r"^\| `([a-z_.]+)` \|([^|]*)\|", SECTIONS[primary], re.MULTILINE)
 
 
-def values() -> dict[str, list[Any]]:
+def values(primary: str) -> dict[str, list[Any]]:
     """Every key that a file of conf/ has, with all values it has in them."""
     found: dict[str, list[Any]] = {}
-    for path in [ROOT / "conf" / "run.yaml", *OPTIONS]:
+    options = [path for path in OPTIONS if (path.parent.name in SERVES) == (primary == "serve")]
+    for path in [ROOT / "conf" / f"{primary}.yaml", *options]:
         text = path.read_text("utf-8")
         everywhere = path.parent.name == "conf" or text.startswith("# @package _global_")
         tree = {
             name: value for name, value in yaml.safe_load(text).items() if name not in ("defaults", "hydra")
         }
         for key, value in leaves(tree, "" if everywhere else f"{path.parent.name}."):
+            if str(value).startswith("${oc.env:"):  # what it is without the variable
+                value = yaml.safe_load(value.rpartition(",")[2].rstrip("}"))
             found.setdefault(key, []).append(value)
-    groups = {path.parent.name for path in OPTIONS}  # of which one option is none
+    groups = {path.parent.name for path in options}  # of which one option is none
     return {key: all_ for key, all_ in found.items() if key not in groups}
 
 

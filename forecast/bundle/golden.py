@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from forecast.data.market import MarketData
     from forecast.model.forecaster import Forecaster
+    from forecast.model.predictor import Predictor
 
 FILE = "golden.safetensors"
 _MOST_WINDOWS, _MOST_BYTES = 4096, 8 * 2**20
@@ -46,11 +47,12 @@ def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> N
     write_whole(directory / FILE, save(arrays, metadata=names))
 
 
-def replay(directory: str | Path) -> int:
+def replay(directory: str | Path, predictor: Predictor | None = None) -> int:
     """Load a run directory and forecast its kept windows again.
 
     Args:
         directory: of a finished run.
+        predictor: from that directory, where it is loaded already.
 
     Returns:
         how many windows gave exactly what the run recorded, in the kept set and in its forecast table.
@@ -64,7 +66,8 @@ def replay(directory: str | Path) -> int:
     from safetensors import safe_open
 
     directory = Path(directory)
-    predictor = load(directory)
+    if predictor is None:
+        predictor = load(directory)
     with safe_open(directory / FILE, framework="numpy") as file:
         golden = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
         names = json.loads(file.metadata()["names"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.bundle.golden import write_golden
+from forecast.bundle.reference import write_reference
 from forecast.bundle.sealing import write_json
 from forecast.files import write_whole
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def write_model(
     directory: Path, forecaster: Forecaster, data: MarketData, *, widths: Widths | None = None
 ) -> None:
-    """Weights, scaler and facts, and the windows that prove them.
+    """Weights, scaler and facts, the windows that prove them, and what the network was shown in training.
 
     Args:
         directory: of the run.
@@ -44,3 +45,4 @@ def write_model(
     if widths is not None:
         write_json(directory / "intervals.json", widths.to_json())
     write_golden(directory, forecaster, data)
+    write_reference(directory, forecaster, data)

@@ -31,6 +31,7 @@ _SEALED = (
 _OPTIONAL = (
     "baselines.parquet",
     "intervals.json",
+    "reference.json",
     "audit.json",
     "metadata.json",
     "plots/errors.png",

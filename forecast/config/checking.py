@@ -80,6 +80,8 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
 
 
 def _root(tree: dict[str, Any]) -> Iterator[Fault]:
+    if is_node(tree):
+        return  # it says itself what it is, as conf/serve.yaml does
     root = signature(task)
     assert root is not None
     for fault in _arguments(tree, root, "", frozenset()):

@@ -34,10 +34,14 @@ def command(task: Task) -> Callable[[], NoReturn]: ...
 
 
 @overload
-def command(*, sweep: Callable[[], Sweep]) -> Callable[[Task], Callable[[], NoReturn]]: ...
+def command(
+    *, sweep: Callable[[], Sweep] | None = None, name: str = CONFIG_NAME
+) -> Callable[[Task], Callable[[], NoReturn]]: ...
 
 
-def command(task: Task | None = None, *, sweep: Callable[[], Sweep] | None = None) -> Any:
+def command(
+    task: Task | None = None, *, sweep: Callable[[], Sweep] | None = None, name: str = CONFIG_NAME
+) -> Any:
     """Make a task the command `python run.py [group=option] [key=value]`.
 
     Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake, told on stderr, nothing left
@@ -49,16 +53,17 @@ def command(task: Task | None = None, *, sweep: Callable[[], Sweep] | None = Non
             objective's value, which a sweeper may want, or None.
         sweep: makes who watches over a sweep; without one its jobs must run in this process to be all accounted
             for.
+        name: of the primary config in that folder.
     """
     if task is None:
-        return functools.partial(_made, sweep=sweep)
-    return _made(task, sweep=sweep)
+        return functools.partial(_made, sweep=sweep, name=name)
+    return _made(task, sweep=sweep, name=name)
 
 
-def _made(task: Task, *, sweep: Callable[[], Sweep] | None) -> Callable[[], NoReturn]:
+def _made(task: Task, *, sweep: Callable[[], Sweep] | None, name: str) -> Callable[[], NoReturn]:
     @functools.wraps(task)
     def start() -> NoReturn:
-        sys.exit(_Start(task, sweep).exit_code())
+        sys.exit(_Start(task, sweep, name).exit_code())
 
     return start
 
@@ -71,8 +76,9 @@ class _Failure(NamedTuple):
 class _Start:
     """One start of the command: its jobs and what became of them."""
 
-    def __init__(self, task: Task, sweep: Callable[[], Sweep] | None = None) -> None:
+    def __init__(self, task: Task, sweep: Callable[[], Sweep] | None = None, name: str = CONFIG_NAME) -> None:
         self.task = task
+        self.name = name
         self.watch = Watch(sweep)
         self.folders = MadeFolders()
         self.jobs = 0
@@ -81,15 +87,13 @@ class _Start:
 
     def exit_code(self) -> int:
         asked, _ = get_args_parser().parse_known_args()
-        self.saved_config = asked.config_name not in (None, CONFIG_NAME)
+        self.saved_config = asked.config_name not in (None, self.name)
         try:
             if asked.help:
                 print(self._help(asked))
                 return FINISHED
             with _undigested_errors(), self.folders.watching(), self.watch.over():
-                start = hydra.main(
-                    config_path=CONFIG_PATH, config_name=CONFIG_NAME, version_base=VERSION_BASE
-                )
+                start = hydra.main(config_path=CONFIG_PATH, config_name=self.name, version_base=VERSION_BASE)
                 start(SweepJob(task=self.task, alone=self._job(), conductor=self.watch.conduct))()
             return self._verdict() if self.watch.code is None else self.watch.code
         except KeyboardInterrupt:
@@ -135,7 +139,7 @@ class _Start:
 
     def _help(self, asked: Namespace) -> str:
         conf = Path(inspect.getfile(self.task)).absolute().parent / (asked.config_path or CONFIG_PATH)
-        return help_text(conf, asked.config_name or CONFIG_NAME, asked.overrides, asked.config_dir)
+        return help_text(conf, asked.config_name or self.name, asked.overrides, asked.config_dir)
 
     def _verdict(self) -> int:
         if not self.failures:

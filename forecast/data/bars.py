@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from forecast.errors import UserError
 
@@ -29,6 +29,23 @@ class Source(Protocol):
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """The whole history of one ticker; UserError, with what to do, when there is none."""
+        ...
+
+
+@runtime_checkable
+class CachingSource(Source, Protocol):
+    """A source that asks a server and keeps what it was told."""
+
+    def symbol(self, ticker: str) -> str:
+        """The ticker as the server writes it; UserError when it can be none."""
+        ...
+
+    def held(self, ticker: str) -> str | None:
+        """What is kept of a ticker and how old that is, in words; None: nothing. Asks nobody, from any thread."""
+        ...
+
+    def stand_in(self, ticker: str) -> str | None:
+        """Why the last answer to `bars` is what was kept although there may be more; None: it is up to date."""
         ...
 
 

@@ -29,6 +29,8 @@ class Forecaster(nn.Module):
             (batch, horizon * levels), a step's levels side by side.
         normaliser: the run's fitted normaliser.
         quantile_levels: ascending, 0.5 among them, of a network that answers with quantiles; else None.
+
+    `block` is the multiple that batches are padded to, so that a window's forecast does not depend on its neighbours.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Forecaster(nn.Module):
         self.network = network
         self.normaliser = normaliser
         self.quantile_levels = quantile_levels
+        self.block = _BLOCK
 
     def forward(self, windows: Tensor) -> Tensor:
         """Raw windows to prices; of a network that answers with quantiles the median.
@@ -58,7 +61,7 @@ class Forecaster(nn.Module):
         """The network's answers in normalised units, (batch, outputs), the same whatever the batch."""
         pieces = []
         for piece in windows.split(_MOST):
-            missing = -len(piece) % _BLOCK
+            missing = -len(piece) % self.block
             padded = torch.cat((piece, piece[:1].expand(missing, -1, -1))) if missing else piece
             pieces.append(self.network(self.normaliser.inputs(padded))[: len(piece)])
         return torch.cat(pieces)

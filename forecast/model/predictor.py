@@ -84,10 +84,10 @@ class Predictor:
             UserError: other tickers than the model's, missing columns, unordered dates, too few bars, a gap.
         """
         tables = _by_ticker(bars, self.tickers[0])
-        table, refused = self._answer(self._windows.every(tables) if every else self._windows.last(tables))
-        for reason in refused.values():
+        found = self._sound(self._windows.every(tables)) if every else self.windows(tables)
+        for reason in found.refused.values():
             raise UserError(reason)
-        return table
+        return self.table(found)
 
     def predict_many(self, bars: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
         """Forecast what follows the last bar of each ticker that can be forecast.
@@ -101,7 +101,30 @@ class Predictor:
         Raises:
             UserError: other tickers than the model's.
         """
-        return self._answer(self._windows.last(bars))
+        found = self.windows(bars)
+        return self.table(found), found.refused
+
+    def windows(self, bars: Mapping[str, pd.DataFrame]) -> Windows:
+        """The last window of each series that can be forecast, and why the others cannot.
+
+        Args:
+            bars: ticker -> table, as predict takes them.
+
+        Raises:
+            UserError: other tickers than the model's.
+        """
+        return self._sound(self._windows.last(bars))
+
+    def table(self, found: Windows) -> pd.DataFrame:
+        """What follows windows that `windows` found, a row a window and step, in the columns of predict."""
+        import pandas as pd
+
+        columns = {
+            "ticker": np.repeat(np.asarray(found.names, dtype=object), self.horizon),
+            "origin": np.repeat(found.origins, self.horizon),
+            "step": np.tile(np.arange(1, self.horizon + 1), len(found.names)),
+        }
+        return pd.DataFrame(columns | self._prices(found.names, found.windows))
 
     @property
     def _windows(self) -> BarWindows:
@@ -113,24 +136,20 @@ class Predictor:
             adjust=self.adjust,
         )
 
-    def _answer(self, found: Windows) -> tuple[pd.DataFrame, dict[str, str]]:
-        import pandas as pd
-
-        refused = dict(found.refused)
-        names, origins, windows = np.asarray(found.names, dtype=object), found.origins, found.windows
-        if len(names):
-            bad = self._unanchored(windows)
-            refused |= {
-                name: f"{name}: a Close of 0 or less, or a negative Volume, in the window"
-                for name in names[bad]
-            }
-            names, origins, windows = names[~bad], origins[~bad], windows[~bad]
-        columns = {
-            "ticker": np.repeat(names, self.horizon),
-            "origin": np.repeat(origins, self.horizon),
-            "step": np.tile(np.arange(1, self.horizon + 1), len(names)),
+    def _sound(self, found: Windows) -> Windows:
+        """Without the windows that cannot be told relative to their last bar."""
+        if not found.names:
+            return found
+        bad = self._unanchored(found.windows)
+        if not bad.any():
+            return found
+        names = np.asarray(found.names, dtype=object)
+        reasons = {
+            name: f"{name}: a Close of 0 or less, or a negative Volume, in the window" for name in names[bad]
         }
-        return pd.DataFrame(columns | self._prices(list(names), windows)), refused
+        return Windows(
+            list(names[~bad]), found.origins[~bad], found.windows[~bad], {**found.refused, **reasons}
+        )
 
     def _prices(self, names: list[str], windows: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
         """Columns of prices, (windows * horizon,)."""

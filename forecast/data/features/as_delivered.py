@@ -15,6 +15,8 @@ class NoProcessing:
     """High, Low, Close and Volume as the source delivers them."""
 
     warm_up: ClassVar[int] = 0
+    # A server need not compute what comes as it is.
+    as_delivered: ClassVar[bool] = True
     columns: ClassVar[Mapping[str, Relation]] = {
         "High": "price",
         "Low": "price",

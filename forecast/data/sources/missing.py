@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
-from forecast.errors import UserError
+from forecast.errors import SourceError
 
 _SHOWN = 8
 
 
-def missing_ticker(ticker: str, *, available: Sequence[str], origin: str) -> UserError:
+def missing_ticker(ticker: str, *, available: Sequence[str], origin: str) -> SourceError:
     """An error that names the nearest tickers, whatever their case, and the first of those available.
 
     Args:
@@ -23,4 +23,6 @@ def missing_ticker(ticker: str, *, available: Sequence[str], origin: str) -> Use
     shown = ", ".join(available[:_SHOWN])
     more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return UserError(f"{origin}: has no ticker {ticker!r}; {hint}it has {shown}{more}")
+    error = SourceError(f"{origin}: has no ticker {ticker!r}; {hint}it has {shown}{more}")
+    error.unknown = True
+    return error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from forecast.errors import UserError
+from forecast.errors import SourceError
 
 
-class YahooError(UserError):
-    """Yahoo gave no bars; `may_pass` says whether asking again can help."""
+class YahooError(SourceError):
+    """Yahoo gave no bars."""
 
     reason: str = ""  # what happened, without the way out
-    may_pass: bool = False
     first_wait_s: float = 1.0  # before the first retry
 
 
@@ -40,6 +39,7 @@ def classify(error: BaseException, symbol: str, status: int | None = None) -> Ya
             symbol,
             "Yahoo knows no such ticker, or no longer",
             "check the spelling (finance.yahoo.com/lookup); it may be delisted",
+            unknown=True,
         )
     if status is not None and status >= 400:
         advice = f"try again later, {_OFFLINE}"
@@ -65,11 +65,14 @@ def classify(error: BaseException, symbol: str, status: int | None = None) -> Ya
 def _no_bars(symbol: str, said: str | None) -> YahooError:
     if said is None:
         return yahoo_error(
-            symbol, "Yahoo has no daily bars for it", "check the ticker; it may be new or delisted"
+            symbol,
+            "Yahoo has no daily bars for it",
+            "check the ticker; it may be new or delisted",
+            unknown=True,
         )
     lasting = any(text in said.lower() for text in ("no data found", "doesn't exist", "not available"))
     advice = "check the ticker; it may be delisted" if lasting else f"try again later, {_OFFLINE}"
-    return yahoo_error(symbol, f"Yahoo gives no bars ({said})", advice, may_pass=not lasting)
+    return yahoo_error(symbol, f"Yahoo gives no bars ({said})", advice, may_pass=not lasting, unknown=lasting)
 
 
 def _network(symbol: str, names: set[str], detail: str) -> YahooError:
@@ -91,10 +94,15 @@ def _network(symbol: str, names: set[str], detail: str) -> YahooError:
 
 
 def yahoo_error(
-    symbol: str, reason: str, advice: str, *, may_pass: bool = False, first_wait_s: float = 1.0
+    symbol: str,
+    reason: str,
+    advice: str,
+    *,
+    may_pass: bool = False,
+    unknown: bool = False,
+    first_wait_s: float = 1.0,
 ) -> YahooError:
     """An error that names the ticker, what happened and the way out."""
     error = YahooError(f"data.tickers={symbol}: {reason}; {advice}")
-    # Attributes, not arguments: an exception that takes one text alone passes between processes unharmed.
-    error.reason, error.may_pass, error.first_wait_s = reason, may_pass, first_wait_s
+    error.reason, error.may_pass, error.unknown, error.first_wait_s = reason, may_pass, unknown, first_wait_s
     return error

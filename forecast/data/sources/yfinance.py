@@ -62,6 +62,7 @@ class YFinanceSource:
         self.force_download = force_download
         self.offline = offline
         self.clock = clock or Clock()
+        self._stand_ins: dict[str, str] = {}
         folder = Path(cache_dir).expanduser()
         self._cache = BarCache(folder)
         self._client = YahooClient(
@@ -93,8 +94,29 @@ class YFinanceSource:
         cached = self._cache.read(symbol)
         return bar_table(self._bars(symbol, cached).frame, adjust=self.adjust, origin=symbol)
 
+    def symbol(self, ticker: str) -> str:
+        """The ticker as Yahoo writes it, which does not tell capitals from small letters.
+
+        Raises:
+            UserError: it is no ticker.
+        """
+        return yahoo_symbol(ticker)
+
+    def held(self, ticker: str) -> str | None:
+        """What the cache has of a ticker and how old that is, in words; None: nothing."""
+        cached = self._cache.read(yahoo_symbol(ticker))
+        return None if cached is None else cached.age(self.clock.now())
+
+    def stand_in(self, ticker: str) -> str | None:
+        """Why the last answer to `bars` came from the cache although Yahoo may have more; None: it is up to date.
+
+        A source that is told to be offline was not meant to ask.
+        """
+        return self._stand_ins.get(yahoo_symbol(ticker))
+
     def _bars(self, symbol: str, cached: CachedBars | None) -> CachedBars:
         now = self.clock.now()
+        self._stand_ins.pop(symbol, None)
         if self.offline:
             if cached is None:
                 raise UserError(
@@ -108,14 +130,17 @@ class YFinanceSource:
         if cached.is_current(now):
             return cached
         if self._client.is_down:
-            log.warning("%s: Yahoo was not asked, it is down; %s", symbol, cached.age(now))
-            return cached
+            return self._instead(symbol, cached, "Yahoo was not asked, it is down", now)
         try:
             bars = self._update(symbol, cached)
         except YahooError as failure:
-            log.warning("%s: %s; %s", symbol, failure.reason, cached.age(now))
-            return cached
+            return self._instead(symbol, cached, failure.reason, now)
         return self._keep(symbol, bars)
+
+    def _instead(self, symbol: str, cached: CachedBars, reason: str, now: datetime) -> CachedBars:
+        log.warning("%s: %s; %s", symbol, reason, cached.age(now))
+        self._stand_ins[symbol] = reason
+        return cached
 
     def _keep(self, symbol: str, bars: CachedBars) -> CachedBars:
         self._cache.write(symbol, bars)

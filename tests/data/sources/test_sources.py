@@ -6,6 +6,8 @@ import sys
 import pytest
 
 import forecast.data.sources as sources
+from forecast.data.bars import CachingSource
+from forecast.errors import SourceError
 
 
 def test_the_sources_are_found_by_name():
@@ -27,3 +29,20 @@ def test_naming_and_building_a_source_imports_no_pandas():
         "assert not {'pandas', 'numpy', 'pyarrow', 'yfinance', 'exchange_calendars'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_a_source_that_asks_a_server_has_a_cache_to_speak_of(tmp_path):
+    asking = sources.YFinanceSource(cache_dir=str(tmp_path))
+    assert isinstance(asking, CachingSource)
+    assert asking.symbol("brk-b") == "BRK-B"
+    for other in (sources.SampleSource(), sources.FileSource(path="x"), sources.SyntheticSource()):
+        assert not isinstance(other, CachingSource)
+
+
+@pytest.mark.parametrize("name", ["sample", "files"])
+def test_an_unknown_ticker_is_told_apart_from_other_failures(tmp_path, name):
+    (tmp_path / "AAPL.csv").write_text("Date,Open,High,Low,Close,Volume\n")
+    source = sources.SampleSource() if name == "sample" else sources.FileSource(path=str(tmp_path))
+    with pytest.raises(SourceError) as caught:
+        source.bars("APPL")
+    assert (caught.value.unknown, caught.value.may_pass) == (True, False)

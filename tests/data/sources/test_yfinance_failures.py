@@ -10,7 +10,7 @@ import pytest
 from curl_cffi.requests import exceptions
 
 from forecast.data.sources.yahoo_errors import classify
-from forecast.errors import UserError
+from forecast.errors import SourceError, UserError
 
 # What one failed call takes: the client itself asks twice when the status is 400 or more.
 PASSING = {
@@ -54,8 +54,9 @@ def test_what_may_pass_is_tried_again(make_source, yahoo, clock, kind):
 @pytest.mark.parametrize("kind", PASSING)
 def test_what_does_not_pass_in_time_is_told_in_one_line(make_source, yahoo, kind, tmp_path):
     yahoo.always = PASSING[kind][0]
-    with pytest.raises(UserError, match=rf"^data\.tickers=AAPL: .*{TOLD[kind]}") as raised:
+    with pytest.raises(SourceError, match=rf"^data\.tickers=AAPL: .*{TOLD[kind]}") as raised:
         make_source(timeout_s=0.3, retries=2).bars("AAPL")
+    assert (raised.value.may_pass, raised.value.unknown) == (True, False)
     assert "\n" not in str(raised.value)
     assert len(yahoo.asked) == 3 * len(PASSING[kind])
     assert list((tmp_path / "cache").glob("*.parquet")) == []
@@ -86,6 +87,9 @@ def test_an_unknown_ticker_is_not_tried_again(make_source, yahoo, clock):
         ):
             source.bars(ticker)
     assert clock.slept == []
+    with pytest.raises(SourceError) as caught:
+        source.bars("NOPE")
+    assert (caught.value.unknown, caught.value.may_pass) == (True, False)
     assert yahoo.requests.count("/v8/finance/chart/NOPE3") == 2  # by the client, whatever the failure
 
 
@@ -101,9 +105,10 @@ def test_a_ticker_that_vanished_is_told_like_an_unknown_one(make_source, yahoo):
 def test_a_ticker_without_bars_is_not_tried_again(make_source, yahoo, clock):
     yahoo.listings["EMPTY"] = type(yahoo.listings["AAPL"])()
     with pytest.raises(
-        UserError, match=r"data\.tickers=EMPTY: Yahoo has no daily bars for it; check the ticker"
-    ):
+        SourceError, match=r"data\.tickers=EMPTY: Yahoo has no daily bars for it; check the ticker"
+    ) as caught:
         make_source().bars("EMPTY")
+    assert caught.value.unknown
     assert clock.slept == []
     assert len(yahoo.asked) == 1
 
@@ -154,6 +159,32 @@ def test_the_cache_stands_in_and_says_how_old_it_is(
     assert message.startswith("AAPL: ")
     assert message.endswith("; bars up to 2024-06-14, fetched 4 days ago (2024-06-14 21:00 UTC)")
     assert file.read_bytes() == content
+
+
+def test_what_stood_in_and_why_can_be_asked(make_source, yahoo, clock):
+    source = make_source(retries=0)
+    assert (source.held("AAPL"), source.stand_in("AAPL")) == (None, None)
+    source.bars("AAPL")
+    assert source.stand_in("AAPL") is None
+    clock.moment = datetime(2024, 6, 18, 21, 0, tzinfo=UTC)
+    yahoo.always = "200-html"
+    for reason in ("Yahoo answers with something that is no data", "Yahoo was not asked, it is down"):
+        source.bars("aapl")
+        assert source.stand_in("AAPL") == source.stand_in("aapl") == reason
+    assert source.held("aapl") == "bars up to 2024-06-14, fetched 4 days ago (2024-06-14 21:00 UTC)"
+    yahoo.always = None
+    clock.seconds += 301.0
+    source.bars("AAPL")
+    assert source.stand_in("AAPL") is None
+
+
+def test_an_offline_source_is_not_excused(make_source, clock):
+    make_source().bars("AAPL")
+    clock.moment = datetime(2024, 6, 18, 21, 0, tzinfo=UTC)
+    source = make_source(offline=True)
+    source.bars("AAPL")
+    assert source.stand_in("AAPL") is None
+    assert source.held("AAPL").startswith("bars up to 2024-06-14")
 
 
 def test_force_download_lets_no_cache_stand_in(make_source, yahoo):

@@ -1,0 +1,173 @@
+"""What the network was shown in training, in a few figures a feature: what a server holds its requests against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.bundle.sealing import write_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.data.normaliser import WindowNormaliser
+    from forecast.model.forecaster import Forecaster
+
+    Inputs = NDArray[np.float32]
+
+FILE = "reference.json"
+# As many windows as the scalers are fitted on, fewer where they are large: enough for deciles, quickly sorted.
+_MOST_WINDOWS, _MOST_VALUES = 16_384, 2**24
+_DECILES = np.arange(1, 10) / 10
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Ranges and deciles of the network's inputs over the training windows, anchored and scaled as it sees them.
+
+    Args:
+        windows: how many were looked at, evenly spread over training.
+        names: of the features.
+        low: (features,) smallest input.
+        high: (features,) largest input.
+        edges: of each feature, the distinct deciles above `low`, ascending; a bin begins at its edge.
+        shares: of each feature, the share of inputs in each of the `len(edges) + 1` bins, above 0.
+    """
+
+    windows: int
+    names: list[str]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    edges: list[NDArray[np.float64]]
+    shares: list[NDArray[np.float64]]
+
+    def outside(self, inputs: Inputs) -> NDArray[np.bool_]:
+        """(windows, features) whether a window has a value that training had none like, below or above.
+
+        Args:
+            inputs: (windows, lookback, features) as the network sees them.
+        """
+        least, most = self._limits
+        return np.asarray(((inputs < least) | (inputs > most)).any(axis=1))
+
+    @cached_property
+    def _limits(self) -> tuple[Inputs, Inputs]:
+        """A little wider than the range: the last bits of an input depend on what is computed beside it."""
+        margin = 1e-6 * (self.high - self.low)
+        return (self.low - margin).astype(np.float32), (self.high + margin).astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "windows": self.windows,
+            "features": {
+                name: {
+                    "low": float(self.low[number]),
+                    "high": float(self.high[number]),
+                    "edges": self.edges[number].tolist(),
+                    "shares": self.shares[number].tolist(),
+                }
+                for number, name in enumerate(self.names)
+            },
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Reference:
+        """Restore from to_json."""
+        features = state["features"]
+        return cls(
+            windows=state["windows"],
+            names=list(features),
+            low=np.asarray([told["low"] for told in features.values()], dtype=np.float64),
+            high=np.asarray([told["high"] for told in features.values()], dtype=np.float64),
+            edges=[np.asarray(told["edges"], dtype=np.float64) for told in features.values()],
+            shares=[np.asarray(told["shares"], dtype=np.float64) for told in features.values()],
+        )
+
+
+def reference_of(inputs: Inputs, names: list[str]) -> Reference:
+    """Measure inputs.
+
+    Args:
+        inputs: (windows, lookback, features) as the network sees them.
+        names: of the features.
+    """
+    values = inputs.reshape(-1, inputs.shape[2]).T.astype(np.float64)  # (F, windows * lookback)
+    low = values.min(axis=1)
+    deciles = [np.unique(np.quantile(column, _DECILES, method="higher")) for column in values]
+    edges = [own[own > least] for own, least in zip(deciles, low, strict=True)]  # so that no bin is empty
+    return Reference(
+        windows=len(inputs),
+        names=names,
+        low=low,
+        high=values.max(axis=1),
+        edges=edges,
+        shares=[counted(column, own) / len(column) for column, own in zip(values, edges, strict=True)],
+    )
+
+
+def counted(values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How many values lie in each bin, (edges + 1,).
+
+    Args:
+        values: (values,) of one feature.
+        edges: ascending.
+    """
+    bins = np.searchsorted(edges, values, side="right")
+    return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)
+
+
+def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> Inputs:
+    """What the network sees of raw windows.
+
+    Args:
+        normaliser: fitted.
+        windows: (windows, lookback, columns) raw panel rows, contiguous.
+
+    Returns:
+        (windows, lookback, features)
+    """
+    import torch
+
+    with torch.inference_mode():
+        device = next(normaliser.buffers()).device
+        inputs: Inputs = normaliser.inputs(torch.from_numpy(windows).to(device)).cpu().numpy()
+    return inputs
+
+
+def write_reference(directory: Path, forecaster: Forecaster, data: MarketData) -> None:
+    """Measure the training windows, all of them or an even spread of up to 16,384.
+
+    Nothing is written where none of them is finite.
+
+    Args:
+        directory: of the run.
+        forecaster: fitted.
+        data: split as it was fitted to.
+    """
+    train, names = data.windows_["train"], data.layout.names[: len(data.layout.relations)]
+    most = max(1, min(_MOST_WINDOWS, _MOST_VALUES // (data.seq_len * len(names))))
+    windows = np.ascontiguousarray(train.take(train.spread(most)).windows)
+    inputs = inputs_of(forecaster.normaliser, windows)
+    finite = np.isfinite(inputs).all(
+        axis=(1, 2)
+    )  # the ratio of two extreme prices may be more than a float holds
+    if finite.any():
+        write_json(directory / FILE, reference_of(inputs[finite], list(names)).to_json())
+
+
+def read_reference(directory: Path) -> Reference | None:
+    """What a run kept; None for a run of a version that kept nothing.
+
+    Args:
+        directory: of a finished run.
+    """
+    path = directory / FILE
+    return Reference.from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else None

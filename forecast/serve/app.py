@@ -1,0 +1,60 @@
+"""LitServe's app with this project's routes in the place of LitServe's own."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from forecast.provenance import package_version
+from forecast.serve import routes
+from forecast.serve.context import Context
+
+TITLE = "forecast"
+DESCRIPTION = "Forecasts of daily prices, from the model that was judged best"
+
+
+def assemble(app: FastAPI, context: Context) -> None:
+    """Give an app the routes of every module in `forecast.serve.routes`.
+
+    Args:
+        app: LitServe's; its routes are taken away, for its `GET /` would hide ours and its `/health` tells nothing.
+        context: handed to each router.
+    """
+    app.router.routes.clear()
+    app.user_middleware.clear()
+    app.title, app.description, app.version = TITLE, DESCRIPTION, package_version()
+    app.router.redirect_slashes = False
+    app.setup()  # /openapi.json and /docs again
+    for module in sorted(found.name for found in pkgutil.iter_modules(routes.__path__)):
+        app.include_router(importlib.import_module(f"{routes.__name__}.{module}").router(context))
+    app.add_exception_handler(HTTPException, _told)
+    app.add_exception_handler(RequestValidationError, _not_the_schema)
+
+
+async def _told(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    detail: Any = error.detail
+    if error.status_code == 404 and "route" not in request.scope:
+        detail = f"no such path: {_path(request)}; GET /docs lists them"
+    elif error.status_code == 405:
+        detail = f"{request.method[:20]} is no method of {_path(request)}; GET /docs lists them"
+    return JSONResponse({"detail": str(detail)}, error.status_code, headers=dict(error.headers or {}))
+
+
+def _path(request: Request) -> str:
+    """What was asked for, in a line."""
+    return " ".join(str(request.scope["path"])[:200].split())
+
+
+async def _not_the_schema(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    where = ".".join(str(part) for part in faults[0]["loc"])
+    # Without what was sent: it may hold what JSON has no word for.
+    return JSONResponse({"detail": f"{where}: {faults[0]['msg']}"}, 422)

@@ -1,0 +1,143 @@
+// A ticker's past, what the model said of it on its test days, and the sessions to come.
+
+const PAST = 500; // days that are asked for
+const MOVED = 1e-4; // share by which a price is another one, not the same one rounded
+const ADJUSTED = "prices were adjusted anew since training (a split or a dividend): what was said then is shown in today's prices";
+let drawn = null; // { ticker, closes } of the chart, oldest first
+
+const foresee = newest(async (stop, ticker, horizon) => {
+  const asking = byId("ask").querySelector("button");
+  trouble(byId("future-trouble"), "");
+  byId("future-said").textContent = `${ticker}: asking for the latest bars`;
+  asking.disabled = true;
+  try {
+    const [past, ahead] = await Promise.all([said(ticker, stop), coming(ticker, horizon, stop)]);
+    if (stop.aborted) return;
+    show(ticker, past, ahead);
+  } finally {
+    if (!stop.aborted) asking.disabled = false;
+  }
+});
+
+// Test days of a ticker, none of one that the model was not trained on.
+async function said(ticker, stop) {
+  const known = about.scope === "panel" ? about.tickers : about.tickers.slice(0, 1);
+  if (!known.includes(ticker)) return null;
+  return ask(`ui/record?ticker=${encodeURIComponent(ticker)}&days=${PAST}`, { stop }).catch(refused);
+}
+
+async function coming(ticker, horizon, stop) {
+  const steps = about.horizon > 1 ? `&horizon=${horizon}` : "";
+  return ask(`forecast/${encodeURIComponent(ticker)}?history=${PAST}${steps}`, { stop, seconds: 40 }).catch(refused);
+}
+
+function refused(error) {
+  if (!(error instanceof Refusal) || error.status === 401) throw error;
+  return error;
+}
+
+function show(ticker, past, ahead) {
+  const wrong = [past, ahead].filter((one) => one instanceof Refusal);
+  trouble(byId("future-trouble"), wrong.map(({ message }) => message).join("; "));
+  const before = past instanceof Refusal ? null : past;
+  const after = ahead instanceof Refusal ? null : ahead;
+  byId("future-said").textContent = after ? sentence(after) : "";
+  const { days, moved } = timeline(before, after);
+  notes(byId("future-notes"), [...(after?.warnings ?? []), ...(moved ? [ADJUSTED] : [])]);
+  drawn = { ticker, closes: days.filter((day) => day.actual !== undefined).map((day) => day.actual) };
+  byId("shown").disabled = drawn.closes.length < about.lookback;
+  const place = byId("future-chart");
+  if (!days.length) place.replaceChildren();
+  else lookAtEnd(plot(place, `${ticker}: what came, what was forecast`, futureSpec(days, before, after)), place.clientWidth / 9);
+  if (after) sessions(byId("future-table"), after.last_close, after.forecast);
+  else byId("future-table").replaceChildren();
+}
+
+function sentence({ ticker, last_close: close, last_date: last, forecast }) {
+  const { date, prediction, lower, upper } = forecast[0];
+  const level = about.levels[0];
+  const held = lower === undefined || lower === null ? "" : `, ${level ? `${levelText(level)} ` : ""}interval ${priceText(lower)} to ${priceText(upper)}`;
+  const move = percentText(prediction / close - 1);
+  return `${ticker}: ${priceText(prediction)} on ${dayText(date)} (${move})${held}. Last close ${priceText(close)} on ${last}.`;
+}
+
+// Every day that is known or forecast, in order.
+function timeline(past, ahead) {
+  const days = new Map();
+  const at = (date) => {
+    const place = Date.parse(date) / DAY;
+    if (!days.has(place)) days.set(place, { at: place });
+    return days.get(place);
+  };
+  for (const { date, close } of ahead?.history ?? []) at(date).actual = close;
+  let factor = 1;
+  let moved = false;
+  for (let n = (past?.dates.length ?? 0) - 1; n >= 0; n -= 1) {
+    const day = at(past.dates[n]);
+    if (day.actual !== undefined && past.actual[n]) factor = day.actual / past.actual[n];
+    moved ||= Math.abs(factor - 1) > MOVED;
+    const then = (value) => (value === null || value === undefined ? null : value * factor);
+    day.actual ??= then(past.actual[n]) ?? undefined;
+    const own = { model: past.forecast[n], naive: past.naive[n], lower: past.lower[n], upper: past.upper[n] };
+    for (const [name, value] of Object.entries(own)) day[name] = then(value);
+  }
+  if (ahead) at(ahead.last_date).actual = ahead.last_close;
+  for (const { date, prediction, lower, upper } of ahead?.forecast ?? []) {
+    Object.assign(at(date), { naive: ahead.last_close, next: prediction, low: lower, high: upper });
+  }
+  return { days: [...days.values()].sort((one, other) => one.at - other.at), moved };
+}
+
+function futureSpec(days, past, ahead) {
+  const column = (name) => days.map((day) => day[name] ?? null);
+  const held = about.levels.length ? `${levelText(about.levels[0])} interval` : "interval";
+  const series = [{ name: "close", kind: "line", role: "actual", values: column("actual") }];
+  if (past?.lower.length) {
+    series.unshift({ name: `${held} on test days`, kind: "band", role: "model", lower: column("lower"), upper: column("upper") });
+  }
+  series.push({ name: "tomorrow = today", kind: "line", role: "naive", values: column("naive") });
+  if (past) series.push({ name: "model on test days", kind: "line", role: "model", values: column("model") });
+  if (ahead) {
+    const next = { name: "forecast", kind: "dots", role: "model", values: column("next") };
+    const bounded = days.some((day) => day.low !== undefined && day.low !== null);
+    series.push(bounded ? { ...next, lower: column("low"), upper: column("high") } : next);
+  }
+  const marks = ahead ? [{ at: Date.parse(ahead.last_date) / DAY, text: "" }] : [];
+  return { x: { kind: "date", values: days.map((day) => day.at) }, y: { label: "price" }, series, marks };
+}
+
+// A row a session.
+function sessions(place, close, forecast) {
+  const bounded = forecast.some(({ lower }) => lower !== undefined && lower !== null);
+  const head = ["session", "forecast", "against the last close", ...(bounded ? ["lower", "upper"] : [])];
+  const rows = forecast.map(({ date, prediction, lower, upper }) => {
+    const bounds = bounded ? [priceText(lower), priceText(upper)] : [];
+    return [date, priceText(prediction), percentText(prediction / close - 1), ...bounds];
+  });
+  table(place, "Forecasts, step by step", [head, ...rows]);
+}
+
+// As the model spells it, whichever way it was typed; an unknown one as it stands.
+function spelt(typed) {
+  const plain = typed.trim();
+  return about.tickers.find((ticker) => ticker.toUpperCase() === plain.toUpperCase()) ?? plain;
+}
+
+function pick() {
+  const ticker = spelt(byId("ticker").value);
+  const wanted = Number(byId("horizon").value) || about.horizon;
+  byId("ticker").value = ticker;
+  if (ticker) foresee(ticker, Math.min(Math.max(wanted, 1), about.horizon));
+}
+
+// What there is to pick from, whenever another model is served.
+function offer() {
+  const known = about.scope === "multiple" ? about.tickers.slice(0, 1) : about.tickers;
+  byId("tickers").replaceChildren(...known.map((ticker) => html("option", { value: ticker })));
+  const chosen = byId("ticker");
+  chosen.readOnly = about.scope === "multiple";
+  if (!chosen.value || chosen.readOnly) chosen.value = known[0];
+  byId("horizon-field").hidden = about.horizon === 1;
+  byId("horizon").max = about.horizon;
+  byId("horizon").value = about.horizon;
+}

@@ -1,0 +1,112 @@
+"""Which classes a bundle may name: those made for it, and nothing else that can be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from forecast.errors import UserError
+
+# Of this package only the rooms whose classes a config is made of; none of them acts on what it is built with.
+ALLOWED = (
+    "forecast.champion.Champion",
+    "forecast.config.multirun.Announce",
+    "forecast.data",
+    "forecast.evaluate",
+    "forecast.model",
+    "forecast.track.MLflowTracker",
+    "torch.nn",
+)
+# What Hydra is told in a saved config; nothing of it is built here.
+_HYDRAS = "hydra"
+
+
+def check_targets(config: dict[str, Any], *, where: str, also: Sequence[str] = ()) -> None:
+    """Refuse a config with a `_target_` that is not allowed, before anything it names is imported.
+
+    Args:
+        config: of a bundle, plain values.
+        where: to name in the error.
+        also: modules or classes of plug-ins that are allowed as well.
+
+    Raises:
+        UserError: the first one that is not.
+    """
+    allowed = (*ALLOWED, *also)
+    task = {name: node for name, node in config.items() if name not in (_HYDRAS, "provenance", "metadata")}
+    for key, target in _targets(task, ""):
+        if not isinstance(target, str) or not any(_within(target, name) for name in allowed):
+            raise UserError(
+                f"{where}: {key}={target}: is not among the targets that may be served ({', '.join(allowed)}); "
+                "allow what you trust with allow=[package.module]"
+            )
+
+
+def check_plain(config: Any, *, where: str) -> None:
+    """Refuse a config with something left to look up: a run saves what it used, and `${oc.env:KEY}` reads secrets.
+
+    Args:
+        config: of a bundle, as it stands in its file.
+        where: to name in the error.
+
+    Raises:
+        UserError: the first such value.
+    """
+    for name, node in config.items():
+        if name not in (_HYDRAS, "provenance"):
+            for key, text in _texts(node, str(name)):
+                if "${" in text:
+                    raise UserError(f"{where}: {key}={text[:80]}: is no value, so the run did not save it")
+
+
+def check_built(node: Any, *, where: str, also: Sequence[str] = ()) -> None:
+    """Refuse a node whose targets are not classes that the allowed modules define themselves.
+
+    `forecast.data.market.os.system` is a name within `forecast.data`, and no class of it.
+
+    Args:
+        node: about to be built, plain values.
+        where: to name in the error.
+        also: see check_targets.
+
+    Raises:
+        UserError: the first one that is not.
+    """
+    from forecast.config.targets import locate
+
+    for key, target in _targets(node, ""):
+        try:
+            found = locate(target)
+        except ImportError as error:
+            raise UserError(f"{where}: {key}={target}: cannot be imported: {error}") from error
+        home = f"{found.__module__}.{getattr(found, '__qualname__', '')}"
+        if not isinstance(found, type) or not any(_within(home, name) for name in (*ALLOWED, *also)):
+            raise UserError(f"{where}: {key}={target}: is {home}, no class that may be served")
+
+
+def _within(target: str, name: str) -> bool:
+    return target == name or target.startswith(f"{name}.")
+
+
+def _texts(node: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Every text at or below a node, with its key."""
+    if isinstance(node, dict):
+        for name, item in node.items():
+            yield from _texts(item, f"{key}.{name}")
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _texts(item, f"{key}[{index}]")
+    elif isinstance(node, str):
+        yield key, node
+
+
+def _targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Every `_target_` at or below a node, with its key."""
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield f"{key}._target_".removeprefix("."), node["_target_"]
+        for name, item in node.items():
+            yield from _targets(item, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _targets(item, f"{key}[{index}]")

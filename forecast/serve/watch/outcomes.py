@@ -1,0 +1,329 @@
+"""What was forecast, and what came: kept in a small database, for what is forecast today is known tomorrow.
+
+Prices are kept as multiples of the last Close the forecast saw. So outcomes of all tickers can be told together, and
+prices that are adjusted anew for a later dividend do no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from annotated_types import Ge
+
+from forecast.serve.watch.places import closes_told, places
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Prices = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
+
+_FORMAT = 1
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS forecasts (
+    id INTEGER PRIMARY KEY,
+    version TEXT NOT NULL,   -- of the model
+    ticker TEXT NOT NULL,
+    place INTEGER NOT NULL,  -- in the ticker's history, see places.py
+    origin INTEGER,          -- day of the last bar it saw, since 1970-01-01, where that is known
+    step INTEGER NOT NULL,   -- bars ahead
+    made REAL NOT NULL,      -- seconds since 1970
+    forecast REAL NOT NULL,  -- this and the next three: multiples of the last Close
+    lower REAL,
+    upper REAL,
+    outcome REAL,
+    known REAL,              -- when the outcome was, seconds since 1970
+    UNIQUE (version, place, step)
+);
+CREATE INDEX IF NOT EXISTS awaited ON forecasts (place) WHERE outcome IS NULL;
+CREATE INDEX IF NOT EXISTS dated ON forecasts (ticker) WHERE outcome IS NULL AND origin IS NOT NULL;
+CREATE INDEX IF NOT EXISTS known ON forecasts (known) WHERE outcome IS NOT NULL;
+CREATE INDEX IF NOT EXISTS known_of ON forecasts (version, known) WHERE outcome IS NOT NULL;
+PRAGMA user_version = {_FORMAT};
+"""
+# Forecasts that wait for an outcome, and those with one or with a date, which are rarer and worth more.
+_MOST_AWAITED, _MOST = 200_000, 1_000_000
+# Earlier days of later windows that are looked up at a time.
+_MOST_LOOKED_UP = 4096
+_PATIENCE_S = 5.0  # for another process that writes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skill:
+    """Of the newest forecasts whose outcome is known.
+
+    Args:
+        outcomes: so many.
+        rmse_ratio: error of the model / of "tomorrow = today", both as shares of the last Close; None where
+            nothing moved or nothing is known.
+        coverage: share of the outcomes inside the intervals that were served; None without intervals.
+        since: when the oldest of the forecasts was made, UTC.
+    """
+
+    outcomes: int
+    rmse_ratio: float | None
+    coverage: float | None
+    since: datetime | None
+
+    @property
+    def percent(self) -> float | None:
+        """100 (1 - ratio), as reports have it."""
+        return None if self.rmse_ratio is None else 100 * (1 - self.rmse_ratio)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What is known of a model, and of all that were served."""
+
+    model: Skill
+    all: Skill
+    awaited: int  # steps whose outcome is not known yet
+
+
+class Outcomes:
+    """Remembers forecasts until their outcomes are known, over restarts and over models.
+
+    Args:
+        file: SQLite database, made where there is none; a relative path is in the server's folder.
+        newest: outcomes that skill and coverage are told of, steps ahead counted one by one.
+    """
+
+    def __init__(self, *, file: str, newest: Annotated[int, Ge(20)] = 250) -> None:
+        self.file = Path(file)
+        self.newest = newest
+        self._connection: sqlite3.Connection | None = None
+        self._added = 0
+
+    def fresh(self, folder: Path) -> Outcomes:
+        """Another one that has not opened the database, for another process; its file lies in a folder."""
+        return Outcomes(file=str(folder / self.file), newest=self.newest)
+
+    def prepare(self) -> None:
+        """Make the database where there is none.
+
+        Raises:
+            sqlite3.Error: it cannot be made, or is none.
+            OSError: its folder cannot be made.
+        """
+        self._open()
+        self.close()
+
+    def remember(
+        self,
+        version: str,
+        tickers: Sequence[str | None],
+        closes: NDArray[np.float32],
+        forecast: Prices,
+        bounds: Prices | None,
+        origins: Sequence[int | None],
+    ) -> None:
+        """Keep forecasts from windows, and see what the windows tell of earlier forecasts.
+
+        Args:
+            version: of the model.
+            tickers: (windows,) whose they are.
+            closes: (windows, lookback) of the ticker that is forecast, oldest first, above 0.
+            forecast: (windows, horizon) prices.
+            bounds: (2, windows, horizon) prices; None without intervals.
+            origins: (windows,) day of the last bar, since 1970-01-01, where it is known.
+
+        Raises:
+            sqlite3.Error: the database does not take it.
+            OSError: its folder cannot be made.
+        """
+        told = closes_told(closes.shape[1])
+        if not told:
+            return
+        named = places(closes, tickers, told)  # (B, lookback - told + 1)
+        last = closes[:, -1:].astype(np.float64)
+        sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds
+        shares = np.concatenate((forecast[None], sides)) / last  # (3, B, h)
+        self._insert(version, tickers, named[:, -1].tolist(), origins, shares)
+        most = max(forecast.shape[1], _MOST_LOOKED_UP // len(closes))
+        earlier = min(named.shape[1] - 1, most)
+        first = closes.shape[1] - 1 - earlier
+        self._resolve(closes.astype(np.float64), named[:, -1 - earlier : -1], first)
+
+    def came(self, ticker: str, days: Sequence[int], closes: Prices, *, lookback: int) -> None:
+        """See what bars tell of earlier forecasts.
+
+        Args:
+            ticker: whose bars they are.
+            days: (bars,) since 1970-01-01, ascending.
+            closes: (bars,) above 0.
+            lookback: of the model that is served.
+
+        Raises:
+            sqlite3.Error: the database does not take it.
+        """
+        connection = self._open()
+        at = {day: number for number, day in enumerate(days)}
+        dated = connection.execute(
+            "SELECT id, origin, step FROM forecasts "
+            "WHERE ticker = ? AND outcome IS NULL AND origin IS NOT NULL",
+            (ticker,),
+        ).fetchall()
+        found = []
+        for number, origin, step in dated:
+            row = at.get(origin)
+            if row is not None and row + step < len(closes):
+                found.append((float(closes[row + step] / closes[row]), time.time(), number))
+        with connection:
+            connection.executemany("UPDATE forecasts SET outcome = ?, known = ? WHERE id = ?", found)
+        told = closes_told(lookback)
+        if told and len(closes) > told:
+            named = places(closes[None, :].astype(np.float32), [ticker], told)
+            self._resolve(closes[None, :], named[:, :-1], told - 1)
+
+    def told(self, version: str) -> Told | None:
+        """Skill and coverage of what was served; None where there is no database to read.
+
+        Args:
+            version: of the model.
+        """
+        if not self.file.is_file():
+            nothing = Skill(outcomes=0, rmse_ratio=None, coverage=None, since=None)
+            return Told(model=nothing, all=nothing, awaited=0)
+        try:
+            with closing(sqlite3.connect(self.file, timeout=_PATIENCE_S)) as connection:
+                columns = (
+                    "SELECT forecast, lower, upper, outcome, made FROM forecasts WHERE outcome IS NOT NULL"
+                )
+                newest = "ORDER BY known DESC, id DESC LIMIT ?"
+                own = connection.execute(f"{columns} AND version = ? {newest}", (version, self.newest))
+                every = connection.execute(f"{columns} {newest}", (self.newest,))
+                awaited = connection.execute("SELECT count(*) FROM forecasts WHERE outcome IS NULL")
+                return Told(
+                    model=skill_of(own.fetchall()),
+                    all=skill_of(every.fetchall()),
+                    awaited=int(awaited.fetchone()[0]),
+                )
+        except sqlite3.Error as error:
+            log.warning("the outcomes in %s cannot be read: %s", self.file, error)
+            return None
+
+    def close(self) -> None:
+        """Close the database; it is opened again when it is needed."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _insert(
+        self,
+        version: str,
+        tickers: Sequence[str | None],
+        named: list[int],
+        origins: Sequence[int | None],
+        shares: Prices,
+    ) -> None:
+        """Shares of the last Close, (3, windows, horizon): forecast, lower, upper; NaN where there is none."""
+        now = time.time()
+        rows = []
+        for ticker, place, origin, own in zip(
+            tickers, named, origins, shares.transpose(1, 2, 0).tolist(), strict=True
+        ):
+            for step, values in enumerate(own, 1):  # SQLite keeps a NaN as NULL
+                rows.append((version, ticker or "", place, origin, step, now, *values))
+        connection = self._open()
+        with connection:
+            connection.executemany(
+                "INSERT INTO forecasts (version, ticker, place, origin, step, made, forecast, lower, upper) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET origin = excluded.origin WHERE origin IS NULL",
+                rows,
+            )
+        self._added += len(rows)
+        if self._added > _MOST_AWAITED // 20:
+            self._added = 0
+            self._prune(connection)
+
+    def _resolve(self, closes: Prices, named: NDArray[np.int64], first: int) -> None:
+        """Note outcomes of forecasts made at some bars of later windows.
+
+        Args:
+            closes: (windows, bars) oldest first.
+            named: (windows, places) of the bars `first`, `first + 1` and so on, the last bar not among them.
+            first: bar of the first place.
+        """
+        connection = self._open()
+        # By bar, then by window: of a place that several windows show, the one with most bars behind it is taken.
+        distinct, index = np.unique(named.T, return_index=True)
+        at = dict(zip(distinct.tolist(), index.tolist(), strict=True))
+        found = []
+        for number, place, step in _awaited(connection, list(at)):
+            bar, window = divmod(at[place], len(named))
+            if first + bar + step < closes.shape[1]:
+                outcome = float(closes[window, first + bar + step] / closes[window, first + bar])
+                found.append((outcome, time.time(), number))
+        if found:
+            with connection:
+                connection.executemany(
+                    "UPDATE forecasts SET outcome = ?, known = ? WHERE id = ? AND outcome IS NULL", found
+                )
+
+    def _prune(self, connection: sqlite3.Connection) -> None:
+        newest = connection.execute("SELECT max(id) FROM forecasts").fetchone()[0] or 0
+        with connection:
+            connection.execute(
+                "DELETE FROM forecasts WHERE id <= ? AND outcome IS NULL AND origin IS NULL",
+                (newest - _MOST_AWAITED,),
+            )
+            connection.execute("DELETE FROM forecasts WHERE id <= ?", (newest - _MOST,))
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.file, timeout=_PATIENCE_S, check_same_thread=False)
+            try:
+                # Readers wait for nobody; a lost power supply may cost the last second, not the file.
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = NORMAL")
+                made_as = connection.execute("PRAGMA user_version").fetchone()[0]
+                if made_as not in (0, _FORMAT):
+                    raise sqlite3.DatabaseError(f"is of format {made_as}, not {_FORMAT}")
+                if made_as == 0:
+                    connection.executescript(_TABLES)
+            except sqlite3.Error:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+
+def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, float]]) -> Skill:
+    """Skill and coverage.
+
+    Args:
+        rows: forecast, lower, upper, outcome, as multiples of the last Close; and when the forecast was made.
+    """
+    rows = list(rows)
+    model = sum((forecast - outcome) ** 2 for forecast, _, _, outcome, _ in rows)
+    naive = sum((1.0 - outcome) ** 2 for *_, outcome, _ in rows)
+    inside = [low <= outcome <= up for _, low, up, outcome, _ in rows if low is not None and up is not None]
+    return Skill(
+        outcomes=len(rows),
+        rmse_ratio=math.sqrt(model / naive) if naive else None,
+        coverage=sum(inside) / len(inside) if inside else None,
+        since=datetime.fromtimestamp(min(row[4] for row in rows), UTC) if rows else None,
+    )
+
+
+def _awaited(connection: sqlite3.Connection, named: list[int]) -> Iterator[tuple[int, int, int]]:
+    """Number, place and step of forecasts at these places that have no outcome yet."""
+    for start in range(0, len(named), 500):
+        piece = named[start : start + 500]
+        marks = ",".join("?" * len(piece))
+        yield from connection.execute(
+            f"SELECT id, place, step FROM forecasts WHERE outcome IS NULL AND place IN ({marks})", piece
+        ).fetchall()

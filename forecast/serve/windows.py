@@ -1,0 +1,234 @@
+"""From the rows of a request to the windows a model looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.data.features import warm_up
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from forecast.serve.served import Served
+
+DELIVERED = ("High", "Low", "Close", "Volume")
+_WIDTH = len(DELIVERED)
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One request, held against the model it was first meant for.
+
+    Args:
+        given: the rows as they came, (rows,) closes or (rows, columns).
+        bars: (rows, tickers * 4) as many as that model looks at.
+        ticker: whose bars they are.
+        version: of that model.
+        warnings: what the caller must know.
+        made_up: by the server, to see whether it answers: no forecast that anybody asked for.
+    """
+
+    given: NDArray[np.float64]
+    bars: NDArray[np.float64]
+    ticker: str | None
+    version: str
+    warnings: tuple[str, ...]
+    made_up: bool = False
+
+
+def fitted(sequence: Any, ticker: str | None, served: Served) -> Window:
+    """Hold a request against a model.
+
+    Args:
+        sequence: rows of numbers or closes.
+        ticker: as asked.
+        served: the model.
+
+    Raises:
+        UserError: wrong shape, too short, not finite, or no price.
+    """
+    given = _numbers(sequence)
+    predictor = served.predictor
+    who, warnings = _whose(ticker, served)
+    tickers = len(predictor.tickers) if predictor.scope == "multiple" else 1
+    bars = given
+    if given.ndim == 1:
+        if tickers > 1:
+            raise UserError(f"sequence: closes only; expected rows of {_columns(served)}")
+        flat = np.zeros_like(given)
+        bars = np.stack((given, given, given, flat), axis=1)  # (rows,) -> (rows, 4)
+        warnings.append("closes only: High and Low are taken to be the Close, and Volume to be 0")
+    if bars.shape[1] != tickers * _WIDTH:
+        raise UserError(
+            f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * _WIDTH}: {_columns(served)}"
+        )
+    need = predictor.lookback + (warm_up(predictor.features) or 0)
+    least = max(2, -(-predictor.lookback // 2))
+    if len(bars) < least:
+        raise UserError(
+            f"sequence: too short, got {len(bars)} rows; expected {need}, and {least} are the least the model takes"
+        )
+    _check(bars if given.ndim == 2 else bars[:, :3])
+    if len(bars) < need:
+        missing = need - len(bars)
+        bars = np.concatenate((np.repeat(bars[:1], missing, axis=0), bars))
+        warnings.append(
+            f"shorter than the lookback: {len(given)} rows of {need}; the oldest one stands for {missing} before it"
+        )
+    elif warm_up(predictor.features) is not None:
+        bars = bars[-need:]
+    prices = bars.reshape(len(bars), tickers, _WIDTH)
+    if (prices[..., 0] < prices[..., 1]).any():
+        warnings.append("a High lies below its Low")
+    return Window(given, bars, who, served.version, tuple(warnings))
+
+
+def panel_rows(
+    windows: Sequence[Window], served: Served
+) -> tuple[NDArray[np.float32], dict[int, str], list[str]]:
+    """What the model looks at, all requests in one pass.
+
+    Args:
+        windows: held against this model, so that all have its width.
+        served: the model.
+
+    Returns:
+        (requests, lookback, columns) raw panel rows; which requests cannot be answered, and why; warnings for all.
+    """
+    predictor = served.predictor
+    lookback = predictor.lookback
+    if getattr(predictor.features, "as_delivered", False):
+        bars = np.stack([window.bars[-lookback:] for window in windows])  # (B, L, tickers * 4)
+        return bars.astype(np.float32), {}, []
+    dates, warnings = _dates(served, max(len(window.bars) for window in windows))
+    if len({len(window.bars) for window in windows}) == 1 and warm_up(predictor.features) is not None:
+        whole = np.stack([window.bars for window in windows])  # (B, rows, tickers * 4)
+        try:
+            values = _computed(whole, dates, served)
+        except UserError as error:
+            return _nothing(windows, served), dict.fromkeys(range(len(windows)), str(error)), warnings
+    else:
+        values = _one_by_one(windows, dates, served)
+    undefined = ~np.isfinite(values).all(axis=(1, 2))
+    told = "sequence: a feature of the model is undefined on these rows"
+    return values, {int(place): told for place in np.flatnonzero(undefined)}, warnings
+
+
+def _one_by_one(windows: Sequence[Window], dates: pd.DatetimeIndex, served: Served) -> NDArray[np.float32]:
+    """For features that may look at everything, so that one request must not stand before another."""
+    return np.concatenate(
+        [_computed(window.bars[None], dates[-len(window.bars) :], served) for window in windows]
+    )
+
+
+def _nothing(windows: Sequence[Window], served: Served) -> NDArray[np.float32]:
+    predictor = served.predictor
+    tickers = len(predictor.tickers) if predictor.scope == "multiple" else 1
+    features = predictor.features.columns
+    width = tickers * (len(features) + ("Close" not in features))
+    return np.full((len(windows), predictor.lookback, width), np.nan, np.float32)
+
+
+def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, served: Served) -> NDArray[np.float32]:
+    """(B, rows, tickers * 4) -> (B, lookback, columns), by the features training used, in one pass.
+
+    A feature that says how far it looks back comes out the same whatever stands before that, be it another request.
+    """
+    import pandas as pd
+
+    from forecast.data.series import rows
+
+    predictor = served.predictor
+    count, length, _ = bars.shape
+    names = predictor.tickers if predictor.scope == "multiple" else predictor.tickers[:1]
+    index = pd.DatetimeIndex(np.tile(dates[-length:].to_numpy(), count), name="Date")
+    inputs, behind = [], []
+    for place, name in enumerate(names):
+        flat = bars[..., place * _WIDTH : (place + 1) * _WIDTH].reshape(count * length, _WIDTH)
+        table = pd.DataFrame(flat, index=index, columns=pd.Index(DELIVERED))
+        try:
+            found = rows(predictor.features, table).to_numpy(np.float32)
+        except KeyError as error:
+            raise UserError(
+                f"the model's features want {error}, which a sequence does not carry; ask GET /forecast/{name}"
+            ) from error
+        width = len(predictor.features.columns)
+        inputs.append(found[:, :width])
+        behind.append(found[:, width:])
+    whole = np.concatenate(inputs + behind, axis=1).reshape(count, length, -1)
+    return whole[:, -predictor.lookback :]
+
+
+def _dates(served: Served, count: int) -> tuple[pd.DatetimeIndex, list[str]]:
+    """Days for rows that came without any: of importance only to a model that looks at the calendar."""
+    import pandas as pd
+
+    calendar = served.config["data"].get("calendar")
+    if calendar is None:
+        return pd.date_range("2000-01-03", periods=count, freq="B", name="Date"), []
+    from forecast.data.calendars import planned_sessions
+
+    _, _, planned = planned_sessions(calendar)
+    today = pd.Timestamp.now(tz="UTC").tz_localize(None).normalize()
+    past = pd.DatetimeIndex(planned[planned <= today][-count:], name="Date")
+    told = f"the model looks at the calendar: the last row is taken to be of {past[-1]:%Y-%m-%d}"
+    return past, [told]
+
+
+def _whose(ticker: str | None, served: Served) -> tuple[str | None, list[str]]:
+    predictor = served.predictor
+    if ticker is None:
+        # Of a panel any ticker may be meant.
+        return (None if predictor.scope == "panel" else predictor.tickers[0]), []
+    if predictor.scope == "multiple" and ticker != predictor.tickers[0]:
+        raise UserError(f"ticker: {ticker}; the model forecasts {predictor.tickers[0]}")
+    if ticker not in predictor.tickers:
+        known = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
+        return ticker, [f"not trained on {ticker}, but on {known}"]
+    return ticker, []
+
+
+def _numbers(sequence: Any) -> NDArray[np.float64]:
+    try:
+        given = np.asarray(sequence, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise UserError("sequence: rows of different lengths; expected the same number in each") from error
+    if given.ndim not in (1, 2) or not given.size:
+        raise UserError("sequence: is empty; expected rows of High, Low, Close, Volume, or closes")
+    return given
+
+
+def _check(bars: NDArray[np.float64]) -> None:
+    """Refuse what is no bar, with the place of the first fault."""
+    if bars.min() > 0 and bars.max() <= _LARGEST:
+        return  # nearly always; NaN is neither
+    if not np.isfinite(bars).all():
+        row, column = np.argwhere(~np.isfinite(bars))[0]
+        raise UserError(f"sequence: row {row + 1}, number {column + 1} is not finite; expected a number")
+    wide = bars.shape[1] % _WIDTH == 0
+    volumes = np.arange(bars.shape[1]) % _WIDTH == 3 if wide else np.zeros(bars.shape[1], np.bool_)
+    bad = np.where(volumes, bars < 0, bars <= 0)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        rule = "a volume must be 0 or more" if volumes[column] else "a price must be above 0"
+        raise UserError(f"sequence: row {row + 1}, number {column + 1} is {bars[row, column]:g}; {rule}")
+    if (bars > _LARGEST).any():
+        row, column = np.argwhere(bars > _LARGEST)[0]
+        raise UserError(
+            f"sequence: row {row + 1}, number {column + 1} is {bars[row, column]:g}; is too large"
+        )
+
+
+def _columns(served: Served) -> str:
+    predictor = served.predictor
+    names = ", ".join(DELIVERED)
+    if predictor.scope != "multiple":
+        return names
+    return "; ".join(f"{names} of {ticker}" for ticker in predictor.tickers)

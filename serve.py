@@ -1,0 +1,28 @@
+"""The champion over HTTP: python serve.py [key=value].
+
+python serve.py
+python serve.py bundle=RUN_DIRECTORY port=9000
+python serve.py host=0.0.0.0 api_key=SECRET workers=2
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forecast.config import command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@command(name="serve")
+def main(config: DictConfig) -> None:
+    """Check the config, build the server, serve until told to stop."""
+    from forecast.config import build, check
+
+    check(config)
+    build(config).run()
+
+
+if __name__ == "__main__":
+    main()

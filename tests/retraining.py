@@ -1,0 +1,107 @@
+"""A real run on bars from files; its files can be given more bars, and it can become champion."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from markets import random_bars
+
+import forecast
+from forecast.champion import Champion, promote
+from forecast.serve.training import JobState, Order
+from forecast.serve.training.job import conduct
+
+BARS = 500
+SMALL = (
+    "trainer=smoke",
+    "tracker=none",
+    "baselines=none",
+    "model.hidden_size=4",
+    "data.health.sessions=keep",
+)
+
+
+def write_bars(folder: Path, count: int = BARS) -> None:
+    """The first so many bars of a random walk that never changes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random_bars(BARS + 200, seed=3).iloc[:count].to_csv(folder / "AAA.csv")
+
+
+@dataclass
+class World:
+    """A folder with bars, runs, jobs and a champion.
+
+    Args:
+        folder: of all of it.
+        run: finished, on `BARS` bars.
+    """
+
+    folder: Path
+    run: Path
+
+    @property
+    def link(self) -> Path:
+        return self.folder / "outputs" / "champion"
+
+    @property
+    def bars(self) -> Path:
+        return self.folder / "bars"
+
+    def another_run(self, name: str, *overrides: str) -> Path:
+        return make_run(self.folder / name, self.bars, *overrides)
+
+    def promote(self, run: Path | None = None) -> Path:
+        return promote(run or self.run, champion=Champion(directory=str(self.link))).folder
+
+    def order(
+        self, kind: str = "train", *, bundle: Path | None = None, following: Path | None = None, **asked
+    ):
+        return Order(
+            kind=kind,
+            bundle=(bundle or self.run).resolve(),
+            following=following or self.link,
+            **asked,
+        )
+
+    def conduct(self, kind: str = "train", *, allow: tuple[str, ...] = (), **asked) -> JobState:
+        """A job in this process."""
+        folder = self.folder / "jobs" / "1"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        state = JobState(job="1", kind=kind, server="test")
+        conduct(
+            self.order(kind, **asked),
+            folder,
+            state,
+            champion=self.link,
+            allow=list(allow),
+            note=lambda urgent=True: state.save(folder),
+        )
+        state.save(folder)
+        return JobState.load(folder)
+
+
+def make_run(directory: Path, bars: Path, *overrides: str) -> Path:
+    source = ("source=files", f"source.path={bars}", "data.tickers=[AAA]", "data.health.calendar=null")
+    return forecast.run(*SMALL, *source, *overrides, directory=directory).directory
+
+
+class Noted:
+    """A tracker as a plug-in would bring it: writes down what it is told."""
+
+    def __init__(self, *, path: str) -> None:
+        self.path = Path(path)
+        self.told: dict[str, Any] = {"epochs": 0}
+
+    def start(self, *, tags: dict[str, str], **_: Any) -> None:
+        self.told["tags"] = tags
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:  # noqa: ARG002
+        self.told["epochs"] += 1
+
+    def finish(self, *, status: str, metrics: dict[str, float]) -> None:
+        self.path.write_text(json.dumps(self.told | {"status": status, "metrics": metrics}))

@@ -1,0 +1,51 @@
+"""The README's picture of the page: python tests/serve/picture.py docs/images/ui.png
+
+A run with all defaults, a real server of it, its test days asked for as a client would, one after the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+
+from browsing import Browser
+from service import serving
+
+import forecast
+from forecast.data.sources import SampleSource
+
+SIZE = (1280, 900)
+LOOKBACK, DAYS = 20, 400
+COLUMNS = ["High", "Low", "Close", "Volume"]
+
+
+def main(path: Path) -> None:
+    """Make it."""
+    torch.set_num_threads(1)
+    bars = SampleSource().bars("AAPL")[COLUMNS].to_numpy().tolist()
+    with TemporaryDirectory() as folder:
+        run = forecast.run("tracker=none", directory=Path(folder) / "run")
+        with serving(Path(folder) / "served", f"bundle={run.directory}") as service:
+            browser = Browser(Path(folder) / "profile")
+            try:
+                browser.open(f"{service.url}/ui", SIZE)
+                browser.wait("document.querySelector('#future-said').textContent.includes('Last close')")
+                for last in range(len(bars) - DAYS, len(bars)):
+                    window = {"sequence": bars[last - LOOKBACK : last], "ticker": "AAPL"}
+                    assert service.post("/infer", window).status == 200
+                browser.wait(f"document.querySelector('.tiles dd')?.textContent === '{DAYS}'")
+                below = browser.script(
+                    "return document.querySelector('#judged').getBoundingClientRect().top + scrollY"
+                )
+                browser.picture(path, int(below))
+            finally:
+                browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,173 @@
+"""GET /forecast/{ticker}: the future, asked for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+import forecast
+from forecast.data.sources import FileSource
+from forecast.serve.routes import forecast as route
+
+FIELDS = {"ticker", "last_date", "last_close", "forecast", "level", "warnings", "model_version", "timestamp", "latency_ms"}  # fmt: skip
+
+
+@pytest.fixture
+def switch(service):
+    """Turn a switch of the exchange; it is turned back afterwards."""
+    turned = []
+
+    def turn(name: str):
+        turned.append(service.folder / "exchange" / name)
+        turned[-1].touch()
+        return turned[-1]
+
+    yield turn
+    for path in turned:
+        path.unlink(missing_ok=True)
+
+
+def test_the_sessions_that_follow_as_the_command_has_them(service):
+    told = service.get("/forecast/IBM")
+    assert told.status == 200
+    assert set(told.json()) == FIELDS
+    words = ("source=files", f"source.path={service.folder / 'exchange'}", "data.tickers=[IBM]")
+    table = forecast.future(service.folder / "run", *words).table
+    dates = table["date"].dt.strftime("%Y-%m-%d")
+    assert told.json()["forecast"] == [
+        {"date": date, "prediction": price, "lower": low, "upper": high}
+        for date, price, low, high in zip(
+            dates, table["forecast"], table["lower"], table["upper"], strict=True
+        )
+    ]
+    assert dates.tolist() == ["2013-03-04", "2013-03-05", "2013-03-06"]
+    assert (told.json()["ticker"], told.json()["last_date"]) == ("IBM", "2013-03-01")
+    assert told.json()["last_close"] == pytest.approx(table["naive"].iloc[0], rel=1e-6)
+    assert (told.json()["level"], told.json()["latency_ms"] > 0) == (0.9, True)
+    assert abs((datetime.fromisoformat(told.json()["timestamp"]) - datetime.now(UTC)).total_seconds()) < 600
+
+
+def test_a_shorter_horizon(service):
+    whole = service.get("/forecast/AAPL").json()["forecast"]
+    for count in (1, 2, 3):
+        assert service.get(f"/forecast/AAPL?horizon={count}").json()["forecast"] == whole[:count]
+    told = service.get("/forecast/AAPL?horizon=4")
+    assert (told.status, told.json()) == (
+        400,
+        {"detail": "horizon=4: more than the model forecasts; expected at most 3"},
+    )
+
+
+def test_the_sessions_before(service):
+    past = service.get("/forecast/IBM?history=3").json()
+    bars = FileSource(path=str(service.folder / "exchange")).bars("IBM")["Close"].iloc[-3:]
+    dates = bars.index.strftime("%Y-%m-%d")
+    assert past["history"] == [
+        {"date": day, "close": close} for day, close in zip(dates, bars.tolist(), strict=True)
+    ]
+    assert past["history"][-1] == {"date": past["last_date"], "close": past["last_close"]}
+    assert len(service.get("/forecast/IBM?history=2000").json()["history"]) == 500
+    assert service.get("/forecast/IBM?history=1000000").status == 422
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "one", "", "1e3", "99999999999999999999999"])
+def test_what_is_no_horizon(service, value):
+    told = service.get(f"/forecast/AAPL?horizon={value}")
+    assert told.status in (400, 422)
+    assert "horizon" in told.detail()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["..%2f..", "..%2Fetc%2Fpasswd", "%2e%2e", "a/b", "../../serve.py", "%00", "A%09B", "..", "A%20B", "%ff", "x" * 400, "$%7Bjndi%7D"],
+)  # fmt: skip
+def test_what_is_no_ticker(service, path):
+    told = service.get(f"/forecast/{path}")
+    assert told.status == 400
+    assert "is no ticker" in told.detail()
+    assert len(told.detail()) < 300
+
+
+def test_no_ticker_at_all(service):
+    assert service.get("/forecast").status == 404
+    assert service.get("/forecast/").status == 404
+
+
+def test_an_unknown_ticker(service):
+    told = service.get("/forecast/APPL")
+    assert told.status == 404
+    assert "did you mean AAPL?" in told.detail()
+
+
+def test_a_trailing_slash_and_small_letters(service):
+    assert service.get("/forecast/ibm/").json()["ticker"] == "IBM"
+
+
+def test_a_source_that_is_down_and_its_cache(service, switch):
+    before = service.get("/forecast/MSFT").json()
+    switch("down")
+    told = service.get("/forecast/MSFT")
+    assert (told.status, told.headers["retry-after"]) == (503, "60")
+    assert "bars up to 2013-03-01, fetched 1 day ago: ?stale=true forecasts from those" in told.detail()
+    stale = service.get("/forecast/MSFT?stale=true").json()
+    assert stale["forecast"] == before["forecast"]
+    assert stale["warnings"][0] == "MSFT: the exchange is down; bars up to 2013-03-01, fetched 1 day ago"
+    told = service.get("/forecast/FB?stale=true")  # never asked for, so nothing is kept
+    assert (told.status, told.headers["retry-after"]) == (503, "60")
+
+
+def test_many_who_ask_at_once_share_one_fetch_and_hold_up_nobody(service, switch):
+    asked = service.folder / "exchange" / "asked"
+    service.get("/forecast/GOOG")
+    asked.unlink()
+    slow = switch("slow")
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(service.get, "/forecast/GOOG") for _ in range(8)]
+        while not asked.exists():
+            time.sleep(0.01)
+        window = {"sequence": [50.0 + step for step in range(20)]}
+        assert service.post("/infer", window).status == 200
+        assert service.get("/livez").status == 200
+        assert not any(one.done() for one in waiting)
+        slow.unlink()
+        told = [one.result().json() for one in waiting]
+    assert all(one["forecast"] == told[0]["forecast"] for one in told)
+    # Some may have come after the first was answered.
+    assert asked.read_text().split() in (["GOOG"], ["GOOG", "GOOG"])
+
+
+def test_who_cannot_wait_for_the_source_is_told_what_is_kept(apart, monkeypatch):
+    seen = threading.Event()
+    monkeypatch.setattr(route.LiveBars, "held", lambda *_: "bars up to 2013-02-28")
+    monkeypatch.setattr(route, "latest", lambda *_, **__: seen.wait(60))
+    told = apart(route, deadline_s=0.1)("/forecast/AAPL")
+    seen.set()
+    assert (told.status, told.headers["retry-after"]) == (503, "5")
+    assert told.detail() == (
+        "AAPL: the source has not answered within 0.09 s; the cache has bars up to 2013-02-28; ask again"
+    )
+
+
+@pytest.mark.parametrize("room", ["MOST_TICKERS", "MOST_ASKERS"])
+def test_too_many_who_ask(apart, monkeypatch, room):
+    monkeypatch.setattr(route, room, 0)
+    told = apart(route)("/forecast/AAPL")
+    assert (told.status, told.headers["retry-after"]) == (503, "5")
+    assert told.detail() == "too many wait for the source already; ask again"
+
+
+def test_without_a_model(apart):
+    assert apart(route, current=None)("/forecast/AAPL").status == 404
+
+
+def test_a_model_without_intervals(apart, model, monkeypatch):
+    monkeypatch.setattr(model.predictor, "intervals", None)
+    told = apart(route)("/forecast/AAPL").json()
+    assert (told["level"], {(day["lower"], day["upper"]) for day in told["forecast"]}) == (
+        None,
+        {(None, None)},
+    )

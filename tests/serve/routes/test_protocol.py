@@ -1,0 +1,199 @@
+"""The Open Inference Protocol, version 2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forecast.provenance import package_version
+from forecast.serve.routes import protocol
+
+INFER = "/v2/models/champion/infer"
+
+
+def bars(count: int, rows: int = 20) -> np.ndarray:
+    """(count, rows, 4) High, Low, Close, Volume."""
+    close = 50 * np.exp(0.02 * np.random.default_rng(0).normal(size=(count, rows)).cumsum(axis=1))
+    return np.stack((1.01 * close, 0.99 * close, close, np.full_like(close, 1e6)), axis=-1)
+
+
+def sequence(values, datatype="FP64", **changed) -> dict:
+    values = np.asarray(values)
+    return {"name": "sequence", "shape": list(values.shape), "datatype": datatype, "data": values.ravel().tolist()} | changed  # fmt: skip
+
+
+def tickers(*names, **changed) -> dict:
+    return {"name": "ticker", "shape": [len(names)], "datatype": "BYTES", "data": list(names)} | changed
+
+
+def outputs(told) -> dict[str, np.ndarray]:
+    return {
+        output["name"]: np.reshape(output["data"], output["shape"])
+        for output in told.json()["outputs"]
+        if output["datatype"] == "FP64"
+    }
+
+
+def test_facts(service, model):
+    assert service.get("/v2").json() == {"name": "forecast", "version": package_version(), "extensions": []}
+    facts = {
+        "name": "champion",
+        "versions": [model.version],
+        "platform": "forecast_pytorch",
+        "inputs": [{"name": "sequence", "datatype": "FP64", "shape": [-1, -1, 4]}],
+        "outputs": [
+            {"name": name, "datatype": "FP64", "shape": [-1, 3]} for name in ("forecast", "lower", "upper")
+        ],
+    }
+    assert service.get("/v2/models/champion").json() == facts
+    assert service.get(f"/v2/models/champion/versions/{model.version}").json() == facts
+
+
+def test_health(service, model, apart):
+    assert service.get("/v2/health/live").json() == {"live": True}
+    assert service.get("/v2/health/ready").json() == {"ready": True}
+    assert service.get("/v2/models/champion/ready").json() == {"name": "champion", "ready": True}
+    told = service.get(f"/v2/models/champion/versions/{model.version}/ready")
+    assert told.json() == {"name": "champion", "ready": True}
+    assert service.get("/v2/models/champion/versions/other/ready").status == 404
+    ask = apart(protocol, current=None)
+    assert ask("/v2/health/live").json() == {"live": True}
+    told = ask("/v2/health/ready")
+    assert (told.status, told.json()) == (503, {"ready": False})
+    assert ask("/v2/models/champion").status == 404
+
+
+def test_the_answers_are_those_of_infer(service, model):
+    windows = bars(3)
+    names = ["AAPL", "IBM", "ELSE"]
+    body = {"id": "abc", "inputs": [sequence(windows), tickers(*names)]}
+    told = service.post(INFER, body)
+    assert told.status == 200
+    assert set(told.json()) == {"model_name", "model_version", "id", "parameters", "outputs"}
+    assert [told.json()[name] for name in ("model_name", "model_version", "id")] == [
+        "champion",
+        model.version,
+        "abc",
+    ]
+    assert told.json()["parameters"] == {
+        "level": 0.9,
+        "warnings": "not trained on ELSE, but on AAPL, IBM, MSFT",
+    }
+    found = outputs(told)
+    assert list(found) == ["forecast", "lower", "upper"]
+    for place, (window, name) in enumerate(zip(windows.tolist(), names, strict=True)):
+        own = service.post("/infer", {"sequence": window, "ticker": name}).json()
+        for output in ("forecast", "lower", "upper"):
+            assert found[output][place].tolist() == own[output]
+
+
+def test_a_batch_larger_than_is_computed_at_once(service):
+    windows = bars(100)
+    together = outputs(service.post(INFER, {"inputs": [sequence(windows)]}))["forecast"]
+    alone = [
+        outputs(service.post(INFER, {"inputs": [sequence(windows[place : place + 1])]}))["forecast"][0]
+        for place in (0, 31, 32, 63, 64, 99)
+    ]
+    assert together[[0, 31, 32, 63, 64, 99]].tolist() == np.array(alone).tolist()
+
+
+def test_nested_values_and_32_bits(service):
+    windows = bars(2)
+    flat = outputs(service.post(INFER, {"inputs": [sequence(windows)]}))
+    nested = outputs(service.post(INFER, {"inputs": [sequence(windows, data=windows.tolist())]}))
+    assert nested["forecast"].tolist() == flat["forecast"].tolist()
+    short = outputs(service.post(INFER, {"inputs": [sequence(windows, "FP32")]}))
+    np.testing.assert_allclose(short["forecast"], flat["forecast"], rtol=1e-6)
+
+
+def test_closes_alone(service):
+    closes = bars(2)[..., 2:3]
+    told = service.post(INFER, {"inputs": [sequence(closes)]})
+    own = service.post("/infer", {"sequence": closes[1, :, 0].tolist()}).json()
+    assert outputs(told)["forecast"][1].tolist() == own["forecast"]
+    assert told.json()["parameters"]["warnings"] == "; ".join(own["warnings"])
+
+
+def test_only_what_is_wanted_is_given(service):
+    body = {"inputs": [sequence(bars(1))], "outputs": [{"name": "upper"}]}
+    assert list(outputs(service.post(INFER, body))) == ["upper"]
+
+
+def test_one_version_or_none(service, model):
+    path = "/v2/models/champion/versions/{}/infer"
+    body = {"inputs": [sequence(bars(1))]}
+    assert service.post(path.format(model.version), body).status == 200
+    told = service.post(path.format("other"), body)
+    assert told.status == 404
+    assert told.json()["error"] == f"version 'other' is not served; expected {model.version}"
+
+
+BAD = {
+    "no inputs": ({"inputs": []}, "inputs: "),
+    "no tensor": ({"inputs": [{}]}, "inputs.0."),
+    "another input": ({"inputs": [sequence(bars(1), name="x")]}, "inputs: 'x'; expected sequence"),
+    "an input twice": ({"inputs": [sequence(bars(1))] * 2}, "inputs: 'sequence' again"),
+    "no sequence": ({"inputs": [tickers("A")]}, "inputs: no sequence"),
+    "two axes": ({"inputs": [sequence(bars(1)[0])]}, "sequence: shape is [20, 4]; expected [batch, rows, columns]"),
+    "no windows": ({"inputs": [sequence(np.empty((0, 20, 4)))]}, "sequence: a batch of 0 windows; expected 1 to 256"),
+    "too many": ({"inputs": [sequence(np.ones((257, 2, 4)))]}, "sequence: a batch of 257 windows"),
+    "no rows": ({"inputs": [sequence(np.empty((1, 0, 4)))]}, "sequence: "),
+    "no columns": ({"inputs": [sequence(np.empty((1, 20, 0)))]}, "sequence: "),
+    "wrong columns": ({"inputs": [sequence(np.ones((2, 20, 3)))]}, "window 1: sequence: rows of 3 numbers; expected 4"),
+    "too short": ({"inputs": [sequence(bars(1, 3))]}, "sequence: too short, got 3 rows"),
+    "a bad price": ({"inputs": [sequence(bars(2) * [[[1]], [[-1]]])]}, "window 2: sequence: row 1, number 1 is -"),
+    "integers": ({"inputs": [sequence(bars(1), "INT64")]}, "sequence: datatype is INT64; expected FP32 or FP64"),
+    "text": ({"inputs": [sequence(bars(1), data=["1"] * 80)]}, "sequence: data holds text"),
+    "fewer than the shape": ({"inputs": [sequence(bars(1), data=[1.0])]}, "sequence: data holds 1 values; expected 80"),
+    "a shape below 0": ({"inputs": [sequence(bars(1), shape=[-1, 20, 4])]}, "inputs.0.shape.0: "),
+    "too large for 32 bits": ({"inputs": [sequence(bars(1) * 1e38, "FP32")]}, "sequence: row 1, number 1 is not finite"),
+    "fewer names": ({"inputs": [sequence(bars(2)), tickers("A")]}, "ticker: 1 names for 2 windows"),
+    "no names": ({"inputs": [sequence(bars(1)), tickers("A", datatype="FP64")]}, "ticker: datatype is FP64"),
+    "another output": ({"inputs": [sequence(bars(1))], "outputs": [{"name": "up"}]}, "outputs: 'up'; expected of forecast, lower, upper"),
+    "no object": ([], "body: "),
+    "no JSON": (b'{"inputs"', "body: Invalid JSON"),
+    "NaN": (b'{"inputs": [{"name": "sequence", "shape": [1, 2, 1], "datatype": "FP64", "data": [NaN, 1e999]}]}', "sequence: "),
+    "deep": (b"[" * 100_000, "body: Invalid JSON: recursion limit"),
+    "empty": (b"", "body: Invalid JSON"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_refused(service, case):
+    body, expected = BAD[case]
+    told = service.post(INFER, body)
+    assert told.status == 400
+    assert set(told.json()) == {"error", "detail"}
+    assert told.json()["error"] == told.json()["detail"]
+    assert told.json()["error"].startswith(expected)
+    assert "\n" not in told.json()["error"]
+
+
+def test_other_bodies_than_json(service):
+    body = {"inputs": [sequence(bars(1))]}
+    told = service.post(INFER, body, Content_Type="text/plain")
+    assert (told.status, told.json()["error"]) == (400, "Content-Type: text/plain; expected application/json")
+    told = service.post(INFER, body, Inference_Header_Content_Length="10")
+    assert told.status == 400
+    assert "binary tensors are not taken" in told.json()["error"]
+
+
+def test_another_model(service):
+    for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
+        told = service.ask(method, f"/v2/models/other{path}", b"{}" if method == "POST" else None)
+        assert (told.status, told.json()["error"]) == (404, "'other': no such model; expected champion")
+
+
+def test_the_schema_is_whole_and_names_every_error(service):
+    document = service.get("/openapi.json").json()
+    post = document["paths"]["/v2/models/{model}/infer"]["post"]
+    body = post["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["inputs"]["items"]["properties"]["datatype"] == {
+        "title": "Datatype",
+        "type": "string",
+    }
+    assert "$ref" not in str(body)
+    fault = {"$ref": "#/components/schemas/Fault"}
+    for status in ("400", "404"):
+        assert post["responses"][status]["content"]["application/json"]["schema"] == fault
+    assert set(post["responses"]) == {"200", "400", "401", "404", "413", "422", "429", "500", "503", "504"}

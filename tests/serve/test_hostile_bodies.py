@@ -1,0 +1,175 @@
+"""POST /infer takes whatever a caller can send, says what is wrong with it in a line, and is as it was before."""
+
+import gzip
+import json
+
+import pytest
+from service import PATIENCE_S, first_reply, serving, window
+
+ROW = b"[101,99,100,1000]"
+ROWS = window(20)
+
+
+def sequence(*rows):
+    return b'{"sequence":[' + b",".join(rows) + b"]}"
+
+
+def but_last(row):
+    """A good window whose last row is another."""
+    return sequence(*[ROW] * 19, row)
+
+
+# body -> status, and what the answer must name
+BODIES = {
+    "nan": (but_last(b"[101,99,NaN,1]"), 400, "row 20, number 3 is not finite"),
+    "infinity": (but_last(b"[Infinity,99,100,1]"), 400, "row 20, number 1 is not finite"),
+    "minus-infinity": (but_last(b"[101,-Infinity,100,1]"), 400, "row 20, number 2 is not finite"),
+    "1e999": (but_last(b"[101,99,1e999,1]"), 400, "row 20, number 3 is not finite"),
+    "400-digits": (but_last(b"[101,99," + b"9" * 400 + b",1]"), 400, "row 20, number 3 is not finite"),
+    "5000-digits": (but_last(b"[101,99," + b"9" * 5000 + b",1]"), 422, "out of range"),
+    "too-large": (but_last(b"[1e300,99,100,1]"), 400, "row 20, number 1 is 1e+300; is too large"),
+    "too-small": (sequence(*[b"[1e-300,1e-300,1e-300,1]"] * 20), 400, "no finite forecast"),
+    "steep": (sequence(*[b"[1e38,1e38,1e38,1]"] * 19, b"[1,1,1,1]"), 400, "no finite forecast"),
+    "zero-price": (but_last(b"[101,99,0,1]"), 400, "row 20, number 3 is 0; a price must be above 0"),
+    "negative-price": (but_last(b"[101,99,-100,1]"), 400, "number 3 is -100; a price must be above 0"),
+    "negative-volume": (but_last(b"[101,99,100,-1]"), 400, "number 4 is -1; a volume must be 0 or more"),
+    "text": (but_last(b'["101",99,100,1]'), 422, "sequence.19.0: Input should be a valid number"),
+    "truth": (but_last(b"[true,99,100,1]"), 422, "sequence.19.0: Input should be a valid number"),
+    "null": (but_last(b"null"), 422, "sequence.19: Input should be a valid array"),
+    "null-number": (but_last(b"[101,99,null,1]"), 422, "sequence.19.2: Input should be a valid number"),
+    "text-among-closes": (
+        sequence(*[b"100"] * 19, b'"100"'),
+        422,
+        "sequence.19: Input should be a valid number",
+    ),
+    "ragged-short": (but_last(b"[101,99,100]"), 400, "rows of different lengths"),
+    "ragged-long": (but_last(b"[101,99,100,1,1]"), 400, "rows of different lengths"),
+    "row-among-closes": (sequence(*[b"100"] * 19, ROW), 422, "sequence.19"),
+    "narrow": (
+        sequence(*[b"[101,99,100]"] * 20),
+        400,
+        "rows of 3 numbers; expected 4: High, Low, Close, Volume",
+    ),
+    "wide": (sequence(*[b"[101,99,100,1,1]"] * 20), 400, "rows of 5 numbers; expected 4"),
+    "one-row": (sequence(ROW), 400, "too short, got 1 rows; expected 20"),
+    "one-row-less-than-half": (sequence(*[ROW] * 9), 400, "too short, got 9 rows; expected 20"),
+    "one-close": (sequence(b"100"), 400, "too short, got 1 rows; expected 20"),
+    "no-rows": (sequence(), 400, "is empty"),
+    "empty-row": (sequence(b"[]"), 422, "sequence.0: List should have at least 1 item"),
+    "million-rows": (sequence(*[ROW] * 1_000_000), 413, "at most 1,048,576"),
+    "60-megabytes": (b"x" * 60_000_000, 413, "the body has 60,000,000 bytes; at most 1,048,576"),
+    "many-texts": (sequence(*[b'"1"'] * 250_000), 422, "sequence.0"),
+    "deep-arrays": (b"[" * 100_000, 422, "recursion limit"),
+    "deep-sequence": (b'{"sequence":' + b"[" * 100_000 + b"]" * 100_000 + b"}", 422, "recursion limit"),
+    "deep-objects": (b'{"sequence":' * 70_000 + b"1" + b"}" * 70_000, 422, "recursion limit"),
+    "nothing": (b"", 422, "EOF"),
+    "brace": (b"{", 422, "EOF"),
+    "half": (but_last(ROW)[:-40], 422, "EOF"),
+    "no-text": (b"\xff\xfe\x00", 422, "expected value"),
+    "array": (b"[]", 422, "Input should be an object"),
+    "number": (b"1", 422, "Input should be an object"),
+    "no-sequence": (b"{}", 422, "sequence: Field required"),
+    "object-sequence": (b'{"sequence":{"0":1}}', 422, "sequence: Input should be a valid array"),
+    "unknown-key": (b'{"sequence":[1],"sequences":[1]}', 422, "sequences: Extra inputs"),
+    "ticker-number": (b'{"sequence":[1],"ticker":5}', 422, "ticker: Input should be a valid string"),
+    "ticker-empty": (b'{"sequence":[1],"ticker":""}', 422, "ticker: "),
+    "ticker-long": (b'{"sequence":[1],"ticker":"' + b"A" * 33 + b'"}', 422, "ticker: "),
+    "ticker-line-break": (b'{"sequence":[1],"ticker":"A\\nB"}', 422, "ticker: "),
+    "ticker-separator": (b'{"sequence":[1],"ticker":"A\\u2028B"}', 422, "ticker: "),
+    "ticker-half-a-letter": (b'{"sequence":[1],"ticker":"\\ud800"}', 422, "hex escape"),
+}
+
+
+@pytest.fixture(scope="module", params=["inline", "workers"])
+def service(request, bundle, tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("served"), f"bundle={bundle}", f"engine={request.param}") as running:
+        yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unharmed(service):
+    """After all of it the same processes answer the same, with no connection left over."""
+    before = service.tree(), forecast(service)
+    yield
+    assert forecast(service) == before[1]
+    assert service.tree() == before[0]
+    assert "Traceback" not in service.said()
+    (answering,) = service.http_processes()
+    service.wait(lambda: service.connections(answering) == 0, "the connections to be closed")
+
+
+def forecast(service):
+    told = service.post("/infer", {"sequence": ROWS}).json()
+    return told["prediction"], told["lower"], told["upper"], told["model_version"]
+
+
+@pytest.mark.parametrize(("body", "status", "says"), BODIES.values(), ids=BODIES.keys())
+def test_says_what_is_wrong(service, body, status, says):
+    reply = service.post("/infer", body)
+    assert reply.status == status
+    assert says in reply.detail()
+    assert len(reply.detail()) < 300
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ";"]
+)
+def test_wrong_content_type(service, kind):
+    reply = service.post("/infer", {"sequence": ROWS}, Content_Type=kind)
+    assert reply.status == 422
+    assert reply.detail().startswith("Content-Type: ")
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", "application/vnd.bars+json", None])
+def test_content_types_that_are_json(service, kind):
+    named = {} if kind is None else {"Content_Type": kind}
+    assert service.ask("POST", "/infer", json.dumps({"sequence": ROWS}).encode(), **named).status == 200
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
+def test_nothing_is_unpacked(service, coding):
+    bomb = gzip.compress(b"0" * 50_000_000)
+    assert len(bomb) < 100_000
+    reply = service.post("/infer", bomb, Content_Encoding=coding)
+    assert reply.status == 422
+    assert reply.detail().startswith("Content-Encoding: ")
+
+
+def test_too_much_in_chunks(service):
+    """Whose size nobody can know before it is there."""
+    head = b"POST /infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    reply = service.raw_reply(head, *[piece] * 500, b"0\r\n\r\n")
+    assert reply.status == 413
+    assert "more than 1,048,576 bytes" in reply.detail()
+
+
+def test_too_much_from_one_who_wants_to_close(service):
+    """He must read the answer before the system forgets it."""
+    reply = service.post("/infer", b"x" * 20_000_000, Connection="close")
+    assert reply.status == 413
+
+
+def test_too_much_is_refused_before_it_is_sent(service):
+    head = b"POST /infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 60000000\r\n\r\n"
+    assert service.raw_reply(head).status == 413
+
+
+def test_one_of_many_does_not_hurt_its_neighbours(service):
+    """Those that are computed together with one for which there is no forecast."""
+    good = json.dumps({"sequence": ROWS}).encode()
+    bad = BODIES["steep"][0]
+    expected = forecast(service)[0]
+    head = b"POST /infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    waiting = []
+    for number in range(40):
+        body = bad if number % 4 == 0 else good
+        waiting.append(service.connect(PATIENCE_S))
+        waiting[-1].sendall(head % len(body) + body)
+    for number, connection in enumerate(waiting):
+        with connection:
+            reply = first_reply(connection)
+            if number % 4 == 0:
+                assert (reply.status, "no finite forecast" in reply.detail()) == (400, True)
+            else:
+                assert (reply.status, reply.json()["prediction"]) == (200, expected)

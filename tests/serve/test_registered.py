@@ -1,0 +1,83 @@
+"""A model that MLflow's registry names is found, and fetched where it is not on this machine."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from commands import SMALL, run
+
+from forecast import bundle
+from forecast.champion import Champion, Registry, promote
+from forecast.errors import UserError
+from forecast.serve.registered import registered
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a champion that MLflow knows."""
+    home = tmp_path_factory.mktemp("registered")
+    done = run(home, *SMALL, "baselines=none", "hydra.run.dir=made")
+    assert done.code == 0, done.err
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    crowned = promote(
+        home / "made",
+        champion=Champion(directory=str(home / "champion")),
+        registry=Registry(uri=uri, patience_s=60.0, name="forecast"),
+    )
+    assert crowned.changed
+    return home, uri
+
+
+def test_by_alias_and_by_version(home, tmp_path):
+    folder, uri = home
+    found = registered("models:/forecast@champion", uri=uri, folder=tmp_path)
+    assert registered("models:/forecast/1", uri=uri, folder=tmp_path) == found
+    bundle.verify(found)
+    made = bundle.verify(folder / "made")["files"]
+    assert bundle.verify(found)["files"]["model.safetensors"] == made["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "models:/forecast@nobody",
+            "bundle=models:/forecast@nobody: cannot be had from tracker_uri=sqlite:///",
+        ),
+        ("models:/nothing/1", "bundle=models:/nothing/1: cannot be had from tracker_uri=sqlite:///"),
+        ("models:/forecast", "bundle=models:/forecast: must be models:/name@alias or models:/name/version"),
+        ("models:/../x@y", "bundle=models:/../x@y: must be models:/name@alias or models:/name/version"),
+    ],
+)
+def test_what_is_not_there_is_told(home, tmp_path, name, told):
+    _, uri = home
+    with pytest.raises(UserError) as refused:
+        registered(name, uri=uri, folder=tmp_path)
+    assert str(refused.value).startswith(told)
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(UserError, match="no such database"):
+        registered("models:/forecast@champion", uri=f"sqlite:///{tmp_path}/no.db", folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_altered_copy_is_not_taken(home, tmp_path):
+    folder, uri = home
+    found = registered("models:/forecast@champion", uri=uri, folder=tmp_path / "first")
+    assert found.is_relative_to(tmp_path) or not found.is_relative_to(folder / "champions")
+    weights = next((folder).rglob("artifacts/model.safetensors"), None)
+    assert weights is not None, "MLflow keeps a copy"
+    kept = weights.read_bytes()
+    try:
+        weights.write_bytes(kept[:-1] + b"\0")
+        shutil.rmtree(tmp_path / "first", ignore_errors=True)
+        with pytest.raises(UserError, match="was altered"):
+            bundle.verify(registered("models:/forecast@champion", uri=uri, folder=tmp_path / "second"))
+    finally:
+        weights.write_bytes(kept)

@@ -1,0 +1,155 @@
+"""What is served is what was recorded, to the last bit, whatever the strategy, the engine and the neighbours."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import SMALL
+from omegaconf import OmegaConf
+from service import serving
+
+import forecast
+from forecast.config import build
+from forecast.data.features import warm_up
+from forecast.serve.served import load_served
+from forecast.serve.windows import DELIVERED, fitted, panel_rows
+
+pytestmark = pytest.mark.slow
+
+STRATEGIES = (
+    "no_processing_single",
+    "range_single",
+    "returns_single",
+    "technical_single",
+    "no_processing_multiple",
+    "range_multiple",
+    "returns_multiple",
+    "technical_multiple",
+    "no_processing_panel",
+    "range_panel",
+    "returns_panel",
+    "technical_panel",
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes a run of a strategy, once."""
+    known = {}
+
+    def make(strategy, *also):
+        key = (strategy, *also)
+        if key not in known:
+            folder = tmp_path_factory.mktemp("run")
+            plain = ("tracker=none", "baselines=none", "data.period=4y")
+            forecast.run(f"data={strategy}", *SMALL, *plain, *also, directory=folder)
+            known[key] = folder
+        return known[key]
+
+    return make
+
+
+def recorded(folder, count):
+    """Windows of raw bars that the run tested, spread over its days: sequence, ticker, forecasts, lower, upper."""
+    config = OmegaConf.load(folder / "config.yaml")
+    facts = json.loads((folder / "scaler.json").read_text("utf-8"))
+    source, tickers, horizon = build(config.source), facts["tickers"], facts["horizon"]
+    need = facts["lookback"] + (warm_up(build(config.data.features)) or 0)
+    bars = {ticker: source.bars(ticker) for ticker in tickers}
+    if facts["scope"] == "multiple":
+        common = bars[tickers[0]].index
+        for table in bars.values():
+            common = common.intersection(table.index)
+        bars = {ticker: table.loc[common] for ticker, table in bars.items()}
+    table = pd.read_parquet(folder / "forecasts.parquet", filters=[("split", "==", "test")])
+    found = []
+    for ticker in table["ticker"].unique():
+        beside = tickers if facts["scope"] == "multiple" else [ticker]
+        own = table[table["ticker"] == ticker].set_index(["date", "step"])
+        days = own.xs(1, level="step").index
+        for day in days[np.linspace(0, len(days) - horizon, count).astype(int)]:
+            at = bars[ticker].index.get_loc(day)
+            window = np.concatenate(
+                [bars[one][list(DELIVERED)].to_numpy()[at - need : at] for one in beside], 1
+            )
+            told = [
+                own.loc[(ahead, step + 1)] for step, ahead in enumerate(bars[ticker].index[at : at + horizon])
+            ]
+            found.append((window.tolist(), ticker, told))
+    return found
+
+
+def columns(told, name):
+    values = [float(row[name]) for row in told]
+    return values if len(values) > 1 else values[0]
+
+
+def test_all_strategies_are_here():
+    from pathlib import Path
+
+    conf = Path(__file__).parents[2] / "conf" / "data"
+    assert {path.stem for path in conf.glob("*.yaml")} - {"default"} == set(STRATEGIES)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_raw_bars_become_the_windows_of_training(made, strategy):
+    """In one pass, among others, one by one: the same bits as the run recorded."""
+    folder = made(strategy)
+    served = load_served(folder)
+    asked = recorded(folder, 24)
+    windows = [fitted(sequence, ticker, served) for sequence, ticker, _ in asked]
+    wanted = np.array([told[0]["forecast"] for _, _, told in asked])
+    values, refused, _ = panel_rows(windows, served)
+    assert not refused
+    assert (served.predictor.forecaster.predict(values)[:, 0] == wanted).all()
+    for place in (0, len(windows) - 1):
+        alone, refused, _ = panel_rows([windows[place]], served)
+        assert not refused
+        assert (alone[0] == values[place]).all()
+        assert served.predictor.forecaster.predict(alone)[0, 0] == wanted[place]
+
+
+@pytest.mark.parametrize("engine", ["inline", "workers"])
+def test_answers_over_http_are_the_recorded_forecasts(made, tmp_path, engine):
+    """Sixteen at a time, good ones and bad ones mixed: no one hurts a neighbour."""
+    folder = made("range_panel", "data.horizon=3")
+    asked = recorded(folder, 30)
+    with serving(tmp_path, f"bundle={folder}", f"engine={engine}", "deadline_s=60") as service:
+        bad = {"sequence": [[1.0, 2.0, float(2**70), -3.0]] * 20}
+
+        def ask(place):
+            if place % 4 == 3:
+                return service.post("/infer", bad)
+            sequence, ticker, _ = asked[place % len(asked)]
+            return service.post("/infer", {"sequence": sequence, "ticker": ticker})
+
+        with ThreadPoolExecutor(16) as crowd:
+            replies = list(crowd.map(ask, range(2 * len(asked))))
+        for place, reply in enumerate(replies):
+            if place % 4 == 3:
+                assert reply.status == 400
+                assert "volume must be 0 or more" in reply.detail()
+                continue
+            answer, (_, _, told) = reply.json(), asked[place % len(asked)]
+            assert answer["prediction"] == told[0]["forecast"]
+            assert answer["forecast"] == columns(told, "forecast")
+            assert answer["level"] == 0.9
+            assert "warnings" not in answer
+            assert answer["model_version"] == f"{folder.name}@{answer['model_version'][-8:]}"
+        config = service.get("/config").json()
+        assert config["data"]["horizon"] == 3
+
+
+def test_a_model_with_quantiles_and_an_ensemble(made):
+    """Intervals from the network, several networks as one: the same way out."""
+    for also in (("trainer.loss=quantile",), ("model=ensemble",)):
+        folder = made("no_processing_single", *also)
+        served = load_served(folder)
+        windows = [fitted(sequence, ticker, served) for sequence, ticker, _ in recorded(folder, 8)]
+        wanted = [told[0]["forecast"] for _, _, told in recorded(folder, 8)]
+        values, _, _ = panel_rows(windows, served)
+        assert served.predictor.forecaster.predict(values)[:, 0].tolist() == wanted

@@ -1,0 +1,298 @@
+"""`python serve.py ...` as a process of its own, and a client that can be as rude as it likes."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from commands import REPOSITORY, environment
+
+SERVE = REPOSITORY / "serve.py"
+# Longer than anything takes here, shorter than a test's own limit: for waits that end as soon as what they wait for.
+PATIENCE_S = 60.0
+
+
+class Reply(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body, which must be strict JSON."""
+
+        def refuse(word: str) -> None:
+            raise AssertionError(f"{word} in JSON")
+
+        return json.loads(self.body, parse_constant=refuse)
+
+    def detail(self) -> str:
+        """What an error says: one line, under `detail`, and nothing besides."""
+        told = self.json()
+        assert set(told) == {"detail"}, told
+        assert isinstance(told["detail"], str)
+        assert told["detail"].strip()
+        assert len(told["detail"].splitlines()) == 1, told["detail"]
+        assert self.headers["content-type"] == "application/json"
+        return str(told["detail"])
+
+
+class Service:
+    """A server that runs.
+
+    Args:
+        folder: where it was started; relative paths of the config are in it.
+        process: the main one.
+        port: it listens on.
+        log: what it says.
+    """
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.folder, self.process, self.port, self.log = folder, process, port, log
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def said(self) -> str:
+        """The log as far as it goes."""
+        return self.log.read_text("utf-8", "replace")
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        timeout: float = PATIENCE_S,
+        **headers: str,
+    ) -> Reply:
+        """A request on a connection of its own; `_` in a header's name stands for `-`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            return _reply(connection.getresponse())
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> Reply:
+        return self.ask("GET", path, **headers)
+
+    def post(self, path: str, value: Any, **headers: str) -> Reply:
+        body = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return self.ask("POST", path, body, **({"Content_Type": "application/json"} | headers))
+
+    def connect(self, timeout: float = PATIENCE_S) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout)
+
+    def raw(self, *pieces: bytes, timeout: float = PATIENCE_S) -> bytes:
+        """Send bytes as they are; all that comes back until the server hangs up."""
+        with self.connect(timeout) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            return rest(connection)
+
+    def raw_reply(self, *pieces: bytes, timeout: float = PATIENCE_S) -> Reply:
+        """Send bytes as they are; the first answer to them."""
+        with self.connect(timeout) as connection:
+            for piece in pieces:
+                connection.sendall(piece)
+            return first_reply(connection)
+
+    def is_ready(self) -> bool:
+        with suppress(OSError, http.client.HTTPException):
+            return self.ask("GET", "/health", timeout=5).status == 200
+        return False
+
+    def wait(self, happened: Callable[[], bool], what: str = "it", within: float = PATIENCE_S) -> None:
+        """Wait until something happened, and no longer; the server's log where it does not."""
+        wait(happened, what, within, lambda: f"{self.process.poll()=}\n{self.said()}")
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """Tell the main process to stop; its exit code."""
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE_S)
+
+    def tree(self) -> dict[int, str]:
+        """Its processes, the main one included: pid -> command line."""
+        return descendants(self.process.pid)
+
+    def http_processes(self) -> list[int]:
+        """Those that answer, by the socket they listen on."""
+        sockets = _listening(self.port)
+        return [pid for pid in self.tree() if pid != self.process.pid and sockets & _sockets(pid)]
+
+    def inference_processes(self) -> list[int]:
+        """LitServe's workers: spawned, where all others are forked."""
+        return [pid for pid, command in self.tree().items() if "spawn_main" in command]
+
+    def connections(self, pid: int) -> int:
+        """How many a process holds on the port."""
+        return len(_established(self.port) & _sockets(pid))
+
+    def end(self) -> None:
+        """Whatever is left of it is killed."""
+        for pid in [*self.tree(), self.process.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, ready: bool = True, **variables: str) -> Iterator[Service]:
+    """A server in a folder, with what is set on its command line.
+
+    Args:
+        folder: where it is started.
+        arguments: key=value.
+        ready: wait until it forecasts.
+        variables: of its environment.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port, log = free_port(), folder / "serve.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(SERVE), f"port={port}", *arguments],
+            cwd=folder,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment(REPOSITORY, REPOSITORY / "tests") | variables,
+            start_new_session=True,
+        )
+    service = Service(folder, process, port, log)
+    try:
+        if ready:
+            service.wait(lambda: process.poll() is not None or service.is_ready(), "an answer")
+            assert process.poll() is None, service.said()
+        yield service
+    finally:
+        service.end()
+
+
+def refused(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Start a server that will not: its exit code and what it said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, str(SERVE), *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(REPOSITORY, REPOSITORY / "tests"),
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode()
+
+
+def wait(
+    happened: Callable[[], bool], what: str, within: float = PATIENCE_S, told: Callable[[], str] = str
+) -> None:
+    """Wait until something happened, and no longer."""
+    until = time.monotonic() + within
+    while not happened():
+        assert time.monotonic() < until, f"waited {within:g} s for {what}\n{told()}"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def rest(connection: socket.socket) -> bytes:
+    """All that comes until the other side hangs up."""
+    found = b""
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            found += piece
+    return found
+
+
+def first_reply(connection: socket.socket, method: str = "GET") -> Reply:
+    return _reply_of(http.client.HTTPResponse(connection, method=method))
+
+
+def _reply_of(response: http.client.HTTPResponse) -> Reply:
+    response.begin()
+    return _reply(response)
+
+
+def _reply(response: http.client.HTTPResponse) -> Reply:
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Reply(response.status, headers, response.read())
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """A process and all below it, those that are dead but not yet buried left out: pid -> command line."""
+    below: dict[int, list[int]] = {}
+    commands: dict[int, str] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+                if state != "Z":
+                    below.setdefault(int(parent), []).append(int(entry.name))
+                    commands[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+    found: dict[int, str] = {}
+    asked = [pid]
+    while asked:
+        one = asked.pop()
+        if one in commands:
+            found[one] = commands[one]
+        asked += below.get(one, [])
+    return found
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not merely waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _listening(port: int) -> set[str]:
+    """Inodes of the sockets that listen on a port."""
+    return {inode for inode, state in _on_port(port) if state == "0A"}
+
+
+def _established(port: int) -> set[str]:
+    """Inodes of the sockets of connections to a port, as its server has them."""
+    return {inode for inode, state in _on_port(port) if state != "0A"}
+
+
+def _on_port(port: int) -> Iterator[tuple[str, str]]:
+    """Inode and state of the sockets that are bound to a port, as the kernel lists them."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        row = line.split()
+        if int(row[1].rpartition(":")[2], 16) == port:
+            yield row[9], row[3]
+
+
+def _sockets(pid: int) -> set[str]:
+    found = set()
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found.add(os.readlink(descriptor).removeprefix("socket:[").removesuffix("]"))
+    return found
+
+
+@functools.cache
+def window(rows: int = 20) -> list[list[float]]:
+    """High, Low, Close and Volume of a stock that rises a little every day."""
+    return [[101 + 0.1 * day, 99 + 0.1 * day, 100 + 0.1 * day, 1e6 + day] for day in range(rows)]
