@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, overload
@@ -122,6 +122,8 @@ class _Start:
             if sweep:
                 print(name, flush=True)
             try:
+                if not sweep:
+                    _no_sweep_was_meant(node.overrides.task)
                 with self.folders.looking_away():
                     must_be_writable(Path(node.runtime.output_dir))
                     return self.task(config)
@@ -162,6 +164,18 @@ class _Start:
             told = f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {where}"
             return told, USERS_MISTAKE
         return refusal(error, saved=self.saved_config), USERS_MISTAKE
+
+
+def _no_sweep_was_meant(overrides: Sequence[str]) -> None:
+    """Refuse what only a sweep heeds, where a single run was started.
+
+    Raises:
+        UserError: a tuner or a cluster was asked for.
+    """
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if key.partition(".")[0] in ("tuner", "cluster") and value not in ("none", "null", "local"):
+            raise UserError(f"{override}: only a sweep heeds it; add -m")
 
 
 def _tell(error: Exception, job: str) -> None:

@@ -172,11 +172,12 @@ class HttpServer(LitServer):
 
     def _perform_graceful_shutdown(self, *arguments: Any, **named: Any) -> None:
         self.stopping.set()
-        self._shutdown_event.set()
-        # LitServe's own watch would put others in the place of the workers that are now ended.
-        for thread in threading.enumerate():
-            if thread.name == MONITOR:
-                thread.join()
+        # LitServe's own watch would put others in the place of the workers that are now ended. It is told by another
+        # thread, for this one's line to the event is taken: it was waiting there when it was interrupted.
+        telling = threading.Thread(target=self._shutdown_event.set)
+        telling.start()
+        for thread in [telling, *(found for found in threading.enumerate() if found.name == MONITOR)]:
+            thread.join()
         self.stop()
         super()._perform_graceful_shutdown(*arguments, **named)
 

@@ -1,4 +1,4 @@
-"""The README's picture of the page: python tests/serve/picture.py docs/images/ui.png
+"""The README's picture of the page: PYTHONPATH=.:tests python tests/serve/picture.py docs/images/ui.png
 
 A run with all defaults, a real server of it, its test days asked for as a client would, one after the other.
 """
@@ -10,9 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
-
 from browsing import Browser
 from service import serving
 
@@ -20,7 +17,7 @@ import forecast
 from forecast.data.sources import SampleSource
 
 SIZE = (1280, 900)
-LOOKBACK, DAYS = 20, 400
+LOOKBACK, DAYS, STEP = 20, 400, 20
 COLUMNS = ["High", "Low", "Close", "Volume"]
 
 
@@ -35,10 +32,16 @@ def main(path: Path) -> None:
             try:
                 browser.open(f"{service.url}/ui", SIZE)
                 browser.wait("document.querySelector('#future-said').textContent.includes('Last close')")
-                for last in range(len(bars) - DAYS, len(bars)):
+                browser.one("#shown").click()
+                browser.one("#own button[type=submit]").click()
+                for asked in range(1, DAYS):
+                    last = len(bars) - DAYS + asked
                     window = {"sequence": bars[last - LOOKBACK : last], "ticker": "AAPL"}
                     assert service.post("/infer", window).status == 200
-                browser.wait(f"document.querySelector('.tiles dd')?.textContent === '{DAYS}'")
+                    if asked % STEP == STEP - 1:  # the page looks now and then
+                        browser.wait(f"document.querySelector('.tiles dd')?.textContent === '{asked + 1}'")
+                browser.script("document.activeElement.blur()")
+                browser.settle()
                 below = browser.script(
                     "return document.querySelector('#judged').getBoundingClientRect().top + scrollY"
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -27,12 +27,13 @@ def document(title: str, parts: Sequence[str], *, scripts: Sequence[str]) -> byt
         parts: HTML of the body, in order.
         scripts: files beside this one, in the order they need; none = a page without scripts.
     """
-    style, script = _style(), _script(tuple(scripts))
+    here = Path(__file__).parent
+    style, script = text_of(here / "page.css"), bundled(here / name for name in (*scripts, "start.js"))
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_digest(style)}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src {digest(style)}; base-uri 'none'; form-action 'none'"
     )
     if scripts:
-        policy += f"; script-src {_digest(script)}"
+        policy += f"; script-src {digest(script)}"
     head = [
         '<meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
@@ -60,21 +61,23 @@ def framed(page: str) -> str:
     )
 
 
-def _digest(content: str) -> str:
+def digest(content: str) -> str:
+    """How a policy names one script or style that it allows."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-@cache
-def _style() -> str:
-    return _read("page.css")
+def bundled(files: Iterable[Path]) -> str:
+    """One script made of several, whose names are known to each other and to nothing else on the page.
 
-
-@cache
-def _script(names: tuple[str, ...]) -> str:
-    lines = (line.strip() for name in [*names, "start.js"] for line in _read(name).splitlines())
+    Args:
+        files: in the order they need.
+    """
+    lines = (line.strip() for file in files for line in text_of(file).splitlines())
     kept = "\n".join(line for line in lines if line and not line.startswith("//"))
     return f'"use strict";\n(() => {{\n{kept}\n}})();'
 
 
-def _read(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+@cache
+def text_of(file: Path) -> str:
+    """What stands in a file of this package, read once."""
+    return file.read_text(encoding="utf-8")

@@ -53,7 +53,8 @@ class RequestLog:
         self._lines: deque[str] = deque(maxlen=_MOST_LINES)
         self._descriptor: int | None = None
         self._second, self._stamp = 0, ""
-        self._failed = False
+        self._failed = False  # told already
+        self._torn = False  # whether the file ends in half a line, of ours
 
     def fresh(self, folder: Path) -> RequestLog:
         """Another one with nothing noted yet, for another process; its file lies in a folder."""
@@ -115,8 +116,7 @@ class RequestLog:
         if not lines:
             return
         try:
-            # After a failure the file may end in half a line.
-            self._write(("\n" * self._failed + "".join(lines)).encode())
+            self._write(("\n" * self._torn + "".join(lines)).encode())
         except OSError as error:
             self._close()
             if not self._failed:
@@ -130,6 +130,7 @@ class RequestLog:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+            self._torn = bool(rest)
         if os.fstat(descriptor).st_size >= self.megabytes * 1e6:
             self._put_aside(descriptor)
 

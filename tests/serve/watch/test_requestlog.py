@@ -107,16 +107,35 @@ def test_a_folder_that_takes_no_file_is_told_of_once_and_costs_nothing_else(tmp_
     for _ in range(3):
         write(log, 5)
     assert [record.message for record in caplog.records if "requests.jsonl" in record.message] == [
-        f"the request log {tmp_path}/taken/requests.jsonl cannot be written: Not a directory"
+        f"the request log {tmp_path}/taken/requests.jsonl cannot be written: File exists"
     ]
     (tmp_path / "taken").unlink()
     write(log, 2)
-    assert [line["request_id"] for line in read_after_failure(tmp_path)] == ["r-0", "r-1"]
+    assert [line["request_id"] for line in read(tmp_path / "taken" / "requests.jsonl")] == ["r-0", "r-1"]
 
 
-def read_after_failure(folder):
-    text = (folder / "taken" / "requests.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines() if line]
+def test_a_full_disk_tears_one_line_and_no_other(log, tmp_path, monkeypatch):
+    path, write_ = tmp_path / "requests.jsonl", os.write
+    room = iter([700])
+
+    def full(descriptor, content):
+        if (left := next(room, None)) is None:
+            raise OSError(28, "No space left on device")
+        return write_(descriptor, content[:left])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        write(log, 10)
+    write(log, 2, start=10)
+    whole, torn = [], []
+    for line in path.read_text().splitlines():
+        try:
+            whole.append(json.loads(line)["request_id"])
+        except ValueError:
+            torn.append(line)
+    assert len(torn) == 1
+    assert whole[-2:] == ["r-10", "r-11"]
+    assert whole[:-2] == [f"r-{number}" for number in range(len(whole) - 2)]
 
 
 def test_a_share_of_what_went_well_and_all_that_did_not(tmp_path):
