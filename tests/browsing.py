@@ -130,7 +130,7 @@ class Browser:
     def picture(self, path: Path, height: int | None = None) -> Path:
         """The page from its top as a PNG, all of it or so many pixels."""
         height = height or self.script("return document.documentElement.scrollHeight")
-        width = self.script("return document.documentElement.clientWidth")
+        width = self.script("return window.innerWidth")  # a picture has no scroll bar
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         import base64
 

@@ -139,6 +139,10 @@ class Service:
         """LitServe's workers: spawned, where all others are forked."""
         return [pid for pid, command in self.tree().items() if "spawn_main" in command]
 
+    def holds(self, pid: int, port: int) -> bool:
+        """Whether a process has the other end of a connection from a port."""
+        return bool(_from_port(self.port, port) & _sockets(pid))
+
     def connections(self, pid: int) -> int:
         """How many a process holds on the port."""
         return len(_established(self.port) & _sockets(pid))
@@ -275,12 +279,23 @@ def _established(port: int) -> set[str]:
     return {inode for inode, state in _on_port(port) if state != "0A"}
 
 
+def _from_port(port: int, other: int) -> set[str]:
+    """Inodes of the sockets of connections to a port that come from another."""
+    return {row[9] for row in _rows() if (_port(row[1]), _port(row[2])) == (port, other)}
+
+
 def _on_port(port: int) -> Iterator[tuple[str, str]]:
-    """Inode and state of the sockets that are bound to a port, as the kernel lists them."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        row = line.split()
-        if int(row[1].rpartition(":")[2], 16) == port:
-            yield row[9], row[3]
+    """Inode and state of the sockets that are bound to a port."""
+    return ((row[9], row[3]) for row in _rows() if _port(row[1]) == port)
+
+
+def _rows() -> list[list[str]]:
+    """TCP's sockets, as the kernel lists them: addresses in columns 1 and 2, state in 3, inode in 9."""
+    return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
 
 
 def _sockets(pid: int) -> set[str]:

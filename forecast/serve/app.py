@@ -30,11 +30,13 @@ def assemble(app: FastAPI, context: Context) -> None:
     app.user_middleware.clear()
     app.title, app.description, app.version = TITLE, DESCRIPTION, package_version()
     app.router.redirect_slashes = False
-    app.setup()  # /openapi.json and /docs again
+    app.docs_url = app.redoc_url = None  # their scripts are on the internet; ours is routes/reference.py
+    app.setup()  # /openapi.json again
     for module in sorted(found.name for found in pkgutil.iter_modules(routes.__path__)):
         app.include_router(importlib.import_module(f"{routes.__name__}.{module}").router(context))
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(RequestValidationError, _not_the_schema)
+    app.add_exception_handler(Exception, _failed)
 
 
 async def _told(request: Request, error: Exception) -> JSONResponse:
@@ -58,3 +60,8 @@ async def _not_the_schema(_: Request, error: Exception) -> JSONResponse:
     where = ".".join(str(part) for part in faults[0]["loc"])
     # Without what was sent: it may hold what JSON has no word for.
     return JSONResponse({"detail": f"{where}: {faults[0]['msg']}"}, 422)
+
+
+async def _failed(_: Request, __: Exception) -> JSONResponse:
+    """Our own fault; the gate writes its traceback to the log."""
+    return JSONResponse({"detail": "the server failed; its log says why"}, 500)

@@ -83,6 +83,14 @@ class HttpServer(LitServer):
         self.begin, self.end, self.stop = begin, end, stop
         self.stopping = threading.Event()
 
+    def run(self, **options: Any) -> None:
+        """See LitServer.run; whatever was started is gone afterwards, also where it ended before all were."""
+        try:
+            super().run(**options)
+        finally:
+            for process in multiprocessing.active_children():
+                process.terminate()
+
     def _init_manager(self, num_api_servers: int) -> Any:
         """LitServe's own, but in a process that neither keeps the port nor outlives this one."""
         manager = SyncManager(ctx=multiprocessing.get_context("fork"))

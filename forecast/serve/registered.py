@@ -92,7 +92,7 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
             shutil.rmtree(scratch, ignore_errors=True)
     except UserError:
         raise
-    except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
+    except Exception as error:
         raise UserError(
             f"bundle={name}: cannot be had from tracker_uri={masked(uri)} ({reason(error)}); name a run directory"
         ) from error

@@ -42,10 +42,7 @@ def main(path: Path) -> None:
                         browser.wait(f"document.querySelector('.tiles dd')?.textContent === '{asked + 1}'")
                 browser.script("document.activeElement.blur()")
                 browser.settle()
-                below = browser.script(
-                    "return document.querySelector('#judged').getBoundingClientRect().top + scrollY"
-                )
-                browser.picture(path, int(below))
+                browser.picture(path)
             finally:
                 browser.close()
 

@@ -63,9 +63,9 @@ function driftTable(parent, drift) {
 function outcomeSentence(outcomes) {
   if (!outcomes) return "";
   const { model, level, awaited } = outcomes;
-  const open = awaited ? ` ${countText(awaited)} forecasts await theirs.` : "";
+  const open = awaited ? ` Forecasts that still await theirs: ${countText(awaited)}.` : "";
   if (!model.outcomes) return `No outcome of a served forecast is known yet.${open}`;
   const skill = model.skill === null ? "skill unknown" : `${percentText(model.skill / 100)} skill against tomorrow = today`;
   const held = model.coverage === null ? "" : `, ${shareText(model.coverage)} inside the ${levelText(level)} interval`;
-  return `Of what was served, ${countText(model.outcomes)} outcomes are known: ${skill}${held}.${open}`;
+  return `Of what was served, ${countText(model.outcomes)} ${model.outcomes === 1 ? "outcome is" : "outcomes are"} known: ${skill}${held}.${open}`;
 }

@@ -151,12 +151,11 @@ class Recorder:
             inputs = inputs_of(normaliser, batch.windows)
             drift.add(self._page, served.version, served.reference, inputs, newest=self._drift_windows)
         closes = batch.windows[..., normaliser.target]  # (B, L)
-        if (closes > 0).all():
-            self._keep(
-                lambda outcomes: outcomes.remember(
-                    served.version, batch.tickers, closes, batch.forecast, batch.bounds, batch.origins
-                )
+        self._keep(
+            lambda outcomes: outcomes.remember(
+                served.version, batch.tickers, closes, batch.forecast, batch.bounds, batch.origins
             )
+        )
         if self.log is not None and self.log.payloads:
             for number, ticker in enumerate(batch.tickers):
                 window, told = batch.windows[number].tolist(), batch.forecast[number].tolist()
@@ -186,6 +185,7 @@ def _joined(batches: list[Batch]) -> list[Batch]:
         forecast = np.concatenate([batch.forecast for batch in of_model])
         bounds = [batch.bounds for batch in of_model if batch.bounds is not None]
         good = np.isfinite(windows).all(axis=(1, 2)) & np.isfinite(forecast).all(axis=1)
+        good &= (windows[..., of_model[0].served.predictor.forecaster.normaliser.target] > 0).all(axis=1)
         if not good.any():
             continue
         places = np.flatnonzero(good).tolist()

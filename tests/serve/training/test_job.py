@@ -118,13 +118,15 @@ class TestTrain:
 
 class TestUpdate:
     def test_compares_both_on_the_same_newest_validation_rows(self, world):
-        world.promote()
-        write_bars(world.bars, BARS + 150)
+        further = world.another_run("further", "data.train_ratio=0.8", "data.val_ratio=0.1")
+        world.promote(further)
+        write_bars(world.bars, BARS + 50)
         state = world.conduct("update")
         compared = state.comparison
         new = world.folder / "jobs" / "1" / "run"
         rows = pd.read_parquet(new / "forecasts.parquet").query("split == 'val'")
-        trained = data_of(world.run)["splits"]["train"]["last_day"]
+        trained = data_of(further)["splits"]["train"]["last_day"]
+        assert f"{rows['date'].min():%Y-%m-%d}" < trained  # the champion has seen these
         rows = rows[rows["date"] > trained]
         assert 0 < compared["rows"] == len(rows)
         assert compared["first_day"] == f"{rows['date'].min():%Y-%m-%d}" > trained
@@ -132,7 +134,7 @@ class TestUpdate:
         assert compared["newcomer"] == pytest.approx(
             np.sqrt(((rows["actual"] - rows["forecast"]) ** 2).mean())
         )
-        bars = forecast.load(world.run).predict(pd.read_csv(world.bars / "AAA.csv"), every=True)
+        bars = forecast.load(further).predict(pd.read_csv(world.bars / "AAA.csv"), every=True)
         dates = pd.read_csv(world.bars / "AAA.csv", parse_dates=["Date"])["Date"]
         bars["date"] = bars["origin"].map(dict(zip(dates, dates.shift(-1), strict=True)))
         both = rows.merge(bars[["date", "forecast"]], on="date", suffixes=("", "_old"))

@@ -1,0 +1,137 @@
+"""Another model takes the place of the present one whole and proved, or not at all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+
+import pytest
+from commands import SMALL
+
+import forecast
+from forecast.errors import UserError
+from forecast.serve.models import Models
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Another run."""
+    folder = tmp_path_factory.mktemp("other") / "run"
+    forecast.run(*SMALL, "data=range_single", "tracker=none", "baselines=none", directory=folder)
+    return folder
+
+
+def point(link, target):
+    scratch = link.with_suffix(".new")
+    scratch.symlink_to(target)
+    os.replace(scratch, link)
+
+
+def test_a_link_is_followed_and_told_of(bundle, other, tmp_path):
+    link, told = tmp_path / "champion", []
+    point(link, bundle)
+    models = Models(following=link, swapped=told.append)
+    models.load()
+    first = models.current
+    assert first.version.startswith("bundle@")
+    assert not models.refresh()
+    point(link, other)
+    assert models.refresh()
+    assert models.current.version.startswith("run@")
+    assert told == [models.current]
+    assert models.current.predictor.features.columns.keys() != first.predictor.features.columns.keys()
+    point(link, bundle)
+    assert models.refresh()
+    assert models.current.version == first.version
+
+
+def test_nothing_there_yet_then_something(bundle, tmp_path):
+    link = tmp_path / "champion"
+    models = Models(following=link)
+    models.load()
+    assert models.current is None
+    assert not models.refresh()
+    point(link, bundle)
+    assert models.refresh()
+    assert models.current is not None
+    link.unlink()
+    assert not models.refresh()
+    assert models.current is not None, "a model is never taken away"
+
+
+def alter(folder, name):
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+
+
+def half(folder):
+    (folder / "manifest.json").unlink()
+
+
+def another_network(folder):
+    """Weights that load, under a manifest that vouches for them, but are not those of the run."""
+    import hashlib
+
+    from safetensors.numpy import load_file, save_file
+
+    weights = {name: value * 1.5 for name, value in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    manifest["files"]["model.safetensors"] = digest
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda folder: alter(folder, "model.safetensors"), "was altered"),
+        (lambda folder: alter(folder, "config.yaml"), "was altered"),
+        (lambda folder: (folder / "scaler.json").unlink(), "is missing"),
+        (half, "no finished run here"),
+        (another_network, "does not give the forecasts it was recorded with"),
+    ],
+    ids=["weights", "config", "a file gone", "half written", "another network"],
+)
+def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(bundle, other, tmp_path, caplog, damage, told):
+    link, bad = tmp_path / "champion", tmp_path / "bad"
+    shutil.copytree(other, bad)
+    damage(bad)
+    with pytest.raises(UserError, match=told):
+        Models(following=bad).load()
+    point(link, bundle)
+    models = Models(following=link)
+    models.load()
+    before = models.current
+    point(link, bad)
+    assert not models.refresh()
+    assert models.current is before
+    assert told in caplog.text
+    assert f"{before.version} stays" in caplog.text
+    caplog.clear()
+    assert not models.refresh()
+    assert caplog.text == "", "said once"
+    point(link, other)
+    assert models.refresh()
+
+
+def there(models, answers):
+    models.load()
+    answers.put((str(models.following), models.current.version))
+
+
+def test_all_processes_follow_the_same(bundle, other):
+    models = Models(following=bundle)
+    models.load()
+    models.follow(other)
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    process = context.Process(target=there, args=(models, answers))
+    process.start()
+    following, version = answers.get(timeout=60)
+    process.join(60)
+    assert following == str(other)
+    assert models.refresh()
+    assert models.current.version == version

@@ -1,0 +1,347 @@
+"""What came of what was forecast: counted once, whoever tells of it and whatever dies meanwhile."""
+
+import sqlite3
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from service import wait
+
+from forecast.serve.watch import Outcomes, Watch
+from forecast.serve.watch.outcomes import skill_of
+from forecast.serve.watch.places import closes_told, places
+
+LOOKBACK = 10
+
+
+def walk(bars=60, seed=0):
+    """(bars,) closes as a source delivers them."""
+    moves = 0.02 * np.random.default_rng(seed).standard_normal(bars)
+    return (100 * np.exp(np.cumsum(moves))).astype(np.float32)
+
+
+def windows_of(closes, lookback=LOOKBACK):
+    return np.lib.stride_tricks.sliding_window_view(closes, lookback)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    outcomes = Outcomes(file="outcomes.db", newest=100).fresh(tmp_path)
+    yield outcomes
+    outcomes.close()
+
+
+def remember(kept, windows, forecast, *, ticker="AAPL", version="m@1", bounds=None, origins=None):
+    """Windows (B, lookback); forecast (B, horizon), as multiples of the last close."""
+    last = windows[:, -1:].astype(np.float64)
+    kept.remember(
+        version,
+        [ticker] * len(windows),
+        windows,
+        np.asarray(forecast, dtype=np.float64) * last,
+        None if bounds is None else np.asarray(bounds) * last,
+        [None] * len(windows) if origins is None else origins,
+    )
+
+
+def test_a_later_window_tells_what_came(kept):
+    closes = walk(LOOKBACK + 1)
+    first, second = windows_of(closes)[:, None]
+    remember(kept, first, [[1.01]])
+    assert (kept.told("m@1").model.outcomes, kept.told("m@1").awaited) == (0, 1)
+    remember(kept, second, [[1.0]])
+    told = kept.told("m@1")
+    assert (told.model.outcomes, told.awaited) == (1, 1)
+    move = float(closes[-1]) / float(closes[-2]) - 1
+    assert told.model.rmse_ratio == pytest.approx(abs(0.01 - move) / abs(move))
+
+
+def test_skill_and_coverage_are_those_of_the_rows():
+    rng = np.random.default_rng(0)
+    outcome, forecast = 1 + 0.02 * rng.standard_normal((2, 400))
+    lower, upper = forecast - 0.025, forecast + 0.025
+    rows = list(zip(forecast, lower, upper, outcome, [1.8e9] * 400, strict=True))
+    told = skill_of(rows)
+    assert told.outcomes == 400
+    ratio = np.sqrt(np.mean((forecast - outcome) ** 2) / np.mean((1 - outcome) ** 2))
+    assert told.rmse_ratio == pytest.approx(ratio)
+    assert told.percent == pytest.approx(100 * (1 - ratio))
+    assert told.coverage == pytest.approx(np.mean((lower <= outcome) & (outcome <= upper)))
+    assert skill_of([(1.0, None, None, 1.0, 0.0)]).rmse_ratio is None
+    assert skill_of([(1.0, None, None, 1.1, 0.0)]).coverage is None
+    assert skill_of([]).since is None
+
+
+def test_day_after_day_every_outcome_is_counted_once(kept):
+    closes = walk(40)
+    windows = windows_of(closes)
+    rng = np.random.default_rng(1)
+    forecast = 1 + 0.01 * rng.standard_normal((len(windows), 1))
+    bounds = np.stack((forecast - 0.02, forecast + 0.02))
+    for day in range(len(windows)):
+        for _ in range(3):  # asked again and again
+            remember(kept, windows[day : day + 1], forecast[day : day + 1], bounds=bounds[:, day : day + 1])
+    told = kept.told("m@1")
+    outcome = closes[LOOKBACK:].astype(float) / closes[LOOKBACK - 1 : -1]
+    assert (told.model.outcomes, told.awaited) == (len(outcome), 1)
+    errors = forecast[:-1, 0] - outcome
+    assert told.model.rmse_ratio == pytest.approx(np.sqrt(np.mean(errors**2) / np.mean((1 - outcome) ** 2)))
+    assert told.model.coverage == pytest.approx(np.mean(np.abs(errors) <= 0.02))
+
+
+@pytest.mark.parametrize("skipped", [1, 2, 5])
+def test_several_steps_ahead_and_days_that_nobody_asked_on(kept, skipped):
+    closes = walk(60)
+    windows = windows_of(closes)[::skipped]
+    forecast = np.tile([1.01, 1.02, 1.03], (len(windows), 1))
+    for day in range(len(windows)):
+        remember(kept, windows[day : day + 1], forecast[day : day + 1])
+    known = sum(
+        1
+        for day in range(len(windows))
+        for step in (1, 2, 3)
+        if day * skipped + step <= (len(windows) - 1) * skipped
+    )
+    told = kept.told("m@1")
+    assert told.awaited == 3 * len(windows) - known
+    assert told.model.outcomes == min(known, 100)
+
+
+def test_windows_that_come_together_tell_of_each_other(kept):
+    windows = windows_of(walk(30))
+    remember(kept, windows, np.full((len(windows), 2), 1.01))
+    told = kept.told("m@1")
+    assert told.model.outcomes == 2 * len(windows) - 3
+    assert told.awaited == 3
+
+
+def test_other_tickers_and_other_prices_tell_nothing(kept):
+    closes = walk(LOOKBACK + 1)
+    first, second = windows_of(closes)[:, None]
+    remember(kept, first, [[1.0]])
+    remember(kept, second, [[1.0]], ticker="IBM")
+    changed = second.copy()
+    changed[0, -3] *= 1.0001
+    remember(kept, changed, [[1.0]])
+    assert kept.told("m@1").model.outcomes == 0
+
+
+def test_bars_tell_what_came_of_forecasts_whose_days_are_known(kept):
+    closes, days = walk(40), np.arange(15_000, 15_040)
+    windows = windows_of(closes)[:5]
+    origins = days[LOOKBACK - 1 :][:5].tolist()
+    remember(kept, windows, np.full((5, 2), 1.01), origins=origins)
+    # A dividend since then: all bars before it are adjusted, so that no close is what it was.
+    kept.came("AAPL", days[:14].tolist(), closes[:14].astype(np.float64) * 0.97, lookback=LOOKBACK)
+    told = kept.told("m@1")
+    assert (told.model.outcomes, told.awaited) == (2 + 2 + 2 + 1, 3)
+    outcome = [
+        closes[10 + at + step - 1] / closes[9 + at] for at in range(5) for step in (1, 2) if at + step < 5
+    ]
+    errors = 1.01 - np.asarray(outcome, dtype=float)
+    ratio = np.sqrt(np.mean(errors**2) / np.mean((1 - np.asarray(outcome)) ** 2))
+    assert told.model.rmse_ratio == pytest.approx(ratio, rel=1e-4)
+
+
+def test_bars_tell_what_came_of_windows_without_a_day(kept):
+    closes = walk(40)
+    remember(kept, windows_of(closes)[:5], np.full((5, 1), 1.01))
+    kept.came("AAPL", list(range(40)), closes.astype(np.float64), lookback=LOOKBACK)
+    assert (kept.told("m@1").model.outcomes, kept.told("m@1").awaited) == (5, 0)
+
+
+def test_a_window_that_was_asked_without_its_day_and_then_with_it_is_one_forecast(kept):
+    closes, days = walk(40), list(range(15_000, 15_040))
+    window = windows_of(closes)[:1]
+    remember(kept, window, [[1.01]])
+    remember(kept, window, [[1.01]], origins=[days[LOOKBACK - 1]])
+    remember(kept, window, [[1.01]])
+    assert kept.told("m@1").awaited == 1
+    kept.came("AAPL", days, 0.5 * closes.astype(np.float64), lookback=LOOKBACK)
+    assert (kept.told("m@1").model.outcomes, kept.told("m@1").awaited) == (1, 0)
+
+
+def test_each_model_is_judged_for_itself_and_all_together(kept):
+    closes = walk(30)
+    windows = windows_of(closes)
+    remember(kept, windows, np.full((len(windows), 1), 1.5), version="bad@1")
+    remember(kept, windows, np.full((len(windows), 1), 1.0), version="naive@2")
+    assert kept.told("naive@2").model.rmse_ratio == pytest.approx(1.0)
+    assert kept.told("bad@1").model.rmse_ratio > 5
+    both = kept.told("naive@2").all
+    assert both.outcomes == 2 * (len(windows) - 1)
+    assert 1 < both.rmse_ratio < kept.told("bad@1").model.rmse_ratio
+    assert kept.told("none@3").model.outcomes == 0
+
+
+def test_only_the_newest_are_told_of(tmp_path):
+    kept = Outcomes(file="outcomes.db", newest=20).fresh(tmp_path)
+    for seed, forecast in ((0, 1.5), (1, 1.0)):
+        windows = windows_of(walk(60, seed))
+        remember(kept, windows, np.full((len(windows), 1), forecast), ticker=f"T{seed}")
+    assert kept.told("m@1").model.outcomes == 20
+    assert kept.told("m@1").model.rmse_ratio == pytest.approx(1.0)
+    kept.close()
+
+
+def test_a_restart_forgets_nothing(tmp_path):
+    windows = windows_of(walk(LOOKBACK + 1))
+    for window in windows[:, None]:
+        kept = Outcomes(file="outcomes.db").fresh(tmp_path)
+        remember(kept, window, [[1.0]])
+        kept.close()
+    assert kept.told("m@1").model.outcomes == 1
+
+
+def remember_days(folder, days):
+    kept = Outcomes(file="outcomes.db").fresh(folder)
+    windows = windows_of(walk(400))
+    for day in days:
+        remember(kept, windows[day : day + 1], [[1.0]])
+    kept.close()
+
+
+def test_processes_that_answer_in_turn_know_of_each_other(tmp_path, child):
+    Outcomes(file="outcomes.db").fresh(tmp_path).prepare()
+    for one in [child(remember_days, tmp_path, range(start, 60, 3)) for start in range(3)]:
+        one.leave()
+    remember_days(tmp_path, range(60))  # whoever was the quicker one
+    told = Outcomes(file="outcomes.db").fresh(tmp_path).told("m@1")
+    assert (told.model.outcomes, told.awaited) == (59, 1)
+
+
+def remember_for_ever(folder):
+    while True:
+        remember_days(folder, range(300))
+
+
+def test_a_process_that_is_killed_at_work_leaves_a_whole_database(tmp_path, child):
+    file = tmp_path / "outcomes.db"
+    Outcomes(file="outcomes.db").fresh(tmp_path).prepare()
+    kept = Outcomes(file="outcomes.db").fresh(tmp_path)
+    for turn in range(1, 4):
+        worker = child(remember_for_ever, tmp_path)
+        wait(lambda turn=turn: kept.told("m@1").awaited + kept.told("m@1").model.outcomes > 20 * turn, "rows")
+        worker.kill()
+        with sqlite3.connect(file) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    remember_days(tmp_path, range(300))
+    assert kept.told("m@1").awaited == 1
+
+
+def test_the_database_does_not_grow_for_ever(kept, monkeypatch):
+    monkeypatch.setattr("forecast.serve.watch.outcomes._MOST_AWAITED", 200)
+    closes = walk(60, seed=3)
+    days = list(range(15_000, 15_060))
+    remember(kept, windows_of(closes)[:1], [[1.0]], ticker="DATED", origins=[days[LOOKBACK - 1]])
+    for seed in range(60):
+        remember(kept, np.stack([walk(LOOKBACK, 100 * seed + at) for at in range(20)]), np.ones((20, 1)))
+    assert 200 <= kept.told("m@1").awaited <= 200 + 1 + 20
+    kept.came("DATED", days, closes.astype(np.float64), lookback=LOOKBACK)
+    assert kept.told("m@1").model.outcomes == 1
+
+
+@pytest.mark.parametrize("content", [b"this is no database" * 100, None])
+def test_a_file_that_is_no_database_of_ours_is_said_once_and_harms_nothing(
+    tmp_path, caplog, served, golden, content
+):
+    file = tmp_path / "outcomes.db"
+    if content is None:
+        with sqlite3.connect(file) as connection:
+            connection.execute("PRAGMA user_version = 99")
+    else:
+        file.write_bytes(content)
+    watch = Watch(outcomes=Outcomes(file="outcomes.db"))
+    watch.attach(folder=tmp_path, processes=1)
+    assert [record for record in caplog.records if "outcomes cannot be kept" in record.message]
+    caplog.clear()
+    for _ in range(3):
+        watch.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
+        watch._here()._flush()
+    assert len([record for record in caplog.records if "outcomes cannot be kept" in record.message]) == 1
+    assert watch.told(served.version) is None
+    assert watch.drift(served).windows > 5
+    watch.close()
+    assert content is None or file.read_bytes() == content
+
+
+def test_where_it_is_not_kept_nothing_is_told_and_nothing_is_written(tmp_path, served, golden):
+    watch = Watch()
+    watch.attach(folder=tmp_path, processes=1)
+    watch.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
+    watch.outcomes(served, "AAPL", bars_of(golden))
+    watch.close()
+    assert watch.told(served.version) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def bars_of(golden):
+    """The bars of all golden windows, which are of days in a row."""
+    rows = np.concatenate((golden.windows[0], golden.windows[1:, -1]))
+    before = int(golden.days[0, 0]) - 1 - 20
+    dates = pd.DatetimeIndex((np.arange(len(rows)) + before).astype("datetime64[D]").astype("datetime64[ns]"))
+    return pd.DataFrame(rows.astype(np.float64), index=dates, columns=["High", "Low", "Close", "Volume"])
+
+
+def test_a_served_model_is_judged_as_the_recorded_one_is(watch, served, golden):
+    """All that the run forecast on its test days, served, gives the run's own figures."""
+    predictor = served.predictor
+    naive = golden.windows[:, -1, 2].astype(np.float64)
+    bounds = predictor.intervals.bounds(["AAPL"] * len(naive), golden.forecast, naive)[0]
+    watch.forecasts(served, golden.windows, ["AAPL"] * len(naive), golden.forecast, bounds)
+    watch.outcomes(served, "AAPL", bars_of(golden))
+    watch.close()
+    told = watch.told(served.version).model
+    actual = golden.windows[1:, -1, 2].astype(np.float64)
+    forecast, naive, bounds = golden.forecast[:-1, 0], naive[:-1], bounds[:, :-1, 0]
+    ratio = np.sqrt(np.mean((forecast / naive - actual / naive) ** 2) / np.mean((1 - actual / naive) ** 2))
+    assert told.outcomes == len(actual)
+    assert told.rmse_ratio == pytest.approx(ratio)
+    assert told.coverage == pytest.approx(np.mean((bounds[0] <= actual) & (actual <= bounds[1])))
+
+
+def test_prices_of_nothing_are_no_outcome(watch, served, golden):
+    windows = golden.windows[:2].copy()
+    windows[0, 5, 2] = 0.0
+    watch.forecasts(served, windows, ["AAPL"] * 2, golden.forecast[:2], None)
+    bars = bars_of(golden)
+    bars.iloc[3, 2] = np.nan
+    bars.iloc[4, 2] = 0.0
+    watch.outcomes(served, "AAPL", bars)
+    watch.close()
+    told = watch.told(served.version)
+    assert (told.model.outcomes, told.awaited) == (1, 0)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 30))
+def test_a_place_has_the_same_name_in_every_window_that_holds_it(seed, lookback):
+    closes = walk(lookback + 5, seed)
+    told = closes_told(lookback)
+    whole = places(closes[None], ["AAPL"], told)[0]
+    for start, window in enumerate(windows_of(closes, lookback)):
+        named = places(window[None], ["AAPL"], told)[0]
+        assert named.tolist() == whole[start : start + len(named)].tolist()
+    assert len(set(whole.tolist())) == len(whole)
+    assert not set(places(closes[None], ["IBM"], told)[0].tolist()) & set(whole.tolist())
+
+
+def test_a_window_of_one_bar_names_no_place(kept):
+    assert closes_told(1) == 0
+    remember(kept, walk(1)[None], [[1.0]])
+    assert not kept.file.exists()
+    assert kept.told("m@1").awaited == 0
+
+
+def test_another_model_with_another_lookback_is_resolved_by_the_new_ones_windows(watch, served, golden):
+    short = golden.windows[:, -12:]
+    normaliser = served.predictor.forecaster.normaliser
+    predictor = SimpleNamespace(lookback=12, forecaster=SimpleNamespace(normaliser=normaliser))
+    old = replace(served, version="old@1", predictor=predictor, reference=None)
+    watch.forecasts(old, short[:3], ["AAPL"] * 3, golden.forecast[:3], None)
+    watch.forecasts(served, golden.windows[3:8], ["AAPL"] * 5, golden.forecast[3:8], None)
+    watch.close()
+    assert watch.told("old@1").model.outcomes == 3
