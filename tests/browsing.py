@@ -96,7 +96,7 @@ class Browser:
         ]
         return [url for url in urls if not url.startswith(("file:", "data:", "about:"))]
 
-    def wait(self, condition: str, *arguments: Any, seconds: float = 30) -> Any:
+    def wait(self, condition: str, *arguments: Any, seconds: float = 60) -> Any:
         """What a JavaScript expression is, once it is something; fails where it never is."""
         return WebDriverWait(self.driver, seconds, poll_frequency=0.05).until(
             lambda driver: driver.execute_script(f"return {condition}", *arguments), condition

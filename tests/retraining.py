@@ -10,8 +10,9 @@ from typing import Any
 
 from markets import random_bars
 
-import forecast
+from forecast import experiment
 from forecast.champion import Champion, promote
+from forecast.config import check, compose
 from forecast.serve.training import JobState, Order
 from forecast.serve.training.job import conduct
 
@@ -87,7 +88,9 @@ class World:
 
 def make_run(directory: Path, bars: Path, *overrides: str) -> Path:
     source = ("source=files", f"source.path={bars}", "data.tickers=[AAA]", "data.health.calendar=null")
-    return forecast.run(*SMALL, *source, *overrides, directory=directory).directory
+    config = compose(*SMALL, *source, *overrides)
+    check(config)
+    return experiment.run(config, directory, draw=False).directory
 
 
 class Noted:

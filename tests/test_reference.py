@@ -45,7 +45,7 @@ def test_it_is_strict_json_sealed_with_the_run(run, tmp_path):
     assert "reference.json" in verify(run)["files"]
     copy = shutil.copytree(run, tmp_path / "copy")
     (copy / "reference.json").write_text("{}")
-    with pytest.raises(UserError, match="reference.json"):
+    with pytest.raises(UserError, match=r"reference\.json"):
         forecast.load(copy)
 
 

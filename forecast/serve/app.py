@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from forecast.provenance import package_version
 from forecast.serve import routes
 from forecast.serve.context import Context
+from forecast.serve.document import described
 
 TITLE = "forecast"
 DESCRIPTION = "Forecasts of daily prices, from the model that was judged best"
@@ -34,6 +35,7 @@ def assemble(app: FastAPI, context: Context) -> None:
     app.setup()  # /openapi.json again
     for module in sorted(found.name for found in pkgutil.iter_modules(routes.__path__)):
         app.include_router(importlib.import_module(f"{routes.__name__}.{module}").router(context))
+    vars(app)["openapi"] = described(app.openapi)
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(RequestValidationError, _not_the_schema)
     app.add_exception_handler(Exception, _failed)
@@ -46,7 +48,8 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
         detail = f"no such path: {_path(request)}; GET /docs lists them"
     elif error.status_code == 405:
         detail = f"{request.method[:20]} is no method of {_path(request)}; GET /docs lists them"
-    return JSONResponse({"detail": str(detail)}, error.status_code, headers=dict(error.headers or {}))
+    told = " ".join(str(detail).split())
+    return JSONResponse({"detail": told}, error.status_code, headers=dict(error.headers or {}))
 
 
 def _path(request: Request) -> str:

@@ -33,6 +33,7 @@ class Connection(HttpToolsProtocol):
         self._head_too_large = False
         self._left = MAX_HEAD  # bytes that may come besides those of a body
         self._forgetting = False  # whatever still comes
+        self._again = b""  # a head that is to be read another time, see _without_upgrade
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """See asyncio.Protocol."""
@@ -54,9 +55,10 @@ class Connection(HttpToolsProtocol):
         self._left -= len(data)
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Asked for, and not done: this request is answered as it is, and is the last one.
-            self.cycle.keep_alive = False
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._again:
+                self._without_upgrade(data[upgrade.args[0] :])
+                return
         except httptools.HttpParserError:
             if self._head_too_large:
                 self._refuse_head()
@@ -77,6 +79,15 @@ class Connection(HttpToolsProtocol):
         self.cycle.keep_alive = False
         return True
 
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Answer a request that asks for another protocol besides as if it did not.
+
+        The parser takes all that follows such a head for that protocol's, the body too.
+        """
+        head, self._again = self._again, b""
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
+
     def on_message_begin(self) -> None:
         """See httptools."""
         super().on_message_begin()
@@ -87,6 +98,14 @@ class Connection(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > MAX_HEAD:
             self._head_too_large = True
             raise ValueError("the head is too large")  # has the parser stop
+        if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
+            kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"connection")]
+            self._again = b"%b %b HTTP/1.1\r\n%b\r\n" % (
+                self.parser.get_method(),
+                self.url,
+                b"".join(b"%b: %b\r\n" % header for header in [*kept, (b"connection", b"close")]),
+            )
+            return
         self._in_head = False
         self._wait_no_more()
         super().on_headers_complete()
@@ -95,6 +114,11 @@ class Connection(HttpToolsProtocol):
         """See httptools."""
         self._left += (1 + _FRAMING) * len(body)
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        if not self._again:
+            super().on_message_complete()
 
     def shutdown(self) -> None:
         """See HttpToolsProtocol."""
@@ -166,11 +190,15 @@ class Connection(HttpToolsProtocol):
 class _Outlet:
     """A transport to write to that is closed with care."""
 
-    __slots__ = ("_connection", "_real", "is_closing", "write")
+    __slots__ = ("_connection", "_real", "is_closing")
 
     def __init__(self, connection: Connection, real: asyncio.Transport) -> None:
         self._connection, self._real = connection, real
-        self.write, self.is_closing = real.write, real.is_closing
+        self.is_closing = real.is_closing
+
+    def write(self, data: bytes) -> None:
+        if not self._real.is_closing():  # some loops raise
+            self._real.write(data)
 
     def close(self) -> None:
         self._connection.hang_up()

@@ -33,7 +33,6 @@ MONITOR = "litserve-monitoring"  # LitServe's thread
 _LOOK_S = 0.25  # between two looks at whether a process is still there
 _AT_ONCE = 3  # deaths within _SOON_S seconds of the start, after which a process is given up
 _SOON_S = 5.0
-_UNREAD_MS = 20_000  # that an answer may lie unread
 
 
 class HttpServer(LitServer):
@@ -130,8 +129,9 @@ class HttpServer(LitServer):
         uvicorn_worker_type: str,  # noqa: ARG002 - always processes
         **options: Any,
     ) -> dict[int, Any]:
+        unread_ms = 1000 * int(options["timeout_keep_alive"])
         for listening in sockets:  # what is accepted inherits it: whoever does not read his answer is cut off
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unread_ms)
 
         def start(place: int) -> Any:
             self.app.response_queue_id = place
@@ -178,8 +178,10 @@ class HttpServer(LitServer):
                 processes[place] = start(place)
                 born[place] = time.monotonic()
 
-    def _perform_graceful_shutdown(self, *arguments: Any, **named: Any) -> None:
+    def _perform_graceful_shutdown(self, manager: Any, uvicorn_workers: Any, shutdown_reason: str = "") -> None:
         self.stopping.set()
+        for process in uvicorn_workers.values():
+            process.terminate()  # all at once; LitServe itself waits for each before it tells the next
         # LitServe's own watch would put others in the place of the workers that are now ended. It is told by another
         # thread, for this one's line to the event is taken: it was waiting there when it was interrupted.
         telling = threading.Thread(target=self._shutdown_event.set)
@@ -187,7 +189,7 @@ class HttpServer(LitServer):
         for thread in [telling, *(found for found in threading.enumerate() if found.name == MONITOR)]:
             thread.join()
         self.stop()
-        super()._perform_graceful_shutdown(*arguments, **named)
+        super()._perform_graceful_shutdown(manager, uvicorn_workers, shutdown_reason)
 
 
 def _answer(server: _Server, place: int, sockets: list[socket.socket]) -> None:

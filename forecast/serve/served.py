@@ -58,7 +58,8 @@ def load_served(directory: Path, *, allow: Sequence[str] = (), device: str = "cp
     try:
         return _proven(directory, allow, device)
     except UserError as error:
-        raise UserError("; ".join(str(error).splitlines())) from error
+        told = "; ".join(str(error).splitlines())
+        raise UserError(told if str(directory) in told else f"{directory}: {told}") from error
     except Exception as error:
         # There is no end to what a folder that somebody put together can make its readers stumble over.
         told = " ".join(f"{type(error).__name__}: {error}".split())
@@ -84,8 +85,8 @@ def _proven(directory: Path, allow: Sequence[str], device: str) -> Served:
     config = resolved(saved)
     provenance = OmegaConf.to_container(saved.get("provenance", {}), resolve=False)
     check_targets(config, where=str(directory), also=allow)
-    for node in (config.get("model"), config.get("data", {}).get("features")):
-        check_built(node, where=str(directory), also=allow)
+    built = {"model": config.get("model"), "data": {"features": config.get("data", {}).get("features")}}
+    check_built(built, where=str(directory), also=allow)
     threads = int(config.get("trainer", {}).get("threads", 1))
     torch.set_num_threads(threads)  # sums in another order differ in the last bits
     predictor = bundle.load(folder)

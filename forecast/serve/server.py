@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, MinLen
@@ -34,7 +35,7 @@ class Server:
         watch: counts requests and notes what was forecast.
         bundle: run directory, link to one, or `models:/name@alias` of MLflow's registry; where the champion's link
             does not exist yet, the server starts without a model and takes the first that appears.
-        champion: link that retraining promotes to and rolls back.
+        champion_link: that retraining promotes to and rolls back.
         state: folder for the server's own files.
         tracker_uri: of the MLflow store that `models:/` is looked up in.
         host: address to listen on.
@@ -61,7 +62,7 @@ class Server:
         engine: Engine,
         watch: Watch,
         bundle: Annotated[str, MinLen(1)] = "outputs/champion",
-        champion: Annotated[str, MinLen(1)] = "outputs/champion",
+        champion_link: Annotated[str, MinLen(1)] = "outputs/champion",
         state: Annotated[str, MinLen(1)] = "outputs/serve",
         tracker_uri: Annotated[str, MinLen(1)] = "sqlite:///mlflow.db",
         host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1",
@@ -81,7 +82,7 @@ class Server:
         self.engine = engine
         self.watch = watch
         self.bundle = bundle
-        self.champion = Path(champion).absolute()
+        self.champion = Path(champion_link).absolute()
         self.state = Path(state).absolute()
         self.tracker_uri = tracker_uri
         self.host = host
@@ -135,7 +136,7 @@ class Server:
             f"listening on http://{self._shown_host}:{self.port} (page: /ui, routes: /docs)", file=sys.stderr
         )
         # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it ends them all.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _interrupt)
         http.run(
             host=self.host,
             port=self.port,
@@ -232,6 +233,12 @@ class Server:
     @property
     def _shown_host(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def _interrupt(number: int, _: FrameType | None) -> None:
+    """Once: whoever asks twice must not interrupt the shutdown itself."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _many_files() -> None:

@@ -1,6 +1,7 @@
 """The page at /ui in a real browser, of a real server: it shows what the routes answer, and asks nobody else."""
 
 import base64
+import dataclasses
 import hashlib
 import os
 import re
@@ -13,7 +14,12 @@ from selenium.webdriver.common.keys import Keys
 from service import serving
 
 import forecast
+from forecast.champion.candidate import from_directory
+from forecast.champion.metadata import Choice, metadata
 from forecast.data.sources import SampleSource
+from forecast.errors import UserError
+from forecast.serve.page.about import about
+from forecast.serve.served import load_served
 
 SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
 SHOWN = "document.querySelector('#future-said').textContent.includes('Last close')"
@@ -378,6 +384,18 @@ def test_record_is_the_runs_own(served, runs):
     assert (refused.status, refused.detail()) == (404, "NOSUCH: the model has no test days of it")
     assert served.get("/ui/record?ticker=AAPL&days=0").status == 422
     assert served.get("/ui/record").status == 422
+
+
+def test_a_champion_says_how_it_was_chosen(bundle):
+    model = load_served(bundle)
+    choice = Choice(metric="val_rmse", mode="min", candidates=24)
+    told = metadata(from_directory(bundle), choice, number=3, audit="passed")
+    assert about(model).champion == []
+    champion = about(dataclasses.replace(model, metadata=told)).champion
+    assert champion[0].startswith("Champion 3: ")
+    assert "best of 24 candidates" in champion[1]
+    with pytest.raises(UserError, match="its run directory is gone"):
+        about(dataclasses.replace(model, directory=bundle / "nowhere"))
 
 
 def test_a_key_is_asked_for_once(browser, locked):

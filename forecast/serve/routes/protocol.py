@@ -14,7 +14,7 @@ from forecast.serve.v2.inference import MODEL, facts, infer
 from forecast.serve.v2.messages import InferResponse, Live, ModelFacts, ModelReady, Ready, ServerFacts
 from forecast.serve.v2.reading import BODY, read
 
-_Model = Annotated[str, Path(description=f"`{MODEL}`, whatever is served")]
+_ONE = f"/models/{MODEL}/versions"
 _Version = Annotated[str, Path(description="`model_version` of an answer; 404 once another one is served")]
 
 
@@ -26,9 +26,7 @@ def router(context: Context) -> APIRouter:
     """
     routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=ProtocolRoute)
 
-    def served(model: str, version: str | None = None) -> Served:
-        if model != MODEL:
-            raise HTTPException(404, f"{model[:80]!r}: no such model; expected {MODEL}")
+    def served(version: str | None = None) -> Served:
         found = served_now(context)
         if version is not None and version != found.version:
             raise HTTPException(404, f"version {version[:80]!r} is not served; expected {found.version}")
@@ -57,57 +55,71 @@ def router(context: Context) -> APIRouter:
         """Whether a forecast just went through."""
         return Ready(ready=await is_ready(response))
 
-    @routes.get("/models/{model}", responses=faults(404))
-    async def model_facts(model: _Model) -> ModelFacts:
+    @routes.get(f"/models/{MODEL}", responses=faults(404))
+    async def model_facts() -> ModelFacts:
         """What the model takes and gives."""
-        return facts(served(model))
+        return facts(served())
 
-    @routes.get("/models/{model}/versions/{version}", responses=faults(404))
-    async def version_facts(model: _Model, version: _Version) -> ModelFacts:
+    @routes.get(f"{_ONE}/{{version}}", responses=faults(404))
+    async def version_facts(version: _Version) -> ModelFacts:
         """What this version of the model takes and gives."""
-        return facts(served(model, version))
+        return facts(served(version))
 
-    @routes.get("/models/{model}/ready", responses={**faults(404), 503: _not_ready(ModelReady)})
-    async def model_ready(model: _Model, response: Response) -> ModelReady:
+    @routes.get(f"/models/{MODEL}/ready", responses={**faults(404), 503: _not_ready(ModelReady)})
+    async def model_ready(response: Response) -> ModelReady:
         """Whether the model gives forecasts."""
-        served(model)
+        served()
         return ModelReady(name=MODEL, ready=await is_ready(response))
 
     @routes.get(
-        "/models/{model}/versions/{version}/ready",
+        f"{_ONE}/{{version}}/ready",
         responses={**faults(404), 503: _not_ready(ModelReady)},
     )
-    async def version_ready(model: _Model, version: _Version, response: Response) -> ModelReady:
+    async def version_ready(version: _Version, response: Response) -> ModelReady:
         """Whether this version of the model gives forecasts."""
-        served(model, version)
+        served(version)
         return ModelReady(name=MODEL, ready=await is_ready(response))
 
     @routes.post(
-        "/models/{model}/infer",
+        f"/models/{MODEL}/infer",
         responses=faults(400, 404, 500),
         openapi_extra={"requestBody": BODY},
         response_model_exclude_none=True,
     )
-    async def model_infer(model: _Model, request: Request) -> InferResponse:
+    async def model_infer(request: Request) -> InferResponse:
         """Forecast from windows of bars."""
-        asked = served(model)
+        asked = served()
         return await infer(await read(request), asked, context.engine)
 
     @routes.post(
-        "/models/{model}/versions/{version}/infer",
+        f"{_ONE}/{{version}}/infer",
         responses=faults(400, 404, 409, 500),
         openapi_extra={"requestBody": BODY},
         response_model_exclude_none=True,
     )
-    async def version_infer(model: _Model, version: _Version, request: Request) -> InferResponse:
+    async def version_infer(version: _Version, request: Request) -> InferResponse:
         """Forecast from windows of bars, by this version or not at all."""
-        asked = served(model, version)
+        asked = served(version)
         told = await infer(await read(request), asked, context.engine)
         if told.model_version != version:
             raise HTTPException(
                 409, f"{told.model_version} took the place of version {version[:80]!r} meanwhile"
             )
         return told
+
+    @routes.api_route("/models/{model}", methods=["GET", "POST"], include_in_schema=False)
+    @routes.api_route("/models/{model}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def other(request: Request, model: str, rest: str = "") -> None:
+        """Whatever else is asked of a model."""
+        if model != MODEL:
+            raise HTTPException(404, f"{model[:80]!r}: no such model; expected {MODEL}")
+        if rest in ("", "ready", "infer"):
+            allow = "POST" if rest == "infer" else "GET"
+            told = f"{request.method} is no method of {request.url.path}; expected {allow}"
+            raise HTTPException(405, told, headers={"Allow": allow})
+        raise HTTPException(
+            404, f"{rest[:80]!r}: nothing of that name; expected ready, infer or versions/..."
+        )
 
     return routes
 

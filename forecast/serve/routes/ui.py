@@ -1,7 +1,7 @@
 """GET /ui: the page, and what only it asks for: the verdict on the model, and what it said on its test days."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -16,6 +16,8 @@ from forecast.serve.page.document import page
 from forecast.serve.page.record import record
 from forecast.serve.problems import problems
 
+_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was, by If-None-Match"}}
+
 
 def router(context: Context) -> APIRouter:
     """The routes of the page.
@@ -25,7 +27,7 @@ def router(context: Context) -> APIRouter:
     """
     routes = APIRouter(tags=["page"])
 
-    @routes.get("/ui", response_class=HTMLResponse)
+    @routes.get("/ui", response_class=HTMLResponse, responses=problems() | _UNCHANGED)
     async def ui(request: Request) -> Response:
         """The page: forecasts, the verdict, a window of one's own, and how the server does."""
         found = page()
@@ -41,7 +43,7 @@ def router(context: Context) -> APIRouter:
         except UserError as error:
             raise HTTPException(404, detail=str(error)) from error
 
-    @routes.get("/ui/record", responses=problems(404))
+    @routes.get("/ui/record", responses=problems(404, 422))
     async def said(
         ticker: Annotated[str, Query(min_length=1, max_length=32, description="one the model forecast")],
         days: Annotated[int, Query(ge=1, le=2500, description="at most so many, the newest")] = 500,

@@ -85,8 +85,8 @@ class JobState:
 
     @classmethod
     def load(cls, folder: Path) -> JobState | None:
-        """Read it from the folder of a job; None where there is none."""
+        """Read it from the folder of a job; None where there is none, or one that another version wrote."""
         try:
             return cls(**json.loads((folder / FILE).read_text("utf-8")))
-        except FileNotFoundError:
+        except (OSError, ValueError, TypeError):
             return None

@@ -6,7 +6,6 @@ prices that are adjusted anew for a later dividend do no harm.
 
 from __future__ import annotations
 
-import logging
 import math
 import sqlite3
 import time
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Prices = NDArray[np.float64]
-
-log = logging.getLogger(__name__)
 
 _FORMAT = 1
 _TABLES = f"""
@@ -209,9 +206,8 @@ class Outcomes:
                     all=skill_of(every.fetchall()),
                     awaited=int(awaited.fetchone()[0]),
                 )
-        except sqlite3.Error as error:
-            log.warning("the outcomes in %s cannot be read: %s", self.file, error)
-            return None
+        except sqlite3.Error:
+            return None  # whoever writes says why
 
     def close(self) -> None:
         """Close the database; it is opened again when it is needed."""

@@ -105,14 +105,13 @@ class Pages:
         return np.ndarray((), PAGE, self._memory, number * _STRIDE)
 
     def _alive(self, number: int) -> bool:
-        if self._owned == (os.getpid(), number):
-            return True
         if not self._lock(number):
             return True
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, number)
         return False
 
     def _lock(self, number: int) -> bool:
+        """Whether it was free; this process's own page is not."""
         if self._owned == (os.getpid(), number):
             return False
         try:

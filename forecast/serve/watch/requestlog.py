@@ -40,7 +40,7 @@ class RequestLog:
         self,
         *,
         file: str,
-        megabytes: Annotated[float, Ge(0.001)] = 64,
+        megabytes: Annotated[float, Ge(1)] = 64,
         keep: Annotated[int, Ge(0), Le(100)] = 3,
         share: Annotated[float, Ge(0), Le(1)] = 1.0,
         payloads: bool = False,

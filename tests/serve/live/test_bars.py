@@ -33,6 +33,7 @@ def test_what_is_a_ticker(ticker):
     ["", ".", "..", "^", "^..", "-X", "../etc/passwd", "A/B", "A\\B", "A B", "A\n", "A\0", "%2e", "x" * 33, "\u212a", "é", "$$$", "<b>"],
 )  # fmt: skip
 def test_what_is_none(live, served, text, exchange):
+    assert not is_ticker(text, ["AAPL"])
     assert refused(live, served("panel"), text).status_code == 400
     assert not (exchange / "asked").exists()
 

@@ -184,16 +184,36 @@ def test_another_model(service):
         assert (told.status, told.json()["error"]) == (404, "'other': no such model; expected champion")
 
 
+def test_other_ways_to_ask(service):
+    for method, path in (("POST", ""), ("POST", "/ready"), ("GET", "/infer")):
+        told = service.ask(method, f"/v2/models/champion{path}")
+        assert (told.status, set(told.json())) == (405, {"error", "detail"})
+        assert told.headers["allow"] == ("GET" if method == "POST" else "POST")
+    assert service.get("/v2/models/champion/stats").status == 404
+    assert service.ask("DELETE", "/v2/models/champion").status == 405
+
+
 def test_the_schema_is_whole_and_names_every_error(service):
     document = service.get("/openapi.json").json()
-    post = document["paths"]["/v2/models/{model}/infer"]["post"]
+    post = document["paths"]["/v2/models/champion/infer"]["post"]
     body = post["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"]["inputs"]["items"]["properties"]["datatype"] == {
         "title": "Datatype",
         "type": "string",
     }
     assert "$ref" not in str(body)
+    assert {path for path in document["paths"] if path.startswith("/v2")} == {
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/champion",
+        "/v2/models/champion/ready",
+        "/v2/models/champion/infer",
+        "/v2/models/champion/versions/{version}",
+        "/v2/models/champion/versions/{version}/ready",
+        "/v2/models/champion/versions/{version}/infer",
+    }
     fault = {"$ref": "#/components/schemas/Fault"}
     for status in ("400", "404"):
         assert post["responses"][status]["content"]["application/json"]["schema"] == fault
-    assert set(post["responses"]) == {"200", "400", "401", "404", "413", "422", "429", "500", "503", "504"}
+    assert set(post["responses"]) >= {"200", "400", "401", "404", "413", "422", "429", "500", "503", "504"}

@@ -26,11 +26,12 @@ def world(made):
 
 @pytest.fixture
 def quick_proof(monkeypatch):
-    """The proof as it is, but in this process; that it has one of its own is tested with the champion."""
+    """The proof as it is, but in this process, and no plots; both are tested with the champion."""
     from forecast.bundle import replay
 
     for module in (staging, promoting):
         monkeypatch.setattr(module, "prove", lambda directory, named: replay(directory))
+    monkeypatch.setattr(staging, "draw_plots", lambda _: [])
 
 
 @pytest.fixture

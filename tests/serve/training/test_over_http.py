@@ -13,7 +13,7 @@ import pytest
 from commands import REPOSITORY, environment
 from retraining import BARS, write_bars
 
-LONG_S = 120  # more than anything here takes on a busy machine; nothing waits for it to pass
+LONG_S = 300  # more than anything here takes on a busy machine; nothing waits for it to pass
 
 pytestmark = pytest.mark.slow
 

@@ -57,6 +57,17 @@ def read(path):
     return path.read_text() if path.exists() else ""
 
 
+def locks_handed_on(pid):
+    """Lock files that a process holds, and whether what it starts would seem to hold them too."""
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        name = os.path.basename(os.readlink(link))
+        if name in (".lock", ".alive"):
+            flags = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().partition("flags:")[2].split()[0]
+            found[name] = not int(flags, 8) & os.O_CLOEXEC
+    return found
+
+
 def alive(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -84,6 +95,7 @@ def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, 
     assert state.progress["val_rmse"] > 0
     pid = pid_of(training, started.job)
     assert b"a key of the server" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert locks_handed_on(pid) == {".lock": False, ".alive": False}
     state = training.cancel(started.job)
     assert (state.state, state.phase, state.status) == ("cancelled", "ended", 500)
     assert not alive(pid)
@@ -164,6 +176,12 @@ class TestADeadJob:
 
     def test_is_failed(self, training, left):
         assert training.look(left.name).state == "failed"
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", '{"job": "1", "colour": "blue"}'])
+    def test_that_cannot_be_read_is_none(self, training, left, text):
+        (left / "state.json").write_text(text)
+        assert training.look(left.name) is None
+        assert training.current() is None
 
     def test_is_running_while_its_lock_is_held(self, training, left):
         held = hold(left / ".alive")

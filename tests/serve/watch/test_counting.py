@@ -52,6 +52,15 @@ def test_a_process_that_takes_the_place_of_a_dead_one_counts_on(tmp_path, child)
         assert watch.figures().inferences.number == 10 * turn
 
 
+def test_what_a_dead_process_was_answering_is_not_its_successors(tmp_path, child):
+    watch = Watch()
+    watch.attach(folder=tmp_path, processes=1)
+    child(begin, watch, 7).did().kill()
+    child(requests, watch, 1).did()
+    (process,) = watch.figures().processes
+    assert (process.in_flight, process.version) == (0, "")
+
+
 def test_more_processes_than_pages_are_told_of_and_do_no_harm(tmp_path, child, capfd):
     watch = Watch()
     watch.attach(folder=tmp_path, processes=1)

@@ -1,0 +1,199 @@
+"""Ask a server as fast as it answers: python -m benchmarks.serve.load PLAN RESULT (both as asking.py has them).
+
+A process of its own, so that it shares no interpreter with what it measures. Each connection is kept open, sends its
+next question when the last is answered, and opens again when it is cut. Every answer is read and compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import math
+import os
+import socket
+import sys
+import time
+from array import array
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import httptools
+import numpy as np
+import uvloop
+
+LOST, HUNG = 0, -1  # instead of a status: the connection was cut; no answer when the time was up
+
+
+class Load:
+    """What all connections share: the questions, the clock and the record.
+
+    Args:
+        plan: see asking.py.
+    """
+
+    def __init__(self, *, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.questions = [_request(plan, body) for body in plan["bodies"]]
+        self.versions = list(plan["expected"])
+        self.turn = itertools.count()
+        self.asked = 0
+        self.begin = self.end = math.inf
+        self.sent, self.taken = array("d"), array("d")
+        self.status, self.version, self.right = array("h"), array("h"), array("b")
+
+    def more(self) -> bool:
+        """Whether to ask again."""
+        return self.asked < self.plan["most"] and time.monotonic() < self.end
+
+    def record(self, sent: float, number: int, status: int, body: bytes) -> None:
+        """Write down one question's end."""
+        taken = time.monotonic()
+        version, right = -1, False
+        if status == 200:
+            version, right = self._judge(number, json.loads(body))
+        if sent < self.begin:
+            return
+        self.sent.append(sent)
+        self.taken.append(taken)
+        self.status.append(status)
+        self.version.append(version)
+        self.right.append(right)
+
+    def _judge(self, number: int, answer: dict[str, Any]) -> tuple[int, bool]:
+        """Which of the expected models answered, and whether the figure is that model's."""
+        value = answer[self.plan["field"]]
+        while isinstance(value, list):  # MLflow: {"predictions": [[x]]}
+            value = value[0]
+        name = answer.get("model_version") if len(self.versions) > 1 else self.versions[0]
+        if name not in self.plan["expected"]:
+            return -1, False
+        expected = self.plan["expected"][name][number]
+        within = math.isclose(value, expected, rel_tol=self.plan["tolerance"], abs_tol=0.0)
+        return self.versions.index(name), within
+
+
+class Connection(asyncio.Protocol):
+    """One kept connection."""
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.busy = False
+        self.sent, self.number, self.body = 0.0, 0, b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask at once."""
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's own says so of itself to nobody
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.parser = httptools.HttpResponseParser(self)
+        self._ask()
+
+    def _ask(self) -> None:
+        if not self.load.more():
+            self._finish(again=False)
+            return
+        self.load.asked += 1
+        self.number = next(self.load.turn) % len(self.load.questions)
+        self.body, self.busy, self.sent = b"", True, time.monotonic()
+        self.transport.write(self.load.questions[self.number])
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer."""
+        self.parser.feed_data(data)
+
+    def on_body(self, data: bytes) -> None:
+        """The parser's: a piece of the body."""
+        self.body += data
+
+    def on_message_complete(self) -> None:
+        """The parser's: the answer is whole."""
+        self.busy = False
+        self.load.record(self.sent, self.number, self.parser.get_status_code(), self.body)
+        if self.parser.should_keep_alive():
+            # Not from inside the parser, which is not yet ready for the next answer.
+            asyncio.get_running_loop().call_soon(self._ask)
+        else:
+            self._finish(again=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's
+        """The server closed, perhaps with a question open."""
+        if self.busy:
+            self.busy = False
+            self.load.record(self.sent, self.number, LOST, b"")
+        self._finish(again=True)
+
+    def give_up(self) -> None:
+        """The time is up and the question is still open."""
+        self.busy = False
+        self.load.record(self.sent, self.number, HUNG, b"")
+
+    def _finish(self, *, again: bool) -> None:
+        if not self.done.done():
+            self.done.set_result(again)
+            self.transport.close()
+
+
+async def keep_asking(load: Load) -> None:
+    """One connection after another, until the time is up."""
+    loop = asyncio.get_running_loop()
+    while load.more():
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(load), "127.0.0.1", load.plan["port"]
+            )
+        except OSError:
+            load.asked += 1
+            load.record(time.monotonic(), 0, LOST, b"")
+            await asyncio.sleep(0.05)
+            continue
+        patience = load.end + load.plan["patience_s"] - time.monotonic()
+        finished, _ = await asyncio.wait(
+            [connection.done], timeout=None if math.isinf(patience) else patience
+        )
+        if not finished:
+            connection.give_up()
+            return
+
+
+async def ask(plan: dict[str, Any]) -> Load:
+    """Run the plan."""
+    asyncio.get_running_loop().set_exception_handler(_fail)
+    load = Load(plan=plan)
+    load.begin = time.monotonic() + plan["warm_s"]
+    load.end = load.begin + plan["seconds"]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(plan["connections"]):
+            group.create_task(keep_asking(load))
+    return load
+
+
+def _fail(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> NoReturn:
+    """A fault of this program must not look like one of the server's."""
+    loop.default_exception_handler(context)
+    os._exit(3)
+
+
+def _request(plan: dict[str, Any], body: str) -> bytes:
+    payload = body.encode()
+    head = (
+        f"POST {plan['path']} HTTP/1.1\r\nHost: 127.0.0.1:{plan['port']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+    )
+    return head.encode() + payload
+
+
+def main(plan: Path, result: Path) -> None:
+    """Ask, then write one row a question."""
+    gc.disable()  # a collection here would be measured as the server's
+    load = uvloop.run(ask(json.loads(plan.read_text("utf-8"))))
+    with result.open("wb") as file:
+        np.savez(
+            file, begin=load.begin, sent=load.sent, taken=load.taken,
+            status=load.status, version=load.version, right=load.right,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,245 @@
+"""A run directory that somebody put together: nothing in it is run, and it is refused in a line."""
+
+import hashlib
+import json
+import os
+import pickle
+import shutil
+import socket
+
+import pytest
+import yaml
+from safetensors.numpy import load_file, save_file
+from service import free_port, refused
+
+from forecast.errors import UserError
+from forecast.serve.served import load_served
+
+
+@pytest.fixture
+def run(bundle, tmp_path):
+    return shutil.copytree(bundle, tmp_path / "run")
+
+
+def seal(run, **more):
+    """What whoever alters a run can do as well."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    names = [*manifest["files"], *more.pop("also", [])]
+    manifest["files"] = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
+    (run / "manifest.json").write_text(json.dumps(manifest | more))
+
+
+def set_config(run, key, value):
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    node = config
+    *above, last = key.split(".")
+    for name in above:
+        if not isinstance(node.get(name), dict):
+            node[name] = {}
+        node = node[name]
+    node[last] = value
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def refusal(run):
+    with pytest.raises(UserError) as caught:
+        load_served(run)
+    told = str(caught.value)
+    assert len(told.splitlines()) == 1
+    assert len(told) < 1000
+    return told
+
+
+def command(tmp_path):
+    return f"touch {tmp_path / 'done'}"
+
+
+EVIL = [
+    "os.system",
+    "forecast.data.market.os.system",
+    "forecast.data.sources.yfinance.os.system",
+    "forecast.model.predictor.Path",
+    "forecast.errors.UserError",
+    "forecast.champion.promote",
+    "forecast.dataset.Evil",
+    "builtins.eval",
+    "subprocess.Popen",
+    "torch.load",
+    "torch.hub.load",
+    "hydra.utils.call",
+    "torch.nn.functional.torch.load",
+    "",
+    5,
+    None,
+    ["os.system"],
+]
+
+
+@pytest.mark.parametrize("key", ["model", "data.features", "model.norm", "data.features.inner"])
+@pytest.mark.parametrize("target", EVIL, ids=str)
+def test_target_that_is_not_allowed(run, tmp_path, key, target):
+    set_config(run, key, {"_target_": target, "command": command(tmp_path), "_args_": [command(tmp_path)]})
+    seal(run)
+    assert f"{key}._target_={target}" in refusal(run)
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("key", ["source", "trainer", "tracker", "evaluation", "anything.at.all"])
+def test_target_elsewhere_is_not_allowed_either(run, key):
+    """Nothing is built of it to serve, but a retraining would."""
+    set_config(run, f"{key}._target_", "os.system")
+    seal(run)
+    assert "_target_=os.system: is not among the targets" in refusal(run)
+
+
+@pytest.mark.parametrize("text", ["${oc.env:HOME}", "a ${seed} b", "${oc.decode:${oc.env:HOME}}"])
+@pytest.mark.parametrize("key", ["model._target_", "data.tickers", "description"])
+def test_nothing_is_looked_up(run, key, text):
+    """It would be told to whoever asks for GET /config."""
+    set_config(run, key, text)
+    seal(run)
+    told = refusal(run)
+    assert f"{key}={text}" in told
+    assert os.environ["HOME"] not in told.replace(str(run), "")
+
+
+def test_no_objects_in_yaml(run, tmp_path):
+    with (run / "config.yaml").open("a") as config:
+        config.write(f"evil: !!python/object/apply:os.system ['{command(tmp_path)}']\n")
+    seal(run)
+    assert "ConstructorError" in refusal(run)
+    assert not (tmp_path / "done").exists()
+
+
+class Evil:
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "golden.safetensors", "scaler.json", "metrics.json"])
+def test_pickle(run, tmp_path, name):
+    (run / name).write_bytes(pickle.dumps(Evil(command(tmp_path))))
+    assert "was altered" in refusal(run)
+    seal(run)
+    assert str(run) in refusal(run)
+    assert not (tmp_path / "done").exists()
+
+
+def test_pickle_beside_it(run, tmp_path):
+    """What no reader knows of is no reader's."""
+    (run / "model.pkl").write_bytes(pickle.dumps(Evil(command(tmp_path))))
+    seal(run, also=["model.pkl"])
+    assert load_served(run).predictor.tickers == ["AAPL"]
+    assert not (tmp_path / "done").exists()
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "model.safetensors", "plots/errors.png"])
+def test_symlink(run, tmp_path, name):
+    outside = tmp_path / "outside"
+    shutil.move(run / name, outside)
+    (run / name).symlink_to(outside)
+    assert refusal(run) == f"{run / name}: leads out of the run directory"
+
+
+@pytest.mark.parametrize("name", ["../outside", "plots/../../outside", "/etc/hostname"])
+def test_traversal(run, tmp_path, name):
+    (tmp_path / "outside").write_text("secret")
+    seal(run, also=[name])
+    assert refusal(run) == f"{run / name}: leads out of the run directory"
+
+
+MANIFESTS = {
+    "empty": "",
+    "array": "[]",
+    "null": "null",
+    "no-files": '{"format": 2}',
+    "files-text": '{"format": 2, "files": "config.yaml"}',
+    "other-format": '{"format": 99, "files": {}}',
+    "deep": "[" * 100_000,
+    "no-utf8": "\udcff",
+}
+
+
+@pytest.mark.parametrize("text", MANIFESTS.values(), ids=MANIFESTS.keys())
+def test_damaged_manifest(run, text):
+    (run / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert str(run) in refusal(run)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "forecasts.parquet", "intervals.json"])
+def test_missing_altered_or_cut_short(run, name):
+    whole = (run / name).read_bytes()
+    (run / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert refusal(run) == f"{run / name}: was altered since the run wrote it"
+    (run / name).unlink()
+    assert refusal(run) == f"{run / name}: is missing"
+    (run / name).write_bytes(whole[: len(whole) // 2])
+    assert refusal(run) == f"{run / name}: was altered since the run wrote it"
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1.5])
+def test_other_weights(run, value):
+    """Resealed: they do not give the forecasts the run recorded."""
+    weights = load_file(run / "model.safetensors")
+    last = list(weights)[-1]
+    weights[last] = weights[last] * value
+    save_file(weights, run / "model.safetensors")
+    seal(run)
+    assert str(run) in refusal(run)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("hidden_size", 10**9), ("num_layers", "many"), ("layer_config", None)]
+)
+def test_network_that_cannot_be(run, key, value):
+    set_config(run, f"model.{key}", value)
+    seal(run)
+    assert str(run) in refusal(run)
+
+
+def only_line(told):
+    (line,) = told.splitlines()
+    return line
+
+
+def test_server_refuses_to_start(run, tmp_path):
+    set_config(run, "model._target_", "os.system")
+    seal(run)
+    code, told = refused(tmp_path / "there", f"bundle={run}", f"port={free_port()}")
+    assert code == 2
+    assert f"{run}: model._target_=os.system: is not among the targets" in only_line(told)
+    assert "Traceback" not in told
+
+
+def test_port_in_use(bundle, tmp_path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        code, told = refused(tmp_path / "there", f"bundle={bundle}", f"port={port}")
+    assert code == 2
+    assert only_line(told).startswith(f"port={port}: cannot be listened on (Address already in use)")
+
+
+@pytest.mark.parametrize("state", ["a-file", "a-file/below", "/proc/nowhere"])
+def test_unwritable_outputs(bundle, tmp_path, state):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a-file").write_text("")
+    code, told = refused(tmp_path / "there", f"bundle={bundle}", f"port={free_port()}", f"state={state}")
+    assert code == 2
+    assert state in only_line(told)
+
+
+def test_open_to_others_without_a_key(bundle, tmp_path):
+    code, told = refused(tmp_path / "there", f"bundle={bundle}", f"port={free_port()}", "host=0.0.0.0")
+    assert code == 2
+    assert "api_key" in only_line(told)
+
+
+def test_nothing_there(tmp_path):
+    code, told = refused(tmp_path / "there", "bundle=nowhere", f"port={free_port()}")
+    assert code == 2
+    assert only_line(told) == "bundle=nowhere: no run directory there"
