@@ -1,14 +1,12 @@
 """A run directory that somebody put together: nothing in it is run, and it is refused in a line."""
 
-import hashlib
-import json
 import os
 import pickle
 import shutil
 import socket
 
 import pytest
-import yaml
+from forgery import seal, set_config
 from safetensors.numpy import load_file, save_file
 from service import free_port, refused
 
@@ -19,26 +17,6 @@ from forecast.serve.served import load_served
 @pytest.fixture
 def run(bundle, tmp_path):
     return shutil.copytree(bundle, tmp_path / "run")
-
-
-def seal(run, **more):
-    """What whoever alters a run can do as well."""
-    manifest = json.loads((run / "manifest.json").read_text())
-    names = [*manifest["files"], *more.pop("also", [])]
-    manifest["files"] = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
-    (run / "manifest.json").write_text(json.dumps(manifest | more))
-
-
-def set_config(run, key, value):
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    node = config
-    *above, last = key.split(".")
-    for name in above:
-        if not isinstance(node.get(name), dict):
-            node[name] = {}
-        node = node[name]
-    node[last] = value
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
 
 
 def refusal(run):

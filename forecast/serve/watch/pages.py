@@ -89,7 +89,7 @@ class Pages:
         """This process's page, of one that died if there is one; None when all are taken."""
         with self._locks:
             for number in range(self.count):
-                if self._lock(number):
+                if self._lock(number, fcntl.LOCK_EX):
                     self._owned = (os.getpid(), number)
                     page = self._page(number)
                     page["pid"], page["in_flight"], page["waiting"], page["version"] = os.getpid(), 0, 0, b""
@@ -105,17 +105,19 @@ class Pages:
         return np.ndarray((), PAGE, self._memory, number * _STRIDE)
 
     def _alive(self, number: int) -> bool:
-        if not self._lock(number):
+        if not self._lock(
+            number, fcntl.LOCK_SH
+        ):  # shared: two that look do not take each other for the owner
             return True
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, number)
         return False
 
-    def _lock(self, number: int) -> bool:
+    def _lock(self, number: int, how: int) -> bool:
         """Whether it was free; this process's own page is not."""
         if self._owned == (os.getpid(), number):
             return False
         try:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+            fcntl.lockf(self._descriptor, how | fcntl.LOCK_NB, 1, number)
         except (BlockingIOError, PermissionError):
             return False
         return True

@@ -50,6 +50,7 @@ def test_a_process_that_takes_the_place_of_a_dead_one_counts_on(tmp_path, child)
     for turn in range(1, 3 * pages):
         child(requests, watch, 10).did().kill()
         assert watch.figures().inferences.number == 10 * turn
+    assert max(page["used"] for page, _ in watch._shared().all()) == 1
 
 
 def test_what_a_dead_process_was_answering_is_not_its_successors(tmp_path, child):
@@ -85,6 +86,19 @@ def test_the_kernel_tells_who_is_alive(child):
     assert [alive for _, alive in pages.all()] == [True, True, False]
     taken.kill()
     assert [alive for _, alive in pages.all()] == [True, False, False]
+
+
+def look_for_ever(pages):
+    while True:
+        pages.all()
+
+
+def test_two_that_look_do_not_take_each_other_for_the_owner(child):
+    pages = Pages(count=3)
+    others = [child(look_for_ever, pages) for _ in range(2)]
+    for _ in range(5000):
+        assert not any(alive for _, alive in pages.all())
+    assert all(other.process.is_alive() for other in others)
 
 
 def test_labels_are_bounded_whatever_is_asked_for(watch):
