@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,7 +121,7 @@ class ForecastAPI(LitAPI):
         if several:
             told["forecast"] = forecast
         if answer.bounds is not None:
-            lower, upper = answer.bounds.tolist()
+            lower, upper = ([_known(bound) for bound in side] for side in answer.bounds.tolist())
             told |= {"lower": lower if several else lower[0], "upper": upper if several else upper[0]}
             told["level"] = answer.level
         if answer.warnings:
@@ -134,8 +135,6 @@ class ForecastAPI(LitAPI):
             forecast = predictor.forecaster.predict(values)  # (B, h)
         bounds = self._bounds(windows, values, forecast, served)
         finite = np.isfinite(forecast).all(axis=1).reshape(-1)
-        if bounds is not None:
-            finite &= np.isfinite(bounds).all(axis=(0, 2))
         if self.watch is not None:
             self._note(windows, values, forecast, bounds, served)
         level = predictor.levels[0] if bounds is not None else None
@@ -209,6 +208,11 @@ def _strange(values: NDArray[np.float32], served: Served) -> list[tuple[str, ...
     return [
         (f"outside the training range: {', '.join(names[own][:8])}",) if own.any() else () for own in outside
     ]
+
+
+def _known(bound: float) -> float | None:
+    """A bound whose width the run could not learn is null; the forecast stands without it."""
+    return bound if math.isfinite(bound) else None
 
 
 def _refusal(served: Served, problem: str) -> Answer:

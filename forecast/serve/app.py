@@ -15,6 +15,7 @@ from forecast.provenance import package_version
 from forecast.serve import routes
 from forecast.serve.context import Context
 from forecast.serve.document import described
+from forecast.serve.problems import in_line
 
 TITLE = "forecast"
 DESCRIPTION = "Forecasts of daily prices, from the model that was judged best"
@@ -45,16 +46,13 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     detail: Any = error.detail
     if error.status_code == 404 and "route" not in request.scope:
-        detail = f"no such path: {_path(request)}; GET /docs lists them"
+        detail = f"no such path: {in_line(request.scope['path'])}; GET /docs lists them"
     elif error.status_code == 405:
-        detail = f"{request.method[:20]} is no method of {_path(request)}; GET /docs lists them"
+        detail = (
+            f"{request.method[:20]} is no method of {in_line(request.scope['path'])}; GET /docs lists them"
+        )
     told = " ".join(str(detail).split())
     return JSONResponse({"detail": told}, error.status_code, headers=dict(error.headers or {}))
-
-
-def _path(request: Request) -> str:
-    """What was asked for, in a line."""
-    return " ".join(str(request.scope["path"])[:200].split())
 
 
 async def _not_the_schema(_: Request, error: Exception) -> JSONResponse:
@@ -62,7 +60,7 @@ async def _not_the_schema(_: Request, error: Exception) -> JSONResponse:
     faults = error.errors()
     where = ".".join(str(part) for part in faults[0]["loc"])
     # Without what was sent: it may hold what JSON has no word for.
-    return JSONResponse({"detail": f"{where}: {faults[0]['msg']}"}, 422)
+    return JSONResponse({"detail": f"{in_line(where)}: {faults[0]['msg']}"}, 422)
 
 
 async def _failed(_: Request, __: Exception) -> JSONResponse:

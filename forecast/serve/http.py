@@ -178,7 +178,9 @@ class HttpServer(LitServer):
                 processes[place] = start(place)
                 born[place] = time.monotonic()
 
-    def _perform_graceful_shutdown(self, manager: Any, uvicorn_workers: Any, shutdown_reason: str = "") -> None:
+    def _perform_graceful_shutdown(
+        self, manager: Any, uvicorn_workers: Any, shutdown_reason: str = ""
+    ) -> None:
         self.stopping.set()
         for process in uvicorn_workers.values():
             process.terminate()  # all at once; LitServe itself waits for each before it tells the next

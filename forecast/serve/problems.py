@@ -33,6 +33,11 @@ class Problem(BaseModel):
     detail: str
 
 
+def in_line(text: str, most: int = 200) -> str:
+    """What a caller sent, fit to be told again: in one line, and not all of it."""
+    return " ".join(text[:most].split())
+
+
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may end in these statuses, besides those that any route may end in.
 

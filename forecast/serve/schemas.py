@@ -49,10 +49,10 @@ class Prediction(BaseModel):
     forecast: list[float] | None = Field(
         default=None, description="Closes of all steps, where there are several"
     )
-    lower: float | list[float] | None = Field(
+    lower: float | list[float | None] | None = Field(
         default=None, description="A list where there are several steps"
     )
-    upper: float | list[float] | None = None
+    upper: float | list[float | None] | None = None
     level: float | None = Field(default=None, description="Share of outcomes that lower to upper is to hold")
     warnings: list[str] | None = None
 

@@ -71,6 +71,8 @@ BODIES = {
     "no-sequence": (b"{}", 422, "sequence: Field required"),
     "object-sequence": (b'{"sequence":{"0":1}}', 422, "sequence: Input should be a valid array"),
     "unknown-key": (b'{"sequence":[1],"sequences":[1]}', 422, "sequences: Extra inputs"),
+    "key-with-line-breaks": (b'{"sequence":[1],"a\\nb\\u2028c":1}', 422, "a b c: Extra inputs"),
+    "long-key": (b'{"sequence":[1],"' + b"a" * 100_000 + b'":1}', 422, "a: Extra inputs"),
     "ticker-number": (b'{"sequence":[1],"ticker":5}', 422, "ticker: Input should be a valid string"),
     "ticker-empty": (b'{"sequence":[1],"ticker":""}', 422, "ticker: "),
     "ticker-long": (b'{"sequence":[1],"ticker":"' + b"A" * 33 + b'"}', 422, "ticker: "),

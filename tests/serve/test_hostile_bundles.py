@@ -119,14 +119,14 @@ def test_symlink(run, tmp_path, name):
     outside = tmp_path / "outside"
     shutil.move(run / name, outside)
     (run / name).symlink_to(outside)
-    assert refusal(run) == f"{run / name}: leads out of the run directory"
+    assert refusal(run).endswith(f"{run / name}: leads out of the run directory")
 
 
 @pytest.mark.parametrize("name", ["../outside", "plots/../../outside", "/etc/hostname"])
 def test_traversal(run, tmp_path, name):
     (tmp_path / "outside").write_text("secret")
     seal(run, also=[name])
-    assert refusal(run) == f"{run / name}: leads out of the run directory"
+    assert refusal(run).endswith(f"{run / name}: leads out of the run directory")
 
 
 MANIFESTS = {

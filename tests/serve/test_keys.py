@@ -8,7 +8,7 @@ import pytest
 from forgery import seal, set_config
 from service import serving, window
 
-KEY, ADMIN_KEY = "the key", "the other"
+KEY, ADMIN_KEY = "the-key", "the-other"
 OPEN = ["/", "/livez", "/health", "/readyz", "/livez/", "//", "/readyz//"]
 GUARDED = [
     "/config",
@@ -34,9 +34,9 @@ ADMINS += [("POST", "/train/"), ("POST", "/%74rain"), ("DELETE", "/train/1")]
 WRONG = {
     "none": {},
     "empty": {"X_API_Key": ""},
-    "wrong": {"X_API_Key": "the keys"},
-    "start": {"X_API_Key": "the ke"},
-    "case": {"X_API_Key": "THE KEY"},
+    "wrong": {"X_API_Key": "the-keys"},
+    "start": {"X_API_Key": "the-ke"},
+    "case": {"X_API_Key": "THE-KEY"},
     "not-ascii": {"X_API_Key": "\xff"},
     "bearer": {"Authorization": f"Bearer {KEY}"},
     "other-header": {"API_Key": KEY},

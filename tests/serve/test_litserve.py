@@ -119,7 +119,7 @@ def test_loop_is_called_as_ours_is():
 
 
 def test_answers_come_back_into_the_buffer(server):
-    """By request, each as (answer, status), and whoever waits is woken."""
+    """By request, each as answer and status, and whoever waits is woken."""
 
     async def answered(transport):
         item = ResponseBufferItem(asyncio.Event())
@@ -133,7 +133,7 @@ def test_answers_come_back_into_the_buffer(server):
         return item.response
 
     with server._init_manager(1):
-        assert asyncio.run(answered(server._transport)) == (2, LitAPIStatus.OK)
+        assert asyncio.run(answered(server._transport)) == [2, LitAPIStatus.OK]
 
 
 def test_queue_is_asked_with_a_limit():

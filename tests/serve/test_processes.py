@@ -3,10 +3,10 @@
 import json
 import os
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
-from service import first_reply, is_running, serving, wait, window
+from service import PATIENCE_S, first_reply, is_running, serving, wait, window
 
 BODY = json.dumps({"sequence": window(20)}).encode()
 HALF = len(BODY) // 2
@@ -25,7 +25,7 @@ def service(engine, bundle, tmp_path_factory):
         f"bundle={bundle}",
         f"engine={engine}",
         "workers=2",
-        "deadline_s=5",
+        "deadline_s=6",
     ) as running:
         running.wait(lambda: len(running.http_processes()) == 2, "two HTTP processes")
         yield running
@@ -48,6 +48,13 @@ def begin(service):
     return connection
 
 
+@contextmanager
+def begun_by_many(service, count):
+    """So many half requests."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(begin(service)) for _ in range(count)]
+
+
 def holder(service, connection):
     """The HTTP process at the other end."""
     ours = connection.getsockname()[1]
@@ -64,14 +71,14 @@ def test_only_http_processes_keep_the_port(service):
 def test_killed_http_process(service):
     """Its own requests are cut off, those of the other are answered, and there are two again."""
     expected = forecast(service)
-    begun = [begin(service) for _ in range(8)]
-    victim = holder(service, begun[0])
-    os.kill(victim, signal.SIGKILL)
-    for connection in begun:
-        with connection, suppress(ConnectionError):
-            connection.sendall(BODY[HALF:])
-            reply = first_reply(connection)
-            assert (reply.status, reply.json()["prediction"]) == (200, expected)
+    with begun_by_many(service, 8) as begun:
+        victim = holder(service, begun[0])
+        os.kill(victim, signal.SIGKILL)
+        for connection in begun:
+            with suppress(ConnectionError):
+                connection.sendall(BODY[HALF:])
+                reply = first_reply(connection)
+                assert (reply.status, reply.json()["prediction"]) == (200, expected)
     service.wait(lambda: len(service.http_processes()) == 2, "another in its place")
     assert victim not in service.tree()
     service.wait(service.is_ready, "an answer")
@@ -87,18 +94,14 @@ def test_killed_inference_process(service, engine):
     expected = forecast(service)
     (victim,) = service.inference_processes()
     os.kill(victim, signal.SIGSTOP)  # so that it is certain to be asked, and not to answer
-    lost = [begin(service) for _ in range(4)]
-    for connection in lost:
-        connection.sendall(BODY[HALF:])
-    os.kill(victim, signal.SIGKILL)
-    for connection in lost:
-        with connection:
+    with begun_by_many(service, 4) as lost:
+        for connection in lost:
+            connection.sendall(BODY[HALF:])
+        os.kill(victim, signal.SIGKILL)
+        for connection in lost:
             reply = first_reply(connection)
             assert reply.status in (200, 503, 504), reply
-            if reply.status == 200:
-                assert reply.json()["prediction"] == expected
-            else:
-                assert reply.detail()
+            assert reply.json()["prediction"] == expected if reply.status == 200 else reply.detail()
     service.wait(service.is_ready, "another in its place")
     assert service.inference_processes() != [victim]
     assert {forecast(service) for _ in range(8)} == {expected}
@@ -108,19 +111,19 @@ def test_stops_when_told_and_answers_first(service):
     """The last test of this server."""
     expected = forecast(service)
     before = service.tree()
-    begun = [begin(service) for _ in range(8)]
-    service.process.send_signal(signal.SIGTERM)
-    service.wait(lambda: not service.http_processes(), "it to take no more")
-    for connection in begun:
-        with connection:
+    with begun_by_many(service, 8) as begun:
+        service.process.send_signal(signal.SIGTERM)
+        service.wait(lambda: not service.http_processes(), "it to take no more")
+        for connection in begun:
             connection.sendall(BODY[HALF:])
+        for connection in begun:
             reply = first_reply(connection)
-            assert (reply.status, reply.json()["prediction"]) == (200, expected)
+            assert reply.status == 200, reply
+            assert reply.json()["prediction"] == expected
             assert reply.headers["connection"] == "close"
-    assert service.process.wait(60) == 0
+    assert service.process.wait(PATIENCE_S) == 0
     wait(lambda: not any(map(is_running, before)), "all its processes to be gone")
-    told = service.said().splitlines()
-    assert "Traceback (most recent call last):" not in told
+    assert "Traceback" not in service.said()
     with pytest.raises(ConnectionError):
         service.connect()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from service import serving
 import forecast
 from forecast.config import build
 from forecast.data.features import warm_up
+from forecast.serve.api import ForecastAPI
 from forecast.serve.served import load_served
 from forecast.serve.windows import DELIVERED, fitted, panel_rows
 
@@ -153,3 +156,15 @@ def test_a_model_with_quantiles_and_an_ensemble(made):
         wanted = [told[0]["forecast"] for _, _, told in recorded(folder, 8)]
         values, _, _ = panel_rows(windows, served)
         assert served.predictor.forecaster.predict(values)[:, 0].tolist() == wanted
+
+
+def test_a_bound_that_is_not_known_is_null_and_the_forecast_stands(made):
+    served = load_served(made("no_processing_single"))
+    api = ForecastAPI(models=SimpleNamespace(current=served), most=8)
+    sequence, ticker, told = recorded(served.directory, 2)[0]
+    answer = api.predict([fitted(sequence, ticker, served)])[0]
+    spoilt = replace(answer, bounds=np.array([[np.nan], answer.bounds[1]]))
+    said = api.encode_response(spoilt)
+    assert said["prediction"] == told[0]["forecast"]
+    assert said["lower"] is None
+    assert said["upper"] == answer.bounds[1][0]

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from forecast.serve.context import Context
-from forecast.serve.problems import problems
+from forecast.serve.problems import in_line, problems
 from forecast.serve.schemas import Infer, Prediction, strict_schema
 
 PATH = "/infer"
@@ -116,7 +116,7 @@ def in_a_line(error: ValidationError) -> str:
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     furthest = max(faults, key=lambda fault: [part for part in fault["loc"] if isinstance(part, int)])
     where = ".".join(str(part) for part in furthest["loc"] if not _is_branch(part)) or "body"
-    return f"{where}: {furthest['msg']}"
+    return f"{in_line(where)}: {furthest['msg']}"
 
 
 def _is_branch(part: object) -> bool:

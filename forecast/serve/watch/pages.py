@@ -105,9 +105,8 @@ class Pages:
         return np.ndarray((), PAGE, self._memory, number * _STRIDE)
 
     def _alive(self, number: int) -> bool:
-        if not self._lock(
-            number, fcntl.LOCK_SH
-        ):  # shared: two that look do not take each other for the owner
+        # A shared lock: two that look must not take each other for the owner.
+        if not self._lock(number, fcntl.LOCK_SH):
             return True
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, number)
         return False

@@ -46,6 +46,15 @@ def test_windows_like_those_of_training_are_stable(page, reference):
     assert told.outside_share < 0.01
 
 
+def test_a_feature_that_hardly_varies_has_fewer_bins(page):
+    flags = (normal(2000) > 0.5).astype(np.float32)
+    reference = reference_of(flags, ["one", "two"])
+    add(page, "m@1", reference, flags[:500], newest=1000)
+    assert drift(page, reference).psi_max < 0.01
+    add(page, "m@1", reference, np.ones_like(flags), newest=1000)
+    assert drift(page, reference).psi_max > 0.25
+
+
 @pytest.mark.parametrize(("shift", "label"), [(0.4, "moderate"), (1.0, "shifted")])
 def test_a_shift_is_seen_as_large_as_it_is(page, reference, shift, label):
     inputs = normal(800, seed=1)

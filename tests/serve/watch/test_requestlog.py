@@ -1,5 +1,6 @@
 """The request log: a line of JSON a request, whole, whoever writes and whoever rotates."""
 
+import fcntl
 import json
 import os
 import re
@@ -80,6 +81,31 @@ def test_a_full_file_is_put_aside_and_so_many_are_kept(tmp_path, keep):
     assert [path.exists() for path in aside] == [number < keep for number in range(8)]
     newest = [line["request_id"] for path in reversed(aside[:keep]) for line in read(path)]
     assert newest == [f"r-{number}" for number in range(60 - 10 * keep, 60)]
+
+
+def test_one_process_puts_a_file_aside_while_the_others_wait(tmp_path, monkeypatch):
+    one, two = (RequestLog(file="requests.jsonl", megabytes=0.001).fresh(tmp_path) for _ in range(2))
+    write(one, 1)
+    write(two, 1, start=1)
+    late, rename, seen = two._descriptor, os.replace, []
+
+    def watched(source, target):
+        with (tmp_path / "requests.jsonl").open() as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                seen.append("locked")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", watched)
+        write(one, 10, start=2)
+    assert seen == ["locked"]
+    write(one, 1, start=12)
+    two._put_aside(late)  # it had found the file full, too
+    assert [line["request_id"] for line in read(tmp_path / "requests.jsonl")] == ["r-12"]
+    assert len(read(tmp_path / "requests.jsonl.1")) == 12
+    assert not (tmp_path / "requests.jsonl.2").exists()
 
 
 def write_and_rotate(folder, who):
