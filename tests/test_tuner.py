@@ -117,7 +117,9 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_left(tmp_path, overrides, to
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("override", ["tuner=asha", "tuner.num_samples=3", "cluster=ray", "cluster.cpus_per_job=2"])
+@pytest.mark.parametrize(
+    "override", ["tuner=asha", "tuner.num_samples=3", "cluster=ray", "cluster.cpus_per_job=2"]
+)
 def test_a_tuner_without_a_sweep_is_not_passed_over_in_silence(tmp_path, override):
     needed = ["tuner=random"] if override == "tuner.num_samples=3" else []
     done = run(tmp_path, *needed, override)

@@ -95,7 +95,9 @@ def another_network(folder):
     ],
     ids=["weights", "config", "a file gone", "half written", "another network"],
 )
-def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(bundle, other, tmp_path, caplog, damage, told):
+def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(
+    bundle, other, tmp_path, caplog, damage, told
+):
     link, bad = tmp_path / "champion", tmp_path / "bad"
     shutil.copytree(other, bad)
     damage(bad)
