@@ -136,8 +136,8 @@ class Service:
         return [pid for pid in self.tree() if pid != self.process.pid and sockets & _sockets(pid)]
 
     def inference_processes(self) -> list[int]:
-        """LitServe's workers: spawned, where all others are forked."""
-        return [pid for pid, command in self.tree().items() if "spawn_main" in command]
+        """LitServe's workers, by their name."""
+        return [pid for pid in self.tree() if _name(pid) == "infer"]
 
     def holds(self, pid: int, port: int) -> bool:
         """Whether a process has the other end of a connection from a port."""
@@ -267,6 +267,13 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _name(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
 
 
 def _listening(port: int) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.serve.asking import Asking
 from benchmarks.serve.bundle import make, questions
-from benchmarks.serve.processes import command, cpu_seconds, tree
+from benchmarks.serve.processes import command, cpu_seconds, name, tree
 from benchmarks.serve.servers import INLINE, WORKERS, serving
 
 _BACK_S = 5.0
@@ -63,5 +63,5 @@ def _busiest(pid: int) -> int:
     before = {one: cpu_seconds(one) for one in below}
     time.sleep(1.0)
     spent = {one: cpu_seconds(one) - before[one] for one in below if "resource_tracker" not in command(one)}
-    spawned = {one: used for one, used in spent.items() if "spawn_main" in command(one) and used > 0.1}
-    return max(spawned or spent, key=lambda one: spent[one])
+    workers = {one: used for one, used in spent.items() if name(one) == "infer"}
+    return max(workers or spent, key=lambda one: spent[one])

@@ -14,7 +14,6 @@ from litserve import LitAPI
 
 from forecast.bundle.reference import inputs_of
 from forecast.errors import UserError
-from forecast.serve.lifeline import die_with_parent
 from forecast.serve.models import Models
 from forecast.serve.schemas import Infer
 from forecast.serve.windows import Window, fitted, panel_rows
@@ -65,7 +64,6 @@ class ForecastAPI(LitAPI):
 
     def setup(self, device: str) -> None:
         """Make a process ready to answer: called once in each."""
-        die_with_parent()
         self.models.device = device
         if self.models.current is None:
             self.models.load()

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from litserve import LitServer
+from litserve.loops import inference_worker
 from litserve.server import _Server
 from litserve.transport.factory import create_transport_from_config
 from litserve.utils import WorkerSetupStatus
 
 from forecast.serve.connection import Connection
-from forecast.serve.lifeline import die_with_parent
+from forecast.serve.lifeline import die_with_parent, follow_parent, named
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -33,6 +34,8 @@ MONITOR = "litserve-monitoring"  # LitServe's thread
 _LOOK_S = 0.25  # between two looks at whether a process is still there
 _AT_ONCE = 3  # deaths within _SOON_S seconds of the start, after which a process is given up
 _SOON_S = 5.0
+# What a dead process had asked of the queue is still given to it, and lost, until its question times out.
+_LAST_WISH_S = 0.5
 
 
 class HttpServer(LitServer):
@@ -81,6 +84,8 @@ class HttpServer(LitServer):
         self.serving: Any = self.app  # what uvicorn runs: the app, and whatever stands before it
         self.begin, self.end, self.stop = begin, end, stop
         self.stopping = threading.Event()
+        # How often an inference process was replaced; HTTP processes ask it what they waited for once more.
+        self.generation: Any = multiprocessing.RawValue("L", 0)
 
     def run(self, **options: Any) -> None:
         """See LitServer.run; whatever was started is gone afterwards, also where it ended before all were."""
@@ -104,11 +109,38 @@ class HttpServer(LitServer):
         return manager
 
     def launch_inference_worker(self, lit_api: Any) -> list[Any]:
-        """LitServe's own, where the engine is one of processes."""
-        if self.inference:
-            return list(super().launch_inference_worker(lit_api))
-        self.workers_setup_status["inline"] = WorkerSetupStatus.READY
-        return []
+        """LitServe's inference processes, where the engine is one of processes."""
+        if not self.inference:
+            self.workers_setup_status["inline"] = WorkerSetupStatus.READY
+            return []
+        count = len(self._inference_workers_config_for_api(lit_api.api_path))
+        return [self._launch(lit_api, place) for place in range(count)]
+
+    def launch_single_inference_worker(self, lit_api: Any, worker_id: int) -> Any:
+        """Called by LitServe's watch to put another process in the place of one that died."""
+        process = self._launch(lit_api, worker_id)
+        time.sleep(_LAST_WISH_S)
+        self.generation.value += 1
+        return process
+
+    def _launch(self, lit_api: Any, place: int) -> Any:
+        """What LitServe does, but on a processor forked: what the main process loaded and proved is there at once."""
+        device = self._inference_workers_config_for_api(lit_api.api_path)[place]
+        self.workers_setup_status[f"{lit_api.api_path.split('/')[-1]}_{place}"] = WorkerSetupStatus.STARTING
+        arguments = (
+            lit_api,
+            device,
+            place,
+            self._get_request_queue(lit_api.api_path),
+            self._transport,
+            self.workers_setup_status,
+            self._callback_runner,
+            self.restart_workers,
+        )
+        context: Any = multiprocessing.get_context("fork" if device == "cpu" else "spawn")
+        process = context.Process(target=_infer, args=arguments, name=f"infer-{place}")
+        process.start()
+        return process
 
     @asynccontextmanager
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:  # noqa: ARG002 - LitServe's signature
@@ -198,13 +230,33 @@ def _answer(server: _Server, place: int, sockets: list[socket.socket]) -> None:
     """What an HTTP process does, until it is told to stop."""
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, signal.SIG_DFL)  # uvicorn drains, then sends itself what it was sent
+    named("http")
+    die_with_parent()
     server.run(place, sockets)
+
+
+def _infer(*arguments: Any) -> None:
+    """What an inference process does, until it is told to stop."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal sends it to all; the main process tells when to stop
+    named("infer")
+    follow_parent()  # started by LitServe's watch, which ends before the last answer is given
+    _leave_the_port()
+    inference_worker(*arguments)
 
 
 def _apart() -> None:
     """Make a forked process a mere keeper of queues."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # told to stop by the main process, when all is answered
+    named("queues")
     die_with_parent(signal.SIGKILL)
+    _leave_the_port()
+
+
+def _leave_the_port() -> None:
+    """Close what a forked process inherited and does not answer on."""
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError), socket.socket(fileno=os.dup(int(name))) as copy:
             if copy.family in (socket.AF_INET, socket.AF_INET6):

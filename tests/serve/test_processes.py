@@ -87,7 +87,7 @@ def test_killed_http_process(service):
 
 
 def test_killed_inference_process(service, engine):
-    """What it was asked ends with what the contract names, and the service is back."""
+    """What it was asked is asked again of the one in its place: nobody notices."""
     if engine == "inline":
         assert service.inference_processes() == []
         return
@@ -100,8 +100,7 @@ def test_killed_inference_process(service, engine):
         os.kill(victim, signal.SIGKILL)
         for connection in lost:
             reply = first_reply(connection)
-            assert reply.status in (200, 503, 504), reply
-            assert reply.json()["prediction"] == expected if reply.status == 200 else reply.detail()
+            assert (reply.status, reply.json()["prediction"]) == (200, expected)
     service.wait(service.is_ready, "another in its place")
     assert service.inference_processes() != [victim]
     assert {forecast(service) for _ in range(8)} == {expected}
