@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from forecast.bundle.golden import write_golden
-from forecast.bundle.reference import write_reference
 from forecast.bundle.sealing import write_json
 from forecast.files import write_whole
 
@@ -28,6 +27,8 @@ def write_model(
         widths: of intervals around its forecasts; None = no intervals.
     """
     from safetensors.torch import save
+
+    from forecast.bundle.reference import write_reference
 
     weights = {name: value.contiguous() for name, value in forecaster.network.state_dict().items()}
     write_whole(directory / "model.safetensors", save(weights))
