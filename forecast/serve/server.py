@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import os
@@ -135,6 +136,9 @@ class Server:
         print(
             f"listening on http://{self._shown_host}:{self.port} (page: /ui, routes: /docs)", file=sys.stderr
         )
+        # What is here now is shared by all processes until one writes to it; the collector writes to all it looks at.
+        gc.collect()
+        gc.freeze()
         # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it ends them all.
         signal.signal(signal.SIGTERM, _interrupt)
         http.run(
