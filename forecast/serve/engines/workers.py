@@ -45,12 +45,12 @@ class GreedyLoop(LitLoop):
     def run(
         self,
         lit_api: ForecastAPI,
-        device: str,  # noqa: ARG002
-        worker_id: int,  # noqa: ARG002
+        device: str,  # noqa: ARG002  LitServe's
+        worker_id: int,  # noqa: ARG002  LitServe's
         request_queue: Any,
         transport: Any,
-        workers_setup_status: Any,  # noqa: ARG002
-        callback_runner: Any,  # noqa: ARG002
+        workers_setup_status: Any,  # noqa: ARG002  LitServe's
+        callback_runner: Any,  # noqa: ARG002  LitServe's
     ) -> None:
         """One batch; LitServe calls this for ever."""
         try:
