@@ -15,13 +15,14 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.singleton import Singleton
 from hydra.core.utils import configure_log
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.schedulers import FIFOScheduler
 
 from hydra_plugins.ray_tune_sweeper import _space
 from hydra_plugins.ray_tune_sweeper._cluster import connect, own_environment, slots
+from hydra_plugins.ray_tune_sweeper._composing import Composer
 from hydra_plugins.ray_tune_sweeper._errors import SweepError
 from hydra_plugins.ray_tune_sweeper._job import Jobs
 from hydra_plugins.ray_tune_sweeper._outcomes import Outcomes, TrialReturn
@@ -65,14 +66,15 @@ def sweep(sweeper: RayTuneSweeper, arguments: Sequence[str]) -> Any:
     search, total = settings.built_search(space)
     scheduler = settings.built_scheduler()
     callbacks = settings.built_callbacks()
-    _compose_some(space, context.config_loader, config)
+    composer = Composer(context.config_loader, config)
+    _compose_some(space, composer, context.config_loader)
 
     folder = Path(config.hydra.sweep.dir)
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, folder / "multirun.yaml")
     jobs = Jobs(
-        hydra_context=context, task_function=task, config=config, singletons=Singleton.get_state(),
-        folder=os.getcwd(), seed=settings.seed,
+        hydra_context=context, task_function=task, config=config, composer=composer,
+        singletons=Singleton.get_state(), folder=os.getcwd(), seed=settings.seed,
     )  # fmt: skip
     with clean_state(settings.seed):
         connect(settings.init, cpus=settings.cpus, gpus=settings.gpus, names=settings.names)
@@ -81,19 +83,18 @@ def sweep(sweeper: RayTuneSweeper, arguments: Sequence[str]) -> Any:
     return [[TrialReturn(outcome, jobs) for outcome in outcomes.all()]]
 
 
-def _compose_some(space: Space, loader: ConfigLoader, config: DictConfig) -> None:
+def _compose_some(space: Space, composer: Composer, loader: ConfigLoader) -> None:
     """Have Hydra refuse unknown keys and options before anything is started.
 
-    One job stands for all, and one more for each option that its group does not have; to compose every job
-    here would take longer than to start it.
+    One job stands for all, and one more for each option that its group does not have.
     """
     first = [axis.values[0] if isinstance(axis.values, tuple) else axis.values.low for axis in space.axes]
-    loader.load_sweep_config(config, space.overrides(first))
+    composer.compose(space.overrides(first))
     for at, axis in enumerate(space.axes):
         options = loader.get_group_options(axis.key.lstrip("+").partition("@")[0])
         for value in axis.values if options and isinstance(axis.values, tuple) else ():
             if value not in options:
-                loader.load_sweep_config(config, space.overrides([*first[:at], value, *first[at + 1 :]]))
+                composer.compose(space.overrides([*first[:at], value, *first[at + 1 :]]))
 
 
 def _run(

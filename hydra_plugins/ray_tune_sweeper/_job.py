@@ -12,6 +12,7 @@ from hydra.core.utils import JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from hydra_plugins.ray_tune_sweeper._composing import Composer
 from hydra_plugins.ray_tune_sweeper._state import clean_state
 
 
@@ -31,6 +32,7 @@ class Jobs:
     hydra_context: HydraContext
     task_function: TaskFunction
     config: DictConfig  # composed without the space
+    composer: Composer
     singletons: Any  # Hydra's process-wide state
     folder: str  # the sweep was started in
     seed: int
@@ -42,7 +44,7 @@ class Jobs:
 
     def compose(self, job: Job) -> DictConfig:
         """The config of a job, with Hydra's own node."""
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(job.overrides))
+        config = self.composer.compose(job.overrides)
         with open_dict(config):
             config.hydra.job.id = job.trial_id
             config.hydra.job.num = job.number
