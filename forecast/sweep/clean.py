@@ -34,3 +34,5 @@ def clean(folder: Path) -> Iterator[None]:
         if torch is not None:
             torch.set_default_dtype(torch.float32)
         gc.collect()  # a network and its trainer refer to each other: the next job needs the memory
+        if not gc.get_freeze_count():
+            gc.freeze()  # what is left are imports: to look through them again takes longer than all else here
