@@ -34,6 +34,7 @@ def main(config: DictConfig) -> float | None:
         earlier=job.earlier,
         tags=job.tags,
         draw=job.draw,
+        fits=job.fits,
     )
     print(run.verdict.text)
     print(run.directory)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.data.market import MarketData
+    from forecast.evaluate.baselines import Fits
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ def run(
     earlier: Callable[[str], Path | None] = lambda _: None,
     tags: Callable[[Any], Mapping[str, str]] = lambda _: {},
     draw: bool = True,
+    fits: Fits | None = None,
 ) -> Run:
     """Conduct one run.
 
@@ -48,6 +50,7 @@ def run(
         earlier: finds, by identity, the directory of a finished run, which is then read back and not run again.
         tags: what else the tracker, which it is given, is to note of the run.
         draw: the plots as PNG files too, which takes longer than all else beyond training.
+        fits: the baselines, and may have fitted the same ones for a run before.
 
     Raises:
         UserError: the data or the model cannot be had as asked; nothing is left behind.
@@ -66,6 +69,7 @@ def run(
         baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
         tracker = config.tracker and build(config.tracker)
 
+        from forecast.evaluate.baselines import Fits
         from forecast.evaluate.judgement import Judgement
         from forecast.evaluate.metrics import Tally
         from forecast.model.probing import check_network
@@ -76,7 +80,9 @@ def run(
         same_data(config, data)
         folds = evaluation.folds(data)
         data.divide(folds[0].stretches)
-        name = identity(config, fingerprint=data.fingerprint_, version=package_version())
+        named: dict[str, Any] = {"fingerprint": data.fingerprint_, "version": package_version()}
+        name = identity(config, **named)
+        learnt = identity(config, **named, only=("data", "evaluation", "baselines"))
         origin = provenance(config, identity=name, fingerprint=data.fingerprint_)
         strategy = origin["choices"].get("data") or f"{type(data.features).__name__}_{data.scope}"
         if (found := earlier(name)) is not None:
@@ -111,6 +117,7 @@ def run(
                 data,
                 folded=walking,
                 baselines=baselines,
+                learn=partial((fits or Fits()).fit, identity=learnt),
                 intervals=intervals,
                 significance=evaluation.significance,
                 economics=evaluation.economics,

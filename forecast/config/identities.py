@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from typing import Any
 
 from omegaconf import DictConfig
@@ -25,18 +26,21 @@ _HOW_FETCHED = ("cache_dir", "force_download", "offline", "pace_s", "retries", "
 _WHICH_BARS = ("tickers", "period", "start", "end", "health")
 
 
-def identity(config: DictConfig, *, fingerprint: str, version: str) -> str:
+def identity(
+    config: DictConfig, *, fingerprint: str, version: str, only: Collection[str] | None = None
+) -> str:
     """Name what a run computes: same name, same result.
 
     Args:
         config: the task config.
         fingerprint: of the bars it uses.
         version: of this package.
+        only: keys of the root that matter to what is named; None = all.
 
     Returns:
         16 hexadecimal digits.
     """
-    task = resolved(config)
+    task = {name: node for name, node in resolved(config).items() if only is None or name in only}
     for key in _NO_EFFECT:
         *above, last = key.split(".")
         node = task

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 Figures = dict[str, float | None]
 
 
+class Learn(Protocol):
+    """Fits baselines to the training days of a fold."""
+
+    def __call__(self, baselines: Baselines, data: MarketData, fold: int) -> None: ...
+
+
 class Judgement:
     """The figures of a run and its tables `forecasts.parquet` and `baselines.parquet`, fold by fold.
 
@@ -46,6 +52,7 @@ class Judgement:
         data: loaded.
         folded: whether rows say which fold they belong to.
         baselines: fitted to each fold that is fitted anew, and judged on the same rows; None = naive alone.
+        learn: fits them to a fold, given its number.
         intervals: calibrated on the validation rows of each fold; None = no intervals.
         significance: tests of the test rows; None = none.
         economics: a trading rule on the test rows; None = none.
@@ -58,6 +65,7 @@ class Judgement:
         *,
         folded: bool,
         baselines: Baselines | None = None,
+        learn: Learn = lambda baselines, data, fold: baselines.fit(data),  # noqa: ARG005
         intervals: Intervals | None = None,
         significance: Significance | None = None,
         economics: Economics | None = None,
@@ -66,6 +74,7 @@ class Judgement:
         self.horizon = data.horizon
         self.folded = folded
         self.baselines = baselines
+        self.learn = learn
         self.intervals = (
             None if intervals is None else JudgedIntervals(intervals, names=self.names, horizon=self.horizon)
         )
@@ -177,7 +186,7 @@ class Judgement:
         self._losses.append(fit.history[fit.best_epoch])
         self.history += [{"fold": fold.number, **epoch} if self.folded else epoch for epoch in fit.history]
         if self.baselines is not None:
-            self.baselines.fit(data)
+            self.learn(self.baselines, data, fold=fold.number)
 
     def _write(self, piece: Piece, split: str, fold: int) -> None:
         rows = piece.rows

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.config.multirun import JobFacts, Task
+    from forecast.evaluate.baselines import Fits
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,11 @@ class Part:
     def tags(self, tracker: Any) -> dict[str, str]:  # noqa: ARG002
         """What else the tracker is to note of the run."""
         return {}
+
+    @property
+    def fits(self) -> Any:
+        """The baselines of the runs of this process; None where there is one run."""
+        return None
 
 
 _current = Part()
@@ -202,6 +209,11 @@ class _Job(Part):
 
         return parent_of(self.conductor.directory, tracker, driver=self.conductor.driver)
 
+    @property
+    def fits(self) -> Any:
+        """Of all jobs this process is busy with, one after the other."""
+        return _fits()
+
     def finished(self, value: float | None) -> None:
         """It came to its end, or took the result of an earlier run."""
         state, directory = self.state, Path(self.state.directory)
@@ -235,6 +247,13 @@ class _Job(Part):
         path = self.own / "history.json"
         if self.history and not path.exists():
             bundle.write_json(path, self.history)
+
+
+@cache
+def _fits() -> Fits:
+    from forecast.evaluate.baselines import Fits
+
+    return Fits()
 
 
 def _tuner() -> Any:

@@ -15,6 +15,7 @@ _HOME = {
     "BaselineTally": "tally",
     "Baselines": "members",
     "Drift": "drift",
+    "Fits": "fits",
     "HistoricalMean": "historical_mean",
     "MovingAverage": "moving_average",
     "Ridge": "ridge",

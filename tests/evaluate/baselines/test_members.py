@@ -12,14 +12,15 @@ from markets import market, tables
 
 import forecast.evaluate.baselines
 from forecast.errors import UserError
-from forecast.evaluate.baselines import Baselines, Drift, MovingAverage
+from forecast.evaluate.baselines import Baselines, Drift, Fits, MovingAverage
 
 
 class Faulty:
     """The last price, until something goes wrong."""
 
-    def __init__(self, *, fit=None, predict=None):
+    def __init__(self, *, fit=None, predict=None, mark=None):
         self.at_fit, self.at_predict = fit, predict
+        self.mark = mark  # tells it from others
         self.fitted = self.asked = 0
 
     def fit(self, data):  # noqa: ARG002
@@ -174,3 +175,51 @@ def test_names(name):
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'Drifts'"):
         _ = forecast.evaluate.baselines.Drifts
+
+
+@pytest.fixture
+def folds(data):
+    """The same days, split for a second time."""
+    return [data, data.divided(data.stretches_)]
+
+
+def fitted(fits, data, *, identity="a", fold=0, **faulty):
+    """Baselines of a run of its own, and their first member."""
+    baselines = Baselines(members={"mine": Faulty(**faulty), "drift": Drift()})
+    fits.fit(baselines, data, identity=identity, fold=fold)
+    return baselines
+
+
+def test_what_another_run_learnt_is_taken(folds, batch):
+    fits = Fits()
+    first = fitted(fits, folds[0])
+    first.members["drift"].predict = None  # whatever a run does to its own
+    second = fitted(fits, folds[1])
+    assert second.members["mine"].fitted == 1, "a copy of what was fitted"
+    alone = Baselines(members={"drift": Drift()})
+    alone.fit(folds[1])
+    for name, prices in alone.predict(folds[1], batch).items():
+        assert np.array_equal(prices, second.predict(folds[1], batch)[name])
+
+
+def test_only_the_last_are_remembered(data):
+    fits = Fits(most_bytes=10_000)
+    fitted(fits, data, mark=1)
+    assert fitted(fits, data, mark=2).members["mine"].mark == 1
+    assert fitted(fits, data, mark=3, fold=1).members["mine"].mark == 3, "another fold"
+    assert fitted(fits, data, mark=4, identity="b").members["mine"].mark == 4, "other data"
+    assert fitted(fits, data, mark=5).members["mine"].mark == 5, "forgotten since"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_failed_is_tried_again(data):
+    fits = Fits()
+    assert list(fitted(fits, data, fit=raises(KeyError("x"))).failed) == ["mine"]
+    assert fitted(fits, data, mark=2).members["mine"].mark == 2
+
+
+@pytest.mark.parametrize("mark", [lambda: None, "x" * 10_001], ids=["cannot be copied", "too large"])
+def test_what_cannot_be_kept_is_fitted_again(data, mark):
+    fits = Fits(most_bytes=10_000)
+    fitted(fits, data, mark=mark)
+    assert fitted(fits, data, mark=2).members["mine"].mark == 2
