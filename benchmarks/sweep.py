@@ -5,10 +5,12 @@ The same small trainings (AAPL, lookback 20, two LSTM layers, one thread each) o
   bare      loops of ten lines (benchmarks.training), two processes at a time: what must be spent
   tuner     python run.py -m tuner=grid: composition, checks, data, training, forecasts, plots, report, MLflow
   launcher  python run.py -m, Hydra's official Ray launcher: the same jobs
-  original  one Ray task a run, Lightning with DataLoaders, MLflow told synchronously, as such projects begin
+  original  one Ray task a run, Lightning with DataLoaders, MLflow told synchronously, as such projects begin: its
+            best weights are kept and logged, all else is Lightning's default; nothing is forecast or compared
 
-Start-up is the wall time of a sweep of two one-epoch trials less their loops: the process, Ray, and one worker a core
-with its imports. The MLflow store exists beforehand.
+Bare loops are timed before and after each way, for a machine's pace changes from minute to minute. Start-up is the
+wall time of a sweep of two one-epoch trials less their loops: the process, Ray, and one worker a core with its imports.
+The MLflow store exists beforehand.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +57,7 @@ def original_run(seed: int, epochs: int, hidden: int, store: str) -> float:
     import mlflow
     import pytorch_lightning as pl
     import torch
+    from pytorch_lightning.callbacks import ModelCheckpoint
     from pytorch_lightning.loggers import MLFlowLogger
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -62,16 +66,16 @@ def original_run(seed: int, epochs: int, hidden: int, store: str) -> float:
     torch.manual_seed(seed)
     data = training.prepared()
     mlflow.set_tracking_uri(store)
-    logger = MLFlowLogger(experiment_name="original", tracking_uri=store)
+    logger = MLFlowLogger(experiment_name="original", tracking_uri=store, log_model=True)
     logger.log_hyperparams({"seed": seed, "hidden_size": hidden})
     train = DataLoader(
         TensorDataset(*training.tensors(data, "train")), batch_size=training.BATCH, shuffle=True
     )
     val = DataLoader(TensorDataset(*training.tensors(data, "val")), batch_size=training.BATCH)
+    best = ModelCheckpoint(monitor="val_loss")
     trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=logger, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, gradient_clip_val=1.0, num_sanity_val_steps=0,
-    )  # fmt: skip
+        max_epochs=epochs, accelerator="cpu", logger=logger, callbacks=[best], gradient_clip_val=1.0
+    )
     trainer.fit(training.Usual(training.network(data, hidden)), train, val)
     return float(trainer.callback_metrics["val_loss"])
 
@@ -120,30 +124,38 @@ def compare(folder: Path, trials: int, epochs: int, hidden: int) -> None:
     sweep(
         folder / "store", "hydra/launcher=basic", *keys, "trainer=smoke", "trainer.patience=null"
     )  # makes the store
-    spent = bare(trials, epochs, hidden)
-    least = sum(spent) / CORES
     short = sweep(folder / "short", *grid(seed="range(100,102)"), *keys, "trainer.max_epochs=1")
     start = short - statistics.mean(bare(CORES, 1, hidden))
-    ways: dict[str, float] = {}
-    ways["tuner"] = sweep(
-        folder / "tuner", *grid(seed=f"range(0,{trials})"), *keys, f"trainer.max_epochs={epochs}"
-    )
-    ways["launcher"] = sweep(
-        folder / "launcher", f"seed=range(0,{trials})", *keys, f"trainer.max_epochs={epochs}"
-    )
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "benchmarks.sweep", "--here", "original", "--store", store]
-    command += ["--trials", str(trials), "--epochs", str(epochs), "--hidden", str(hidden)]
-    subprocess.run(command, check=True, capture_output=True)
-    ways["original"] = time.perf_counter() - began
+
+    def original_way() -> float:
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "benchmarks.sweep", "--here", "original", "--store", store]
+        command += ["--trials", str(trials), "--epochs", str(epochs), "--hidden", str(hidden)]
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    seeds, long = f"range(0,{trials})", [*keys, f"trainer.max_epochs={epochs}"]
+    ways: dict[str, Callable[[], float]] = {
+        "tuner": lambda: sweep(folder / "tuner", *grid(seed=seeds), *long),
+        "launcher": lambda: sweep(folder / "launcher", f"seed={seeds}", *long),
+        "original": original_way,
+    }
     print(f"{trials} trials of {epochs} epochs, hidden {hidden}, {CORES} cores; start-up {start:.1f} s")
-    print(f"{'':12}{'wall s':>9}{'less start':>12}{'x bare / 2':>12}{'s a trial over training':>26}")
-    print(f"{'bare / 2':12}{least:>9.1f}{least:>12.1f}{1:>12.2f}{0:>26.2f}")
-    for way, wall in ways.items():
-        net = wall - start
+    print(
+        f"{'':12}{'wall s':>9}{'less start':>12}{'bare / 2':>10}{'ratio':>8}{'s a trial over training':>26}"
+    )
+    walls, before = dict[str, float](), sum(bare(trials, epochs, hidden)) / CORES
+    for way, run in ways.items():
+        walls[way] = run()
+        after = sum(bare(trials, epochs, hidden)) / CORES
+        least, before = (before + after) / 2, after  # a machine's pace changes from minute to minute
+        net = walls[way] - start
         over = (net - least) * CORES / trials
-        print(f"{way:12}{wall:>9.1f}{net:>12.1f}{net / least:>12.2f}{over:>26.2f}")
-    print(f"original / tuner: {ways['original'] / ways['tuner']:.2f} with start-up")
+        print(f"{way:12}{walls[way]:>9.1f}{net:>12.1f}{least:>10.1f}{net / least:>8.2f}{over:>26.2f}")
+    print(
+        f"original / tuner: {walls['original'] / walls['tuner']:.2f} with start-up, "
+        f"{(walls['original'] - start) / (walls['tuner'] - start):.2f} without"
+    )
     inside = [job["seconds"] for job in jobs(folder / "tuner")][CORES:]
     print(
         f"a tuner job by its own clock, the first of each worker left out: {statistics.median(inside):.2f} s"

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 
@@ -34,5 +35,10 @@ def clean(folder: Path) -> Iterator[None]:
         if torch is not None:
             torch.set_default_dtype(torch.float32)
         gc.collect()  # a network and its trainer refer to each other: the next job needs the memory
-        if not gc.get_freeze_count():
-            gc.freeze()  # what is left are imports: to look through them again takes longer than all else here
+        _leave_imports_aside()
+
+
+@cache
+def _leave_imports_aside() -> None:
+    """Once: to look through them after every job would take longer than all else here."""
+    gc.freeze()
