@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -59,12 +59,17 @@ class Forecaster(nn.Module):
 
     def answers(self, windows: Tensor) -> Tensor:
         """The network's answers in normalised units, (batch, outputs), the same whatever the batch."""
-        pieces = []
-        for piece in windows.split(_MOST):
-            missing = -len(piece) % self.block
-            padded = torch.cat((piece, piece[:1].expand(missing, -1, -1))) if missing else piece
-            pieces.append(self.network(self.normaliser.inputs(padded))[: len(piece)])
-        return torch.cat(pieces)
+        return self._seen(windows)[1]
+
+    def _seen(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network sees, (batch, lookback, features), and what it answers, (batch, outputs)."""
+        if len(windows) > _MOST:
+            pieces = [self._seen(piece) for piece in windows.split(_MOST)]
+            return torch.cat([inputs for inputs, _ in pieces]), torch.cat([answers for _, answers in pieces])
+        missing = -len(windows) % self.block
+        padded = torch.cat((windows, windows[:1].expand(missing, -1, -1))) if missing else windows
+        inputs = self.normaliser.inputs(padded)
+        return inputs[: len(windows)], self.network(inputs)[: len(windows)]
 
     def central(self, answers: Tensor) -> Tensor:
         """The answer that is the forecast: (batch, outputs) -> (batch, horizon)."""
@@ -90,7 +95,26 @@ class Forecaster(nn.Module):
         Returns:
             (batch, horizon) prices.
         """
-        return self._on_arrays(self, windows)
+        (prices,) = self._on_arrays(lambda raw: [self(raw)], windows)
+        return prices
+
+    @torch.inference_mode()
+    def predict_seen(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """What `predict` gives, and what the network saw to answer it.
+
+        Args:
+            windows: (batch, lookback, columns).
+
+        Returns:
+            (batch, horizon) prices, and (batch, lookback, features) normalised.
+        """
+
+        def both(raw: Tensor) -> list[Tensor]:
+            inputs, answers = self._seen(raw)
+            return [self.normaliser.prices(raw, self.central(answers)), inputs]
+
+        prices, inputs = self._on_arrays(both, windows)
+        return prices, inputs
 
     @torch.inference_mode()
     def quantiles(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -102,18 +126,20 @@ class Forecaster(nn.Module):
         Returns:
             (batch, horizon, levels) prices, ascending; at 0.5 exactly what `predict` gives.
         """
-        return self._on_arrays(
-            lambda raw: self.normaliser.prices(raw, self._sorted(self.answers(raw))), windows
+        (prices,) = self._on_arrays(
+            lambda raw: [self.normaliser.prices(raw, self._sorted(self.answers(raw)))], windows
         )
+        return prices
 
     def _on_arrays(
-        self, prices_of: Callable[[Tensor], Tensor], windows: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        training = self.training
-        self.eval()
+        self, compute: Callable[[Tensor], list[Tensor]], windows: NDArray[np.float32]
+    ) -> list[NDArray[Any]]:
+        training = self.training or self.network.training
+        if training:  # to tell every part takes its time
+            self.eval()
         try:
             device = next(self.parameters()).device
-            prices: NDArray[np.float64] = prices_of(torch.from_numpy(windows).to(device)).cpu().numpy()
-            return prices
+            return [found.cpu().numpy() for found in compute(torch.from_numpy(windows).to(device))]
         finally:
-            self.train(training)
+            if training:
+                self.train()

@@ -12,7 +12,6 @@ import numpy as np
 from fastapi import HTTPException
 from litserve import LitAPI
 
-from forecast.bundle.reference import inputs_of
 from forecast.errors import UserError
 from forecast.serve.models import Models
 from forecast.serve.schemas import Infer
@@ -130,13 +129,13 @@ class ForecastAPI(LitAPI):
         predictor = served.predictor
         values, refused, warnings = panel_rows(windows, served)
         with np.errstate(all="ignore"):
-            forecast = predictor.forecaster.predict(values)  # (B, h)
+            forecast, inputs = predictor.forecaster.predict_seen(values)  # (B, h), (B, L, F)
         bounds = self._bounds(windows, values, forecast, served)
         finite = np.isfinite(forecast).all(axis=1).reshape(-1)
         if self.watch is not None:
             self._note(windows, values, forecast, bounds, served)
         level = predictor.levels[0] if bounds is not None else None
-        strange = _strange(values, served)
+        strange = _strange(inputs, served)
         found = []
         for place, window in enumerate(windows):
             if place in refused or not finite[place]:
@@ -194,14 +193,14 @@ class ForecastAPI(LitAPI):
             self._threads_of = served.version
 
 
-def _strange(values: NDArray[np.float32], served: Served) -> list[tuple[str, ...]]:
-    """A warning for each window that holds what training had none like."""
+def _strange(inputs: NDArray[np.float32], served: Served) -> list[tuple[str, ...]]:
+    """A warning for each window in which the network sees what training had none like."""
     reference = served.reference
     if reference is None:
-        return [()] * len(values)
-    outside = reference.outside(inputs_of(served.predictor.forecaster.normaliser, values))  # (B, F)
+        return [()] * len(inputs)
+    outside = reference.outside(inputs)  # (B, F)
     if not outside.any():
-        return [()] * len(values)
+        return [()] * len(inputs)
     names = np.asarray(reference.names)
     return [
         (f"outside the training range: {', '.join(names[own][:8])}",) if own.any() else () for own in outside
