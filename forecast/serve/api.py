@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +60,7 @@ class ForecastAPI(LitAPI):
         self.models = models
         self.most = most
         self.watch = watch
-        self._threads_of: str | None = None
+        self._threads_of: dict[int, str] = {}  # thread -> model
 
     def setup(self, device: str) -> None:
         """Make a process ready to answer: called once in each."""
@@ -186,11 +187,12 @@ class ForecastAPI(LitAPI):
 
     def _pin_threads(self, served: Served) -> None:
         """As many as in training, in the thread that computes: sums in another order differ in the last bits."""
-        if self._threads_of != served.version:
+        here = threading.get_ident()
+        if self._threads_of.get(here) != served.version:
             import torch
 
             torch.set_num_threads(int(served.config.get("trainer", {}).get("threads", 1)))
-            self._threads_of = served.version
+            self._threads_of[here] = served.version
 
 
 def _strange(inputs: NDArray[np.float32], served: Served) -> list[tuple[str, ...]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from queue import SimpleQueue
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
 
     Asked = tuple[Window, asyncio.Future[Answer]]
 
+# Longest time for which everything else may stand still: that of a garbage collection.
+_SPOT_S = 0.004
+
 
 class Inline:
     """The default for models that a processor answers in milliseconds: nothing is sent between processes.
 
     While a batch is computed the next one gathers, so that batches are as large as the load makes them, and nobody
-    waits for a batch to fill.
+    waits for a batch to fill. A request that comes alone to a quick model is answered on the spot: to wake the helper
+    and to be woken by it takes a good part of what such a forecast takes.
 
     Args:
         most: requests answered together.
@@ -36,6 +42,7 @@ class Inline:
         self.waiting = 0
         self._gathered: list[Asked] = []
         self._busy = False
+        self._alone_s = math.inf  # the last forecast of a single request
         self._batches: SimpleQueue[list[Asked] | None] = SimpleQueue()
 
     def attach(self, api: ForecastAPI, http: HttpServer) -> None:  # noqa: ARG002 - other engines want it
@@ -59,9 +66,16 @@ class Inline:
 
     async def answer(self, window: Window) -> Answer:
         """See Engine.answer."""
-        future: asyncio.Future[Answer] = self._loop.create_future()
         self.waiting += 1
         try:
+            if self._alone_s < _SPOT_S:
+                await asyncio.sleep(0)  # those that have come at the same time are counted now
+                if self.waiting == 1 and not self._busy:
+                    began = time.perf_counter()
+                    (answer,) = self.api.predict([window])
+                    self._alone_s = time.perf_counter() - began
+                    return answer
+            future: asyncio.Future[Answer] = self._loop.create_future()
             self._gathered.append((window, future))
             if not self._busy:
                 self._send()
@@ -82,11 +96,14 @@ class Inline:
 
     def _compute(self) -> None:
         while (batch := self._batches.get()) is not None:
+            began = time.perf_counter()
             try:
                 answers = self.api.predict([window for window, _ in batch])
             except Exception as error:  # noqa: BLE001 - told to each that waits, with its traceback
                 self._loop.call_soon_threadsafe(self._fail, batch, error)
             else:
+                if len(batch) == 1:
+                    self._alone_s = time.perf_counter() - began
                 self._loop.call_soon_threadsafe(self._deliver, batch, answers)
 
     def _deliver(self, batch: list[Asked], answers: list[Answer]) -> None:
