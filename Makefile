@@ -50,6 +50,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 # Newest versions the bounds in pyproject.toml allow, without index addresses; a local build tag such as +cpu is cut.
+# Make it with the oldest Python at hand (make lock PYTHON=...): some packages want a later 3.11 than Debian 12 has.
 lock:
 	$(PYTHON) -m venv $(VENV).lock
 	$(VENV).lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
