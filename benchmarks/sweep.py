@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from typing import Any
 from benchmarks._jobs import grid, jobs, sweep
 
 CORES = 2
+ROOT = Path(__file__).parents[1]
 
 
 def loops(trials: int, epochs: int, hidden: int) -> list[float]:
@@ -131,7 +133,9 @@ def compare(folder: Path, trials: int, epochs: int, hidden: int) -> None:
         began = time.perf_counter()
         command = [sys.executable, "-m", "benchmarks.sweep", "--here", "original", "--store", store]
         command += ["--trials", str(trials), "--epochs", str(epochs), "--hidden", str(hidden)]
-        subprocess.run(command, check=True, capture_output=True)
+        # In its own folder: Lightning leaves checkpoints where it is started.
+        seen = os.environ | {"PYTHONPATH": str(ROOT)}
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, env=seen)
         return time.perf_counter() - began
 
     seeds, long = f"range(0,{trials})", [*keys, f"trainer.max_epochs={epochs}"]

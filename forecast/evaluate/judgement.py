@@ -51,8 +51,8 @@ class Judgement:
         directory: of the run; a table appears there whole when the judgement is closed, or not at all.
         data: loaded.
         folded: whether rows say which fold they belong to.
+        learn: fits the baselines to a fold, given its number.
         baselines: fitted to each fold that is fitted anew, and judged on the same rows; None = naive alone.
-        learn: fits them to a fold, given its number.
         intervals: calibrated on the validation rows of each fold; None = no intervals.
         significance: tests of the test rows; None = none.
         economics: a trading rule on the test rows; None = none.
@@ -64,8 +64,8 @@ class Judgement:
         data: MarketData,
         *,
         folded: bool,
+        learn: Learn,
         baselines: Baselines | None = None,
-        learn: Learn = lambda baselines, data, fold: baselines.fit(data),  # noqa: ARG005
         intervals: Intervals | None = None,
         significance: Significance | None = None,
         economics: Economics | None = None,

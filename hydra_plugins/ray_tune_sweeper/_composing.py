@@ -29,9 +29,8 @@ class Composer:
         self._loader, self._config = loader, config
         self._parsed: dict[str, Override] = {}
         self._groups: dict[str, bool] = {}  # key -> whether it is one
-        self._kept: dict[
-            tuple[str, ...], DictConfig
-        ] = {}  # overrides -> their config, without the plain values
+        # overrides -> their config, without the plain values
+        self._kept: dict[tuple[str, ...], DictConfig] = {}
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one job, with Hydra's own node.
@@ -67,9 +66,8 @@ class Composer:
         if overrides not in self._kept:
             self._kept[overrides] = self._loader.load_sweep_config(self._config, list(overrides))
         config = copy.deepcopy(self._kept[overrides])
-        OmegaConf.copy_cache(
-            from_config=self._config, to_config=config
-        )  # as Hydra does: one time stamp for all
+        # As Hydra does: one time stamp for all jobs.
+        OmegaConf.copy_cache(from_config=self._config, to_config=config)
         return config
 
     def _parse(self, line: str) -> Override:
