@@ -93,6 +93,18 @@ def replay(directory: str | Path, predictor: Predictor | None = None) -> int:
     return len(wrong)
 
 
+def kept(directory: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The kept windows, (windows, lookback, columns) raw panel rows, and their forecasts, (windows, horizon).
+
+    Args:
+        directory: of a finished run.
+    """
+    from safetensors import safe_open
+
+    with safe_open(directory / FILE, framework="numpy") as file:
+        return file.get_tensor("windows"), file.get_tensor("forecast")
+
+
 def _recorded(
     directory: Path, golden: dict[str, NDArray[np.generic]], names: list[str]
 ) -> NDArray[np.float64]:

@@ -42,6 +42,8 @@ class WindowNormaliser(nn.Module):
     _input_scale: Tensor
     _target_mean: Tensor
     _target_scale: Tensor
+    _price_mean: Tensor
+    _price_scale: Tensor
 
     def __init__(
         self,
@@ -75,6 +77,15 @@ class WindowNormaliser(nn.Module):
             scale = torch.ones(1) if fitted is None else torch.tensor(fitted.scale_, dtype=torch.float32)
             self.register_buffer(f"_{name}_mean", mean, persistent=False)
             self.register_buffer(f"_{name}_scale", scale, persistent=False)
+        for name in ("mean", "scale"):  # prices are told in double precision
+            self.register_buffer(
+                f"_price_{name}", getattr(self, f"_target_{name}").double(), persistent=False
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._offset.device
 
     def anchored(self, windows: Tensor) -> Tensor:
         """Windows in units of their last bar, or of their own spread.
@@ -149,16 +160,17 @@ class WindowNormaliser(nn.Module):
         Returns:
             float64 prices in the source's units, in the shape of `answers`.
         """
-        more = [1] * (answers.dim() - 2)
-        each = (len(answers), 1, *more)  # one value a window
-        scale, mean = (fitted.double().view(-1, *more) for fitted in (self._target_scale, self._target_mean))
-        levels = answers.double() * scale + mean
+        scale, mean = self._price_scale, self._price_mean
+        last_close = windows[:, -1:, self.target]  # (B, 1)
+        if answers.dim() > 2:  # quantiles: (h,) -> (h, 1), (B, 1) -> (B, 1, 1)
+            scale, mean, last_close = scale[:, None], mean[:, None], last_close[..., None]
+        levels = answers * scale + mean  # float64
         if self.instance_norm:
-            zero, unit = self._own_units(windows)
-            levels = levels * unit.double().view(each) + zero.double().view(each)
+            zero, unit = (own.view_as(last_close) for own in self._own_units(windows))
+            levels = levels * unit + zero
         if self.anchor == "none":
             return levels
-        return windows[:, -1, self.target].double().view(each) * (1.0 + levels)
+        return last_close * (1.0 + levels)
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to rebuild this, without weights."""

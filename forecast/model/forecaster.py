@@ -63,13 +63,16 @@ class Forecaster(nn.Module):
 
     def _seen(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """What the network sees, (batch, lookback, features), and what it answers, (batch, outputs)."""
-        if len(windows) > _MOST:
+        count = windows.shape[0]
+        if count > _MOST:
             pieces = [self._seen(piece) for piece in windows.split(_MOST)]
             return torch.cat([inputs for inputs, _ in pieces]), torch.cat([answers for _, answers in pieces])
-        missing = -len(windows) % self.block
-        padded = torch.cat((windows, windows[:1].expand(missing, -1, -1))) if missing else windows
-        inputs = self.normaliser.inputs(padded)
-        return inputs[: len(windows)], self.network(inputs)[: len(windows)]
+        missing = -count % self.block
+        if not missing:
+            inputs = self.normaliser.inputs(windows)
+            return inputs, self.network(inputs)
+        inputs = self.normaliser.inputs(torch.cat((windows, windows[:1].expand(missing, -1, -1))))
+        return inputs[:count], self.network(inputs)[:count]
 
     def central(self, answers: Tensor) -> Tensor:
         """The answer that is the forecast: (batch, outputs) -> (batch, horizon)."""
@@ -138,7 +141,7 @@ class Forecaster(nn.Module):
         if training:  # to tell every part takes its time
             self.eval()
         try:
-            device = next(self.parameters()).device
+            device = self.normaliser.device
             return [found.cpu().numpy() for found in compute(torch.from_numpy(windows).to(device))]
         finally:
             if training:

@@ -63,23 +63,26 @@ def bounds(
     Returns:
         (levels, 2, rows)
     """
+    positive = last_close > 0
+    all_positive = bool(positive.all())  # nearly always
+    scale = last_close if all_positive else np.where(last_close == 0, np.nan, np.abs(last_close))
     found = np.empty((len(widths), 2, len(forecast)))
-    scale = np.where(last_close == 0, np.nan, np.abs(last_close))
     for level, pair in enumerate(pairs):
         reach = widths[level] * scale
         if pair is None:
-            low = high = forecast
+            low = high = middle = forecast
         else:
             assert quantiles is not None
             low, high = quantiles[:, pair[0]], quantiles[:, pair[1]]
+            middle = (low + high) / 2
         # A conformalised quantile interval may be narrower than none.
-        middle = (low + high) / 2
-        found[level, 0] = np.minimum(low - reach, middle)
-        found[level, 1] = np.maximum(high + reach, middle)
+        np.minimum(low - reach, middle, out=found[level, 0])
+        np.maximum(high + reach, middle, out=found[level, 1])
     for wider in range(len(found) - 2, -1, -1):
         np.minimum(found[wider, 0], found[wider + 1, 0], out=found[wider, 0])
         np.maximum(found[wider, 1], found[wider + 1, 1], out=found[wider, 1])
-    return np.where(last_close > 0, np.maximum(found, 0.0), found)
+    floored = np.maximum(found, 0.0)
+    return floored if all_positive else np.where(positive, floored, found)
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,11 @@ class Widths:
             (levels, 2, windows, horizon)
         """
         count, horizon = forecast.shape
-        widths = np.stack([self.own.get(ticker, self.pooled) for ticker in tickers], axis=1)  # (L, B, h)
+        each = [self.own.get(ticker, self.pooled) for ticker in tickers]  # B of (L, h)
         found = bounds(
-            widths.reshape(len(self.levels), -1),
+            each[0] if count == 1 else np.concatenate(each, axis=1),  # (L, B * h)
             forecast.ravel(),
-            np.repeat(last_close, horizon),
+            last_close if horizon == 1 else np.repeat(last_close, horizon),
             pairs=self.pairs,
             quantiles=None if quantiles is None else quantiles.reshape(count * horizon, -1),
         )

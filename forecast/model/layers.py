@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
+
+from forecast.model import lstm
 
 
 class Recurrent(nn.Module):
@@ -47,8 +49,12 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
-        steps: Tensor
-        steps, state = self.cell(x.transpose(0, 1))  # (B, L, F) -> (L, B, F) -> (L, B, W)
+        x = x.transpose(0, 1)  # (B, L, F) -> (L, B, F)
+        state: Any = None
+        if not torch.is_grad_enabled() and not self.training and lstm.suits(self.cell):
+            steps = lstm.steps_of(self.cell, x)  # -> (L, B, W)
+        else:
+            steps, state = self.cell(x)
         if not self.last:
             return steps.transpose(0, 1)  # (L, B, W) -> (B, L, W)
         if not self.cell.bidirectional:

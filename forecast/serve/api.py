@@ -129,8 +129,7 @@ class ForecastAPI(LitAPI):
     def _answers(self, windows: list[Window], served: Served) -> list[Answer]:
         predictor = served.predictor
         values, refused, warnings = panel_rows(windows, served)
-        with np.errstate(all="ignore"):
-            forecast, inputs = predictor.forecaster.predict_seen(values)  # (B, h), (B, L, F)
+        forecast, inputs = predictor.forecaster.predict_seen(values)  # (B, h), (B, L, F)
         bounds = self._bounds(windows, values, forecast, served)
         finite = np.isfinite(forecast).all(axis=1).reshape(-1)
         if self.watch is not None:

@@ -99,7 +99,9 @@ class Gate:
             route = scope.get("route")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             name = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
-            self.ended(
+            # Once the answer is on its way, and before another request is looked at.
+            asyncio.get_running_loop().call_soon(
+                self.ended,
                 getattr(route, "path", _UNMATCHED),
                 method,
                 passage.status,

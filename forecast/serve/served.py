@@ -73,7 +73,8 @@ def _proven(directory: Path, allow: Sequence[str], device: str) -> Served:
     from forecast import bundle
     from forecast.bundle.reference import read_reference
     from forecast.config.reading import resolved
-    from forecast.serve.blocks import move, quickest_block
+    from forecast.serve.device import move
+    from forecast.serve.quick import quicken
     from forecast.serve.targets import check_built, check_plain, check_targets
 
     folder = directory.resolve()
@@ -92,7 +93,7 @@ def _proven(directory: Path, allow: Sequence[str], device: str) -> Served:
     predictor = bundle.load(folder)
     bundle.replay(folder, predictor)
     if device == "cpu":
-        predictor.forecaster.block = quickest_block(folder, predictor.forecaster)
+        quicken(folder, predictor.forecaster)
     else:
         move(folder, predictor.forecaster, device)
     manifest = (folder / bundle.MANIFEST).read_bytes()

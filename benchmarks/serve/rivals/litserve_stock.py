@@ -9,6 +9,7 @@ import litserve
 import numpy as np
 import torch
 
+from benchmarks.serve.rivals.eager import price
 from forecast import bundle
 
 
@@ -27,12 +28,11 @@ class Forecasts(litserve.LitAPI):
     @torch.inference_mode()
     def predict(self, window: torch.Tensor) -> float:
         """The price that comes next."""
-        scaled = self.forecaster.network(self.forecaster.normaliser.inputs(window))
-        return float(self.forecaster.normaliser.prices(window, scaled).item())
+        return float(price(self.forecaster, window).item())
 
-    def encode_response(self, price: float) -> dict[str, float]:
+    def encode_response(self, told: float) -> dict[str, float]:
         """As our answers name it."""
-        return {"prediction": price}
+        return {"prediction": told}
 
 
 if __name__ == "__main__":

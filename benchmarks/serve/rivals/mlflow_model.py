@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.serve.rivals.eager import price
+
 
 class Forecasts(mlflow.pyfunc.PythonModel):
     """Windows in, prices out."""
@@ -27,8 +29,7 @@ class Forecasts(mlflow.pyfunc.PythonModel):
     ) -> NDArray[np.float64]:
         """(B, L, C) raw rows -> (B, 1) prices."""
         windows = torch.from_numpy(np.asarray(model_input, np.float32))
-        scaled = self.forecaster.network(self.forecaster.normaliser.inputs(windows))
-        prices: NDArray[np.float64] = self.forecaster.normaliser.prices(windows, scaled).numpy()
+        prices: NDArray[np.float64] = price(self.forecaster, windows).numpy()
         return prices
 
 

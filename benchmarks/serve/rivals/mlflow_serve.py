@@ -27,4 +27,5 @@ if __name__ == "__main__":
         "-p",
         sys.argv[2],
     ]
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[3])  # the model's code imports from here
     os.execv(sys.executable, [sys.executable, *command, "-m", str(folder / "model")])

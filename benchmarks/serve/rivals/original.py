@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
+from benchmarks.serve.rivals.eager import price
 from forecast import bundle
 
 predictor = bundle.load(Path(sys.argv[1]))
@@ -44,11 +45,10 @@ def infer(question: Question) -> Answer:
         raise HTTPException(400, f"expected {lookback} rows")
     window = torch.tensor(question.sequence, dtype=torch.float32)[None]  # (1, L, C)
     with torch.no_grad():
-        scaled = forecaster.network(forecaster.normaliser.inputs(window))  # (1, 1)
-        price = forecaster.normaliser.prices(window, scaled).item()
+        told = price(forecaster, window).item()
     ms = 1000 * (time.perf_counter() - began)
     spent.append(ms)
-    return Answer(prediction=price, timestamp=datetime.now(UTC).isoformat(), latency_ms=ms)
+    return Answer(prediction=told, timestamp=datetime.now(UTC).isoformat(), latency_ms=ms)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge, Le
 
-from forecast.serve.blocks import MOST
+from forecast.serve.engines.protocol import MOST
 
 if TYPE_CHECKING:
     from forecast.serve.api import Answer, ForecastAPI

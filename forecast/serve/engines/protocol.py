@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from forecast.serve.http import HttpServer
     from forecast.serve.windows import Window
 
+# Largest batch that is made of what waits.
+MOST = 64
+
 
 class Engine(Protocol):
     """Answers windows; requests that wait are answered together."""

@@ -18,7 +18,7 @@ from litserve.loops.base import LitLoop
 from litserve.server import ResponseBufferItem, response_queue_to_buffer
 from litserve.utils import LitAPIStatus, LoopResponseType
 
-from forecast.serve.blocks import MOST
+from forecast.serve.engines.protocol import MOST
 
 if TYPE_CHECKING:
     from forecast.serve.api import Answer, ForecastAPI

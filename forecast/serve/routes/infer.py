@@ -7,6 +7,7 @@ import time
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from forecast.serve.context import Context
@@ -63,7 +64,7 @@ class Inference:
         window = self.api.decode_request(read_body(body, kind))
         told = self.api.encode_response(await self.engine.answer(window))
         told["latency_ms"] = round(1000 * (time.perf_counter() - began), 3)
-        return json.dumps(told, allow_nan=False).encode()
+        return to_json(told, inf_nan_mode="null")
 
 
 def router(context: Context) -> APIRouter:

@@ -40,6 +40,7 @@ class Counting:
         for number in range(int(page["used"])):
             self._rows[parsed(page["rows"][number]["name"])] = self._row(number)
         self._in_flight, self._waiting = _view(page["in_flight"]), _view(page["waiting"])
+        self._forecasts, self._batches = _view(page["forecasts"]), _view(page["batches"])
         self._last_inference = cast("memoryview[float]", _view(page["last_inference"]))
         self._numbers = _view(page["last_minute"]["number"])
         self._pieces = [_view(page["last_minute"]["counts"][number]) for number in range(PIECES)]
@@ -72,8 +73,8 @@ class Counting:
     def forecast(self, windows: int) -> None:
         """A batch went through the network."""
         with self._lock:
-            self._page["forecasts"] += windows
-            self._page["batches"] += 1
+            self._forecasts[0] += windows
+            self._batches[0] += 1
 
     def swapped(self, version: str) -> None:
         """Another model answers from now on; the first one is no swap."""

@@ -141,8 +141,8 @@ def figures_of(pages: Pages) -> Figures:
                 answers[key] = answers.get(key, NONE) + own
         recent += _last_minute(page)
         newest = max(newest, float(page["last_inference"][0]))
-        forecasts += int(page["forecasts"])
-        batches += int(page["batches"])
+        forecasts += int(page["forecasts"][0])
+        batches += int(page["batches"][0])
         swaps = max(swaps, int(page["swaps"]))
         if alive:
             processes.append(
@@ -151,7 +151,7 @@ def figures_of(pages: Pages) -> Figures:
                     version=page["version"].item().decode("utf-8", "replace"),
                     in_flight=int(page["in_flight"][0]),
                     waiting=int(page["waiting"][0]),
-                    forecasts=int(page["forecasts"]),
+                    forecasts=int(page["forecasts"][0]),
                 )
             )
     return Figures(

@@ -47,8 +47,8 @@ PAGE = np.dtype(
         ("pid", "i8"),
         ("in_flight", "i8", (1,)),  # (1,): a store through a view is quicker than one by name
         ("waiting", "i8", (1,)),
-        ("forecasts", "i8"),
-        ("batches", "i8"),
+        ("forecasts", "i8", (1,)),
+        ("batches", "i8", (1,)),
         ("swaps", "i8"),
         ("last_inference", "f8", (1,)),  # seconds since 1970
         ("version", f"S{NAME}"),  # of the model, as UTF-8
