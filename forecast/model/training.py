@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from forecast.model.adam import Adam
 from forecast.model.ensemble import Ensemble
 
 if TYPE_CHECKING:
@@ -140,13 +141,12 @@ class ForecastModule(pl.LightningModule):
         self.history: list[dict[str, float]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam; its fused form does one call a step instead of one a tensor."""
+        """Adam."""
         # Kept bare: Lightning's wrapper would cost as much as the step of a small network.
-        self._adam = torch.optim.Adam(
+        self._adam = Adam(
             self.forecaster.network.parameters(),
-            lr=self.learning_rate,
+            learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            fused=True,
         )
         return self._adam
 
@@ -174,16 +174,18 @@ class ForecastModule(pl.LightningModule):
         with torch.no_grad():
             inputs = self.forecaster.normaliser.inputs(batch["windows"])  # (chunk, L, F)
             targets = self.forecaster.normaliser.targets(batch["windows"], batch["future"])  # (chunk, h)
+        losses, counts = [], []
         for x, y in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True):
-            adam.zero_grad(set_to_none=True)
             for one, own in zip(networks, parameters, strict=True):
                 loss = self.loss(one(x), y)
                 loss.backward()
                 if self.gradient_clip is not None:
                     clip(own, self.gradient_clip)
-                self._loss += loss.detach() * len(x)
-                self._seen += len(x)
-            adam.step()
+                losses.append(loss.detach())
+                counts.append(x.shape[0])
+            adam.advance()
+        self._loss += torch.stack(losses) @ torch.tensor(counts, dtype=losses[0].dtype, device=self.device)
+        self._seen += sum(counts)
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
