@@ -99,15 +99,18 @@ class Gate:
             route = scope.get("route")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             name = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
-            # Once the answer is on its way, and before another request is looked at.
-            asyncio.get_running_loop().call_soon(
-                self.ended,
+            told = (
                 getattr(route, "path", _UNMATCHED),
                 method,
                 passage.status,
                 time.perf_counter() - passage.began,
                 None if name is None else name[:64].decode("latin-1"),
             )
+            if (scope["method"], path) in self.quick:
+                # Nothing comes after their answer, so it is on its way first, and this still before the next request.
+                asyncio.get_running_loop().call_soon(self.ended, *told)
+            else:
+                self.ended(*told)
 
     def _refusal(self, path: str, scope: Scope) -> tuple[int, str, dict[str, str]] | None:
         """Why a request goes no further, if it does not."""
