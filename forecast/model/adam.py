@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.adam import adam
 
 
@@ -24,7 +24,6 @@ class Adam(torch.optim.Adam):
         self, parameters: Iterable[nn.Parameter], *, learning_rate: float, weight_decay: float
     ) -> None:
         super().__init__(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
-        self._moments: list[list[Tensor]] = []  # first, second, steps; of each parameter
 
     @torch.no_grad()
     def advance(self) -> None:
@@ -32,15 +31,15 @@ class Adam(torch.optim.Adam):
         (group,) = self.param_groups
         parameters = group["params"]
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if self._moments and len(gradients) == len(parameters):
-            first, second, steps = self._moments
+        states = [self.state[parameter] for parameter in parameters]
+        if all(states) and len(gradients) == len(parameters):
             adam(
                 parameters,
                 gradients,
-                first,
-                second,
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
                 [],
-                steps,
+                [state["step"] for state in states],
                 fused=True,
                 amsgrad=False,
                 beta1=group["betas"][0],
@@ -52,12 +51,5 @@ class Adam(torch.optim.Adam):
             )
         else:  # the first time, and where a parameter took no part
             self.step()
-            self._gather(parameters)
         for parameter in parameters:
             parameter.grad = None
-
-    def _gather(self, parameters: list[nn.Parameter]) -> None:
-        """Have at hand what `step` keeps of each parameter, once it keeps something of all."""
-        if all(parameter in self.state for parameter in parameters):
-            names = ("exp_avg", "exp_avg_sq", "step")
-            self._moments = [[self.state[parameter][name] for parameter in parameters] for name in names]

@@ -22,6 +22,11 @@ def suits(cell: nn.RNNBase) -> bool:
     return plain and cell.weight_hh_l0.device.type == "cpu" and torch.backends.mkldnn.is_available()
 
 
+def packs(cell: nn.RNNBase) -> bool:
+    """Whether PackedLSTM can be asked for a cell; the operator it needs is none that torch promises to keep."""
+    return suits(cell) and hasattr(torch.ops.mkldnn, "_reorder_mkldnn_rnn_layer_weight")
+
+
 def steps_of(cell: nn.RNNBase, x: Tensor) -> Tensor:
     """The states of the last layer at every step.
 
@@ -59,13 +64,13 @@ class PackedLSTM(nn.Module):
     Source: https://uxlfoundation.github.io/oneDNN/dev_guide_rnn.html, whose operators torch.compile uses this way.
 
     Args:
-        cell: trained, see `suits`; its weights are copied.
+        cell: trained, see `packs`; its weights are copied.
         number: of its layers.
         lookback: steps a window.
         last: answer with the final state alone.
 
     Raises:
-        AttributeError, NotImplementedError, RuntimeError: this torch or this processor cannot.
+        RuntimeError: oneDNN has no such layer on this processor.
     """
 
     def __init__(self, cell: nn.RNNBase, *, number: int, lookback: int, last: bool) -> None:

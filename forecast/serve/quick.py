@@ -14,7 +14,7 @@ from forecast.bundle.golden import kept
 from forecast.model.ensemble import Ensemble
 from forecast.model.few_rows import FewRows
 from forecast.model.layers import Recurrent
-from forecast.model.lstm import PackedLSTM, suits
+from forecast.model.lstm import PackedLSTM, packs
 from forecast.model.network import LayeredNetwork
 from forecast.serve.engines.protocol import MOST
 
@@ -45,8 +45,10 @@ def quicken(directory: Path, forecaster: Forecaster) -> None:
     for packing in (True, False):
         try:
             form = _form(forecaster, windows, packing=packing)
-        except (AttributeError, NotImplementedError, RuntimeError):
-            continue  # what lays out weights is not there, or refuses
+        except RuntimeError:
+            if not packing:
+                raise
+            continue  # oneDNN cannot lay out these weights here; the form without is next
         forecaster.network, forecaster.block = form.eval(), 1  # each layer sees to its own rows
         if _exact(forecaster, windows, recorded):
             return
@@ -84,7 +86,7 @@ def _few_rows(network: nn.Module, x: Tensor, *, packing: bool) -> nn.Module:
     """
     layers: list[nn.Module] = []
     for layer in network if isinstance(network, LayeredNetwork) else [network]:
-        if packing and isinstance(layer, Recurrent) and suits(layer.cell):
+        if packing and isinstance(layer, Recurrent) and packs(layer.cell):
             final = layer.cell.num_layers - 1
             layers += [
                 PackedLSTM(layer.cell, number=n, lookback=x.shape[1], last=layer.last and n == final)
