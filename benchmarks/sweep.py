@@ -8,8 +8,8 @@ The same small trainings (AAPL, lookback 20, two LSTM layers, one thread each) o
   original  one Ray task a run, Lightning with DataLoaders, MLflow told synchronously, as such projects begin: its
             best weights are kept and logged, all else is Lightning's default; nothing is forecast or compared
 
-Bare loops are timed before and after each way, for a machine's pace changes from minute to minute. Start-up is the
-wall time of a sweep of two one-epoch trials less their loops: the process, Ray, and one worker a core with its imports.
+Bare loops are timed before and after each way, for a machine's pace changes from minute to minute. Each way's start-up
+is its wall time for two one-epoch trials less their loops: the process, Ray, and one worker a core with its imports.
 The MLflow store exists beforehand.
 """
 
@@ -82,13 +82,13 @@ def original_run(seed: int, epochs: int, hidden: int, store: str) -> float:
     return float(trainer.callback_metrics["val_loss"])
 
 
-def original(trials: int, epochs: int, hidden: int, store: str) -> None:
-    """All runs, each a task of Ray."""
+def original(first: int, trials: int, epochs: int, hidden: int, store: str) -> None:
+    """Runs of the seeds from `first` on, each a task of Ray."""
     import ray
 
     ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
     task: Any = ray.remote(num_cpus=1)(original_run)
-    ray.get([task.remote(seed, epochs, hidden, store) for seed in range(trials)])
+    ray.get([task.remote(seed, epochs, hidden, store) for seed in range(first, first + trials)])
     ray.shutdown()
 
 
@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--hidden", type=int, default=32)
     parser.add_argument("--here", choices=["bare", "original"], help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--store", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     size = asked.trials, asked.epochs, asked.hidden
@@ -108,14 +109,14 @@ def main() -> None:
         print(json.dumps(loops(*size)))
         return
     if asked.here == "original":
-        original(*size, asked.store)
+        original(asked.first, *size, asked.store)
         return
     with tempfile.TemporaryDirectory() as name:
         compare(Path(name), *size)
 
 
 def compare(folder: Path, trials: int, epochs: int, hidden: int) -> None:
-    """Each way once, one after the other."""
+    """Each way twice, short and long, one after the other."""
     store = f"sqlite:///{folder / 'mlflow.db'}"
     keys = [
         f"tracker.uri={store}",
@@ -126,41 +127,51 @@ def compare(folder: Path, trials: int, epochs: int, hidden: int) -> None:
     sweep(
         folder / "store", "hydra/launcher=basic", *keys, "trainer=smoke", "trainer.patience=null"
     )  # makes the store
-    short = sweep(folder / "short", *grid(seed="range(100,102)"), *keys, "trainer.max_epochs=1")
-    start = short - statistics.mean(bare(CORES, 1, hidden))
 
-    def original_way() -> float:
+    def tuner(first: int, count: int, epochs: int) -> float:
+        asked = grid(seed=f"range({first},{first + count})")
+        return sweep(folder / f"tuner_{first}", *asked, *keys, f"trainer.max_epochs={epochs}")
+
+    def launcher(first: int, count: int, epochs: int) -> float:
+        seeds = f"seed=range({first},{first + count})"
+        return sweep(folder / f"launcher_{first}", seeds, *keys, f"trainer.max_epochs={epochs}")
+
+    def original_way(first: int, count: int, epochs: int) -> float:
         began = time.perf_counter()
         command = [sys.executable, "-m", "benchmarks.sweep", "--here", "original", "--store", store]
-        command += ["--trials", str(trials), "--epochs", str(epochs), "--hidden", str(hidden)]
+        size = {"first": first, "trials": count, "epochs": epochs, "hidden": hidden}
+        command += [f"--{name}={value}" for name, value in size.items()]
         # In its own folder: Lightning leaves checkpoints where it is started.
         seen = os.environ | {"PYTHONPATH": str(ROOT)}
         subprocess.run(command, check=True, capture_output=True, cwd=folder, env=seen)
         return time.perf_counter() - began
 
-    seeds, long = f"range(0,{trials})", [*keys, f"trainer.max_epochs={epochs}"]
-    ways: dict[str, Callable[[], float]] = {
-        "tuner": lambda: sweep(folder / "tuner", *grid(seed=seeds), *long),
-        "launcher": lambda: sweep(folder / "launcher", f"seed={seeds}", *long),
-        "original": original_way,
-    }
-    print(f"{trials} trials of {epochs} epochs, hidden {hidden}, {CORES} cores; start-up {start:.1f} s")
+    ways: dict[str, Callable[[int, int, int], float]] = {
+        "tuner": tuner, "launcher": launcher, "original": original_way
+    }  # fmt: skip
+    print(f"{trials} trials of {epochs} epochs, hidden {hidden}, {CORES} cores")
     print(
-        f"{'':12}{'wall s':>9}{'less start':>12}{'bare / 2':>10}{'ratio':>8}{'s a trial over training':>26}"
+        f"{'':12}{'wall s':>9}{'start-up':>10}{'less it':>9}{'bare / 2':>10}{'ratio':>8}{'s a trial over training':>26}"
     )
-    walls, before = dict[str, float](), sum(bare(trials, epochs, hidden)) / CORES
+    walls, nets = dict[str, float](), dict[str, float]()
+    before = sum(bare(trials, epochs, hidden)) / CORES
     for way, run in ways.items():
-        walls[way] = run()
+        start = run(trials, CORES, 1) - statistics.mean(bare(CORES, 1, hidden))
+        walls[way] = run(0, trials, epochs)
         after = sum(bare(trials, epochs, hidden)) / CORES
         least, before = (before + after) / 2, after  # a machine's pace changes from minute to minute
-        net = walls[way] - start
-        over = (net - least) * CORES / trials
-        print(f"{way:12}{walls[way]:>9.1f}{net:>12.1f}{least:>10.1f}{net / least:>8.2f}{over:>26.2f}")
+        nets[way] = walls[way] - start
+        over = (nets[way] - least) * CORES / trials
+        print(
+            f"{way:12}{walls[way]:>9.1f}{start:>10.1f}{nets[way]:>9.1f}{least:>10.1f}"
+            f"{nets[way] / least:>8.2f}{over:>26.2f}",
+            flush=True,
+        )
     print(
         f"original / tuner: {walls['original'] / walls['tuner']:.2f} with start-up, "
-        f"{(walls['original'] - start) / (walls['tuner'] - start):.2f} without"
+        f"{nets['original'] / nets['tuner']:.2f} without"
     )
-    inside = [job["seconds"] for job in jobs(folder / "tuner")][CORES:]
+    inside = [job["seconds"] for job in jobs(folder / "tuner_0")][CORES:]
     print(
         f"a tuner job by its own clock, the first of each worker left out: {statistics.median(inside):.2f} s"
     )
