@@ -22,6 +22,7 @@ from forecast.config.composing import task_of
 from forecast.config.folders import must_be_writable
 from forecast.config.refusals import refusal
 from forecast.errors import UserError
+from hydra_plugins.ray_tune_sweeper import planned
 
 Task = Callable[[DictConfig], float | None]
 
@@ -191,14 +192,13 @@ def _conducted(conduct: Conduct, config: DictConfig, task: Task) -> float | None
 
 def _total(config: DictConfig) -> int | None:
     """How many jobs will come of it; None where only the sweeper knows, or will refuse it."""
-    sweeper = config.hydra.sweeper
+    sweeper, overrides = config.hydra.sweeper, list(config.hydra.overrides.task)
     try:
-        samples = sweeper.get("num_samples")  # of a search; a grid's are its combinations
-        if samples is not None and sweeper.get("search") != "grid":
-            return int(samples)
+        loader = GlobalHydra.instance().config_loader()
+        if str(sweeper.get("_target_")).startswith("hydra_plugins.ray_tune_sweeper."):
+            return planned(config, overrides, loader)
         texts = [f"{key}={value}" for key, value in (sweeper.get("params") or {}).items()]
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        parsed = parser.parse_overrides([*texts, *config.hydra.overrides.task])
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides([*texts, *overrides])
         values = {
             item.get_key_element(): len(list(item.sweep_string_iterator())) if item.is_sweep_override() else 1
             for item in parsed

@@ -10,6 +10,7 @@ from hydra_plugins.ray_tune_sweeper._cluster import connect
 from hydra_plugins.ray_tune_sweeper._errors import Failed, SweepError, TrialsFailed
 from hydra_plugins.ray_tune_sweeper._keys import key_of
 from hydra_plugins.ray_tune_sweeper._reporting import TrialSkipped, TrialStopped, in_trial, report
+from hydra_plugins.ray_tune_sweeper._space import planned
 from hydra_plugins.ray_tune_sweeper._state import clean_state
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "connect",
     "in_trial",
     "key_of",
+    "planned",
     "report",
 ]

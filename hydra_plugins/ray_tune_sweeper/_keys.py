@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 
 from hydra_plugins.ray_tune_sweeper._errors import SweepError
 
+ABOVE = "hydra.sweeper"  # where the sweeper's own keys are
+
 
 def key_of(node: Any, key: str, *, above: str) -> str:
     """What to call a key in a message: where a node takes it from another by interpolation, that other.

@@ -26,7 +26,7 @@ def draw(space: Space, *, num_samples: int, seed: int) -> list[Point]:
     points: dict[Point, None] = {}
     generator = np.random.RandomState(seed)
     domains = [axis.domain() for axis in space.axes]
-    wanted = int(min(num_samples, space.size()))
+    wanted = space.trials("random", num_samples)
     if 2 * wanted > space.size():  # drawing until the last one turns up would take long
         everything = list(_everything(space))
         return random.Random(seed).sample(everything, wanted)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.ray_tune_sweeper._errors import SweepError
-from hydra_plugins.ray_tune_sweeper._keys import key_of, number
+from hydra_plugins.ray_tune_sweeper._keys import ABOVE, key_of, number
 
 if TYPE_CHECKING:
     from hydra_plugins.ray_tune_sweeper._space import Space
     from hydra_plugins.ray_tune_sweeper.ray_tune_sweeper import RayTuneSweeper
 
-ABOVE = "hydra.sweeper"
 RETURNED = "objective"  # the metric's name where the task returns it and the config names none
 
 
@@ -112,19 +111,20 @@ class Settings:
 
         from hydra_plugins.ray_tune_sweeper._searching import Listed, draw
 
+        search: Any
         if not space.axes:
-            return Listed([()]), 1
-        if self.search == "grid":
-            return Listed(space.grid()), int(space.size())
-        if self.search == "random":
-            points = draw(space, num_samples=self.num_samples, seed=self.seed)
-            return Listed(points), len(points)
-        search = self._built("search", self.search)
-        if not isinstance(search, Searcher):
-            raise SweepError(
-                f"{self.name('search')}: {self.search['_target_']} is no ray.tune.search.Searcher"
-            )
-        return search, self.num_samples
+            search = Listed([()])
+        elif self.search == "grid":
+            search = Listed(space.grid())
+        elif self.search == "random":
+            search = Listed(draw(space, num_samples=self.num_samples, seed=self.seed))
+        else:
+            search = self._built("search", self.search)
+            if not isinstance(search, Searcher):
+                raise SweepError(
+                    f"{self.name('search')}: {self.search['_target_']} is no ray.tune.search.Searcher"
+                )
+        return search, space.trials(self.search, self.num_samples)
 
     def built_scheduler(self) -> Any:
         """What ends trials early; None where nothing does."""

@@ -11,8 +11,10 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig, OmegaConf
 
 from hydra_plugins.ray_tune_sweeper._errors import SweepError
+from hydra_plugins.ray_tune_sweeper._keys import ABOVE, key_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,19 @@ class Space:
         """How many points there are; infinite with a continuous axis."""
         return math.prod(_count(axis) for axis in self.axes)
 
+    def trials(self, search: Any, num_samples: int) -> int:
+        """How many a search makes of it, at most.
+
+        Args:
+            search: `grid`, `random`, or an algorithm.
+            num_samples: of every search but grid.
+        """
+        if not self.axes:
+            return 1
+        if search == "grid":
+            return int(self.size())
+        return int(min(num_samples, self.size())) if search == "random" else num_samples
+
     def grid(self) -> Iterator[tuple[str, ...]]:
         """Every point, the last axis turning fastest.
 
@@ -86,6 +101,28 @@ class Space:
                     "write choice(...) or range(...), or search at random"
                 )
         return itertools.product(*(axis.values for axis in self.axes if isinstance(axis.values, tuple)))
+
+
+def planned(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader) -> int:
+    """How many trials a sweep will have, at most, told before it starts and without Ray.
+
+    Args:
+        config: with Hydra's own node, and this sweeper in it.
+        arguments: overrides as typed.
+        loader: knows the options of config groups.
+
+    Raises:
+        SweepError: the space cannot be read.
+        HydraException: Hydra refuses an override.
+        ValueError, TypeError, OverflowError: there is no such number; the sweep will say why.
+    """
+    sweeper = config.hydra.sweeper
+    params = OmegaConf.to_container(sweeper.params or OmegaConf.create(), resolve=True)
+    assert isinstance(params, dict)
+    name = key_of(sweeper, "params", above=ABOVE)
+    space = read({str(key): value for key, value in params.items()}, arguments, loader, name=name)
+    samples = 0 if sweeper.search == "grid" else int(sweeper.num_samples)
+    return space.trials(sweeper.search, samples)
 
 
 def read(params: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader, *, name: str) -> Space:

@@ -11,6 +11,10 @@ from omegaconf import OmegaConf
 from forecast.config.multirun import Announce, JobFacts, SweepFacts, SweepJob, Watch
 from forecast.errors import UserError
 
+TUNE = {
+    "_target_": "hydra_plugins.ray_tune_sweeper.ray_tune_sweeper.RayTuneSweeper",
+    "params": "${tuner.space}",
+}
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -41,7 +45,8 @@ def announce(watch: Watch, *, directory="here", overrides=("seed=1,2",), **sweep
     sweep = {"dir": directory, "subdir": "0"}
     given = {"_target_": BASIC, "params": None} | sweeper
     hydra = {"sweep": sweep, "sweeper": given, "overrides": {"hydra": [], "task": list(overrides)}}
-    config = OmegaConf.create({"seed": 0, "hydra": hydra})
+    tuner = {"tuner": {"space": {"model": "choice(a,b,c)"}}} if "search" in sweeper else {}
+    config = OmegaConf.create({"seed": 0, **tuner, "hydra": hydra})
     with watch.over():
         Announce().on_multirun_start(config=config)
         watch.conduct()
@@ -75,9 +80,14 @@ def test_the_directory_is_absolute_and_the_root_is_what_does_not_change(tmp_path
         (["seed=range(4)"], {}, 4),
         ([], {}, 1),
         (["seed=1,2"], {"params": {"model": "a,b"}}, 4),
-        (["seed=1,2"], {"_target_": "a.Tuner", "search": "random", "num_samples": 5}, 5),
-        (["seed=1,2"], {"_target_": "a.Tuner", "search": "grid", "num_samples": 5}, 2),
         (["seed=interval(0,1)"], {}, None),
+        (["seed=range(9)"], TUNE | {"search": "random", "num_samples": 5}, 5),
+        (["seed=3"], TUNE | {"search": "random", "num_samples": 5}, 3),
+        (["seed=interval(0,1)"], TUNE | {"search": {"_target_": "a.Search"}, "num_samples": 5}, 5),
+        (["seed=1,2"], TUNE | {"search": "grid", "num_samples": None}, 6),
+        (["++tuner.space={seed: 'range(4)'}"], TUNE | {"search": "grid", "num_samples": None}, 4),
+        (["seed=interval(0,1)"], TUNE | {"search": "grid", "num_samples": None}, None),
+        (["seed=1,2"], TUNE | {"search": "random", "num_samples": "many"}, None),
     ],
     ids=str,
 )
