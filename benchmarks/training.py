@@ -1,9 +1,10 @@
 """Training time against a bare PyTorch loop: python -m benchmarks.training [--hidden 32 128] [--rounds 5]
 
-The same network, windows, batch size and number of epochs, one thread, in alternating rounds; medians of the ratio
-round by round. `bare` is the least a training can do: default Adam, batches cut from a tensor, a forward over the
-validation windows an epoch; no clipping, no metrics, no early stopping, no progress. `lightning` is the usual way:
-a LightningModule with a DataLoader over a TensorDataset. neuralforecast and darts stand beside them where installed.
+The same network, windows, batch size and number of epochs, one thread, each way in a process of its own, in
+alternating rounds; medians of the ratio round by round. `bare` is the least a training can do: default Adam, batches
+cut from a tensor, a forward over the validation windows an epoch; no clipping, no metrics, no early stopping, no
+progress. `lightning` is the usual way: a LightningModule with a DataLoader over a TensorDataset. neuralforecast and
+darts stand beside them where installed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
 
 import numpy as np
 import pytorch_lightning as pl
@@ -107,6 +111,10 @@ class Usual(pl.LightningModule):
         """One batch."""
         self.log("val_loss", nn.functional.mse_loss(self.net(batch[0]), batch[1]), prog_bar=True)
 
+    def test_step(self, batch: list[Tensor], _: int) -> None:  # noqa: PT019  Lightning's, no test
+        """One batch."""
+        self.log("test_loss", nn.functional.mse_loss(self.net(batch[0]), batch[1]))
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Default Adam."""
         return torch.optim.Adam(self.parameters(), lr=1e-3)
@@ -164,6 +172,26 @@ def darts(data: MarketData, hidden: int) -> float:
     return time.perf_counter() - began
 
 
+WAYS: dict[str, Callable[[MarketData, int], float]] = {
+    "bare loop": lambda data, hidden: bare(data, hidden, validate=True),
+    "bare loop, never validating": lambda data, hidden: bare(data, hidden, validate=False),
+    "forecast": ours,
+    "Lightning + DataLoader": lightning,
+}
+OTHERS = {"neuralforecast": neuralforecast, "darts": darts}
+WAYS |= {name: way for name, way in OTHERS.items() if importlib.util.find_spec(name)}
+
+_prepared = cache(prepared)
+
+
+def _timed(name: str, hidden: int) -> float:
+    """One training, in the process that does nothing else."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    return WAYS[name](_prepared(), hidden)
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -172,26 +200,17 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, nargs="+", default=[32, 128])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    data = prepared()
-    ways: dict[str, Callable[[MarketData, int], float]] = {
-        "bare loop": lambda d, h: bare(d, h, validate=True),
-        "bare loop, never validating": lambda d, h: bare(d, h, validate=False),
-        "forecast": ours,
-        "Lightning + DataLoader": lightning,
-    }
-    others = {"neuralforecast": neuralforecast, "darts": darts}
-    ways |= {name: way for name, way in others.items() if importlib.util.find_spec(name)}
-    print(f"{EPOCHS} epochs, {len(data.windows_['train'])} windows of 20 bars, batch {BATCH}, one thread")
+    processes = {name: ProcessPoolExecutor(1, mp_context=get_context("spawn")) for name in WAYS}
+    print(
+        f"{EPOCHS} epochs, {len(prepared().windows_['train'])} windows of 20 bars, batch {BATCH}, one thread"
+    )
     print(f"{'':30}" + "".join(f"{f'hidden {hidden}':>24}" for hidden in arguments.hidden))
-    ratios: dict[str, list[str]] = {name: [] for name in ways}
+    ratios: dict[str, list[str]] = {name: [] for name in WAYS}
     for hidden in arguments.hidden:
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        seconds: dict[str, list[float]] = {name: [] for name in WAYS}
         for number in range(arguments.rounds + 1):
-            for name, way in ways.items():
-                spent = way(data, hidden)
+            for name, process in processes.items():
+                spent = process.submit(_timed, name, hidden).result()
                 if number:  # the first round warms up
                     seconds[name].append(spent)
         for name, spents in seconds.items():
