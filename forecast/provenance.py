@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def package_version() -> str:
     return _version("forecast") or "0+uninstalled"
 
 
+@cache  # the code that runs is what was imported, whatever is committed meanwhile
 def git_revision() -> str | None:
     """The commit of the code, `-dirty` behind it when files differ; None outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
@@ -51,6 +53,7 @@ def _versions() -> dict[str, str]:
     return {name: found for name in _PACKAGES if (found := _version(name))}
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return version(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,15 @@ def _started_from(config: DictConfig) -> dict[str, Any]:
     """The primary config's own text, uncomposed: conf/run.yaml, or the saved config that is replayed."""
     for path in _primary_files(config):
         if path.is_file():
-            loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-            return {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
+            return _read(path, path.stat().st_mtime_ns)
     return {}
+
+
+@lru_cache(maxsize=8)  # every job of a sweep was started from the same
+def _read(path: Path, _: int) -> dict[str, Any]:
+    """What a YAML file holds, as long as it is not written again; not to be altered."""
+    loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    return {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
 
 
 def _primary_files(config: DictConfig) -> Iterator[Path]:

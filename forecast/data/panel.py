@@ -11,7 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Growing by remapping pages costs no copy; the step bounds what stands unused.
+# A panel grows to twice its size, a large one by so much: remapping pages costs no copy, and this bounds what stands
+# unused.
 _GROWTH_BYTES = 64 * 2**20
 # 1677-09-21, where pandas' dates begin; a day before 1970 has a negative number.
 _FIRST_DAY = -106_752
@@ -56,7 +57,7 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
         for first, stop in _runs(good):
             need = used + stop - first
             if need > len(days):
-                capacity = need + _GROWTH_BYTES // (4 * num_columns)
+                capacity = need + min(need, _GROWTH_BYTES // (4 * num_columns))
                 values.resize((capacity, num_columns), refcheck=False)
                 days.resize(capacity, refcheck=False)
             values[used:need] = item.values[first:stop]

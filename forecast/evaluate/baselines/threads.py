@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from functools import lru_cache
 from typing import Any
 
 
 def one_thread() -> Any:
     """A context in which every BLAS and OpenMP loaded so far uses one thread: import first, then enter."""
-    from threadpoolctl import threadpool_limits
+    return _libraries(len(sys.modules)).limit(limits=1)
 
-    return threadpool_limits(1)
+
+@lru_cache(maxsize=1)
+def _libraries(_: int) -> Any:
+    """Those loaded so far; to look for them takes 10 ms, and only an import can bring more."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
