@@ -72,15 +72,11 @@ def fit_each(
         told += 1
 
     anew = [fold for fold in folds if fold.refit]
-    fitted = (
-        (fit(config, data.divided(fold.stretches), tell) for fold in anew)
-        if parallel == 1 or len(anew) == 1
-        else _on_ray(config, data, anew, parallel, tell)
-    )
+    elsewhere = _on_ray(config, data, anew, parallel, tell) if parallel > 1 and len(anew) > 1 else None
     for fold in folds:
         here = data.divided(fold.stretches)
         if fold.refit:
-            forecaster, went = next(fitted)
+            forecaster, went = fit(config, here, tell) if elsewhere is None else next(elsewhere)
         yield fold, here, forecaster, went
 
 

@@ -51,8 +51,10 @@ class Recurrent(nn.Module):
         """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
         x = x.transpose(0, 1)  # (B, L, F) -> (L, B, F)
         state: Any = None
-        if not torch.is_grad_enabled() and not self.training and lstm.suits(self.cell):
-            steps = lstm.steps_of(self.cell, x)  # -> (L, B, W)
+        if lstm.suits(self.cell):
+            evaluated = not torch.is_grad_enabled() and not self.training
+            of = lstm.steps_of if evaluated else lstm.steps_in_training
+            steps = of(self.cell, x)  # -> (L, B, W)
         else:
             steps, state = self.cell(x)
         if not self.last:

@@ -1,4 +1,4 @@
-"""An LSTM's arithmetic outside of training: a window by itself gives the same bits as among many.
+"""An LSTM's arithmetic. Outside of training a window by itself gives the same bits as among many.
 
 Where a layer's input is as wide as its state, oneDNN sums both in one go for a batch, but one after the other for a
 single window, and the last bits differ. An input that is wider by a column of zeros is summed by itself in either case.
@@ -44,6 +44,26 @@ def steps_of(cell: nn.RNNBase, x: Tensor) -> Tensor:
             _widened(x, cell.hidden_size), (zero, zero), [inputs, *others], True, 1, 0.0, False, False, False
         )  # has_biases, num_layers, dropout, train, bidirectional, batch_first
     return x
+
+
+def steps_in_training(cell: nn.RNNBase, x: Tensor) -> Tensor:
+    """The states of the last layer at every step, in training: what the cell itself gives, to the bit.
+
+    Without what `nn.LSTM` checks at every call, which is a twentieth of a small network's step.
+
+    Args:
+        cell: see `suits`.
+        x: (lookback, batch, features)
+
+    Returns:
+        (lookback, batch, width)
+    """
+    zero = x.new_zeros(cell.num_layers, x.shape[1], cell.hidden_size)
+    weights: list[Tensor] = [weight for layer in cell.all_weights for weight in layer]
+    steps, *_ = torch.lstm(
+        x, (zero, zero), weights, True, cell.num_layers, cell.dropout, cell.training, False, False
+    )  # as above
+    return steps
 
 
 def _weights(cell: nn.RNNBase, number: int) -> list[Tensor]:

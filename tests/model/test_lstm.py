@@ -1,4 +1,4 @@
-"""An LSTM outside of training: torch's own to six digits, and the same bits for a window alone as among many."""
+"""An LSTM: torch's own to six digits, and the same bits for a window alone as among many; in training torch's bits."""
 
 from __future__ import annotations
 
@@ -56,11 +56,31 @@ def test_it_is_torchs_lstm(features, width, layers, lookback, last):
     assert torch.equal(packed, found)
 
 
-def test_training_goes_through_torchs_own(monkeypatch):
-    layer = recurrent(4, 8, 2).train()
-    monkeypatch.setattr("forecast.model.lstm.steps_of", None)  # would fail
-    layer(torch.randn(3, 5, 4)).sum().backward()
-    assert all(parameter.grad is not None for parameter in layer.parameters())
+@settings(deadline=None, max_examples=40)
+@given(**sizes, last=st.booleans(), training=st.booleans(), dropout=st.sampled_from([0.0, 0.3]))
+def test_with_gradients_it_is_torchs_lstm_to_the_bit(
+    features, width, layers, lookback, last, training, dropout
+):
+    torch.manual_seed(0)
+    layer = Recurrent(
+        kind=nn.LSTM, input_size=features, hidden_size=width, num_layers=layers, dropout=dropout, last=last
+    ).train(training)
+    x = torch.randn(5, lookback, features, generator=torch.Generator().manual_seed(1), requires_grad=True)
+
+    def gone_through(forward):
+        torch.manual_seed(2)  # of the dropout
+        layer.zero_grad()
+        out = forward()
+        (gradient,) = torch.autograd.grad(out.square().sum(), x, retain_graph=True)
+        out.square().sum().backward(inputs=list(layer.parameters()))
+        return out, gradient, *[parameter.grad for parameter in layer.parameters()]
+
+    def of_the_cell():
+        steps, _ = layer.cell(x.transpose(0, 1))
+        return steps[-1] if last else steps.transpose(0, 1)
+
+    for found, wanted in zip(gone_through(lambda: layer(x)), gone_through(of_the_cell), strict=True):
+        assert torch.equal(found, wanted)
 
 
 @pytest.mark.parametrize("more", [{"bidirectional": True}, {"proj_size": 2}, {"bias": False}])
