@@ -1,4 +1,4 @@
-"""What a sweep costs besides training: python -m benchmarks.sweep [--trials 32] [--epochs 10] [--hidden 32]
+"""What a sweep costs besides training: python -m benchmarks.sweep [--trials 32] [--epochs 20] [--hidden 32]
 
 The same small trainings (AAPL, lookback 20, two LSTM layers, one thread each) on two cores, four ways:
 
@@ -109,7 +109,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=32)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--hidden", type=int, default=32)
     parser.add_argument("--here", choices=["bare", "original"], help=argparse.SUPPRESS)
     parser.add_argument("--first", type=int, default=0, help=argparse.SUPPRESS)
