@@ -96,21 +96,7 @@ class Gate:
                 await self._within_deadline(passage, path)
         finally:
             passage.forget()
-            route = scope.get("route")
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            name = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
-            told = (
-                getattr(route, "path", _UNMATCHED),
-                method,
-                passage.status,
-                time.perf_counter() - passage.began,
-                None if name is None else name[:64].decode("latin-1"),
-            )
-            if (scope["method"], path) in self.quick:
-                # Nothing comes after their answer, so it is on its way first, and this still before the next request.
-                asyncio.get_running_loop().call_soon(self.ended, *told)
-            else:
-                self.ended(*told)
+            passage.count()
 
     def _refusal(self, path: str, scope: Scope) -> tuple[int, str, dict[str, str]] | None:
         """Why a request goes no further, if it does not."""
@@ -206,6 +192,7 @@ class _Passage:
         self._body, self._size = b"", 0
         self._handed_on = False
         self._started = False
+        self._counted = False
 
     async def collect(self) -> None:
         """Wait for all of the body.
@@ -243,7 +230,25 @@ class _Passage:
         if message["type"] == "http.response.start":
             self._started = True
             self.status = message["status"]
+        elif message["type"] == "http.response.body" and not message.get("more_body", False):
+            # Before it leaves: whoever has an answer finds it counted, whichever process is asked.
+            self.count()
         await self._send(message)
+
+    def count(self) -> None:
+        """Tell how it went, once."""
+        if self._counted:
+            return
+        self._counted = True
+        scope = self.scope
+        name = next((value for key, value in scope["headers"] if key == b"x-request-id"), None)
+        self._gate.ended(
+            getattr(scope.get("route"), "path", _UNMATCHED),
+            scope["method"] if scope["method"] in _METHODS else "other",
+            self.status,
+            time.perf_counter() - self.began,
+            None if name is None else name[:64].decode("latin-1"),
+        )
 
     async def answer(self, status: int, detail: str, headers: dict[str, str]) -> None:
         """Answer with an error, unless something was answered already."""
@@ -257,4 +262,4 @@ class _Passage:
         }
         raw = [(name.encode(), value.encode()) for name, value in told.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
-        await self._send({"type": "http.response.body", "body": body})
+        await self.send({"type": "http.response.body", "body": body})
