@@ -111,7 +111,7 @@ class Usual(pl.LightningModule):
         """One batch."""
         self.log("val_loss", nn.functional.mse_loss(self.net(batch[0]), batch[1]), prog_bar=True)
 
-    def test_step(self, batch: list[Tensor], _: int) -> None:  # noqa: PT019  Lightning's, no test
+    def test_step(self, batch: list[Tensor]) -> None:
         """One batch."""
         self.log("test_loss", nn.functional.mse_loss(self.net(batch[0]), batch[1]))
 
