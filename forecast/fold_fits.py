@@ -59,7 +59,7 @@ def fit_each(
 
     Args:
         config: of the run.
-        data: loaded.
+        data: loaded, and split as the first fold says.
         folds: oldest test days first; one that is not fitted anew goes on with the scalers and weights before it.
         parallel: folds fitted at once; above 1, on Ray.
         on_epoch: called with the number of epochs so far and their metrics, in order of folds.
@@ -74,7 +74,7 @@ def fit_each(
     anew = [fold for fold in folds if fold.refit]
     elsewhere = _on_ray(config, data, anew, parallel, tell) if parallel > 1 and len(anew) > 1 else None
     for fold in folds:
-        here = data.divided(fold.stretches)
+        here = data if fold.stretches == data.stretches_ else data.divided(fold.stretches)
         if fold.refit:
             forecaster, went = fit(config, here, tell) if elsewhere is None else next(elsewhere)
         yield fold, here, forecaster, went
