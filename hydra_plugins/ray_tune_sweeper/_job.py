@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, TaskFunction
@@ -58,7 +57,6 @@ class Jobs:
         with clean_state(self.seed + job.number):
             os.chdir(self.folder)
             config = self.compose(job)
-            HydraConfig.instance().set_config(config)
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
