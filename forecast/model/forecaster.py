@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 # Matrix products of fewer rows take other code paths and differ in the last bit; padded to a multiple of this,
 # a window's forecast is the same whatever stands beside it (measured: 32 rows and more agree bit for bit).
 _BLOCK = 32
-# Windows answered at once: enough to keep the arithmetic busy, few enough to stay in the cache.
-_MOST = 2048
+# Windows answered at once: enough to keep the arithmetic busy; on a processor few enough to stay in its cache (an LSTM
+# of 128 units answers 512 at a time a fifth quicker than 2,048).
+_MOST, _MOST_ON_GPU = 512, 2048
 
 
 class Forecaster(nn.Module):
@@ -64,8 +65,9 @@ class Forecaster(nn.Module):
     def _seen(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """What the network sees, (batch, lookback, features), and what it answers, (batch, outputs)."""
         count = windows.shape[0]
-        if count > _MOST:
-            pieces = [self._seen(piece) for piece in windows.split(_MOST)]
+        most = _MOST if windows.is_cpu else _MOST_ON_GPU
+        if count > most:
+            pieces = [self._seen(piece) for piece in windows.split(most)]
             return torch.cat([inputs for inputs, _ in pieces]), torch.cat([answers for _, answers in pieces])
         missing = -count % self.block
         if not missing:
