@@ -9,10 +9,10 @@ The same small trainings (AAPL, lookback 20, two LSTM layers, one thread each) o
             Lightning's default, the best weights are tested and logged as a model that a server can load (with its
             requirements given, which spares it the 10 s that MLflow takes to infer them); nothing else is recorded
 
-Bare loops are timed before and after each way, for a machine's pace changes from minute to minute; what a trial costs
-beyond its training is told twice, against the bare loop and against the seconds its own epochs took in the same minute.
-Each way's start-up is its wall time for two one-epoch trials less their loops: the process, Ray, and one worker a core
-with its imports. The MLflow store exists beforehand.
+Bare loops are timed before and after each way, for a machine's pace changes from minute to minute. Each way's start-up
+is its wall time for two one-epoch trials less their loops: the process, Ray, and one worker a core with its imports.
+The MLflow store exists beforehand. What a trial costs is told by the jobs' own clocks, too: the seconds from the end of
+the job before it in its process to its own, less those that its epochs took.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from benchmarks._jobs import grid, jobs, sweep
 
@@ -57,7 +57,7 @@ def bare(trials: int, epochs: int, hidden: int) -> list[float]:
 
 
 def original_run(seed: int, epochs: int, hidden: int, store: str) -> float:
-    """One full run, from the bars to the tracker, the way such projects begin; the seconds its epochs took."""
+    """One full run, from the bars to the tracker, the way such projects begin."""
     import mlflow
     import pytorch_lightning as pl
     import torch
@@ -84,26 +84,24 @@ def original_run(seed: int, epochs: int, hidden: int, store: str) -> float:
         max_epochs=epochs, accelerator="cpu", logger=logger, callbacks=[best], gradient_clip_val=1.0
     )
     module = training.Usual(training.network(data, hidden))
-    began = time.perf_counter()
     trainer.fit(module, train, val)
-    seconds = time.perf_counter() - began
+    reached = float(trainer.callback_metrics["val_loss"])
     trainer.test(module, test, ckpt_path="best", verbose=False)
     with mlflow.start_run(run_id=logger.run_id):
         mlflow.pytorch.log_model(
             module.net, name="model", serialization_format="pickle", pip_requirements=["torch"]
         )
-    return seconds
+    return reached
 
 
 def original(first: int, trials: int, epochs: int, hidden: int, store: str) -> None:
-    """Runs of the seeds from `first` on, each a task of Ray; prints the seconds that the epochs of each took."""
+    """Runs of the seeds from `first` on, each a task of Ray."""
     import ray
 
     ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
     task: Any = ray.remote(num_cpus=1)(original_run)
-    fits = ray.get([task.remote(seed, epochs, hidden, store) for seed in range(first, first + trials)])
+    ray.get([task.remote(seed, epochs, hidden, store) for seed in range(first, first + trials)])
     ray.shutdown()
-    print(json.dumps(fits))
 
 
 def main() -> None:
@@ -142,63 +140,64 @@ def compare(folder: Path, trials: int, epochs: int, hidden: int) -> None:
         folder / "store", "hydra/launcher=basic", *keys, "trainer=smoke", "trainer.patience=null"
     )  # makes the store
 
-    def tuner(first: int, count: int, epochs: int) -> Took:
-        asked, own = grid(seed=f"range({first},{first + count})"), folder / f"tuner_{first}"
-        return Took(sweep(own, *asked, *keys, f"trainer.max_epochs={epochs}"), fits(own))
+    def tuner(first: int, count: int, epochs: int) -> float:
+        asked = grid(seed=f"range({first},{first + count})")
+        return sweep(folder / f"tuner_{first}", *asked, *keys, f"trainer.max_epochs={epochs}")
 
-    def launcher(first: int, count: int, epochs: int) -> Took:
-        seeds, own = f"seed=range({first},{first + count})", folder / f"launcher_{first}"
-        return Took(sweep(own, seeds, *keys, f"trainer.max_epochs={epochs}"), fits(own))
+    def launcher(first: int, count: int, epochs: int) -> float:
+        seeds = f"seed=range({first},{first + count})"
+        return sweep(folder / f"launcher_{first}", seeds, *keys, f"trainer.max_epochs={epochs}")
 
-    def original_way(first: int, count: int, epochs: int) -> Took:
+    def original_way(first: int, count: int, epochs: int) -> float:
         began = time.perf_counter()
         command = [sys.executable, "-m", "benchmarks.sweep", "--here", "original", "--store", store]
         size = {"first": first, "trials": count, "epochs": epochs, "hidden": hidden}
         command += [f"--{name}={value}" for name, value in size.items()]
         # In its own folder: Lightning leaves checkpoints where it is started.
         seen = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder, env=seen)
-        return Took(time.perf_counter() - began, json.loads(done.stdout.splitlines()[-1]))
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, env=seen)
+        return time.perf_counter() - began
 
-    ways: dict[str, Callable[[int, int, int], Took]] = {
+    ways: dict[str, Callable[[int, int, int], float]] = {
         "tuner": tuner, "launcher": launcher, "original": original_way
     }  # fmt: skip
     print(f"{trials} trials of {epochs} epochs, hidden {hidden}, {CORES} cores")
-    print(f"{'':10}{'wall s':>9}{'start-up':>10}{'less it':>9}{'bare / 2':>10}{'ratio':>7}", end="")
-    print(f"{'s a trial over: its bare loop':>31}{'its own epochs':>16}")
+    print(
+        f"{'':12}{'wall s':>9}{'start-up':>10}{'less it':>9}{'bare / 2':>10}{'ratio':>8}{'s a trial over training':>26}"
+    )
     walls, nets = dict[str, float](), dict[str, float]()
     before = sum(bare(trials, epochs, hidden)) / CORES
     for way, run in ways.items():
-        start = run(trials, CORES, 1).wall - statistics.mean(bare(CORES, 1, hidden))
-        took = run(0, trials, epochs)
+        start = run(trials, CORES, 1) - statistics.mean(bare(CORES, 1, hidden))
+        walls[way] = run(0, trials, epochs)
         after = sum(bare(trials, epochs, hidden)) / CORES
-        least, before = (before + after) / 2, after
-        walls[way], nets[way] = took.wall, took.wall - start
-        a_trial = nets[way] * CORES / trials
+        least, before = (before + after) / 2, after  # a machine's pace changes from minute to minute
+        nets[way] = walls[way] - start
+        over = (nets[way] - least) * CORES / trials
         print(
-            f"{way:10}{walls[way]:>9.1f}{start:>10.1f}{nets[way]:>9.1f}{least:>10.1f}{nets[way] / least:>7.2f}"
-            f"{a_trial - least * CORES / trials:>31.2f}{a_trial - statistics.mean(took.fits):>16.2f}",
+            f"{way:12}{walls[way]:>9.1f}{start:>10.1f}{nets[way]:>9.1f}{least:>10.1f}"
+            f"{nets[way] / least:>8.2f}{over:>26.2f}",
             flush=True,
         )
     print(
         f"original / tuner: {walls['original'] / walls['tuner']:.2f} with start-up, "
         f"{nets['original'] / nets['tuner']:.2f} without"
     )
+    for way in ("tuner", "launcher"):
+        print(f"{way}, by its jobs' own clocks: {statistics.mean(turns(folder / f'{way}_0')):.2f} s a trial")
 
 
-class Took(NamedTuple):
-    """Of one way."""
-
-    wall: float  # seconds
-    fits: list[float]  # seconds that the epochs of each trial took
-
-
-def fits(folder: Path) -> list[float]:
-    """The same, of the jobs of a sweep."""
-    records = [
-        json.loads((Path(job["directory"]) / "evaluation.json").read_text("utf-8")) for job in jobs(folder)
-    ]
-    return [sum(fold["seconds"] for fold in record["folds"]) for record in records]
+def turns(folder: Path) -> list[float]:
+    """Seconds from the end of one job of a process to the end of the next, less those of its epochs."""
+    ended = dict[str, float]()  # process -> when its last job did
+    found = []
+    for job in sorted(jobs(folder), key=lambda job: job["began"]):
+        process, end = json.dumps(job["process"]), job["began"] + job["seconds"]
+        record = json.loads((Path(job["directory"]) / "evaluation.json").read_text("utf-8"))
+        if process in ended:
+            found.append(end - ended[process] - sum(fold["seconds"] for fold in record["folds"]))
+        ended[process] = end
+    return found
 
 
 if __name__ == "__main__":
