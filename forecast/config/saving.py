@@ -16,10 +16,15 @@ from forecast.config.composing import CONFIG_NAME, conf_folder
 from forecast.config.launches import hydra_node
 from forecast.config.reading import resolved
 
+try:
+    from yaml import CDumper as YamlDumper
+except ImportError:  # a PyYAML that was built without libyaml
+    from yaml import Dumper as YamlDumper  # type: ignore[assignment]
+
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 
 
-class _Dumper(yaml.CDumper):
+class _Dumper(YamlDumper):
     """Writes text as OmegaConf does: in quotes where it would be read back as a number or a truth value."""
 
     yaml_representers = get_omega_conf_dumper().yaml_representers

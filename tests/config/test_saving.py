@@ -64,6 +64,29 @@ def test_text_comes_back_as_it_was(text):
     assert read(snapshot(OmegaConf.create({"seed": 0}), provenance=told))["provenance"] == told
 
 
+LIKE_OTHERS = [
+    "1e3",
+    "1_000",
+    "0x1f",
+    "1:30",
+    "2020-01-01",
+    "true",
+    "Yes",
+    "null",
+    "~",
+    ".nan",
+    "-.inf",
+    "",
+    "\U0001f680",
+]
+
+
+@pytest.mark.parametrize("text", LIKE_OTHERS)
+def test_text_that_looks_like_something_else_stays_text(text):
+    back = OmegaConf.create(snapshot(OmegaConf.create({"note": text, "more": [text]}), provenance={}))
+    assert (back.note, back.more[0]) == (text, text)
+
+
 @settings(max_examples=50)
 @given(number=st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.booleans() | st.none())
 def test_numbers_come_back_as_they_were(number):
