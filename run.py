@@ -19,23 +19,22 @@ if TYPE_CHECKING:
 @command(sweep=Sweep)
 def main(config: DictConfig) -> float | None:
     """Check the config, conduct the run, say what came of it."""
-    from forecast import experiment
+    from forecast import pipeline
     from forecast.config import check, run_directory
 
     check(config)
     if config.trainer is None:
-        print(experiment.check_data(config))
+        print(pipeline.check_data(config))
         return None
     job = part()  # in a sweep; outside of one it asks for nothing
-    run = experiment.run(
-        config,
-        run_directory(config),
+    hooks = pipeline.RunHooks(
         on_epoch=job.on_epoch,
         earlier=job.earlier,
         tags=job.tags,
-        draw=job.draw,
-        fits=job.fits,
+        draw_plots=job.draw,
+        baseline_cache=job.fits,
     )
+    run = pipeline.run(config, run_directory(config), hooks)
     print(run.verdict.text)
     print(run.directory)
     return run.metrics.get(config.objective.metric)

@@ -20,7 +20,7 @@ def cost() -> None:
     """Print the wall time, the sum of the fits and their ratio."""
     import pytorch_lightning  # noqa: F401
 
-    import forecast.experiment  # imports are no part of it
+    import forecast.pipeline  # imports are no part of it
 
     keys = [
         "data=range_panel",

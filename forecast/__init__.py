@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forecast.model.predictor import Predictor
-    from forecast.outcome import Run
     from forecast.predict.future import Future
+    from forecast.runs import Run, Runs
 
-__all__ = ["future", "load", "run"]
+__all__ = ["future", "load", "run", "runs"]
 
 
 def run(*overrides: str, directory: str | Path | None = None) -> Run:
@@ -32,12 +32,26 @@ def run(*overrides: str, directory: str | Path | None = None) -> Run:
     """
     from pathlib import Path
 
+    from forecast import pipeline
     from forecast.config import check, compose, run_directory
-    from forecast.experiment import run as conduct
 
     config = compose(*overrides)
     check(config)
-    return conduct(config, run_directory(config) if directory is None else Path(directory))
+    return pipeline.run(config, run_directory(config) if directory is None else Path(directory))
+
+
+def runs(folder: str | Path) -> Runs:
+    """The finished runs at or below a folder; `forecast.runs("outputs").to_frame()` is one row a run.
+
+    Args:
+        folder: that runs were written to, or a sweep.
+
+    Raises:
+        UserError: no such folder.
+    """
+    from forecast.runs import runs as find
+
+    return find(folder)
 
 
 def load(directory: str | Path) -> Predictor:

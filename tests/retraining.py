@@ -10,7 +10,7 @@ from typing import Any
 
 from markets import random_bars
 
-from forecast import experiment
+from forecast import pipeline
 from forecast.champion import Champion, promote
 from forecast.config import check, compose
 from forecast.serve.training import JobState, Order
@@ -90,7 +90,7 @@ def make_run(directory: Path, bars: Path, *overrides: str) -> Path:
     source = ("source=files", f"source.path={bars}", "data.tickers=[AAA]", "data.health.calendar=null")
     config = compose(*SMALL, *source, *overrides)
     check(config)
-    return experiment.run(config, directory, draw=False).directory
+    return pipeline.run(config, directory, pipeline.RunHooks(draw_plots=False)).directory
 
 
 class Noted:

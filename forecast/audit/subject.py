@@ -72,7 +72,7 @@ class Subject:
 
     def fitted(self, data: MarketData, *, epochs: int = _MOST_EPOCHS) -> Forecaster:
         """The config's model, fitted to divided data for a few epochs."""
-        from forecast.fold_fits import fit
+        from forecast.pipeline import fit
 
         config = copy.deepcopy(self.config)
         config.trainer.max_epochs = min(epochs, config.trainer.max_epochs)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from forecast.champion.candidate import Candidate
 from forecast.evaluate.table import ratio_text
-from forecast.provenance import package_version
+from forecast.runs import package_version
 
 NAIVE = "tomorrow = today"
 FLATTERED = "the best of many is flattered by chance"

@@ -14,7 +14,7 @@ from forecast.champion.proof import prove
 from forecast.config import with_metadata
 from forecast.errors import UserError
 from forecast.files import write_whole
-from forecast.outcome import draw_plots
+from forecast.runs import draw_plots
 
 # Not sealed by the run: its log, and what an audit left later.
 _BESIDE = ("run.log", "audit.json")

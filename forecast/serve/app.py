@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from forecast.provenance import package_version
+from forecast.runs import package_version
 from forecast.serve import routes
 from forecast.serve.context import Context
 from forecast.serve.document import described

@@ -12,7 +12,7 @@ from forecast.audit.auditing import CHECKS, audit
 from forecast.audit.finding import LeakError
 from forecast.audit.subject import Subject
 from forecast.config import check, compose
-from forecast.fold_fits import make_trainer
+from forecast.pipeline import make_trainer
 
 CONF = Path(__file__).parents[2] / "conf"
 STRATEGIES = sorted(path.stem for path in (CONF / "data").glob("*_*.yaml"))

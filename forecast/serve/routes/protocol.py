@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 
-from forecast.provenance import package_version
+from forecast.runs import package_version
 from forecast.serve.context import Context
 from forecast.serve.current import served_now
 from forecast.serve.routes.health import prove_ready

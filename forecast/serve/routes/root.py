@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from forecast.provenance import package_version
+from forecast.runs import package_version
 from forecast.serve.context import Context
 
 TITLE = "forecast"

@@ -87,7 +87,7 @@ def compare(config: DictConfig, *, newcomer: Path, champion: Path) -> Comparison
     """
     from forecast.config import build
     from forecast.evaluate.folds import Holdout
-    from forecast.fold_fits import make_trainer
+    from forecast.pipeline import make_trainer
     from forecast.runlog import logged
 
     facts = [_json(directory / "scaler.json") for directory in (newcomer, champion)]

@@ -45,7 +45,7 @@ def conduct(
     Raises:
         UserError: the config, the data or the disk does not allow it; the old champion is still there.
     """
-    from forecast import experiment
+    from forecast import pipeline
 
     config = settings_of(order.bundle, allow=allow)
     told: list[str] = []
@@ -53,13 +53,12 @@ def conduct(
         config, told = _updated(config, order, state, allow, note)
     state.phase, directory = "training", folder / RUN
     note()
-    run = experiment.run(
-        config,
-        directory,
+    hooks = pipeline.RunHooks(
         on_epoch=_progress(config, state, note),
         tags=lambda _: {"started_by": f"serve.py, {order.kind} {state.job}"},
-        draw=False,  # the champion's are drawn when it is promoted
+        draw_plots=False,  # the champion's are drawn when it is promoted
     )
+    run = pipeline.run(config, directory, hooks)
     state.metrics = dict(run.metrics)
     state.model_path = str(directory)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecast.provenance import package_version
+from forecast.runs import package_version
 from forecast.serve.routes import protocol
 
 INFER = "/v2/models/champion/infer"

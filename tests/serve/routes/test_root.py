@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forecast.provenance import package_version
+from forecast.runs import package_version
 
 
 def test_what_answers(service):

@@ -1,0 +1,414 @@
+"""One run from top to bottom: config in, run directory out."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast import bundle
+from forecast.config import build, data_request, identity, snapshot
+from forecast.data.record import record as data_record
+from forecast.errors import StoppedError, UserError
+from forecast.evaluate.folds import Fold, Holdout
+from forecast.files import write_whole
+from forecast.runlog import logged
+from forecast.runs import Run, draw_plots, package_version, provenance, read_run, strategy_name
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from forecast.data.market import MarketData
+    from forecast.evaluate.baselines import Fits
+    from forecast.model.forecaster import Forecaster
+    from forecast.model.trainer import Fit, Trainer
+
+log = logging.getLogger(__name__)
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHooks:
+    """What whoever starts a run may have a say in; by default nothing.
+
+    Args:
+        on_epoch: called with the number and metrics of each epoch, in a walk-forward those of all folds so far
+            after each fold; what it raises ends the run.
+        earlier: finds the directory of a finished run by its identity; that run is read back and not run again.
+        tags: what else the tracker, which it is given, is to note of the run.
+        baseline_cache: keeps the fitted baselines of earlier runs of this process.
+        draw_plots: write the plots as PNG files too, which takes longer than all else beyond training.
+    """
+
+    on_epoch: OnEpoch = lambda _number, _metrics: None
+    earlier: Callable[[str], Path | None] = lambda _identity: None
+    tags: Callable[[Any], Mapping[str, str]] = lambda _tracker: {}
+    baseline_cache: Fits | None = None
+    draw_plots: bool = True
+
+
+def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> Run:
+    """Conduct one run.
+
+    Args:
+        config: composed and checked.
+        directory: where the run is recorded; written to once nothing can be refused any more.
+        hooks: of whoever starts it; None = none.
+
+    Raises:
+        UserError: the data or the model cannot be had as asked; nothing is left behind.
+    """
+    hooks = hooks or RunHooks()
+    if config.trainer is None:
+        raise UserError(
+            "trainer=none: checks the data only, with python run.py trainer=none; choose a trainer to run"
+        )
+    began = time.monotonic()
+    trainer = make_trainer(config)
+    with logged() as run_log, trainer.pinned():
+        # Parts: whatever can be refused is refused before a bar is fetched.
+        data = build(config.data, source=build(config.source))
+        sizes = trainer.sizes(data.facts)
+        network = build(config.model, **sizes)
+        evaluation = build(config.get("evaluation")) or Holdout()
+        baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
+        tracker = config.tracker and build(config.tracker)
+
+        from forecast.evaluate.baselines import Fits
+        from forecast.evaluate.judgement import Judgement
+        from forecast.evaluate.metrics import Tally
+        from forecast.model.probing import check_network
+
+        check_network(network, **sizes, name=f"model._target_={config.model._target_}")
+        trainer.check_objective(partial(Tally, horizon=data.horizon))
+
+        # Data.
+        data.load()
+        check_same_data(config, data)
+        folds = evaluation.folds(data)
+        data.divide(folds[0].stretches)
+
+        # Identity: a finished run of the same one is the result.
+        named: dict[str, Any] = {"fingerprint": data.fingerprint_, "version": package_version()}
+        name = identity(config, **named)
+        if (found := hooks.earlier(name)) is not None:
+            log.info("an identical run has finished before: %s", found)
+            return read_run(found)
+
+        # Directory.
+        bundle.begin(directory)
+        run_log.into(directory / "run.log")
+        config_text = snapshot(
+            config, provenance=provenance(config, identity=name, fingerprint=data.fingerprint_)
+        )
+        write_whole(directory / "config.yaml", config_text)
+        described = data_record(data)
+        bundle.write_json(directory / "data.json", described)
+        walking = len(folds) > 1
+        with _tracked(tracker, directory, config, data, name=name, tags=hooks.tags(tracker)) as live:
+
+            def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+                live.log_epoch(epoch, metrics)
+                if not walking:
+                    hooks.on_epoch(epoch, metrics)
+
+            # Training and forecasts, fold by fold.
+            learnt = identity(config, **named, only=("data", "evaluation", "baselines"))
+            with Judgement(
+                directory,
+                data,
+                folded=walking,
+                baselines=baselines,
+                learn=partial((hooks.baseline_cache or Fits()).fit, identity=learnt),
+                intervals=intervals,
+                significance=evaluation.significance,
+                economics=evaluation.economics,
+            ) as judgement:
+                fitted = fit_each(config, data, folds, parallel=evaluation.parallel, on_epoch=on_epoch)
+                for fold, here, forecaster, went in fitted:
+                    judgement.add(fold, forecaster, here, went)
+                    if walking:
+                        hooks.on_epoch(fold.number, judgement.so_far("val"))
+            bundle.write_model(directory, forecaster, here, widths=judgement.widths)
+
+            # Figures, verdict, report.
+            figures, record = judgement.result()
+            bundle.write_json(directory / "evaluation.json", record)
+            history = [_finite(epoch) for epoch in judgement.history]
+            bundle.write_json(directory / "history.json", history)
+            metrics: dict[str, float | None] = {
+                **figures,
+                **_finite(judgement.losses),
+                "epochs": len(history),
+                "best_epoch": judgement.last_fit.best_epoch,
+                "seconds": round(time.monotonic() - began, 3),
+            }
+            bundle.write_json(directory / "metrics.json", metrics)
+
+            from forecast.evaluate import report
+            from forecast.evaluate.verdict import Verdict
+
+            verdict = Verdict(
+                metrics=metrics,
+                tickers=data.panel_.names,
+                strategy=strategy_name(config),
+                horizon=data.horizon,
+                evaluation=record,
+            )
+            log.debug("%s", verdict.text)  # for run.log; whoever called shows it
+            drawn = draw_plots(directory) if hooks.draw_plots else []
+            report.write(
+                directory,
+                verdict=verdict,
+                metrics=metrics,
+                plots=drawn,
+                health=described,
+                config_text=config_text,
+                reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
+                evaluation=record,
+                forecasts=bundle.forecasts_of(directory, data.panel_.names[0]),
+                history=judgement.history,
+            )
+            bundle.finish(directory, version=package_version())
+            live.finish(status="FINISHED", metrics=metrics)
+    return Run(
+        directory=directory,
+        metrics=metrics,
+        history=history,
+        verdict=verdict,
+        figures={path.stem: path for path in drawn},
+        evaluation=record,
+    )
+
+
+def make_trainer(config: DictConfig) -> Trainer:
+    """The `trainer` node, with the objective and the seed."""
+    trainer: Trainer = build(
+        config.trainer, metric=config.objective.metric, mode=config.objective.mode, seed=config.seed
+    )
+    return trainer
+
+
+def fit(config: DictConfig, data: MarketData, on_epoch: OnEpoch) -> tuple[Forecaster, Fit]:
+    """Fit to split data from the seed's initial weights, whatever was fitted before.
+
+    Args:
+        config: of the run.
+        data: split.
+        on_epoch: called with the number and metrics of each epoch.
+    """
+    from forecast.evaluate.metrics import Tally
+    from forecast.model.forecaster import Forecaster
+
+    trainer = make_trainer(config)
+    with trainer.pinned():
+        forecaster = Forecaster(
+            network=build(config.model, **trainer.sizes(data.facts)),
+            normaliser=data.normaliser_,
+            quantile_levels=trainer.quantile_levels,
+        )
+        return forecaster, trainer.fit(
+            forecaster, data, score=partial(Tally, horizon=data.horizon), on_epoch=on_epoch
+        )
+
+
+def fit_each(
+    config: DictConfig, data: MarketData, folds: list[Fold], *, parallel: int, on_epoch: OnEpoch
+) -> Iterator[tuple[Fold, MarketData, Forecaster, Fit]]:
+    """The folds in order, each with its data and its forecaster.
+
+    Args:
+        config: of the run.
+        data: loaded, and split as the first fold says.
+        folds: oldest test rows first; one that is not fitted anew goes on with the scalers and weights before it.
+        parallel: folds fitted at once; above 1, on Ray, with the same result.
+        on_epoch: called with the number of epochs so far and their metrics, in order of folds.
+    """
+    done = 0
+
+    def count(_: int, metrics: dict[str, float]) -> None:
+        nonlocal done
+        on_epoch(done, metrics)
+        done += 1
+
+    anew = [fold for fold in folds if fold.refit]
+    elsewhere = _fit_on_ray(config, data, anew, parallel, count) if parallel > 1 and len(anew) > 1 else None
+    for fold in folds:
+        here = data if fold.stretches == data.stretches_ else data.divided(fold.stretches)
+        if fold.refit:
+            forecaster, went = fit(config, here, count) if elsewhere is None else next(elsewhere)
+        yield fold, here, forecaster, went
+
+
+def _fit_on_ray(
+    config: DictConfig, data: MarketData, folds: list[Fold], parallel: int, on_epoch: OnEpoch
+) -> Iterator[tuple[Forecaster, Fit]]:
+    """Fits made by Ray workers, at most `parallel` at once, in order of folds."""
+    import ray
+
+    own = not ray.is_initialized()
+    if own:
+        ray.init(num_cpus=parallel, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        shared = ray.put((config, data))
+        task: Any = ray.remote(num_cpus=1, max_retries=2)(_fit_remotely)
+        waiting = [task.remote(shared, fold) for fold in folds[:parallel]]
+        for number in range(len(folds)):
+            forecaster, went = ray.get(waiting[number])
+            if len(waiting) < len(folds):
+                waiting.append(task.remote(shared, folds[len(waiting)]))
+            for epoch, metrics in enumerate(went.history):
+                on_epoch(epoch, metrics)
+            yield forecaster, went
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _fit_remotely(shared: tuple[DictConfig, MarketData], fold: Fold) -> tuple[Forecaster, Fit]:
+    config, data = shared
+    return fit(config, data.divided(fold.stretches), lambda *_: None)
+
+
+class _NoTracker:
+    """Stands where no tracker is."""
+
+    def start(self, **_: Any) -> None: ...
+
+    def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None: ...
+
+    def finish(self, **_: Any) -> None: ...
+
+
+@contextmanager
+def _tracked(
+    tracker: Any,
+    directory: Path,
+    config: DictConfig,
+    data: MarketData,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+) -> Iterator[Any]:
+    """Record a run while it lasts; one that ends early is recorded as KILLED or FAILED."""
+    from omegaconf import OmegaConf
+
+    from forecast.runs import git_revision
+
+    live = tracker or _NoTracker()
+    live.start(
+        directory=directory,
+        name=name,
+        params=OmegaConf.to_container(config, resolve=True),
+        tags={
+            "strategy": strategy_name(config),
+            "tickers": ", ".join(data.tickers[:50]),
+            "identity": name,
+            "git_revision": git_revision() or "",
+            "data_fingerprint": data.fingerprint_,
+            "version": package_version(),
+            **tags,
+        },
+    )
+    try:
+        yield live
+    except (KeyboardInterrupt, StoppedError) as error:
+        # Into the file alone: whoever started the run says it on the screen.
+        log.debug("interrupted" if isinstance(error, KeyboardInterrupt) else "stopped: others do better")
+        live.finish(status="KILLED", metrics={})
+        raise
+    except BaseException:
+        log.debug("the run failed", exc_info=True)
+        live.finish(status="FAILED", metrics={})
+        raise
+
+
+def check_same_data(config: DictConfig, data: MarketData) -> None:
+    """Refuse to replay a saved config on other bars than it was made with.
+
+    Raises:
+        UserError: the same request gave other bars, and on_data_change is `error`.
+    """
+    saved = config.get("provenance")
+    if saved is None or saved.data_request != data_request(config):
+        return
+    if saved.data_fingerprint == data.fingerprint_:
+        return
+    message = (
+        f"the bars differ from those of the saved run (fingerprint {data.fingerprint_}, "
+        f"saved {saved.data_fingerprint}): its metrics cannot come out again"
+    )
+    if config.on_data_change == "error":
+        raise UserError(f"on_data_change=error: {message}; on_data_change=warn goes on")
+    log.warning(message)
+
+
+def check_data(config: DictConfig) -> str:
+    """Fetch, check and window the data of a config: rows, dates, windows, ranges and faults, as text.
+
+    Raises:
+        UserError: the data cannot be had as asked.
+    """
+    with logged():
+        data = build(config.data, source=build(config.source))
+        data.prepare()
+        check_same_data(config, data)
+        return _describe(data)
+
+
+_SHOWN = 20  # columns and faults that check_data names
+
+
+def _describe(data: MarketData) -> str:
+    import torch
+
+    record = data_record(data)
+    windows = data.windows_["train"]
+    lines = [
+        f"{_some(record['tickers'])}: {record['rows']:,} rows of {len(record['columns'])} columns, "
+        f"{record['first_day']} to {record['last_day']}, fingerprint {record['fingerprint']}",
+        f"window: ({data.seq_len}, {len(data.layout.relations)}) -> {data.horizon} step(s) of the Close",
+        "",
+        f"{'split':8}{'first day':>12}{'last day':>12}{'windows':>12}",
+    ]
+    for split, part in record["splits"].items():
+        lines.append(f"{split:8}{part['first_day']:>12}{part['last_day']:>12}{part['windows']:>12,}")
+    network_sees = data.normaliser_.inputs(
+        torch.from_numpy(windows.take(windows.spread(10_000)).windows)
+    )  # (B, L, F)
+    low, high = network_sees.amin(dim=(0, 1)), network_sees.amax(dim=(0, 1))
+    lines += ["", f"{'column':20}{'min':>14}{'max':>14}{'the network sees (train)':>30}"]
+    for number, name in enumerate(record["columns"][:_SHOWN]):
+        column = data.panel_.values[:, number]
+        seen = f"{low[number]:.4g} to {high[number]:.4g}" if number < len(low) else "-"
+        lines.append(f"{name:20}{column.min():>14,.6g}{column.max():>14,.6g}{seen:>30}")
+    if len(record["columns"]) > _SHOWN:
+        lines.append(f"... and {len(record['columns']) - _SHOWN} columns more")
+    if record["without_windows"]:
+        lines += ["", f"too short for a window: {_some(record['without_windows'])}"]
+    lines += ["", f"faults: {len(record['faults']) or 'none'}"]
+    for fault in record["faults"][:_SHOWN]:
+        lines.append(
+            f"  {fault['ticker']} {fault['date'] or ''} {fault['kind']}: {fault['detail']} ({fault['action']})"
+        )
+    if len(record["faults"]) > _SHOWN:
+        lines.append(f"  ... and {len(record['faults']) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5:,} more"
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN: what is undefined is null."""
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
