@@ -1,6 +1,8 @@
 """One seed and one thread for every test; time limits belong to pytest-timeout, not to hypothesis."""
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,6 +20,21 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """The address of a Ray of two cores, one for all tests of a process, which this process has joined."""
+    import ray
+
+    from hydra_plugins.ray_tune_sweeper import connect
+
+    with pytest.MonkeyPatch.context() as patch:
+        root = Path(__file__).parents[1]
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "tests")]))  # workers inherit it
+        connect({"address": "local", "num_cpus": 2, "object_store_memory": 100_000_000})
+    yield ray.get_runtime_context().gcs_address
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,8 @@ from commands import REPOSITORY, SMALL, run, run_apart
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
-from hydra.utils import get_class
+from hydra.utils import get_class, instantiate
 
 import hydra_plugins.ray_tune_sweeper.ray_tune_sweeper  # noqa: F401  both register before Hydra's fixture looks
 
@@ -38,15 +37,16 @@ def composed(*overrides: str) -> Iterator[tuple[Any, Any]]:
 @pytest.mark.usefixtures("hydra_restore_singletons")
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_every_tuner_can_be_built(tuner):
-    from hydra_plugins.ray_tune_sweeper._settings import Settings
-    from hydra_plugins.ray_tune_sweeper._space import read
+    from hydra_plugins.ray_tune_sweeper._space import read_space
+    from hydra_plugins.ray_tune_sweeper._sweep import built_scheduler, built_search
+    from hydra_plugins.ray_tune_sweeper.ray_tune_sweeper import Settings
 
     with composed(f"tuner={tuner}", "objective.metric=val_mae", "seed=7") as (config, loader):
-        sweeper: Any = Plugins.instance()._instantiate(config.hydra.sweeper)
-        settings = Settings.of(sweeper, config)
-        space = read(sweeper.params, [], loader, name=settings.name("params"))
-        search, trials = settings.built_search(space)
-        scheduler = settings.built_scheduler()
+        sweeper: Any = instantiate(config.hydra.sweeper)
+        settings = Settings.of(sweeper.keys, config)
+        space = read_space(settings.params, [], loader, name=settings.name("params"))
+        search, trials = built_search(settings, space), space.trials(settings.search, settings.num_samples)
+        scheduler = built_scheduler(settings)
     assert (settings.metric, settings.mode, settings.seed) == ("val_mae", "min", 7)
     assert settings.init["address"] == "local"
     assert settings.names["address"] == "cluster.address"
@@ -61,7 +61,7 @@ def test_every_tuner_can_be_built(tuner):
     expected = {"grid": 128, "random": 24, "asha": 32, "hyperband": 32, "optuna": 24}
     assert trials == expected[tuner]
     assert (scheduler is None) == (tuner not in ("asha", "hyperband"))
-    assert type(search).__name__ == ("OptunaSearch" if tuner == "optuna" else "Listed")
+    assert type(search).__name__ == ("OptunaSearch" if tuner == "optuna" else "ListSearcher")
 
 
 @pytest.mark.usefixtures("hydra_restore_singletons")

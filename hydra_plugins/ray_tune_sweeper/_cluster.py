@@ -1,8 +1,7 @@
-"""Start Ray, or join a cluster that runs, once and quietly."""
+"""Start Ray, or join a running cluster, once and quietly."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -11,10 +10,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from hydra_plugins.ray_tune_sweeper._errors import SweepError
-from hydra_plugins.ray_tune_sweeper._keys import number
+from hydra_plugins.ray_tune_sweeper._messages import SweepError, number
 
-# An address gets so many seconds to answer. ray.init itself takes two minutes to give up on one.
+# Seconds that an address has to answer. ray.init itself takes two minutes to give up on one.
 PATIENCE_S = 25.0
 _QUIET = {"log_to_driver": False, "logging_level": "error", "configure_logging": True}
 
@@ -26,25 +24,22 @@ def connect(
     gpus: float = 0.0,
     names: Mapping[str, str] | None = None,
 ) -> None:
-    """Have Ray at hand: start it on this machine, or join the cluster at `init["address"]`.
+    """Start Ray on this machine, or join the cluster at `init["address"]`.
 
     Where this process has joined Ray already it stays there, so that a sweep never pays for its start twice.
 
     Args:
         init: arguments of `ray.init`.
-        cpus: cores that one job will ask for.
-        gpus: devices that one job will ask for.
+        cpus: cores of one job.
+        gpus: devices of one job.
         names: what to call `address`, `cpus` and `gpus` in a message: the keys a user would set.
 
     Raises:
         SweepError: the address does not answer, this process has joined another Ray, Ray refuses an argument, or no
             node could ever run a job.
     """
-    called = {name: name for name in ("address", "cpus", "gpus")} | dict(names or {})
-    wanted = {
-        "CPU": number(called["cpus"], cpus, least=0),
-        "GPU": number(called["gpus"], gpus, least=0),
-    }
+    keys = {name: name for name in ("address", "cpus", "gpus")} | dict(names or {})
+    wanted = {"CPU": number(keys["cpus"], cpus, least=0), "GPU": number(keys["gpus"], gpus, least=0)}
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
 
@@ -53,32 +48,40 @@ def connect(
     if ray.is_initialized():
         joined = ray.get_runtime_context().gcs_address
         if address not in (None, "local", "auto", joined):
-            _must_answer(str(address), called["address"])
+            check_address(str(address), keys["address"])
             raise SweepError(
-                f"{called['address']}={address}: this process has joined Ray at {joined} already; leave it with "
+                f"{keys['address']}={address}: this process has joined Ray at {joined} already; leave it with "
                 "ray.shutdown(), or start another process"
             )
     else:
         if address in (None, "local"):
             settings.setdefault("include_dashboard", False)
         else:
-            _must_answer(str(address), called["address"])
+            check_address(str(address), keys["address"])
         try:
             ray.init(**settings)
         except (ConnectionError, ValueError, TypeError, RuntimeError, OSError) as error:
             raise SweepError(
-                f"{called['address']}={address}: Ray cannot be had ({_first_line(error)})"
+                f"{keys['address']}={address}: Ray does not start ({_first_line(error)})"
             ) from error
-    _must_fit(wanted, {"CPU": called["cpus"], "GPU": called["gpus"]})
+    _check_resources(wanted, {"CPU": keys["cpus"], "GPU": keys["gpus"]})
 
 
 def slots(cpus: float, gpus: float) -> int:
-    """How many jobs of that size the cluster has room for at once, at least 1."""
-    return max(1, sum(_room(node, {"CPU": cpus, "GPU": gpus}) for node in _nodes()))
+    """How many jobs of that size the cluster can run at once, at least 1."""
+    return max(1, sum(_capacity(node, {"CPU": cpus, "GPU": gpus}) for node in _nodes()))
 
 
-def _must_answer(address: str, name: str) -> None:
-    """Refuse an address at which no Ray answers."""
+def check_address(address: str, name: str) -> None:
+    """Check that Ray answers at an address.
+
+    Args:
+        address: host:port, or auto.
+        name: of its key.
+
+    Raises:
+        SweepError: it does not, within PATIENCE_S.
+    """
     if address.startswith("ray://"):
         raise SweepError(f"{name}={address}: Ray Client is not supported; give host:port of the head node")
     began = time.monotonic()
@@ -90,38 +93,38 @@ def _must_answer(address: str, name: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S / 2).close()
         except (OSError, OverflowError) as error:
             raise SweepError(f"{name}={address}: does not answer ({_first_line(error)})") from error
-    # In a process of its own: what it waits for cannot be interrupted, and it talks to the screen.
-    question = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
-    question += [] if address == "auto" else ["--address", address]
+    # In a process of its own: what it waits for cannot be interrupted, and it writes to the screen.
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    command += [] if address == "auto" else ["--address", address]
     left = PATIENCE_S - (time.monotonic() - began)
     try:
-        asked = subprocess.run(question, capture_output=True, text=True, timeout=left, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
     except subprocess.TimeoutExpired as error:
         raise SweepError(f"{name}={address}: no Ray answers there within {PATIENCE_S:.0f} s") from error
-    if asked.returncode:
-        said = [line for line in asked.stderr.splitlines() if line.strip()]
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise SweepError(
-            f"{name}={address}: no Ray answers there ({said[-1] if said else 'no reason given'})"
+            f"{name}={address}: no Ray answers there ({lines[-1] if lines else 'no reason given'})"
         )
 
 
-def _must_fit(wanted: dict[str, float], called: dict[str, str]) -> None:
+def _check_resources(wanted: dict[str, float], keys: dict[str, str]) -> None:
     nodes = _nodes()
-    if any(_room(node, wanted) for node in nodes):
+    if any(_capacity(node, wanted) for node in nodes):
         return
     for kind, count in wanted.items():
         most = max((node.get(kind, 0.0) for node in nodes), default=0.0)
         if count > most:
             raise SweepError(
-                f"{called[kind]}={count:g}: no node of the cluster has so many; the most is {most:g}"
+                f"{keys[kind]}={count:g}: no node of the cluster has so many; the most is {most:g}"
             )
-    asked = ", ".join(f"{called[kind]}={count:g}" for kind, count in wanted.items())
-    raise SweepError(f"{asked}: no node of the cluster has both")
+    both = ", ".join(f"{keys[kind]}={count:g}" for kind, count in wanted.items())
+    raise SweepError(f"{both}: no node of the cluster has both")
 
 
-def _room(node: dict[str, float], wanted: dict[str, float]) -> int:
-    rooms = [int(node.get(name, 0.0) / count + 1e-9) for name, count in wanted.items() if count > 0]
-    return min(rooms, default=1)
+def _capacity(node: dict[str, float], wanted: dict[str, float]) -> int:
+    counts = [int(node.get(name, 0.0) / count + 1e-9) for name, count in wanted.items() if count > 0]
+    return min(counts, default=1)
 
 
 def _nodes() -> list[dict[str, float]]:
@@ -134,18 +137,3 @@ def _nodes() -> list[dict[str, float]]:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-@contextlib.contextmanager
-def own_environment(variables: Mapping[str, str]) -> Any:
-    """Set environment variables for as long as the block runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

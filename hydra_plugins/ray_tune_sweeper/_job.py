@@ -1,23 +1,123 @@
-"""One job of a sweep, composed and run in the process it was sent to."""
+"""One job of a sweep: its config composed, its task run, in a process left as it was found."""
 
 from __future__ import annotations
 
+import copy
+import gc
+import logging
 import os
+import random
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobStatus, run_job, setup_globals
+from hydra.core.utils import run_job, setup_globals
+from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from hydra_plugins.ray_tune_sweeper._composing import Composer
-from hydra_plugins.ray_tune_sweeper._state import clean_state
+
+class Composer:
+    """Returns what `ConfigLoader.load_sweep_config` returns, sooner.
+
+    Composition takes Hydra some hundred milliseconds. Most jobs of a sweep differ in plain values alone, and Hydra
+    sets those last, in a config that is composed already. So all other overrides are composed once, and copied.
+
+    Args:
+        loader: knows the config files.
+        config: composed without the space.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        self._loader, self._config = loader, config
+        self._parsed: dict[str, Override] = {}
+        self._groups: dict[str, bool] = {}  # key -> whether it is a config group
+        self._composed: dict[tuple[str, ...], DictConfig] = {}  # by overrides, without the plain values
+
+    def compose(self, overrides: Sequence[str]) -> DictConfig:
+        """The config of one job, with Hydra's own node.
+
+        Args:
+            overrides: of the job, all of them.
+
+        Raises:
+            HydraException: Hydra refuses an override.
+        """
+        parsed = [self._parse(line) for line in overrides]
+        keys = [item.key_or_group for item in parsed]
+        plain = [self._is_plain(item, keys) for item in parsed]
+        pairs = list(zip(parsed, plain, strict=True))
+        try:
+            config = self._copy(tuple(str(item.input_line) for item, later in pairs if not later))
+            for item, later in pairs:
+                if later:
+                    OmegaConf.update(config, item.key_or_group, item.value(), merge=True)
+        except (OmegaConfBaseException, HydraException):  # Hydra says what is wrong with all of them
+            return self._loader.load_sweep_config(self._config, list(overrides))
+        task = [item for item in parsed if not item.is_hydra_override()]
+        named = config.hydra.job.config.override_dirname
+        lines = sorted(str(item.input_line) for item in task if item.key_or_group not in named.exclude_keys)
+        with open_dict(config.hydra):
+            config.hydra.overrides.task = [item.input_line for item in task]
+            config.hydra.job.override_dirname = re.sub("=", named.kv_sep, named.item_sep.join(lines))
+        return config
+
+    def _copy(self, overrides: tuple[str, ...]) -> DictConfig:
+        if overrides not in self._composed:
+            self._composed[overrides] = self._loader.load_sweep_config(self._config, list(overrides))
+        config = copy.deepcopy(self._composed[overrides])
+        # As Hydra does: one time stamp for all jobs.
+        OmegaConf.copy_cache(from_config=self._config, to_config=config)
+        return config
+
+    def _parse(self, line: str) -> Override:
+        if line not in self._parsed:
+            (self._parsed[line],) = OverridesParser.create(config_loader=self._loader).parse_overrides([line])
+        return self._parsed[line]
+
+    def _is_plain(self, override: Override, keys: Sequence[str]) -> bool:
+        """Whether it sets a value of its own, whatever the other overrides are."""
+        key = override.key_or_group
+        marked = override.is_add() or override.is_force_add() or override.is_delete()
+        return not (
+            marked
+            or override.is_hydra_override()
+            or override.is_sweep_override()
+            or override.package is not None
+            or keys.count(key) > 1
+            or any(key.startswith(f"{other}.") or other.startswith(f"{key}.") for other in keys)
+            or self._is_group(key)
+        )
+
+    def _is_group(self, key: str) -> bool:
+        if key not in self._groups:
+            node = self._config.hydra
+            found = self._loader.get_group_options(
+                key,
+                results_filter=None,
+                config_name=node.job.config_name,
+                overrides=list(node.overrides.hydra),  # may name more folders
+            )
+            self._groups[key] = bool(found)
+        return self._groups[key]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What tells one job of a sweep from another."""
+    """What distinguishes one job of a sweep from another."""
 
     number: int
     overrides: tuple[str, ...]
@@ -32,12 +132,12 @@ class Jobs:
     task_function: TaskFunction
     config: DictConfig  # composed without the space
     composer: Composer
-    singletons: Any  # Hydra's process-wide state
+    singletons: Any  # Hydra's process-wide state, as Singleton.get_state gives it
     folder: str  # the sweep was started in
     seed: int
 
     def install(self) -> None:
-        """Make this process one in which Hydra is at home; to be called once."""
+        """Set Hydra's globals in a worker process; to be called once."""
         setup_globals()
         Singleton.set_state(self.singletons)
 
@@ -50,20 +150,127 @@ class Jobs:
         return config
 
     def run(self, job: Job) -> Any:
-        """Run the task; what it returns or raises.
-
-        Hydra's globals, the working directory and the generators are set for this job, and set back after it.
-        """
-        with clean_state(self.seed + job.number):
-            os.chdir(self.folder)
-            config = self.compose(job)
+        """Run the task in a clean state; what it returns or raises."""
+        with clean_state(self.seed + job.number, folder=self.folder, singletons=self.singletons):
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
-                config=config,
+                config=self.compose(job),
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
-            if done.status == JobStatus.FAILED:
-                raise done._return_value  # done.return_value would write to stderr first
-            return done.return_value
+            return done.return_value  # raises what the task raised
+
+
+@contextmanager
+def clean_state(
+    seed: int | None = None, *, folder: str | os.PathLike[str] | None = None, singletons: Any = None
+) -> Iterator[None]:
+    """Run one job of a process that runs many: nothing it changes is seen by the next.
+
+    Restored are the environment, the working directory, `sys.path` and `sys.argv`, logging, warning filters, Hydra's
+    config and OmegaConf's resolvers, and torch's threads, default type and determinism; memory is freed. Imports
+    stay: they are why a process is used again.
+
+    Args:
+        seed: of the generators of `random` and, where they are imported, NumPy and torch; None leaves them alone.
+        folder: to work in; None is the present one.
+        singletons: of `Singleton.get_state()`, where it was called before; None calls it, which takes 10 ms.
+    """
+    with ExitStack() as stack:
+        stack.callback(_free_memory)
+        for kept in (_environment(), _logging(), _hydra(singletons), _torch()):
+            stack.callback(kept)
+        stack.enter_context(warnings.catch_warnings())
+        if folder is not None:
+            os.chdir(folder)
+        if seed is not None:
+            _seed(seed)
+        yield
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def _environment() -> Callable[[], None]:
+    variables, folder, path, argv = dict(os.environ), os.getcwd(), list(sys.path), list(sys.argv)
+
+    def restore() -> None:
+        for name in os.environ.keys() - variables.keys():
+            del os.environ[name]
+        os.environ.update(variables)
+        os.chdir(folder)
+        sys.path[:], sys.argv[:] = path, argv
+
+    return restore
+
+
+def _logging() -> Callable[[], None]:
+    root = logging.getLogger()
+    handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
+
+    def restore() -> None:
+        for handler in root.handlers:
+            if handler not in handlers:
+                handler.close()  # a job's log file
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(disabled)
+
+    return restore
+
+
+def _hydra(singletons: Any) -> Callable[[], None]:
+    state = Singleton.get_state() if singletons is None else singletons
+    current, config = GlobalHydra.instance(), HydraConfig.instance()
+    hydra, cfg = current.hydra, config.cfg
+
+    def restore() -> None:
+        current.hydra, config.cfg = hydra, cfg
+        instances = {kind: kind.instance() for kind in (*state["instances"], Plugins)}
+        Singleton.set_state({"instances": instances, "omegaconf_resolvers": state["omegaconf_resolvers"]})
+
+    return restore
+
+
+def _torch() -> Callable[[], None]:
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return _torch_defaults
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    gradients = torch.is_grad_enabled()
+
+    def restore() -> None:
+        torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_grad_enabled(gradients)
+
+    return restore
+
+
+def _torch_defaults() -> None:
+    """The job itself imported torch; how many threads it found is not known."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_default_dtype(torch.float32)
+        torch.use_deterministic_algorithms(False)
+        torch.set_grad_enabled(True)
+
+
+def _free_memory() -> None:
+    gc.collect()  # a network and its trainer refer to each other, and the next job needs the memory
+    _exempt_imports()
+
+
+@cache
+def _exempt_imports() -> None:
+    """Once a process: to search all imports after every job would take longer than the rest of the clean-up."""
+    gc.freeze()

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from ray.tune import Trainable
 
 from hydra_plugins.ray_tune_sweeper._job import Job, Jobs
-from hydra_plugins.ray_tune_sweeper._reporting import TrialSkipped, TrialStopped, listen
+from hydra_plugins.ray_tune_sweeper._messages import TrialSkipped, TrialStopped, listen
 
-# What a metric that is None or NaN counts as: searches and schedulers reckon with finite numbers.
+# What a metric that is None or NaN counts as: searches and schedulers need finite numbers.
 WORST = 1e30
 FINISHED, STOPPED, SKIPPED, FAILED = "finished", "stopped", "skipped", "failed"
 
@@ -23,13 +23,13 @@ class Ended(NamedTuple):
     """How a task ended."""
 
     status: str
-    value: float | str | None  # of the metric; where none is asked for, what the task returned
+    value: float | str | None  # of the metric; where none is needed, what the task returned
     error: str | None  # one line
     details: str | None  # with its traceback
 
 
-class Asked(NamedTuple):
-    """Of every trial of a sweep."""
+class Goal(NamedTuple):
+    """What every trial of a sweep is run for."""
 
     metric: str  # reported or returned
     mode: str
@@ -42,22 +42,22 @@ Answer = type[BaseException] | None
 
 
 class RunningTask:
-    """A task in a thread, and the conversation with it: one report, one answer.
+    """A task in a thread: one answer to each of its reports.
 
     Args:
         jobs: shared by the sweep.
         job: this one.
-        asked: what reports are looked at for.
+        goal: of the sweep.
     """
 
-    def __init__(self, *, jobs: Jobs, job: Job, asked: Asked) -> None:
-        self._jobs, self._job, self._asked = jobs, job, asked
-        self._said: queue.SimpleQueue[float | Ended] = queue.SimpleQueue()
+    def __init__(self, *, jobs: Jobs, job: Job, goal: Goal) -> None:
+        self._jobs, self._job, self._goal = jobs, job, goal
+        self._reports: queue.SimpleQueue[float | Ended] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._over: type[BaseException] | None = None  # what every further report raises
         self._waiting = False  # for an answer
         self._last: float | None = None
-        self._others: set[str] = set()  # metrics reported without the one that counts
+        self._others: set[str] = set()  # metrics reported without the goal
         self._thread = threading.Thread(target=self._work, name=f"job {job.number}", daemon=True)
         self._thread.start()
 
@@ -66,11 +66,11 @@ class RunningTask:
         if self._waiting:
             self._waiting = False
             self._answers.put(answer)
-        said = self._said.get()
-        self._waiting = not isinstance(said, Ended)
-        if isinstance(said, Ended):
+        message = self._reports.get()
+        self._waiting = not isinstance(message, Ended)
+        if isinstance(message, Ended):
             self._thread.join()
-        return said
+        return message
 
     def interrupt(self) -> None:
         """End a task that nobody waits for any more, at its next report, as Ctrl-C would."""
@@ -78,18 +78,18 @@ class RunningTask:
             pass
 
     def _work(self) -> None:
-        listen(self._hear)
+        listen(self._on_report)
         try:
             value = self._jobs.run(self._job)
-            self._said.put(self._finished(value))
+            self._reports.put(self._finished(value))
         except TrialStopped:
-            self._said.put(Ended(STOPPED, self._last, None, None))
+            self._reports.put(Ended(STOPPED, self._last, None, None))
         except TrialSkipped as reason:
-            self._said.put(Ended(SKIPPED, None, str(reason), None))
-        except BaseException as error:  # noqa: BLE001  whatever a task raises is told, and the sweep goes on
+            self._reports.put(Ended(SKIPPED, None, str(reason), None))
+        except BaseException as error:  # noqa: BLE001  recorded; the sweep goes on
             text = traceback.format_exception_only(error)[-1].strip().splitlines()
             details = traceback.format_exc()
-            self._said.put(Ended(FAILED, None, text[0] if text else type(error).__name__, details))
+            self._reports.put(Ended(FAILED, None, text[0] if text else type(error).__name__, details))
         finally:
             listen(None)
 
@@ -97,26 +97,26 @@ class RunningTask:
         value = self._last if value is None else value
         if isinstance(value, int | float) and not isinstance(value, bool):
             return Ended(STOPPED if self._over else FINISHED, float(value), None, None)
-        if not self._asked.needed:
+        if not self._goal.needed:
             return Ended(FINISHED, value if isinstance(value, str) else None, None, None)
         if value is not None:
-            told = f"returned a {type(value).__name__}; a sweep needs a number, or reports of {self._asked.metric}"
+            error = f"returned a {type(value).__name__}; a sweep needs a number, or reports of {self._goal.metric}"
         elif self._others:
-            told = f"reported {', '.join(sorted(self._others))}, never {self._asked.metric}"
+            error = f"reported {', '.join(sorted(self._others))}, never {self._goal.metric}"
         else:
-            told = f"neither reported {self._asked.metric} nor returned a number"
-        return Ended(FAILED, None, told, None)
+            error = f"neither reported {self._goal.metric} nor returned a number"
+        return Ended(FAILED, None, error, None)
 
-    def _hear(self, metrics: Mapping[str, float | None]) -> None:
-        asked = self._asked
+    def _on_report(self, metrics: Mapping[str, float | None]) -> None:
+        goal = self._goal
         if self._over is None:
-            if asked.metric in metrics:
-                self._last = _worst_if_undefined(metrics[asked.metric], asked.mode)
-                self._said.put(self._last)
+            if goal.metric in metrics:
+                self._last = _worst_if_undefined(metrics[goal.metric], goal.mode)
+                self._reports.put(self._last)
                 self._over = self._answers.get()
             else:
                 self._others |= set(metrics)
-            if self._over is None and asked.deadline is not None and time.time() > asked.deadline:
+            if self._over is None and goal.deadline is not None and time.time() > goal.deadline:
                 self._over = TrialStopped
         if self._over is not None:
             raise self._over("the sweep ends this trial")
@@ -125,42 +125,42 @@ class RunningTask:
 class HydraTrial(Trainable):
     """Runs one job after another in the same process, a report a step."""
 
-    def setup(self, config: dict[str, Any], jobs: Jobs, asked: Asked) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], jobs: Jobs, goal: Goal) -> None:  # type: ignore[override]
         """Called once a process."""
         del config
         jobs.install()
-        self._jobs, self._asked = jobs, asked
+        self._jobs, self._goal = jobs, goal
         self._task: RunningTask | None = None
-        self._halted = False
+        self._stop_requested = False
 
     def step(self) -> dict[str, Any]:
         """Wait for the next report, or for the end of the task."""
-        asked = self._asked
+        goal = self._goal
         if self._task is None:
-            if asked.deadline is not None and time.time() > asked.deadline:
+            if goal.deadline is not None and time.time() > goal.deadline:
                 return self._end(Ended(SKIPPED, None, "the time budget was used up", None))
             job = Job(self.config["number"], tuple(self.config["overrides"]), self.trial_id)
-            self._task = RunningTask(jobs=self._jobs, job=job, asked=asked)
-        said = self._task.next(TrialStopped if self._halted else None)
-        return self._end(said) if isinstance(said, Ended) else {asked.metric: said}
+            self._task = RunningTask(jobs=self._jobs, job=job, goal=goal)
+        message = self._task.next(TrialStopped if self._stop_requested else None)
+        return self._end(message) if isinstance(message, Ended) else {goal.metric: message}
 
     def _end(self, ended: Ended) -> dict[str, Any]:
         self._task = None
         value = {}
         if isinstance(ended.value, float):
-            value = {self._asked.metric: _worst_if_undefined(ended.value, self._asked.mode)}
-        # The last word is about the step before it, not one more.
+            value = {self._goal.metric: _worst_if_undefined(ended.value, self._goal.mode)}
+        # The end is about the step before it, not one more.
         return {**value, "done": True, "training_iteration": self.iteration, "ended": ended._asdict()}
 
-    def halt(self) -> None:
+    def request_stop(self) -> None:
         """Have the next step end the task."""
-        self._halted = True
+        self._stop_requested = True
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Make ready for another trial in this process."""
+        """Prepare this process for another trial."""
         del new_config
         self.cleanup()
-        self._halted = False
+        self._stop_requested = False
         return True
 
     def cleanup(self) -> None:

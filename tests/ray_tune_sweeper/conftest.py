@@ -1,8 +1,8 @@
-"""One Ray for all tests here, and a small Hydra app whose task is given by each test."""
+"""A small Hydra app whose task is given by each test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from hydra.core.global_hydra import GlobalHydra
 
 import hydra_plugins.ray_tune_sweeper.ray_tune_sweeper  # noqa: F401  both register before Hydra's fixture looks
 
-ROOT = Path(__file__).parents[2]
 APP = """
 defaults: [_self_, net: small]
 x: 1
@@ -24,20 +23,6 @@ hydra:
   job_logging: {root: null}
   hydra_logging: {root: null}
 """
-
-
-@pytest.fixture(scope="session")
-def ray_here() -> Iterator[str]:
-    """The address of a Ray on this machine with two cores, joined by this process too."""
-    import ray
-
-    from hydra_plugins.ray_tune_sweeper import connect
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # workers inherit it
-        connect({"address": "local", "num_cpus": 2, "object_store_memory": 100_000_000})
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
 
 
 @pytest.fixture
@@ -54,7 +39,7 @@ Swept = Callable[..., list[Any]]
 
 
 @pytest.fixture
-def sweep(app: Path, ray_here: str, hydra_restore_singletons: Any) -> Swept:
+def sweep(app: Path, ray_cluster: str, hydra_restore_singletons: Any) -> Swept:
     """Sweep a task over overrides; returns the job returns."""
     del hydra_restore_singletons
 
@@ -74,5 +59,5 @@ def sweep(app: Path, ray_here: str, hydra_restore_singletons: Any) -> Swept:
         finally:
             GlobalHydra.instance().clear()
 
-    assert ray_here
+    assert ray_cluster
     return swept

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 )
 def test_an_address_that_does_not_answer_is_refused_in_one_line(address, told):
     with pytest.raises(SweepError) as refused:
-        _cluster._must_answer(address, "cluster.address")
+        _cluster.check_address(address, "cluster.address")
     assert str(refused.value).startswith(told)
     assert "\n" not in str(refused.value)
 
@@ -39,7 +39,7 @@ def test_a_port_that_listens_and_says_nothing_is_refused(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(SweepError, match=f"^address={address}: no Ray answers there within 4 s$"):
-            _cluster._must_answer(address, "address")
+            _cluster.check_address(address, "address")
 
 
 def test_patience_is_shorter_than_half_a_minute():
@@ -52,8 +52,8 @@ def test_resources_are_numbers(cpus):
         connect({"address": "local"}, cpus=cpus, names={"cpus": "cluster.cpus_per_job"})
 
 
-def test_what_no_machine_has_is_refused(ray_here):
-    assert ray_here
+def test_what_no_machine_has_is_refused(ray_cluster):
+    assert ray_cluster
     connect(cpus=2)
     with pytest.raises(SweepError, match=r"^cpus=3: no node of the cluster has so many; the most is 2$"):
         connect(cpus=3)
@@ -153,13 +153,13 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, monkeypatch
         assert (out / name / "done.json").stat().st_mtime_ns == when, "finished jobs stay as they were"
 
 
-def test_the_probe_takes_a_cluster_that_answers(ray_here):
-    _cluster._must_answer(ray_here, "address")
+def test_the_probe_takes_a_cluster_that_answers(ray_cluster):
+    _cluster.check_address(ray_cluster, "address")
 
 
-def test_an_address_is_not_taken_for_another_that_was_joined_before(ray_here: str) -> None:
-    assert ray_here
+def test_an_address_is_not_taken_for_another_that_was_joined_before(ray_cluster: str) -> None:
+    assert ray_cluster
     with pytest.raises(SweepError, match=r"here=127\.0\.0\.1:1: does not answer"):
         connect({"address": "127.0.0.1:1"}, names={"address": "here"})
-    connect({"address": ray_here})
+    connect({"address": ray_cluster})
     connect({"address": "local"})

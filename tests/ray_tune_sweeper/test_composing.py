@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from hydra_plugins.ray_tune_sweeper._composing import Composer
+from hydra_plugins.ray_tune_sweeper._job import Composer
 
 FILES = {
     "app.yaml": """

@@ -12,7 +12,7 @@ from hydra.version import VersionBase
 
 
 @pytest.fixture(autouse=True)
-def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch, hydra_restore_singletons: Any) -> None:
+def _joined(ray_cluster: str, monkeypatch: pytest.MonkeyPatch, hydra_restore_singletons: Any) -> None:
     """Apps that a test starts as processes of their own join the Ray of the tests.
 
     Hydra's suite expects the defaults of a process that has not said yet which version it is written for; another
@@ -20,7 +20,7 @@ def _joined(ray_here: str, monkeypatch: pytest.MonkeyPatch, hydra_restore_single
     """
     del hydra_restore_singletons
     Singleton._instances.pop(VersionBase, None)
-    monkeypatch.setenv("RAY_ADDRESS", ray_here)
+    monkeypatch.setenv("RAY_ADDRESS", ray_cluster)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
 
 

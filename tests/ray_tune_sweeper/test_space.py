@@ -10,9 +10,8 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from hydra_plugins.ray_tune_sweeper._errors import SweepError
-from hydra_plugins.ray_tune_sweeper._searching import draw
-from hydra_plugins.ray_tune_sweeper._space import Axis, Interval, Space, read
+from hydra_plugins.ray_tune_sweeper._messages import SweepError
+from hydra_plugins.ray_tune_sweeper._space import Axis, Interval, Space, read_space
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def reading(app: Path, hydra_restore_singletons: Any) -> Any:
         with initialize_config_dir(str(app / "conf"), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             named = {key.replace("__", "."): value for key, value in params.items()}
-            return read(named, arguments, loader, name="tuner.space")
+            return read_space(named, arguments, loader, name="tuner.space")
 
     return space
 
@@ -106,16 +105,16 @@ def test_a_grid_has_no_intervals(reading):
 def test_points_are_drawn_once_each(reading):
     space = reading("a=range(0,10)", "b=range(0,10)")
     assert space.size() == 100
-    some = draw(space, num_samples=30, seed=0)
+    some = space.sample(num_samples=30, seed=0)
     assert len(set(some)) == 30
-    assert some == draw(space, num_samples=30, seed=0)
-    assert some != draw(space, num_samples=30, seed=1)
-    assert sorted(draw(space, num_samples=500, seed=0)) == sorted(space.grid())
+    assert some == space.sample(num_samples=30, seed=0)
+    assert some != space.sample(num_samples=30, seed=1)
+    assert sorted(space.sample(num_samples=500, seed=0)) == sorted(space.grid())
 
 
 def test_draws_follow_the_distribution(reading):
     space = reading("lr=tag(log,interval(1e-4,1e-2))", "n=tag(int,interval(1,3))", "x=interval(-1,1)")
-    points = draw(space, num_samples=400, seed=0)
+    points = space.sample(num_samples=400, seed=0)
     rates, counts, numbers = zip(*points, strict=True)
     assert min(rates) >= 1e-4
     assert max(rates) < 1e-2

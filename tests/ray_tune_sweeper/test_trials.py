@@ -59,7 +59,7 @@ def test_a_scheduler_stops_the_hopeless_and_their_tasks_end_by_themselves(sweep,
     )
     epochs = {x: int((app / f"epochs_{x}").read_text()) for x in (1, 2, 3, 4)}
     assert epochs == {1: 9, 2: 3, 3: 3, 4: 3}
-    assert [job.outcome.status for job in returns] == ["finished", "stopped", "stopped", "stopped"]
+    assert [job.result.status for job in returns] == ["finished", "stopped", "stopped", "stopped"]
     assert [job.return_value for job in returns] == [1 / 9, 2 / 3, 3 / 3, 4 / 3]
 
 
@@ -85,8 +85,8 @@ def test_what_does_not_fit_together_is_left_out_and_is_no_failure(sweep):
         return config.x
 
     returns = sweep(task, *GRID, "x=1,2,3")
-    assert [job.outcome.status for job in returns] == ["finished", "skipped", "finished"]
-    assert returns[1].outcome.error == "two is none of ours"
+    assert [job.result.status for job in returns] == ["finished", "skipped", "finished"]
+    assert returns[1].result.error == "two is none of ours"
 
 
 def test_a_metric_that_no_trial_reports_is_told(sweep):
@@ -127,7 +127,7 @@ def test_undefined_metrics_are_the_worst_there_are(sweep):
     keys = (f"hydra.sweeper.search={optuna}", "hydra.sweeper.metric=loss", "hydra.sweeper.num_samples=4")
     returns = sweep(task, *keys, "x=choice(1,2)")
     assert {job.return_value for job in returns} <= {None, 1.0}
-    assert [job.outcome.status for job in returns] == ["finished"] * 4
+    assert [job.result.status for job in returns] == ["finished"] * 4
 
 
 def test_a_search_algorithm_learns(sweep):
@@ -148,15 +148,15 @@ def test_a_search_algorithm_learns(sweep):
 def test_the_time_budget_ends_a_trial_at_its_next_report():
     from hydra_plugins.ray_tune_sweeper import report
     from hydra_plugins.ray_tune_sweeper._job import Job
-    from hydra_plugins.ray_tune_sweeper._trial import Asked, Ended, RunningTask
+    from hydra_plugins.ray_tune_sweeper._trial import Ended, Goal, RunningTask
 
     class Endless:
         def run(self, _):
             for loss in itertools.count():
                 report({"loss": loss})
 
-    asked = Asked(metric="loss", mode="min", needed=True, deadline=time.time() - 1)
-    task = RunningTask(jobs=Endless(), job=Job(0, (), "t"), asked=asked)
+    goal = Goal(metric="loss", mode="min", needed=True, deadline=time.time() - 1)
+    task = RunningTask(jobs=Endless(), job=Job(0, (), "t"), goal=goal)
     assert task.next(None) == 0.0
     assert task.next(None) == Ended("stopped", 0.0, None, None)
 
@@ -192,7 +192,7 @@ def test_a_worker_that_cannot_be_started_says_why(sweep, monkeypatch):
     class Unlucky(_job.Jobs):  # known to this process alone, so it travels by value
         install = refuse
 
-    monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._core.Jobs", Unlucky)
+    monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._sweep.Jobs", Unlucky)
     with pytest.raises(TrialsFailed) as raised:
         sweep(lambda config: 1.0, *GRID, "x=1,2", "hydra.sweeper.retries=0")
     told = "its worker could not be started: ModuleNotFoundError: No module named 'numbers_of_ours'"
