@@ -33,9 +33,9 @@ from ray.tune.search import Searcher
 from hydra_plugins.ray_tune_sweeper._cluster import connect, slots
 from hydra_plugins.ray_tune_sweeper._job import Composer, Job, Jobs, clean_state
 from hydra_plugins.ray_tune_sweeper._messages import Failed, SweepError, TrialsFailed
+from hydra_plugins.ray_tune_sweeper._settings import Settings
 from hydra_plugins.ray_tune_sweeper._space import Point, Space, plain, read_space
 from hydra_plugins.ray_tune_sweeper._trial import FAILED, FINISHED, SKIPPED, STOPPED, Goal, HydraTrial
-from hydra_plugins.ray_tune_sweeper.ray_tune_sweeper import Settings
 
 log = logging.getLogger(__name__)
 
