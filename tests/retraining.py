@@ -13,8 +13,8 @@ from markets import random_bars
 from forecast import pipeline
 from forecast.champion import Champion, promote
 from forecast.config import check, compose
-from forecast.serve.training import JobState, Order
-from forecast.serve.training.job import conduct
+from forecast.serve.training_jobs import JobSpec, JobState, TrainingJobs
+from forecast.serve.training_process import train
 
 BARS = 500
 SMALL = (
@@ -58,30 +58,23 @@ class World:
     def promote(self, run: Path | None = None) -> Path:
         return promote(run or self.run, champion=Champion(directory=str(self.link))).folder
 
-    def order(
-        self, kind: str = "train", *, bundle: Path | None = None, following: Path | None = None, **asked
-    ):
-        return Order(
-            kind=kind,
-            bundle=(bundle or self.run).resolve(),
-            following=following or self.link,
-            **asked,
-        )
+    @property
+    def jobs(self) -> TrainingJobs:
+        return TrainingJobs(folder=self.folder / "jobs", champion=self.link, nice=0)
 
-    def conduct(self, kind: str = "train", *, allow: tuple[str, ...] = (), **asked) -> JobState:
+    def spec(self, kind: str = "train", *, bundle: Path | None = None, **asked) -> JobSpec:
+        return self.jobs.spec(kind, (bundle or self.run).resolve(), **asked)
+
+    def train(
+        self, kind: str = "train", *, allow: tuple[str, ...] = (), spec: JobSpec | None = None, **asked
+    ) -> JobState:
         """A job in this process."""
         folder = self.folder / "jobs" / "1"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         state = JobState(job="1", kind=kind, server="test")
-        conduct(
-            self.order(kind, **asked),
-            folder,
-            state,
-            champion=self.link,
-            allow=list(allow),
-            note=lambda urgent=True: state.save(folder),
-        )
+        spec = spec or self.spec(kind, **asked)
+        train(spec, folder, state, champion=self.link, allow=list(allow))
         state.save(folder)
         return JobState.load(folder)
 

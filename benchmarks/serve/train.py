@@ -35,7 +35,7 @@ def run(folder: Path, asked: argparse.Namespace) -> bool:
         told = server.call("GET", url)[1]
         asking = Asking(plan)
         time.sleep(plan.warm_s + asked.seconds / 3)
-        victims = [pid for pid in tree(server.pid) if "forecast.serve.training" in command(pid)]
+        victims = [pid for pid in tree(server.pid) if "forecast.serve.training_process" in command(pid)]
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         rows["training killed -9"] = asking.result()

@@ -15,12 +15,21 @@ from forecast.champion.place import Champion
 
 if TYPE_CHECKING:
     from forecast.champion.choosing import candidates, crown, place_of, registry_of
-    from forecast.champion.promoting import Crowned, current, promote, rollback
+    from forecast.champion.promoting import (
+        ChampionChangedError,
+        Crowned,
+        NothingBeforeError,
+        current,
+        promote,
+        rollback,
+    )
     from forecast.champion.registry import Registry
 
 __all__ = [
     "Champion",
+    "ChampionChangedError",
     "Crowned",
+    "NothingBeforeError",
     "Registry",
     "candidates",
     "crown",
@@ -32,7 +41,9 @@ __all__ = [
 ]
 
 _HOME = {
+    "ChampionChangedError": "promoting",
     "Crowned": "promoting",
+    "NothingBeforeError": "promoting",
     "Registry": "registry",
     "candidates": "choosing",
     "crown": "choosing",

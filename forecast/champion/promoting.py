@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from forecast import bundle
 from forecast.champion.candidate import Candidate, from_directory
@@ -20,6 +20,14 @@ from forecast.champion.staging import passed_audit, stage
 from forecast.errors import UserError
 
 Say = Callable[[str], None]
+
+
+class ChampionChangedError(UserError):
+    """Another champion than the one that was to be replaced is there by now."""
+
+
+class NothingBeforeError(UserError):
+    """There is no champion to return to."""
 
 
 def silent(_: str) -> None:
@@ -67,7 +75,12 @@ def current(champion: Champion) -> Crowned | None:
 
 
 def promote(
-    directory: str | Path, *, champion: Champion, registry: Registry | None = None, say: Say = silent
+    directory: str | Path,
+    *,
+    champion: Champion,
+    registry: Registry | None = None,
+    say: Say = silent,
+    replacing: Path | Literal["any"] = "any",
 ) -> Crowned:
     """Make a given run directory the champion.
 
@@ -79,8 +92,10 @@ def promote(
         champion: the place and its rules.
         registry: where MLflow is told; None: it is not.
         say: told what there is to wait for.
+        replacing: folder of the only champion that may be replaced, looked at under the lock.
 
     Raises:
+        ChampionChangedError: another one is the champion by now.
         UserError: not a whole run, not what it recorded, against a rule, or the disk does not take it.
     """
     source = Path(directory)
@@ -89,6 +104,12 @@ def promote(
     objective = _objective(source)
     shelf = Shelf(Path(champion.directory))
     with shelf.held(say):
+        now = shelf.current
+        if replacing != "any" and (now is None or now.resolve() != replacing.resolve()):
+            raise ChampionChangedError(
+                f"{replacing.name} was the champion when this began, "
+                f"and {'nothing' if now is None else now.name} is by now"
+            )
         return install(source, run, Choice(candidates=1, **objective), champion, shelf, registry)
 
 
@@ -152,17 +173,18 @@ def rollback(*, champion: Champion, registry: Registry | None = None, say: Say =
     """Give the title back to the champion before; the present one is kept.
 
     Raises:
-        UserError: there is none before, or it was altered, or the disk does not take it.
+        NothingBeforeError: there is none before.
+        UserError: it was altered, or the disk does not take it.
     """
     shelf = Shelf(Path(champion.directory))
     if shelf.current is None:
-        raise UserError(f"champion.directory={shelf.link}: there is no champion to roll back")
+        raise NothingBeforeError(f"champion.directory={shelf.link}: there is no champion to roll back")
     with shelf.held(say):
         present = shelf.current
         assert present is not None
         earlier = [name for name in shelf.line if name != present.name]
         if not earlier:
-            raise UserError(
+            raise NothingBeforeError(
                 f"champion.directory={shelf.link}: no champion before {present.name} is kept; "
                 "python -m forecast.champion list shows all, export DIR promotes any of them"
             )

@@ -16,6 +16,7 @@ from forecast.serve import routes
 from forecast.serve.context import Context
 from forecast.serve.document import described
 from forecast.serve.problems import in_line
+from forecast.serve.routes import train
 
 TITLE = "forecast"
 DESCRIPTION = "Forecasts of daily prices, from the model that was judged best"
@@ -34,7 +35,10 @@ def assemble(app: FastAPI, context: Context) -> None:
     app.router.redirect_slashes = False
     app.docs_url = app.redoc_url = None  # their scripts are on the internet; ours is routes/reference.py
     app.setup()  # /openapi.json again
+    app.include_router(train.router(jobs=context.training, models=context.models))
     for module in sorted(found.name for found in pkgutil.iter_modules(routes.__path__)):
+        if module == "train":
+            continue
         app.include_router(importlib.import_module(f"{routes.__name__}.{module}").router(context))
     vars(app)["openapi"] = described(app.openapi)
     app.add_exception_handler(HTTPException, _told)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from forecast.serve.engines import Engine
     from forecast.serve.models import Models
     from forecast.serve.server import Server
-    from forecast.serve.training import Training
+    from forecast.serve.training_jobs import TrainingJobs
     from forecast.serve.watch import Watch
 
 
@@ -32,4 +32,4 @@ class Context:
     engine: Engine
     api: ForecastAPI
     watch: Watch
-    training: Training
+    training: TrainingJobs

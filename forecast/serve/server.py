@@ -163,7 +163,7 @@ class Server:
         from forecast.serve.http import HttpServer
         from forecast.serve.models import Models
         from forecast.serve.routes.infer import PATH, Inference
-        from forecast.serve.training import Training
+        from forecast.serve.training_jobs import TrainingJobs
 
         models = Models(
             following=self._followed(),
@@ -179,7 +179,7 @@ class Server:
         inference = self.engine.processes if isinstance(self.engine, Workers) else 0
         self.watch.attach(folder=self.state, processes=self.workers + inference)
         api = ForecastAPI(models=models, most=self.engine.most, watch=self.watch)
-        training = Training(folder=self.state / "training", champion=self.champion, allow=self.allow)
+        training = TrainingJobs(folder=self.state / "training", champion=self.champion, allow=self.allow)
         accelerator = self.engine.accelerator if isinstance(self.engine, Workers) else "cpu"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # LitServe's remarks on its own next version

@@ -1,8 +1,13 @@
-"""POST /train, POST /train/update, GET and DELETE /train/{job}: training behind the server."""
+"""Training behind the server, and the way back from it.
+
+POST /train              train with the served model's config
+POST /train/update       retrain it on newer bars
+GET, DELETE /train/{job} how far a job got; end it
+POST /champion/rollback  back to the champion before
+"""
 
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -11,13 +16,21 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.data.period import DateRange
 from forecast.errors import UserError
-from forecast.serve.context import Context
-from forecast.serve.current import served_now
+from forecast.serve.models import Models
 from forecast.serve.problems import problems
-from forecast.serve.training import BusyError, ClosingError, JobState, Order, Started
+from forecast.serve.training_jobs import (
+    BusyError,
+    ClosingError,
+    JobState,
+    Kind,
+    NothingBeforeError,
+    StartedJob,
+    TrainingJobs,
+    shown_path,
+)
 
-_LOOK_S = 0.05  # between two looks whether a job is over
-_SHOWN = 40  # letters of a refused period that are told again
+_POLL_S = 0.05
+_SHOWN = 40  # letters of a refused period that are repeated
 
 Figures = dict[str, int | float | None]
 
@@ -46,8 +59,8 @@ class Comparison(BaseModel):
 
     metric: str
     mode: Literal["min", "max"]
-    newcomer: float | None
-    champion: float | None
+    newcomer: float | None = Field(description="of the new model")
+    champion: float | None = Field(description="of the champion there was when this was asked for")
     naive_rmse: float | None = Field(description='Of "tomorrow = today" on the same rows')
     rows: int
     first_day: str
@@ -79,14 +92,14 @@ class Trained(BaseModel):
     )
     training_duration_seconds: float = Field(ge=0)
     job: str
-    promoted: bool = Field(description="Whether the model that is served is another one now")
+    promoted: bool = Field(description="Whether it is the champion now, which is served from then on")
+    comparison: Comparison | None = Field(description="None where none was made")
 
 
 class Updated(Trained):
     """What came of a training on newer bars."""
 
     timestamp: AwareDatetime
-    comparison: Comparison | None = Field(description="None where none was made")
 
 
 class Job(BaseModel):
@@ -111,129 +124,166 @@ class Job(BaseModel):
     model_path: str | None
 
 
-def router(context: Context) -> APIRouter:
-    """The routes of training.
+class RolledBack(BaseModel):
+    """The bundle now served."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    status: Literal["success"] = "success"
+    message: str
+    model_version: str = Field(description="As answers name it from now on")
+    model_path: str = Field(description="Folder of the champion now served")
+
+
+def router(*, jobs: TrainingJobs, models: Models) -> APIRouter:
+    """The routes of training and of the rollback.
 
     Args:
-        context: of the server.
+        jobs: the server's.
+        models: what is served: its config is trained with, and a champion that was promoted takes its place.
     """
-    routes = APIRouter(prefix="/train", tags=["training"])
+    routes = APIRouter(tags=["training"])
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
+    outcomes = accepted | problems(400, 404, 409, 500, 502)
 
-    @routes.post("", response_model=Trained, responses=accepted | problems(400, 404, 409, 500, 502))
+    def serve_promoted(state: JobState) -> None:
+        """Serve what was promoted, also where it was not the champion that was served."""
+        if state.state != "promoted":
+            return
+        if models.following != jobs.champion:
+            models.follow(jobs.champion)
+        models.refresh()
+
+    async def start(kind: Kind, **asked: Any) -> StartedJob:
+        served = models.current
+        if served is None:
+            raise HTTPException(404, "no model is served, and so there is no config to train with")
+        if not (served.directory / "config.yaml").is_file():
+            raise HTTPException(404, f"{served.version}: its folder is gone, and its config with it")
+        spec = jobs.spec(kind, served.directory, **asked)
+        try:
+            return await anyio.to_thread.run_sync(lambda: jobs.start(spec, on_end=serve_promoted))
+        except BusyError as busy:
+            other = f": GET /train/{busy} tells how far it is" if str(busy) else ""
+            raise HTTPException(409, f"already training{other}") from busy
+        except ClosingError as closing:
+            raise HTTPException(503, "the server is being stopped, and starts no training") from closing
+        except UserError as error:
+            raise HTTPException(500, str(error)) from error
+
+    async def ended(started: StartedJob) -> JobState:
+        """What became of a job.
+
+        Raises:
+            HTTPException: it failed, or was cancelled.
+        """
+        while not started.ended.is_set():
+            await anyio.sleep(_POLL_S)
+        state = await anyio.to_thread.run_sync(jobs.look, started.job)
+        if state is None:
+            raise HTTPException(500, f"training {started.job} left no word: its folder is gone")
+        if state.error is not None:
+            raise HTTPException(state.status or 500, f"training {started.job}: {state.error}")
+        return state
+
+    @routes.post("/train", response_model=Trained, responses=outcomes)
     async def train(wait: bool = True) -> Trained | Response:
-        """Train with the served model's config, and promote what comes of it."""
-        started = await _start(context, "train")
-        if not wait:
-            return _accepted(started)
-        return Trained(**_told(await _ended(context, started)))
+        """Train with the served model's config; promoted only if it does no worse than the champion."""
+        started = await start("train")
+        return Trained(**_result(await ended(started))) if wait else _accepted(started)
 
-    @routes.post("/update", response_model=Updated, responses=accepted | problems(400, 404, 409, 500, 502))
+    @routes.post("/train/update", response_model=Updated, responses=outcomes)
     async def update(body: Update | None = None, wait: bool = True) -> Updated | Response:
-        """Retrain on newer bars, without search; promoted only if it does not do worse than what is served."""
+        """Retrain on newer bars, without search; promoted only if it does no worse than the champion."""
         asked = body or Update()
         _check_period(asked.period)
-        started = await _start(context, "update", period=asked.period, force_download=asked.force_download)
+        started = await start("update", period=asked.period, force_download=asked.force_download)
         if not wait:
             return _accepted(started)
-        state = await _ended(context, started)
-        return Updated(**_told(state), timestamp=datetime.now(UTC), comparison=_compared(state))
+        return Updated(**_result(await ended(started)), timestamp=datetime.now(UTC))
 
-    @routes.get("/{job}", responses=problems(404))
+    @routes.get("/train/{job}", responses=problems(404))
     async def look(job: str) -> Job:
         """State, progress and figures of a job."""
-        state = await anyio.to_thread.run_sync(context.training.look, job)
-        if state is not None and state.server == context.training.server:
+        state = await anyio.to_thread.run_sync(jobs.look, job)
+        if state is not None and state.server == jobs.server:
             # The process that started it, and should have, may be gone.
-            await anyio.to_thread.run_sync(_take_over, context, state)
+            await anyio.to_thread.run_sync(serve_promoted, state)
         return _job(state, job)
 
-    @routes.delete("/{job}", responses=problems(404, 409))
+    @routes.delete("/train/{job}", responses=problems(404, 409))
     async def cancel(job: str) -> Job:
         """End a job; the model that is served stays."""
-        before = await anyio.to_thread.run_sync(context.training.look, job)
+        before = await anyio.to_thread.run_sync(jobs.look, job)
         if before is not None and not before.running:
             raise HTTPException(409, f"{job} has come to its end: {before.state}")
-        return _job(await anyio.to_thread.run_sync(context.training.cancel, job), job)
+        return _job(await anyio.to_thread.run_sync(jobs.cancel, job), job)
+
+    @routes.post("/champion/rollback", responses=problems(409, 500))
+    async def rollback() -> RolledBack:
+        """Back to the champion before; the present one is kept."""
+        if models.following != jobs.champion:
+            served = shown_path(models.following)
+            raise HTTPException(
+                409, f"nothing to return to: {served} is served, not the champion {shown_path(jobs.champion)}"
+            )
+        try:
+            message = await anyio.to_thread.run_sync(jobs.roll_back)
+        except NothingBeforeError as error:
+            raise HTTPException(409, f"nothing to return to: {error}") from error
+        except UserError as error:
+            raise HTTPException(500, f"not rolled back: {error}") from error
+        await anyio.to_thread.run_sync(models.refresh)
+        current = models.current
+        if current is None or current.directory != jobs.champion.resolve():
+            raise HTTPException(500, f"rolled back ({message}), but that champion cannot be served here")
+        return RolledBack(
+            message=message, model_version=current.version, model_path=shown_path(current.directory)
+        )
 
     return routes
 
 
-async def _start(context: Context, kind: Literal["train", "update"], **asked: Any) -> Started:
-    served = served_now(context)
-    if not (served.directory / "config.yaml").is_file():
-        raise HTTPException(404, f"{served.directory} is gone, and the champion's config with it")
-    order = Order(kind=kind, bundle=served.directory, following=context.models.following, **asked)
-
-    def start() -> Started:
-        return context.training.start(order, on_end=lambda state: _take_over(context, state))
-
-    try:
-        return await anyio.to_thread.run_sync(start)
-    except BusyError as busy:
-        other = f": GET /train/{busy} tells how far it is" if str(busy) else ""
-        raise HTTPException(409, f"already training{other}") from busy
-    except ClosingError as closing:
-        raise HTTPException(503, "the server is being stopped, and starts no training") from closing
-    except UserError as error:
-        raise HTTPException(500, " ".join(str(error).split())) from error
-
-
-def _take_over(context: Context, state: JobState) -> None:
-    """Serve what was promoted, also where it was not the champion that was served."""
-    if state.state != "promoted":
-        return
-    champion = Path(os.path.abspath(context.server.champion))
-    if context.models.following != champion:
-        context.models.follow(champion)
-    context.models.refresh()
-
-
-def _accepted(started: Started) -> Response:
+def _accepted(started: StartedJob) -> Response:
     url = f"/train/{started.job}"
-    told = Accepted(job=started.job, status_url=url)
+    body = Accepted(job=started.job, status_url=url).model_dump_json()
     # As it is: the route's own model is that of a training that is over.
-    return Response(told.model_dump_json(), 202, {"Location": url}, "application/json")
+    return Response(body, 202, {"Location": url}, "application/json")
 
 
-async def _ended(context: Context, started: Started) -> JobState:
-    """What became of a job.
-
-    Raises:
-        HTTPException: it failed, or was cancelled.
-    """
-    while not started.ended.is_set():
-        await anyio.sleep(_LOOK_S)
-    state = await anyio.to_thread.run_sync(context.training.look, started.job)
-    if state is None:
-        raise HTTPException(500, f"training {started.job} left no word: its folder is gone")
-    if state.error is not None:
-        raise HTTPException(state.status or 500, f"training {started.job}: {state.error}")
-    return state
-
-
-def _told(state: JobState) -> dict[str, Any]:
-    metrics = state.metrics
-    losses = {f"final_{name}": metrics.get(name) for name in ("train_loss", "val_loss")}
+def _result(state: JobState) -> dict[str, Any]:
+    losses = {f"final_{name}": state.metrics.get(name) for name in ("train_loss", "val_loss")}
     return {
-        "message": state.message,
-        "metrics": losses | metrics,
-        "model_path": state.model_path or "",
+        "message": _relative(state.message),
+        "metrics": losses | state.metrics,
+        "model_path": "" if state.model_path is None else shown_path(state.model_path),
         "training_duration_seconds": state.seconds,
         "job": state.job,
         "promoted": state.state == "promoted",
+        "comparison": _comparison(state),
     }
 
 
 def _job(state: JobState | None, job: str) -> Job:
     if state is None:
         raise HTTPException(404, f"no training of that name: {_short(job)}")
-    told = {name: value for name, value in vars(state).items() if name in Job.model_fields}
-    return Job(**told | {"comparison": _compared(state)})
+    values = {name: value for name, value in vars(state).items() if name in Job.model_fields}
+    shown = {
+        "comparison": _comparison(state),
+        "message": _relative(state.message),
+        "error": None if state.error is None else _relative(state.error),
+        "model_path": None if state.model_path is None else shown_path(state.model_path),
+    }
+    return Job(**values | shown)
 
 
-def _compared(state: JobState) -> Comparison | None:
+def _comparison(state: JobState) -> Comparison | None:
     return None if state.comparison is None else Comparison(**state.comparison)
+
+
+def _relative(text: str) -> str:
+    """A message without the place the server runs in."""
+    return text.replace(f"{os.getcwd()}/", "")
 
 
 def _check_period(period: str | None) -> None:
@@ -247,5 +297,5 @@ def _check_period(period: str | None) -> None:
 
 
 def _short(text: str) -> str:
-    """What a caller said, fit to be told again in a line."""
+    """What a caller sent, fit to be repeated in a line."""
     return " ".join(f"{text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}".split())

@@ -126,28 +126,37 @@ def test_what_cannot_be_done_is_said_in_a_line(server, method, path, body, statu
     assert len(detail) < 500
 
 
+@pytest.mark.usefixtures("quick_proof")
 def test_training_from_a_plain_run_to_a_champion_and_back(server, made, make_champion):
     status, told = server.ask("POST", "/train")
-    assert (status, told["status"], told["promoted"]) == (200, "success", True), told
-    assert told["model_path"].startswith(str(made.link.parent.resolve()))
+    assert (status, told["status"], told["promoted"]) == (200, "success", False), told
+    assert told["model_path"] == f"outputs/serve/training/{told['job']}/run"
+    assert f"forecast.champion export {told['model_path']}" in told["message"]
     assert told["training_duration_seconds"] > 0
-    metrics = json.loads((made.link / "metrics.json").read_text())
+    run = made.folder / told["model_path"]
+    metrics = json.loads((run / "metrics.json").read_text())
     assert {name: told["metrics"][name] for name in metrics} == metrics
     assert told["metrics"]["final_train_loss"] == metrics["train_loss"]
     assert told["metrics"]["final_val_loss"] == metrics["val_loss"]
-    assert (
-        "Traceback"
-        not in (made.folder / "outputs" / "serve" / "training" / told["job"] / "log.txt").read_text()
-    )
-    server.serves("1-")
+    assert "Traceback" not in (run.parent / "log.txt").read_text()
+    assert not made.link.exists()
     assert server.refused("POST", "/champion/rollback")[0] == 409
 
-    make_champion()  # by hand, as a sweep would
+    made.promote(made.another_run("bad", "trainer.learning_rate=0.5", "trainer.max_epochs=1"))
+    status, told = server.ask("POST", "/train")
+    assert (status, told["promoted"]) == (200, True), told
+    assert told["comparison"]["newcomer"] < told["comparison"]["champion"]
     server.serves("2-")
+    status, told = server.ask("POST", "/champion/rollback/")
+    assert (status, told["model_version"][:2]) == (200, "1-"), told
+    server.serves("1-")
+
+    make_champion()  # by hand, as a sweep would
+    server.serves("3-")
     status, told = server.ask("POST", "/champion/rollback/")
     assert status == 200, told
     assert told["model_version"].startswith("1-")
-    assert told["model_path"] == str(made.link.resolve())
+    assert told["model_path"] == str(made.link.resolve().relative_to(made.folder.resolve()))
     server.serves("1-")
 
     write_bars(made.bars, BARS + 150)
@@ -157,7 +166,7 @@ def test_training_from_a_plain_run_to_a_champion_and_back(server, made, make_cha
     assert told["promoted"] == (compared["newcomer"] <= compared["champion"])
     assert (told["status"], told["metrics"]["val_rmse"] > 0) == ("success", True)
     assert told["timestamp"].endswith("Z")
-    server.serves("3-" if told["promoted"] else "1-")
+    server.serves("4-" if told["promoted"] else "1-")
 
 
 def test_a_job_can_be_watched_and_cancelled_and_the_server_goes_on_answering(server):

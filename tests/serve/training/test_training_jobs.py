@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from forecast.errors import UserError
-from forecast.serve.training import BusyError, ClosingError, JobState, Training
-from forecast.serve.training.holding import hold, is_held
+from forecast.serve.training_jobs import (
+    BusyError,
+    ClosingError,
+    JobState,
+    NothingBeforeError,
+    TrainingJobs,
+    acquire,
+    is_held,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 PATIENCE_S = 120
@@ -20,7 +27,7 @@ PATIENCE_S = 120
 
 @pytest.fixture
 def training(world):
-    made = Training(folder=world.folder / "jobs", champion=world.link, nice=0)
+    made = TrainingJobs(folder=world.folder / "jobs", champion=world.link, nice=0)
     yield made
     made.close()
 
@@ -62,7 +69,7 @@ def locks_handed_on(pid):
     found = {}
     for link in Path(f"/proc/{pid}/fd").iterdir():
         name = os.path.basename(os.readlink(link))
-        if name in (".lock", ".alive"):
+        if name == ".lock":
             flags = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text().partition("flags:")[2].split()[0]
             found[name] = not int(flags, 8) & os.O_CLOEXEC
     return found
@@ -77,11 +84,11 @@ def alive(pid):
 
 def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, monkeypatch):
     monkeypatch.setenv("FORECAST_ADMIN_KEY", "a key of the server")
-    order, told = world.order(bundle=endless, following=endless), []
+    order, told = world.spec(bundle=endless), []
     started = training.start(order, on_end=told.append)
     assert training.current().job == started.job
     with pytest.raises(BusyError, match=started.job):
-        Training(folder=training.folder, champion=world.link).start(order)
+        TrainingJobs(folder=training.folder, champion=world.link).start(order)
 
     def epochs():
         state = training.look(started.job)
@@ -95,7 +102,7 @@ def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, 
     assert state.progress["val_rmse"] > 0
     pid = pid_of(training, started.job)
     assert b"a key of the server" not in Path(f"/proc/{pid}/environ").read_bytes()
-    assert locks_handed_on(pid) == {".lock": False, ".alive": False}
+    assert locks_handed_on(pid) == {".lock": False}
     state = training.cancel(started.job)
     assert (state.state, state.phase, state.status) == ("cancelled", "ended", 500)
     assert not alive(pid)
@@ -111,7 +118,7 @@ def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, 
 
 
 def test_one_that_is_killed_is_told_as_failed(world, training, endless):
-    started = training.start(world.order(bundle=endless, following=endless))
+    started = training.start(world.spec(bundle=endless))
     os.kill(pid_of(training, started.job), signal.SIGKILL)
     assert started.ended.wait(PATIENCE_S)
     state = training.look(started.job)
@@ -122,11 +129,11 @@ def test_one_that_is_killed_is_told_as_failed(world, training, endless):
 
 def test_it_outlives_the_process_that_started_it_and_ends_with_its_server(world, training, endless):
     code = (
-        "import os, sys; from pathlib import Path; from forecast.serve.training import *\n"
-        "training = Training(folder=Path(sys.argv[1]), champion=Path(sys.argv[2]))\n"
+        "import os, sys; from pathlib import Path; from forecast.serve.training_jobs import *\n"
+        "training = TrainingJobs(folder=Path(sys.argv[1]), champion=Path(sys.argv[2]))\n"
         "training.server = sys.argv[4]\n"
         "run = Path(sys.argv[3])\n"
-        "print(training.start(Order(kind='train', bundle=run, following=run)).job, flush=True)\n"
+        "print(training.start(training.spec('train', run)).job, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     places = [str(path) for path in (training.folder, world.link, endless)]
@@ -141,21 +148,21 @@ def test_it_outlives_the_process_that_started_it_and_ends_with_its_server(world,
     job = started.stdout.strip()
     pid = pid_of(training, job)
     assert training.look(job).running
-    stranger = Training(folder=training.folder, champion=world.link)
+    stranger = TrainingJobs(folder=training.folder, champion=world.link)
     stranger.close()  # it is not its own
     assert stranger.current().job == job
     with pytest.raises(BusyError, match=job):
-        stranger.start(world.order())
+        stranger.start(world.spec())
     training.close()
     assert training.look(job).state == "cancelled"
     assert not alive(pid)
     with pytest.raises(ClosingError):
-        training.start(world.order())
+        training.start(world.spec())
     training.close()
 
 
 def test_a_failure_is_told_in_a_line(world, training, tmp_path):
-    started = training.start(world.order(bundle=tmp_path, following=tmp_path))
+    started = training.start(world.spec(bundle=tmp_path))
     assert started.ended.wait(PATIENCE_S)
     state = training.look(started.job)
     assert (state.state, state.status) == ("failed", 400)
@@ -184,7 +191,9 @@ class TestADeadJob:
         assert training.current() is None
 
     def test_is_running_while_its_lock_is_held(self, training, left):
-        held = hold(left / ".alive")
+        held = acquire(training.folder / ".lock")
+        assert not training.look(left.name).running  # it is another's
+        (training.folder / ".lock").write_text(left.name)
         assert training.look(left.name).running
         os.close(held)
         assert not training.look(left.name).running
@@ -205,11 +214,11 @@ class TestADeadJob:
 
 def test_one_that_has_said_its_last_word_is_waited_for(world, training, endless):
     training.folder.mkdir(exist_ok=True)
-    lock = hold(training.folder / ".lock")
+    lock = acquire(training.folder / ".lock")
     (training.folder / ".lock").write_text("20261122-140000-0123abcd")
     going = threading.Timer(0.2, os.close, [lock])
     going.start()
-    started = training.start(world.order(bundle=endless, following=endless))
+    started = training.start(world.spec(bundle=endless))
     assert not going.is_alive()
     training.cancel(started.job)
 
@@ -222,9 +231,9 @@ def test_other_names_are_no_jobs(training, name):
 
 def test_a_folder_that_cannot_be_written_to_is_told(world, tmp_path):
     (tmp_path / "file").write_text("")
-    training = Training(folder=tmp_path / "file" / "jobs", champion=world.link)
+    training = TrainingJobs(folder=tmp_path / "file" / "jobs", champion=world.link)
     with pytest.raises(UserError, match="no training can be started there"):
-        training.start(world.order())
+        training.start(world.spec())
     assert training.current() is None
 
 
@@ -233,7 +242,7 @@ def test_old_jobs_are_removed(world, training, endless):
     for number in range(4):
         (training.folder / f"20200101-00000{number}-00000000").mkdir(parents=True)
     (training.folder / "mine").mkdir()
-    started = training.start(world.order(bundle=endless, following=endless))
+    started = training.start(world.spec(bundle=endless))
     training.cancel(started.job)
     assert {path.name for path in training.folder.iterdir() if path.is_dir()} == {
         "20200101-000003-00000000",
@@ -243,8 +252,8 @@ def test_old_jobs_are_removed(world, training, endless):
 
 
 def test_a_lock_is_held_by_one_and_let_go_of_by_the_dead(tmp_path):
-    held = hold(tmp_path / "lock")
-    assert hold(tmp_path / "lock") is None
+    held = acquire(tmp_path / "lock")
+    assert acquire(tmp_path / "lock") is None
     assert is_held(tmp_path / "lock")
     child = subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE, pass_fds=[held]
@@ -258,7 +267,7 @@ def test_a_lock_is_held_by_one_and_let_go_of_by_the_dead(tmp_path):
 
 
 def test_only_one_of_many_at_once_gets_to_start(world, training, endless):
-    order = world.order(bundle=endless, following=endless)
+    order = world.spec(bundle=endless)
     barrier, started, busy = threading.Barrier(4), [], []
 
     def start():
@@ -275,3 +284,15 @@ def test_only_one_of_many_at_once_gets_to_start(world, training, endless):
         thread.join()
     assert (len(started), len(busy)) == (1, 3)
     training.cancel(started[0].job)
+
+
+@pytest.mark.usefixtures("quick_proof")
+def test_a_rollback_is_done_in_a_process_of_its_own(world, training):
+    with pytest.raises(NothingBeforeError, match="no champion"):
+        training.roll_back()
+    first = world.promote()
+    with pytest.raises(NothingBeforeError, match="no champion before"):
+        training.roll_back()
+    world.promote(world.another_run("other", "seed=1"))
+    assert training.roll_back().startswith(f"back to {first.name}; rolled back from ")
+    assert world.link.resolve() == first.resolve()

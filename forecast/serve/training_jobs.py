@@ -1,0 +1,516 @@
+"""Training behind the server: start, watch and end jobs, each in a process of its own, from any HTTP process.
+
+outputs/serve/training/.lock               held by the process that trains, for as long as it lives; names its job
+outputs/serve/training/<job>/spec.json     what was asked
+outputs/serve/training/<job>/state.json    how far it got, and what became of it
+outputs/serve/training/<job>/run/          the run directory it made; promoted, it is copied
+outputs/serve/training/<job>/log.txt       what it printed
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import multiprocessing
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from forecast.errors import UserError
+from forecast.files import write_whole
+
+log = logging.getLogger(__name__)
+
+RUN, PID, CANCEL = "run", "pid", "cancel"
+NOTHING_BEFORE = 3  # exit code of a rollback
+_LOCK, _LOG, _SPEC, _STATE = ".lock", "log.txt", "spec.json", "state.json"
+_MODULE = "forecast.serve.training_process"
+_NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
+_POLL_S = 0.05
+_ROLLBACK_S = 900.0
+# The server's own keys are of no use to what it starts.
+_SECRETS = ("FORECAST_API_KEY", "FORECAST_ADMIN_KEY")
+
+Kind = Literal["train", "update"]
+State = Literal["running", "promoted", "kept", "failed", "cancelled"]
+Phase = Literal["starting", "fetching", "training", "comparing", "promoting", "ended"]
+
+
+class BusyError(Exception):
+    """Another job is at work; its name is the argument."""
+
+
+class ClosingError(Exception):
+    """The server is being stopped, and starts nothing any more."""
+
+
+class NothingBeforeError(Exception):
+    """There is no champion to return to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """What a training job is asked to do.
+
+    Args:
+        kind: `train` as the served model was, or `update` it with newer bars.
+        bundle: run directory whose config is trained with.
+        champion: folder of the champion when this was asked for, None without one: the only one it may replace.
+        period: of the bars an update trains on, as `data.period`; None = the config's own.
+        force_download: an update asks for the whole history again where the source keeps a cache.
+    """
+
+    kind: Kind
+    bundle: str
+    champion: str | None
+    period: str | None = None
+    force_download: bool = False
+
+    def save(self, folder: Path) -> None:
+        """Write it into the folder of a job.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        write_whole(folder / _SPEC, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> JobSpec:
+        """Read it from the folder of a job."""
+        return cls(**json.loads((folder / _SPEC).read_text("utf-8")))
+
+
+@dataclass(kw_only=True)
+class JobState:
+    """How far a job got, in a file that any process may read at any time.
+
+    Args:
+        job: its name.
+        kind: `train` or `update`.
+        server: which server started it.
+        state: `promoted`: what it trained is the champion now; `kept`: the old one stays, on purpose.
+        phase: what it is busy with.
+        began: UTC, ISO 8601.
+        ended: likewise; None while it runs.
+        seconds: since it began.
+        progress: `epoch` (from 1), `max_epochs`, and the figures of that epoch.
+        metrics: of the finished run.
+        message: what became of it, in a line.
+        error: why it failed, in a line.
+        status: HTTP status of that failure.
+        comparison: with the champion it had to match.
+        model_path: folder of the model it made: of the champion where it was promoted, else of the run.
+    """
+
+    job: str
+    kind: Kind
+    server: str
+    state: State = "running"
+    phase: Phase = "starting"
+    began: str = field(default_factory=lambda: _text(datetime.now(UTC)))
+    ended: str | None = None
+    seconds: float = 0.0
+    progress: dict[str, float | int | None] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    message: str = ""
+    error: str | None = None
+    status: int | None = None
+    comparison: dict[str, Any] | None = None
+    model_path: str | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not come to an end."""
+        return self.state == "running"
+
+    def end(self, state: State, message: str, *, status: int | None = None) -> None:
+        """Note what became of it.
+
+        Args:
+            state: not `running`.
+            message: of a failure, why.
+            status: HTTP status of a failure.
+        """
+        self.state, self.phase, self.message, self.status = state, "ended", " ".join(message.split()), status
+        self.error = self.message if state in ("failed", "cancelled") else None
+        self.ended, self.seconds = _text(datetime.now(UTC)), _since(self.began)
+
+    def save(self, folder: Path) -> None:
+        """Write it into the folder of the job.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        write_whole(folder / _STATE, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> JobState | None:
+        """Read it from the folder of a job; None where there is none, or one that another version wrote."""
+        try:
+            return cls(**json.loads((folder / _STATE).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedJob:
+    """A job this process started.
+
+    Args:
+        job: its name.
+        ended: set once it is over and whoever asked to be told of that was.
+    """
+
+    job: str
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class TrainingJobs:
+    """The jobs of a server, one at a time, in a folder that all its processes share.
+
+    Args:
+        folder: of all jobs, made when needed.
+        champion: link to the champion.
+        allow: modules or classes of plug-ins that a bundle's config may name, besides this package's own.
+        nice: how far a job stands back behind the server when both want the processor; 19 = as far as possible.
+        keep: jobs whose folders are kept, run directories included.
+        grace_s: seconds a job has to end when it is told to; then it is killed.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        champion: Path,
+        allow: list[str] | None = None,
+        nice: Annotated[int, Ge(0), Le(19)] = 10,
+        keep: Annotated[int, Ge(1)] = 10,
+        grace_s: Annotated[float, Gt(0)] = 10.0,
+    ) -> None:
+        self.folder = folder
+        self.champion = champion
+        self.allow = list(allow or ())
+        self.nice = nice
+        self.keep = keep
+        self.grace_s = grace_s
+        # The same in all processes forked from the one that made this.
+        self.server = secrets.token_hex(8)
+        self._closing = multiprocessing.RawValue("b", 0)
+
+    def spec(self, kind: Kind, bundle: Path, **asked: Any) -> JobSpec:
+        """What to do, with the champion there is now as the only one that may be replaced.
+
+        Args:
+            kind: see JobSpec.
+            bundle: run directory whose config is trained with.
+            asked: `period` and `force_download` of an update.
+        """
+        champion = str(self.champion.resolve()) if self.champion.exists() else None
+        return JobSpec(kind=kind, bundle=str(bundle), champion=champion, **asked)
+
+    def start(self, spec: JobSpec, *, on_end: Callable[[JobState], None] = lambda _: None) -> StartedJob:
+        """Start a job.
+
+        Args:
+            spec: what to do.
+            on_end: given what became of it, in a thread of this process.
+
+        Raises:
+            BusyError: there is one at work.
+            ClosingError: the server is being stopped.
+            UserError: the folder cannot be written to, or no process can be started.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = self._acquire()
+            try:
+                if self._closing.value:
+                    raise ClosingError
+                job, process = self._spawn(spec, lock)
+            finally:
+                os.close(lock)  # the job has inherited it
+        except OSError as error:
+            raise UserError(
+                f"{self.folder.name}: no training can be started there ({error.strerror or error}); "
+                "nothing was changed"
+            ) from error
+        started = StartedJob(job=job)
+        threading.Thread(
+            target=self._attend, args=(process, started, on_end), name=f"training {job}", daemon=True
+        ).start()
+        return started
+
+    def look(self, job: str) -> JobState | None:
+        """How far a job got, None if there is none of that name; one that died without a last word has failed.
+
+        Args:
+            job: any text.
+        """
+        if not _NAME.fullmatch(job):
+            return None
+        folder = self.folder / job
+        state = JobState.load(folder)
+        if state is None or not state.running:
+            return state
+        if self._lives(job):
+            state.seconds = _since(state.began)
+            return state
+        state = JobState.load(folder)  # its last word may have come between the two looks
+        if state is not None and state.running:
+            self._settle(state, folder)
+        return state
+
+    def current(self) -> JobState | None:
+        """The job that is at work, None if there is none."""
+        try:
+            state = self.look((self.folder / _LOCK).read_text("utf-8").strip())
+        except OSError:
+            return None
+        return state if state is not None and state.running else None
+
+    def cancel(self, job: str) -> JobState | None:
+        """End a job, waiting until it is dead.
+
+        Args:
+            job: any text.
+
+        Returns:
+            what became of it, which may be that it had come to its end before; None if there is none of that name.
+        """
+        state = self.look(job)
+        if state is None or not state.running:
+            return state
+        folder = self.folder / job
+        with suppress(OSError):  # a full disk must not keep it alive
+            (folder / CANCEL).touch()
+        deadline, signalled = time.monotonic() + self.grace_s, False
+        while self._lives(job):
+            late = time.monotonic() > deadline
+            if late or not signalled:
+                signalled = _signal(folder, signal.SIGKILL if late else signal.SIGTERM)
+            time.sleep(_POLL_S)
+        return self.look(job)
+
+    def close(self) -> None:
+        """For the server's own end: start nothing any more, and end the job this server started, if it is at work."""
+        self._closing.value = 1
+        deadline = time.monotonic() + self.grace_s
+        with suppress(OSError):  # no folder, no job
+            while (lock := acquire(self.folder / _LOCK)) is None:
+                state = self.current()
+                if state is not None and state.server == self.server:
+                    self.cancel(state.job)
+                elif state is not None or time.monotonic() > deadline:
+                    return  # another server's
+                time.sleep(_POLL_S)
+            os.close(lock)
+
+    def roll_back(self) -> str:
+        """Make the champion before the present one the champion again, in a process of its own.
+
+        MLflow is told there, and proving the earlier champion takes seconds.
+
+        Returns:
+            what was done, in a line.
+
+        Raises:
+            NothingBeforeError: there is none before.
+            UserError: it is not what it was, or the disk does not take it; the champion stays.
+        """
+        try:
+            done = subprocess.run(
+                _command("rollback", str(self.champion)),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env=_environment(),
+                timeout=_ROLLBACK_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UserError(f"not done within {_ROLLBACK_S:.0f} s; the champion may be either") from error
+        if done.returncode == 0:
+            return done.stdout.splitlines()[-1]
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise (NothingBeforeError if done.returncode == NOTHING_BEFORE else UserError)(last)
+
+    def _acquire(self) -> int:
+        """The lock, also from a job that has said its last word and is about to be gone."""
+        deadline = time.monotonic() + self.grace_s
+        while (lock := acquire(self.folder / _LOCK)) is None:
+            state = self.current()
+            if state is not None or time.monotonic() > deadline:
+                raise BusyError("" if state is None else state.job)
+            time.sleep(_POLL_S)
+        return lock
+
+    def _spawn(self, spec: JobSpec, lock: int) -> tuple[str, subprocess.Popen[bytes]]:
+        self._prune()
+        job = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+        folder = self.folder / job
+        folder.mkdir()
+        try:
+            spec.save(folder)
+            (self.folder / _LOCK).write_text(job, "utf-8")
+            JobState(job=job, kind=spec.kind, server=self.server).save(folder)
+            options = [f"--champion={self.champion}", f"--nice={self.nice}", f"--lock={lock}"]
+            with (folder / _LOG).open("wb") as output:
+                process = subprocess.Popen(
+                    _command("train", str(folder), *options, *(f"--allow={name}" for name in self.allow)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    pass_fds=(lock,),
+                    start_new_session=True,  # Ctrl-C at the server's terminal is the server's affair
+                    env=_environment(),
+                )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return job, process
+
+    def _attend(
+        self, process: subprocess.Popen[bytes], started: StartedJob, on_end: Callable[[JobState], None]
+    ) -> None:
+        """Wait for a job and hand on what became of it."""
+        try:
+            process.wait()
+            state = self.look(started.job)
+            if state is not None:
+                on_end(state)
+        except Exception:  # whoever waits for the event must not wait for ever
+            log.exception("training %s: its end could not be attended to", started.job)
+        finally:
+            started.ended.set()
+
+    def _lives(self, job: str) -> bool:
+        """Whether the process of a job is there: it holds the lock, which names it."""
+        path = self.folder / _LOCK
+        return is_held(path) and path.read_text("utf-8").strip() == job
+
+    def _settle(self, state: JobState, folder: Path) -> None:
+        """Say what became of a job that died without a last word."""
+        if is_champion(self.champion, folder / RUN):
+            state.model_path = str(self.champion.resolve())
+            state.end("promoted", "promoted; its process died right after")
+        elif (folder / CANCEL).exists():
+            state.end("cancelled", "cancelled; the model that was served still is", status=500)
+        else:
+            state.end(
+                "failed",
+                f"the training process died while {state.phase} (killed, or out of memory?); the model that was "
+                f"served still is; {folder.name}/{_LOG} has its last words",
+                status=500,
+            )
+
+    def _prune(self) -> None:
+        """Remove the folders of the oldest jobs."""
+        jobs = sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        for folder in jobs[: max(0, len(jobs) + 1 - self.keep)]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def acquire(path: Path) -> int | None:
+    """Take a lock without waiting; the kernel releases it when the last process that has it dies.
+
+    Unlike the locks of filelock it can be handed to a process that is started, so a job is never without it.
+
+    Args:
+        path: of the lock file, made when missing.
+
+    Returns:
+        the descriptor that holds it, None: another process has it.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds a lock; asking keeps nobody from it who asks in this way only."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def is_champion(champion: Path, run: Path) -> bool:
+    """Whether the champion is a copy of a run directory, as its metadata says.
+
+    Args:
+        champion: link to the champion; there may be none.
+        run: of a run, as its promotion named it.
+    """
+    try:
+        metadata = json.loads((champion / "metadata.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(metadata, dict) and metadata.get("run_directory") == str(run.absolute())
+
+
+def shown_path(path: str | Path) -> str:
+    """A path as answers show it: from where the server was started, never an absolute one."""
+    path = Path(path)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else path.name
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-P", "-m", _MODULE, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """Of a process started by the server: the same modules are found as here, and no key of the server."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+    return inherited | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")
+
+
+def _since(began: str) -> float:
+    return round((datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds(), 3)
+
+
+def _signal(folder: Path, number: signal.Signals) -> bool:
+    """Send a signal to a job and what it started; False while it has not said which process it is."""
+    try:
+        os.killpg(int((folder / PID).read_text("utf-8")), number)
+    except FileNotFoundError:
+        return False
+    except ProcessLookupError:
+        pass  # it has just ended
+    return True
