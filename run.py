@@ -9,31 +9,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forecast.config import command
-from forecast.sweep import Sweep, part
+from forecast.cli import command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@command(sweep=Sweep)
+@command(session="forecast.sweep:SweepSession")
 def main(config: DictConfig) -> float | None:
-    """Check the config, conduct the run, say what came of it."""
+    """Check the config, run the pipeline, print the verdict and the run directory."""
     from forecast import pipeline
-    from forecast.config import check, run_directory
+    from forecast.config import check, in_sweep, run_directory
 
     check(config)
     if config.trainer is None:
         print(pipeline.check_data(config))
         return None
-    job = part()  # in a sweep; outside of one it asks for nothing
-    hooks = pipeline.RunHooks(
-        on_epoch=job.on_epoch,
-        earlier=job.earlier,
-        tags=job.tags,
-        draw_plots=job.draw,
-        baseline_cache=job.fits,
-    )
+    hooks = pipeline.RunHooks()
+    if in_sweep():
+        from forecast.sweep import current_job
+
+        job = current_job()
+        hooks = pipeline.RunHooks(
+            on_epoch=job.on_epoch,
+            earlier=job.earlier,
+            tags=job.tags,
+            draw_plots=job.draw,
+            baseline_cache=job.fits,
+        )
     run = pipeline.run(config, run_directory(config), hooks)
     print(run.verdict.text)
     print(run.directory)

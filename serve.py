@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from forecast.config import command
+from forecast.cli import command
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@command(name="serve")
+@command(config_name="serve")
 def main(config: DictConfig) -> None:
     """Check the config, build the server, serve until told to stop."""
     from forecast.config import build, check

@@ -29,3 +29,10 @@ def write_whole(path: Path, content: bytes | str) -> Path:
     with replacing(path) as scratch:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+class LocalPath:
+    """Marks an argument, `Annotated[str, LocalPath()]`: relative values are meant from where the command was given.
+
+    It may also take a URL; of those only `sqlite:///FILE` is relative.
+    """

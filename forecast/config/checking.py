@@ -1,26 +1,40 @@
-"""Hold a composed config against the signatures of what it will build, before anything is built."""
+"""Hold a composed config against the signatures of what it will build, before anything is built.
+
+The rules are the constructors' annotations: a type, `Literal`, and the bounds of `annotated_types` in `Annotated`.
+"""
 
 from __future__ import annotations
 
 import inspect
+import math
+import operator
+import os
 import re
-from collections.abc import Collection, Iterator
-from typing import Annotated, Any, Literal, Protocol
+import types
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any, ForwardRef, Literal, Protocol, TypeVar, Union, get_args, get_origin
 
+import annotated_types
 from annotated_types import Interval, MinLen
 from omegaconf import DictConfig
 
-from forecast.config.faults import MISSING, Fault, Unset
-from forecast.config.nearest import did_you_mean
-from forecast.config.reading import plain
-from forecast.config.refusals import SAVED_CONFIG
-from forecast.config.rules import broken, is_node
-from forecast.config.targets import Signature, locate, signature
+from forecast.config.building import Signature, locate, signature
+from forecast.config.composing import plain
+from forecast.config.messages import (
+    MISSING,
+    SAVED_CONFIG,
+    UNREADABLE,
+    ConfigFault,
+    Unset,
+    did_you_mean,
+    nearest,
+)
 from forecast.errors import UserError
 
-# Arguments known only while the staircase is built, by where their node stands; a YAML may leave them out.
+# Arguments known only while the run goes on, by where their node stands; a YAML may leave them out.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "data": frozenset({"source"}),
+    "data": frozenset({"source", "target"}),
     "model": frozenset({"input_size", "lookback", "output_size"}),
     "model.layer_config[*]": frozenset(
         {"input_size", "in_features", "in_channels", "num_features", "normalized_shape", "lookback"}
@@ -44,6 +58,7 @@ def task(
     model: Node,
     trainer: Node | None,
     tracker: Node | None,
+    target: Node | None = None,
     evaluation: Node | None = None,
     baselines: Node | None = None,
     intervals: Node | None = None,
@@ -71,7 +86,7 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
         UserError: all faults at once, one a line: `data.seq_len=0: must be >= 1`.
     """
     tree, unreadable = plain(config)
-    faults: dict[str, Fault] = {}
+    faults: dict[str, ConfigFault] = {}
     looked_into = tree if only is None else {name: node for name, node in tree.items() if name in only}
     for fault in [*unreadable, *_root(tree), *_nodes(looked_into, "")]:
         faults.setdefault(fault.key, fault)  # the first is the most telling
@@ -79,7 +94,7 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
         raise UserError("\n".join(str(fault) for fault in faults.values()))
 
 
-def _root(tree: dict[str, Any]) -> Iterator[Fault]:
+def _root(tree: dict[str, Any]) -> Iterator[ConfigFault]:
     if is_node(tree):
         return  # it says itself what it is, as conf/serve.yaml does
     root = signature(task)
@@ -87,7 +102,9 @@ def _root(tree: dict[str, Any]) -> Iterator[Fault]:
     for fault in _arguments(tree, root, "", frozenset()):
         parameter = root.parameters.get(fault.key)
         if parameter and isinstance(fault.value, str) and parameter.annotation in (Node, Node | None):
-            yield Fault(fault.key, fault.value, SAVED_CONFIG.format(choice=f"{fault.key}={fault.value}"))
+            yield ConfigFault(
+                fault.key, fault.value, SAVED_CONFIG.format(choice=f"{fault.key}={fault.value}")
+            )
         else:
             yield fault
     if isinstance(tree.get("objective"), dict):
@@ -96,7 +113,7 @@ def _root(tree: dict[str, Any]) -> Iterator[Fault]:
         yield from _arguments(tree["objective"], keys, "objective", frozenset())
 
 
-def _nodes(value: Any, key: str) -> Iterator[Fault]:
+def _nodes(value: Any, key: str) -> Iterator[ConfigFault]:
     """The faults of every node at or below `value`."""
     if isinstance(value, dict):
         if is_node(value):
@@ -107,35 +124,37 @@ def _nodes(value: Any, key: str) -> Iterator[Fault]:
         for index, item in enumerate(value):
             yield from _nodes(item, f"{key}[{index}]")
     elif value is MISSING:
-        yield Fault(key, value, "missing")
+        yield ConfigFault(key, value, "missing")
 
 
-def _node(node: dict[str, Any], key: str) -> Iterator[Fault]:
+def _node(node: dict[str, Any], key: str) -> Iterator[ConfigFault]:
     target = node["_target_"]
     if isinstance(target, Unset):
         return
     if not isinstance(target, str):
-        yield Fault(f"{key}._target_", target, "must be text: package.module.Class")
+        yield ConfigFault(f"{key}._target_", target, "must be text: package.module.Class")
         return
     try:
         known = signature(locate(target))
     except ImportError as error:
-        yield Fault(f"{key}._target_", target, f"cannot be imported: {error}")
+        yield ConfigFault(f"{key}._target_", target, f"cannot be imported: {error}")
         return
     if known is not None:
         yield from _arguments(node, known, key, SUPPLIED.get(re.sub(r"\[\d+\]", "[*]", key), frozenset()))
 
 
-def _arguments(node: dict[str, Any], known: Signature, key: str, supplied: frozenset[str]) -> Iterator[Fault]:
+def _arguments(
+    node: dict[str, Any], known: Signature, key: str, supplied: frozenset[str]
+) -> Iterator[ConfigFault]:
     """Bind a mapping to a signature."""
     prefix = f"{key}." if key else ""
     given = {name: value for name, value in node.items() if name not in _RESERVED}
     for name, value in given.items():
         if name in known.parameters:
-            yield from broken(value, known.parameters[name].annotation, prefix + name)
+            yield from violations(value, known.parameters[name].annotation, prefix + name)
         elif not known.takes_any_key:
             allowed = [other for other in known.parameters if other not in supplied]
-            yield Fault(prefix + name, value, "unknown key", did_you_mean(name, allowed))
+            yield ConfigFault(prefix + name, value, "unknown key", did_you_mean(name, allowed))
     positional = node.get("_args_")
     by_position = known.positional[: len(positional)] if isinstance(positional, list) else []
     if node.get("_partial_") is True:
@@ -143,4 +162,158 @@ def _arguments(node: dict[str, Any], known: Signature, key: str, supplied: froze
     present = {*given, *by_position, *supplied}
     for name, parameter in known.parameters.items():
         if name not in present and parameter.default is inspect.Parameter.empty:
-            yield from broken(MISSING, parameter.annotation, prefix + name)
+            yield from violations(MISSING, parameter.annotation, prefix + name)
+
+
+_LISTS = (list, tuple, set, frozenset, Sequence, Iterable, Collection)
+_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text", type(None): "null"}
+# The comparison as the limit sees it: limit <= value.
+_BOUNDS: tuple[tuple[type, str, Callable[[Any, Any], bool], str], ...] = (
+    (annotated_types.Ge, "ge", operator.le, ">="),
+    (annotated_types.Gt, "gt", operator.lt, ">"),
+    (annotated_types.Le, "le", operator.ge, "<="),
+    (annotated_types.Lt, "lt", operator.gt, "<"),
+)
+
+
+def violations(value: Any, annotation: Any, key: str) -> Iterator[ConfigFault]:
+    """Every rule of `annotation` that `value` breaks.
+
+    A node (a mapping with `_target_`) may build anything, so it keeps every rule here; its own arguments are
+    checked against its own signature.
+
+    Args:
+        value: plain Python: None, bool, int, float, str, list, dict, or an `Unset`.
+        annotation: any type hint a constructor may carry.
+        key: where the value stands, `data.seq_len`.
+    """
+    if value is UNREADABLE or is_node(value) or isinstance(annotation, TypeVar | ForwardRef | str):
+        return
+    if value is MISSING:
+        yield ConfigFault(key, value, f"missing; must be {describe_type(annotation)}")
+        return
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        yield from _annotated(value, annotation, key)
+    elif origin in (Union, types.UnionType):
+        yield from _union(value, get_args(annotation), key)
+    elif not _fits(value, annotation):
+        options = [str(option) for option in get_args(annotation)] if origin is Literal else []
+        near = nearest(value, options) if isinstance(value, str) else None
+        hint = f"did you mean {near}?" if near else ""
+        yield ConfigFault(key, value, f"must be {describe_type(annotation)}", hint)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield ConfigFault(key, value, "must be a finite number")
+    elif isinstance(value, list):
+        for index, (item, rule) in enumerate(zip(value, _item_rules(annotation, len(value)), strict=True)):
+            yield from violations(item, rule, f"{key}[{index}]")
+    elif isinstance(value, dict) and len(get_args(annotation)) == 2:
+        key_rule, item_rule = get_args(annotation)
+        for name, item in value.items():
+            yield from violations(name, key_rule, f"{key}.{name}")
+            yield from violations(item, item_rule, f"{key}.{name}")
+
+
+def is_node(value: object) -> bool:
+    """Whether a value is a mapping that builds something."""
+    return isinstance(value, dict) and "_target_" in value
+
+
+def describe_type(annotation: Any) -> str:
+    """What an annotation asks for, in words that can follow "must be"."""
+    kind = get_origin(annotation) or annotation
+    if kind is Annotated:
+        return describe_type(get_args(annotation)[0])
+    if kind in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(describe_type(arm) for arm in get_args(annotation)))
+    if kind is Literal:
+        return f"one of {', '.join(str(option) for option in get_args(annotation))}"
+    if annotation is None:
+        return "null"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    if kind in _LISTS:
+        return "a list"
+    if isinstance(kind, type) and issubclass(kind, Mapping):
+        return "a mapping"
+    if isinstance(kind, type) and issubclass(kind, os.PathLike):
+        return "a path"
+    return "given" if kind is Any or kind is object else "a mapping with _target_"
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of the kind an annotation names, whatever its bounds and its items."""
+    kind = get_origin(annotation) or annotation
+    if kind is Annotated:
+        return _fits(value, get_args(annotation)[0])
+    if kind in (Union, types.UnionType):
+        return any(_fits(value, arm) for arm in get_args(annotation))
+    if kind is Literal:
+        return any(type(value) is type(option) and value == option for option in get_args(annotation))
+    if annotation is None or kind is type(None):
+        return value is None
+    if kind is bool or kind is str:
+        return isinstance(value, kind)
+    if kind is int or kind is float:  # True is an int to Python, but not to whoever wrote the config
+        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    if kind in _LISTS:
+        return isinstance(value, list)
+    if isinstance(kind, type) and issubclass(kind, Mapping):
+        return isinstance(value, dict)
+    if isinstance(kind, type) and issubclass(kind, os.PathLike):
+        return isinstance(value, str)
+    return kind is Any or kind is object or is_node(value)
+
+
+def _annotated(value: Any, annotation: Any, key: str) -> Iterator[ConfigFault]:
+    base, *metadata = get_args(annotation)
+    deeper = list(violations(value, base, key))
+    yield from deeper
+    if deeper or value is None:
+        return
+    bounds = [bound for item in metadata for bound in _bounds(item)]
+    yield from (ConfigFault(key, value, f"must {words}") for words, holds in bounds if not holds(value))
+
+
+def _bounds(metadata: object) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+    """The words and the test of each bound in one item of Annotated's metadata."""
+    if isinstance(metadata, annotated_types.GroupedMetadata):  # Interval, Len
+        for part in metadata:
+            yield from _bounds(part)
+        return
+    for kind, attribute, compare, sign in _BOUNDS:
+        if isinstance(metadata, kind):
+            limit = getattr(metadata, attribute)
+            yield f"be {sign} {limit}", partial(compare, limit)
+            return
+    if isinstance(metadata, annotated_types.MinLen):
+        least = metadata.min_length
+        yield f"have at least {least} item{'s' * (least != 1)}", lambda value: len(value) >= least
+    elif isinstance(metadata, annotated_types.MaxLen):
+        most = metadata.max_length
+        yield f"have at most {most} item{'s' * (most != 1)}", lambda value: len(value) <= most
+    elif isinstance(metadata, annotated_types.BaseMetadata):
+        raise TypeError(f"{metadata!r} in a signature: no such rule in forecast.config.checking yet")
+
+
+def _union(value: Any, arms: tuple[Any, ...], key: str) -> Iterator[ConfigFault]:
+    """The faults in the arm that was most likely meant; none if any arm takes the value."""
+    if any(not list(violations(value, arm, key)) for arm in arms):
+        return
+    meant = [arm for arm in arms if _fits(value, arm)]
+    if not meant and len(arms) == 2 and type(None) in arms:
+        meant = [arm for arm in arms if arm is not type(None)]
+    if not meant:
+        yield ConfigFault(key, value, "must be " + " or ".join(dict.fromkeys(map(describe_type, arms))))
+        return
+    null = " or null" if type(None) in arms else ""
+    for fault in violations(value, meant[0], key):
+        yield fault._replace(rule=fault.rule + null) if fault.key == key else fault
+
+
+def _item_rules(annotation: Any, length: int) -> Sequence[Any]:
+    """The rule of each item of a list, as far as the annotation says."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is tuple and arguments and arguments[-1] is not Ellipsis:
+        return [*arguments, *[Any] * length][:length]
+    return [arguments[0] if arguments else Any] * length

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
+import inspect
 import json
-from collections.abc import Collection
+import sys
+import sysconfig
+from collections.abc import Collection, Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from forecast.config.reading import resolved
+from forecast.config.building import locate
+from forecast.config.composing import resolved
 
 # What cannot change a result, so that a run is recognised wherever it was recorded.
 _NO_EFFECT = (
@@ -25,11 +34,16 @@ _NO_EFFECT = (
 _HOW_FETCHED = ("cache_dir", "force_download", "offline", "pace_s", "retries", "timeout_s")
 _WHICH_BARS = ("tickers", "period", "start", "end", "health")
 
+_OURS = ("forecast", "hydra_plugins")
+
 
 def identity(
     config: DictConfig, *, fingerprint: str, version: str, only: Collection[str] | None = None
 ) -> str:
     """Name what a run computes: same name, same result.
+
+    It covers the config, the bars, this package (its version and its source), torch's version, and the source of
+    every class that the config names from elsewhere.
 
     Args:
         config: the task config.
@@ -47,10 +61,15 @@ def identity(
         for name in above:
             node = node.get(name) or {}
         node.pop(last, None)
-    text = json.dumps(
-        {"task": _canonical(task), "fingerprint": fingerprint, "version": version}, sort_keys=True
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    facts = {
+        "task": _canonical(task),
+        "fingerprint": fingerprint,
+        "version": version,
+        "source": own_source(),
+        "torch": _installed("torch"),
+        "plugins": plugin_sources(task),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def data_request(config: DictConfig) -> dict[str, Any]:
@@ -61,6 +80,104 @@ def data_request(config: DictConfig) -> dict[str, Any]:
         "source": {name: value for name, value in source.items() if name not in _HOW_FETCHED},
         "data": {name: data[name] for name in _WHICH_BARS if name in data},
     }
+
+
+@cache  # the code that runs is what was imported, whatever is edited meanwhile
+def own_source() -> str:
+    """A hash of every Python file of this package and its Hydra plugins, so that edited code is another version."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for folder in (package, package.parent / "hydra_plugins"):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.relative_to(package.parent).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def plugin_sources(task: Any) -> dict[str, str]:
+    """A hash of the source behind each `_target_` that is neither ours nor torch's, keyed by that `_target_`.
+
+    The source is the file that defines the class, those of its base classes, and what these import from beside them.
+
+    Args:
+        task: a config as plain Python.
+    """
+    hashes = {}
+    for target in sorted(set(_targets(task))):
+        top = target.partition(".")[0]
+        if top in (*_OURS, "torch"):
+            continue
+        try:
+            found = locate(target)
+        except ImportError:
+            continue  # refused by the check, where it matters
+        modules = {module.__module__ for module in getattr(found, "__mro__", (found,))}
+        files = sorted({file for module in modules for file in _local_files(module, set())})
+        text = b"\0".join(file.read_bytes() for file in files)
+        hashes[target] = hashlib.sha256(text).hexdigest()[:16] if files else _installed(top) or ""
+    return hashes
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for item in node.values():
+            yield from _targets(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _targets(item)
+
+
+def _local_files(module: str, seen: set[str]) -> Iterator[Path]:
+    """The source files of a module that was not installed and is not ours, and of all such modules it imports."""
+    if module in seen or module.partition(".")[0] in (*_OURS, *sys.stdlib_module_names):
+        return
+    seen.add(module)
+    file = _source_file(module)
+    if file is None or any(file.is_relative_to(folder) for folder in _installed_folders()):
+        return
+    yield file
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(above, package) if node.level else above
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            yield from _local_files(name, seen)
+
+
+def _source_file(module: str) -> Path | None:
+    try:
+        if module in sys.modules:
+            found = inspect.getsourcefile(sys.modules[module])
+        else:
+            spec = importlib.util.find_spec(module)
+            found = spec.origin if spec is not None and spec.has_location else None
+    except (ImportError, TypeError, ValueError, AttributeError):  # no module of its own: a name within one
+        return None
+    file = Path(found).resolve() if found else None
+    return file if file is not None and file.suffix == ".py" and file.is_file() else None
+
+
+@cache
+def _installed_folders() -> tuple[Path, ...]:
+    """Where packages are installed: their version stands for their source."""
+    paths = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib")}
+    paths |= {entry for entry in sys.path if entry.endswith(("site-packages", "dist-packages"))}
+    return tuple(Path(path).resolve() for path in paths)
+
+
+@cache
+def _installed(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def _canonical(value: Any) -> Any:

@@ -1,14 +1,18 @@
-"""A sweep as Hydra conducts it: announced to whoever watches over it, its jobs run here or elsewhere."""
+"""Start a task through Hydra: one run, or the jobs of a sweep, which a session may watch over."""
 
 from __future__ import annotations
 
 import math
+import os
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 
+import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,10 +21,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf import flag_override as flags
+from omegaconf.errors import OmegaConfBaseException
 
-from forecast.config.composing import task_of
-from forecast.config.folders import must_be_writable
-from forecast.config.refusals import refusal
+from forecast.config.composing import CONFIG_NAME, CONFIG_PATH, VERSION_BASE, readable_override, task_of
+from forecast.config.messages import to_message
+from forecast.config.renamed import rename_targets
 from forecast.errors import UserError
 from hydra_plugins.ray_tune_sweeper import planned
 
@@ -28,18 +33,19 @@ Task = Callable[[DictConfig], float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepFacts:
+class SweepContext:
     """What is known of a sweep before its first job."""
 
     directory: Path  # absolute; the jobs' directories are below it
     root: Path  # absolute: the part of hydra.sweep.dir that every issue of the command has in common
+    folder: Path  # absolute: where the command was given
     overrides: list[str]  # as typed
-    total: int | None  # jobs, where that can be told beforehand
+    total: int | None  # jobs, where that can be said beforehand
     config: DictConfig  # the task config without what is swept
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobFacts:
+class JobContext:
     """One job of a sweep."""
 
     number: int
@@ -47,14 +53,14 @@ class JobFacts:
     directory: Path  # absolute; it exists
 
 
-Conduct = Callable[[JobFacts, DictConfig, Task], float | None]
+JobRunner = Callable[[JobContext, DictConfig, Task], float | None]
 
 
-class Sweep(Protocol):
+class SweepSession(Protocol):
     """Watches over a sweep, in the process that was started."""
 
-    def begin(self, facts: SweepFacts) -> Conduct:
-        """Called once, before the first job; what it returns conducts each job, pickled where that is elsewhere."""
+    def begin(self, context: SweepContext) -> JobRunner:
+        """Called once, before the first job; what it returns runs each job, pickled where that is elsewhere."""
         ...
 
     def end(self, error: BaseException | None) -> int:
@@ -62,60 +68,176 @@ class Sweep(Protocol):
         ...
 
 
-_listener: Callable[[SweepFacts], None] | None = None
+class JobFailure(NamedTuple):
+    """A job that no session watched over."""
+
+    job: str  # "job 3 (seed=3)"; of a single run ""
+    error: Exception
 
 
-class Watch:
-    """Has a sweep watched over, if one comes of the command and is not refused before its first job.
+class Launch:
+    """One start of a task with the arguments in `sys.argv`.
 
     Args:
-        sweep: makes who watches; None = nobody does.
+        task: defined in the file beside the `conf` folder.
+        config_name: of the primary config in it.
+        session: makes who watches over a sweep; None = nobody does.
+        report: called with each failed job of a sweep that nobody watches over.
     """
 
-    def __init__(self, sweep: Callable[[], Sweep] | None) -> None:
-        self._make = sweep
-        self._facts: SweepFacts | None = None
-        self._sweep: Sweep | None = None
-        self._conduct: Conduct | None = None
-        self.code: int | None = None  # the exit code, of a sweep that was begun
+    def __init__(
+        self,
+        task: Task,
+        *,
+        config_name: str = CONFIG_NAME,
+        session: Callable[[], SweepSession] | None = None,
+        report: Callable[[JobFailure], None] = lambda _: None,
+    ) -> None:
+        self.task = task
+        self.config_name = config_name
+        self.report = report
+        self.jobs = 0
+        self.failures: list[JobFailure] = []
+        self.saved = False  # the config is one that a run saved, not conf/run.yaml
+        self._make_session = session
+        self._context: SweepContext | None = None
+        self._session: SweepSession | None = None
+        self._runner: JobRunner | None = None
+        self._directory: Path | None = None  # of the run or the sweep
+        self._missing: list[Path] = []  # it and folders above it that Hydra will have made
+        self._failed: Exception | None = None  # what a single run raised
 
-    @contextmanager
-    def over(self) -> Iterator[None]:
-        """Listen for a sweep while the block runs, and end one that was begun, whatever it ended of."""
-        global _listener
-        before, _listener = _listener, self._note
+    def run(self, arguments: list[str], *, config_name: str | None) -> int | None:
+        """Run all jobs; the exit code of the session of a sweep, None where there was none.
+
+        A single run's failure, and what is refused before a first job, is raised; failed jobs are in `failures`.
+
+        Args:
+            arguments: of the command line.
+            config_name: the one asked for there.
+
+        Raises:
+            UserError: something was asked for that cannot be.
+        """
+        global _current
+        self.saved = config_name not in (None, self.config_name)
+        before, _current = _current, self
         error: BaseException | None = None
         try:
-            yield
+            with (
+                _arguments([readable_override(word, saved=self.saved) for word in arguments]),
+                _full_errors(),
+            ):
+                main = hydra.main(CONFIG_PATH, self.config_name, VERSION_BASE)
+                main(self.job())()
         except BaseException as raised:  # noqa: BLE001 - raised again unless there is a sweep to account for it
             error = raised
         finally:
-            _listener = before
-        if self._sweep is None:
+            _current = before
+            self._remove_empty()
+        if self._session is None:
             if error is not None:
-                raise error
-            return
-        told = refusal(error) if isinstance(error, HydraException) else None  # a sweeper's own
-        self.code = self._sweep.end(error if told is None else UserError(told))
+                self._raise(error)
+            if self._failed is not None:
+                raise self._failed
+            return None
+        message = to_message(error) if isinstance(error, HydraException) else None  # a sweeper's own
+        return self._session.end(error if message is None else UserError(message))
 
-    def conduct(self) -> Conduct | None:
+    def job(self) -> Task:
+        """What Hydra's launchers call, or pickle and call in another process."""
+        return _Job(self.task, self._alone, self._begin)
+
+    def starts(self, directory: Path) -> None:
+        """Called before Hydra makes the directory of a run or a sweep."""
+        self._directory = directory
+        self._missing = [path for path in (directory, *directory.parents) if not path.exists()]
+
+    def announce(self, context: SweepContext) -> None:
+        """Called with what is known of a sweep; it is begun once nothing can refuse it any more."""
+        self._context = context if self._make_session is not None else None
+
+    def _begin(self) -> JobRunner | None:
         """Begin the sweep at the first call; None where there is none to watch over."""
-        if self._conduct is None and self._facts is not None:
-            assert self._make is not None
-            self._sweep = self._make()
-            self._conduct = self._sweep.begin(self._facts)
-        return self._conduct
+        if self._runner is None and self._context is not None:
+            assert self._make_session is not None
+            self._session = self._make_session()
+            self._runner = self._session.begin(self._context)
+        return self._runner
 
-    def _note(self, facts: SweepFacts) -> None:
-        self._facts = facts if self._make is not None else None
+    def _alone(self, config: DictConfig) -> float | None:
+        """A single run, or a job of a sweep that nobody watches over."""
+        self.jobs += 1
+        node = HydraConfig.get()
+        directory = Path(node.runtime.output_dir)
+        if node.mode != RunMode.MULTIRUN:
+            try:
+                _no_sweep_was_meant(node.overrides.task)
+                return run_in(directory, config, self.task)
+            except Exception as error:  # noqa: BLE001 - raised by run(): Hydra would add words of its own
+                self._failed = error
+                return None
+        name = f"job {node.job.num} ({' '.join(node.overrides.task) or 'no overrides'})"
+        print(name, flush=True)
+        try:
+            return run_in(directory, config, self.task)
+        except Exception as error:
+            failure = JobFailure(name, error)
+            self.report(failure)
+            if (node.runtime.choices["hydra/sweeper"], node.runtime.choices["hydra/launcher"]) != (
+                "basic",
+            ) * 2:
+                error.add_note(name)  # marks it as a job's, wherever it is raised again
+                raise
+            # Hydra's own sweeper stops at the first failed batch, and reports only one failure.
+            self.failures.append(failure)
+            with suppress(OSError):
+                directory.rmdir()  # unless it wrote something
+            return None
+
+    def _remove_empty(self) -> None:
+        """Remove the folders that Hydra made, unless something is in them that is not Hydra's."""
+        for path in self._missing:
+            with suppress(OSError):  # not empty, or never made: both are as they should be
+                if os.listdir(path) == ["multirun.yaml"]:
+                    (path / "multirun.yaml").unlink()
+                path.rmdir()
+
+    def _raise(self, error: BaseException) -> NoReturn:
+        """Raise what Hydra let out, as a UserError where it is about what the user wrote."""
+        message = None
+        if isinstance(error, Exception) and not hasattr(error, "__notes__"):
+            message = self._not_made(error) or to_message(error, saved=self.saved)
+        if message is None or isinstance(error, UserError):
+            raise error
+        raise UserError(message) from error
+
+    def _not_made(self, error: Exception) -> str | None:
+        """What to say of a run directory that cannot be made."""
+        if not isinstance(error, OSError) or self._directory is None:
+            return None
+        if Path(os.path.abspath(str(error.filename))) not in (self._directory, *self._directory.parents):
+            return None
+        where = "hydra.run.dir, of a sweep hydra.sweep.dir"
+        return f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {where}"
 
 
-class Announce(Callback):
-    """Hydra's callback, in conf/run.yaml: tells the facts of a sweep, and makes its directory an absolute one."""
+_current: Launch | None = None  # this process's
+
+
+class SweepCallback(Callback):
+    """Hydra's callback, in conf/run.yaml: what will be run where, before any folder is made."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Called with the whole config of a single run."""
+        # What cannot be resolved is refused by Hydra, next.
+        with suppress(OmegaConfBaseException, ValueError):
+            if _current is not None:
+                _current.starts(Path(str(config.hydra.run.dir)).absolute())
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called with the config that is common to all jobs, before any of them is composed."""
-        if _listener is None:
+        if _current is None:
             return
         node = OmegaConf.to_container(config.hydra.sweep, resolve=False)
         assert isinstance(node, dict)
@@ -127,10 +249,12 @@ class Announce(Callback):
         with flags(config, ["struct", "readonly"], [False, False]):
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
             config.hydra.sweep.dir = str(directory)
-        _listener(
-            SweepFacts(
+        _current.starts(directory)
+        _current.announce(
+            SweepContext(
                 directory=directory,
                 root=Path(fixed).absolute(),
+                folder=Path.cwd(),
                 overrides=list(config.hydra.overrides.task),
                 total=_total(config),
                 config=task_of(config),
@@ -138,7 +262,10 @@ class Announce(Callback):
         )
 
 
-class SweepJob:
+Announce = SweepCallback  # as earlier saved configs name it
+
+
+class _Job:
     """What Hydra's launchers call, or pickle and call in another process.
 
     Nothing is begun before the first of them is called or pickled: until then the sweep may still be refused.
@@ -146,48 +273,85 @@ class SweepJob:
     Args:
         task: the task itself.
         alone: runs it where there is no sweep to watch over.
-        conductor: begins the sweep, once; None where it was not announced.
+        begin: begins the sweep, once; None where it was not announced.
     """
 
-    def __init__(self, *, task: Task, alone: Task, conductor: Callable[[], Conduct | None]) -> None:
+    def __init__(self, task: Task, alone: Task, begin: Callable[[], JobRunner | None]) -> None:
         self.__wrapped__ = task  # Hydra looks for conf/ beside it
         self.task = task
         self.alone = alone
-        self.conductor = conductor
+        self.begin = begin
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run one job."""
-        node = HydraConfig.get()
-        conduct = self.conductor() if node.mode == RunMode.MULTIRUN else None
-        return self.alone(config) if conduct is None else _conducted(conduct, config, self.task)
+        runner = self.begin() if HydraConfig.get().mode == RunMode.MULTIRUN else None
+        return self.alone(config) if runner is None else _run_job(runner, config, self.task)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        conduct = self.conductor()
-        if conduct is None:
+        runner = self.begin()
+        if runner is None:
             return object.__reduce__(self)  # type: ignore[return-value]
-        return _ShippedJob, (self.task, conduct)
+        return _ShippedJob, (self.task, runner)
 
 
 class _ShippedJob:
     """A job as it arrives in another process."""
 
-    def __init__(self, task: Task, conduct: Conduct) -> None:
-        self.task, self.conduct = task, conduct
+    def __init__(self, task: Task, runner: JobRunner) -> None:
+        self.task, self.runner = task, runner
 
     def __call__(self, config: DictConfig) -> float | None:
-        return _conducted(self.conduct, config, self.task)
+        return _run_job(self.runner, config, self.task)
 
 
-def _conducted(conduct: Conduct, config: DictConfig, task: Task) -> float | None:
+def _run_job(runner: JobRunner, config: DictConfig, task: Task) -> float | None:
     node = HydraConfig.get()
     directory = Path(node.runtime.output_dir)
-    facts = JobFacts(number=int(node.job.num), overrides=list(node.overrides.task), directory=directory)
+    job = JobContext(number=int(node.job.num), overrides=list(node.overrides.task), directory=directory)
+    return runner(job, config, lambda config: run_in(directory, config, task))
 
-    def checked(config: DictConfig) -> float | None:
-        must_be_writable(directory)
+
+def run_in(directory: Path, config: DictConfig, task: Task) -> float | None:
+    """Run a task whose directory can be written to; with hydra.job.chdir=true, there.
+
+    Args:
+        directory: of the run; it exists.
+        config: of the task, as Hydra composed it.
+        task: what is run.
+
+    Raises:
+        UserError: the directory cannot be written to.
+    """
+    node = HydraConfig.get()
+    rename_targets(config)
+    _must_be_writable(directory)
+    where: AbstractContextManager[None] = nullcontext()
+    if node.job.chdir:
+        from forecast.config.saving import absolute_paths
+
+        absolute_paths(config, Path(node.runtime.cwd))
+        where = chdir(directory)
+    with where:
         return task(config)
 
-    return conduct(facts, config, checked)
+
+def _must_be_writable(directory: Path) -> None:
+    """Refuse a directory that cannot be written to before hours are spent on what goes into it."""
+    try:
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); choose another folder"
+        ) from error
+
+
+def _no_sweep_was_meant(overrides: list[str]) -> None:
+    """Refuse a tuner or a cluster, which only a sweep heeds, where a single run was started."""
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if key.partition(".")[0] in ("tuner", "cluster") and value not in ("none", "null", "local"):
+            raise UserError(f"{override}: only a sweep heeds it; add -m")
 
 
 def _total(config: DictConfig) -> int | None:
@@ -206,3 +370,27 @@ def _total(config: DictConfig) -> int | None:
     except Exception:  # noqa: BLE001 - the sweeper reads the same texts and says what is wrong with them
         return None
     return math.prod(values.values())
+
+
+@contextmanager
+def _arguments(words: list[str]) -> Iterator[None]:
+    """Have Hydra read these arguments of the command line."""
+    before, sys.argv = sys.argv, [sys.argv[0], *words]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def _full_errors() -> Iterator[None]:
+    """Have Hydra let its errors out instead of printing them and leaving with 1."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before

@@ -2,5 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
 # `_target_` in a saved config -> where the class is now. Applied when a saved config is loaded or replayed.
 RENAMED: dict[str, str] = {}
+
+
+def renamed(target: str) -> str:
+    """The name by which a class can be imported today."""
+    return RENAMED.get(target, target)
+
+
+def rename_targets(node: Any) -> None:
+    """Replace older names in every `_target_` at or below a node, in place.
+
+    Args:
+        node: a config, or plain dicts and lists; interpolations in it are left as they are.
+    """
+    ours = isinstance(node, DictConfig | ListConfig)
+    plain = OmegaConf.to_container(node, resolve=False) if ours else node
+    for path, target in list(_targets(plain, ())):
+        if target in RENAMED:
+            above = node
+            for step in path:
+                above = above[step]
+            above["_target_"] = RENAMED[target]
+
+
+def _targets(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Where each `_target_` stands, and what it names."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield path, node["_target_"]
+        for name, item in node.items():
+            yield from _targets(item, (*path, name))
+    elif isinstance(node, list):
+        for index, item in enumerate(node):
+            yield from _targets(item, (*path, index))

@@ -1,29 +1,31 @@
-"""The text of a run's config.yaml: all it was made of, in a form that Hydra can run again."""
+"""The text of a run's config.yaml: all it was made of, in a form that Hydra can run again, from any folder."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
-from omegaconf._utils import get_omega_conf_dumper
 
-from forecast.config.composing import CONFIG_NAME, conf_folder
-from forecast.config.launches import hydra_node
-from forecast.config.reading import resolved
+from forecast.config.building import locate, signature
+from forecast.config.composing import CONFIG_NAME, conf_folder, hydra_node, launch_folder, resolved
+from forecast.files import LocalPath
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
+_SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:)(.+)")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
     """A config as YAML that `python run.py -cd DIR -cn config` runs again.
 
     Args:
-        config: the task config; saved without interpolations and without an earlier run's provenance and metadata.
+        config: the task config; saved without interpolations and without an earlier run's provenance and metadata,
+            relative paths as absolute ones.
         provenance: where the run came from; plain values.
 
     Returns:
@@ -37,14 +39,13 @@ def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
     hydra = {name: value for name, value in started.get("hydra", {}).items() if name != "help"}
     defaults = [entry for entry in started.get("defaults", []) if _is_hydras(entry)]
     body = {**resolved(config), "provenance": provenance}
+    absolute_paths(body, launch_folder(config))
     saved: dict[str, Any] = {
         **({"defaults": [*defaults, "_self_"]} if defaults else {}),
         **{name: _literal(value) for name, value in body.items()},
         **({"hydra": hydra} if hydra else {}),
     }
-    # What OmegaConf.to_yaml writes, without a config made of it first: half the time.
-    dumper = get_omega_conf_dumper()
-    return yaml.dump(saved, Dumper=dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    return OmegaConf.to_yaml(OmegaConf.create(saved))
 
 
 def with_metadata(text: str, metadata: Mapping[str, Any]) -> str:
@@ -58,6 +59,46 @@ def with_metadata(text: str, metadata: Mapping[str, Any]) -> str:
     assert isinstance(saved, DictConfig)
     saved["metadata"] = OmegaConf.create({name: _literal(value) for name, value in metadata.items()})
     return OmegaConf.to_yaml(saved)
+
+
+def absolute_paths(tree: Any, folder: Path) -> None:
+    """Make relative paths absolute, in place: of every node, the arguments annotated with `LocalPath`.
+
+    Args:
+        tree: a config, or plain dicts and lists.
+        folder: that they are meant from.
+    """
+    if isinstance(tree, Mapping):
+        for name in _path_arguments(tree.get("_target_")):
+            value = tree.get(name)
+            if isinstance(value, str):
+                tree[name] = _absolute(value, folder)  # type: ignore[index]
+    items = tree.values() if isinstance(tree, Mapping) else tree
+    for item in items:
+        if isinstance(item, Mapping) or (not isinstance(item, str) and hasattr(item, "append")):
+            absolute_paths(item, folder)
+
+
+def _path_arguments(target: Any) -> Iterator[str]:
+    """The names of a constructor's arguments that are paths."""
+    if not isinstance(target, str):
+        return
+    try:
+        known = signature(locate(target))
+    except ImportError:
+        return  # refused by the check, where it matters
+    for name, parameter in known.parameters.items() if known else ():
+        annotation = parameter.annotation
+        arms = [annotation, *(() if get_origin(annotation) is Annotated else get_args(annotation))]
+        if any(isinstance(item, LocalPath) for arm in arms for item in getattr(arm, "__metadata__", ())):
+            yield name
+
+
+def _absolute(value: str, folder: Path) -> str:
+    """A path, or a URL of a SQLite file, as seen from anywhere; other URLs (`http:`, `models:`) are that already."""
+    if found := _SQLITE.fullmatch(value):
+        return f"{found[1]}{os.path.abspath(folder / found[2])}"
+    return value if _SCHEME.match(value) else os.path.abspath(folder / Path(value).expanduser())
 
 
 def _started_from(config: DictConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from forecast.errors import UserError
 ALLOWED = (
     "forecast.champion.Champion",
     "forecast.config.multirun.Announce",
+    "forecast.config.multirun.SweepCallback",
     "forecast.data",
     "forecast.evaluate",
     "forecast.model",

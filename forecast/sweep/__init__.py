@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forecast.sweep.driver import Sweep
-    from forecast.sweep.job import part
+    from forecast.sweep.driver import SweepSession
+    from forecast.sweep.job import current_job
 
-__all__ = ["Sweep", "part"]
+__all__ = ["SweepSession", "current_job"]
 
-_HOME = {"Sweep": "driver", "part": "job"}
+_HOME = {"SweepSession": "driver", "current_job": "job"}
 
 
 def __getattr__(name: str) -> object:

@@ -18,21 +18,21 @@ from forecast.sweep.live import Jobs, Live
 from forecast.track import process
 
 if TYPE_CHECKING:
-    from forecast.config.multirun import SweepFacts
+    from forecast.config.multirun import SweepContext
 
 FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 GONE_S = 10.0  # seconds that workers have to go once a sweep is given up
 
 
-class Sweep:
+class SweepSession:
     """One issue of a sweep."""
 
-    def begin(self, facts: SweepFacts) -> Conductor:
+    def begin(self, context: SweepContext) -> Conductor:
         """Make ready for the first job."""
-        self.facts = facts
-        self.directory = facts.directory
+        self.context = context
+        self.directory = context.directory
         self.issue = Issue(
-            sweep=uuid.uuid4().hex[:12], overrides=facts.overrides, total=facts.total, began=time.time()
+            sweep=uuid.uuid4().hex[:12], overrides=context.overrides, total=context.total, began=time.time()
         )
         self.directory.mkdir(parents=True, exist_ok=True)
         # What an earlier issue in the same directory left is not this one's; its results are found by identity.
@@ -40,7 +40,7 @@ class Sweep:
         self.issue.save(self.directory)
         self.driver = process.identity()
         self.live = Live(
-            Jobs(self.directory, sweep=self.issue.sweep), total=facts.total, common=facts.overrides
+            Jobs(self.directory, sweep=self.issue.sweep), total=context.total, common=context.overrides
         )
         self.live.start()
         self._on_sigterm: Any = None
@@ -50,8 +50,8 @@ class Sweep:
         return Conductor(
             sweep=self.issue.sweep,
             directory=self.directory,
-            root=facts.root,
-            folder=Path.cwd(),
+            root=context.root,
+            folder=context.folder,
             driver=self.driver,
         )
 
@@ -77,7 +77,7 @@ class Sweep:
             ending.tell_left_out(jobs, file=sys.stderr)
             return USERS_MISTAKE
         code = _code(jobs, error)
-        ending.conclude(self.directory, jobs, self.facts.config, driver=self.driver, ended=_status(code))
+        ending.conclude(self.directory, jobs, self.context.config, driver=self.driver, ended=_status(code))
         ending.tell_failures(jobs)
         if error is not None:
             ending.tell_end(error)

@@ -25,7 +25,7 @@ from forecast.track import process
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from forecast.config.multirun import JobFacts, Task
+    from forecast.config.multirun import JobContext, Task
     from forecast.evaluate.baselines import Fits
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Part:
 _current = Part()
 
 
-def part() -> Part:
+def current_job() -> Part:
     """What the run that this process is busy with has to do with a sweep."""
     return _current
 
@@ -96,7 +96,7 @@ class Conductor:
     folder: Path
     driver: Mapping[str, str]
 
-    def __call__(self, facts: JobFacts, config: DictConfig, task: Task) -> float | None:
+    def __call__(self, facts: JobContext, config: DictConfig, task: Task) -> float | None:
         """Run one job and say in its job.json what became of it; returns its objective."""
         here = process.identity()
         shown = here == dict(self.driver)  # what this process prints, someone reads

@@ -130,6 +130,7 @@ hydra:
   run: {dir: "outputs/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}"}
   sweep: {dir: "multirun/${now:%Y-%m-%d}/${now:%H-%M-%S-%f}", subdir: "${hydra.job.num}"}
   job: {chdir: false}
+  callbacks: {sweep: {_target_: forecast.config.multirun.SweepCallback}}
   help: {template: "nothing"}
 """,
     "source/folder.yaml": "_target_: parts.Source\npath: bars\nadjust: true\n",
@@ -155,10 +156,10 @@ hidden_size: 32
 
 # What a run does with the config room, and ways for a job to go wrong.
 RUN = """
-from forecast.config import command
+from forecast.cli import command
 
 
-@command
+@command()
 def main(config):
     import os, signal
     from forecast.config import check, origin, run_directory, snapshot

@@ -13,8 +13,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from forecast.config import check, compose
-from forecast.config.rules import is_node
-from forecast.config.targets import locate, signature
+from forecast.config.checking import is_node
+from forecast.config import locate, signature
 from forecast.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

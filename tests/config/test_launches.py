@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf, open_dict
 
-from forecast.config import compose, launches, origin, run_directory
+from forecast.config import compose, composing, origin, run_directory
 from forecast.errors import UserError
 
 
@@ -68,9 +68,9 @@ def test_a_config_from_elsewhere_has_no_origin():
 
 def test_nothing_is_kept_for_a_config_that_is_gone():
     gc.collect()
-    before = len(launches._composed)
+    before = len(composing._hydra_nodes)
     config = compose()
-    assert len(launches._composed) == before + 1
+    assert len(composing._hydra_nodes) == before + 1
     del config
     gc.collect()
-    assert len(launches._composed) == before
+    assert len(composing._hydra_nodes) == before

@@ -1,4 +1,4 @@
-"""What is told of a sweep before its first job, and that nothing is begun before that."""
+"""What is said of a sweep before its first job, and that nothing is begun before that."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from forecast.config.multirun import Announce, JobFacts, SweepFacts, SweepJob, Watch
-from forecast.errors import UserError
+from forecast.config import multirun
+from forecast.config.multirun import JobContext, Launch, SweepCallback, SweepContext
 
 TUNE = {
     "_target_": "hydra_plugins.ray_tune_sweeper.ray_tune_sweeper.RayTuneSweeper",
@@ -23,34 +23,36 @@ def task(config):
 
 
 class Recorder:
-    """Notes what a sweep is told."""
+    """Notes what a session is called with."""
 
     def __init__(self):
-        self.begun, self.ended = [], []
+        self.begun = []
 
-    def begin(self, facts: SweepFacts):
-        self.begun.append(facts)
-        return conduct
+    def begin(self, context: SweepContext):
+        self.begun.append(context)
+        return run_job
 
     def end(self, error):
-        self.ended.append(error)
-        return 7
+        raise NotImplementedError
 
 
-def conduct(facts: JobFacts, config, task):
+def run_job(job: JobContext, config, task):
     raise NotImplementedError
 
 
-def announce(watch: Watch, *, directory="here", overrides=("seed=1,2",), **sweeper):
+def announce(monkeypatch, *, directory="here", overrides=("seed=1,2",), **sweeper):
+    """The config of a sweep after the callback, its session, and the job that launchers would call."""
+    session = Recorder()
+    launch = Launch(task, session=lambda: session)
+    monkeypatch.setattr(multirun, "_current", launch)
     sweep = {"dir": directory, "subdir": "0"}
     given = {"_target_": BASIC, "params": None} | sweeper
     hydra = {"sweep": sweep, "sweeper": given, "overrides": {"hydra": [], "task": list(overrides)}}
     tuner = {"tuner": {"space": {"model": "choice(a,b,c)"}}} if "search" in sweeper else {}
     config = OmegaConf.create({"seed": 0, **tuner, "hydra": hydra})
-    with watch.over():
-        Announce().on_multirun_start(config=config)
-        watch.conduct()
-    return config
+    SweepCallback().on_multirun_start(config=config)
+    assert session.begun == []
+    return config, session, launch.job()
 
 
 @pytest.mark.parametrize(
@@ -64,13 +66,14 @@ def announce(watch: Watch, *, directory="here", overrides=("seed=1,2",), **sweep
 )
 def test_the_directory_is_absolute_and_the_root_is_what_does_not_change(tmp_path, monkeypatch, written, root):
     monkeypatch.chdir(tmp_path)
-    sweep = Recorder()
-    config = announce(Watch(lambda: sweep), directory=written)
-    (facts,) = sweep.begun
-    assert facts.directory == Path(tmp_path, written.replace("${seed}", "0"))
-    assert facts.root == Path(tmp_path, root)
-    assert config.hydra.overrides.hydra == [f"hydra.sweep.dir='{facts.directory}'"]
-    assert facts.config == {"seed": 0}
+    config, session, job = announce(monkeypatch, directory=written)
+    pickle.dumps(job)
+    (context,) = session.begun
+    assert context.directory == Path(tmp_path, written.replace("${seed}", "0"))
+    assert context.root == Path(tmp_path, root)
+    assert context.folder == tmp_path
+    assert config.hydra.overrides.hydra == [f"hydra.sweep.dir='{context.directory}'"]
+    assert context.config == {"seed": 0}
 
 
 @pytest.mark.parametrize(
@@ -95,33 +98,44 @@ def test_how_many_jobs_will_come_of_it(monkeypatch, overrides, sweeper, total):
     from hydra.core.global_hydra import GlobalHydra
 
     monkeypatch.setattr(GlobalHydra, "config_loader", lambda self: None)
-    sweep = Recorder()
-    announce(Watch(lambda: sweep), overrides=overrides, **sweeper)
-    assert sweep.begun[0].total == total
+    _, session, job = announce(monkeypatch, overrides=overrides, **sweeper)
+    pickle.dumps(job)
+    assert session.begun[0].total == total
 
 
-def test_a_sweep_that_was_begun_ends_whatever_it_ended_of():
-    sweep = Recorder()
-    watch = Watch(lambda: sweep)
-    announce(watch)
-    assert (watch.code, sweep.ended) == (7, [None])
+def test_a_job_begins_the_sweep_once_when_it_is_sent_away(monkeypatch):
+    _, session, job = announce(monkeypatch)
+    sent = [pickle.loads(pickle.dumps(job)) for _ in range(2)]
+    assert len(session.begun) == 1
+    assert [(job.task, job.runner) for job in sent] == [(task, run_job)] * 2
 
 
-def test_what_is_refused_before_the_first_job_is_raised():
-    sweep = Recorder()
-    watch = Watch(lambda: sweep)
-    with pytest.raises(UserError, match="no such key"), watch.over():
-        raise UserError("no such key")
-    assert (watch.code, sweep.begun, sweep.ended) == (None, [], [])
+SESSION = """
+class Session:
+    def begin(self, context):
+        print("begun", context.total)
+        return run_job
+    def end(self, error):
+        print("ended", type(error).__name__)
+        return 7
 
 
-def test_a_job_begins_the_sweep_when_it_is_sent_away():
-    sweep = Recorder()
-    watch = Watch(lambda: sweep)
-    job = SweepJob(task=task, alone=task, conductor=watch.conduct)
-    announce_only = Watch(None)
-    assert announce_only.conduct() is None
-    announce(watch)
-    sent = pickle.loads(pickle.dumps(job))
-    assert len(sweep.begun) == 1
-    assert (sent.task, sent.conduct) == (task, conduct)
+def run_job(job, config, task):
+    if job.number == 1:
+        raise ZeroDivisionError
+    print("job", *job.overrides, job.directory.name)
+    return task(config)
+"""
+
+
+def test_a_session_runs_the_jobs_and_gives_the_exit_code_whatever_they_end_of(start, project):
+    (project / "session.py").write_text(SESSION)
+    run = project / "run.py"
+    run.write_text(run.read_text().replace("@command()", '@command(session="session:Session")'))
+    done = start("-m", "seed=1,2", "hydra.sweep.dir=sweep")
+    assert done.returncode == 7
+    lines = done.stdout.splitlines()
+    assert (lines[:2], lines[-1]) == (["begun 2", "job seed=1 0"], "ended ZeroDivisionError")
+    refused = start("-m", "seed=1,2", "nope=3", "hydra.sweep.dir=other")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert not (project / "other").exists()

@@ -12,8 +12,8 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecast.config.faults import MISSING, UNREADABLE, Unset
-from forecast.config.rules import broken
+from forecast.config.messages import MISSING, UNREADABLE, Unset
+from forecast.config.checking import violations
 
 
 class Scaler:
@@ -24,7 +24,7 @@ NODE = {"_target_": "anything"}
 
 
 def told(value: Any, annotation: Any) -> list[str]:
-    return [str(fault) for fault in broken(value, annotation, "key")]
+    return [str(fault) for fault in violations(value, annotation, "key")]
 
 
 @pytest.mark.parametrize(

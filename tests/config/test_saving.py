@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
 from forecast.config import compose, snapshot, with_metadata
-from forecast.config.reading import ASIDE
+from forecast.config.composing import ASIDE
 from forecast.errors import UserError
 
 SAVED = (

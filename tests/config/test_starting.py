@@ -151,7 +151,7 @@ def test_under_another_launcher_a_failed_job_is_told_where_it_ran_and_raised_to_
 
 def test_a_run_that_keeps_nothing_leaves_no_folder(start, project):
     (project / "run.py").write_text(
-        "from forecast.config import command\n\ncommand(lambda config: print('read'))()\n"
+        "from forecast.cli import command\n\ncommand()(lambda config: print('read'))()\n"
     )
     done = start()
     assert (done.returncode, done.stdout) == (0, "read\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from forecast.config.multirun import JobFacts
+from forecast.config.multirun import JobContext
 from forecast.sweep.job import Conductor
 from forecast.sweep.job_state import JobState
 from forecast.track import process
@@ -37,7 +37,7 @@ def conduct(tmp_path: Path, config: DictConfig) -> Conduct:
         }
         directory = tmp_path / "sweep" / str(number)
         directory.mkdir(parents=True, exist_ok=True)
-        facts = JobFacts(number=number, overrides=["seed=1"], directory=directory)
+        facts = JobContext(number=number, overrides=["seed=1"], directory=directory)
         value = Conductor(**given | changes)(facts, config, task)
         return value, JobState.load(directory / "job.json")
 

@@ -1,0 +1,205 @@
+"""Commands: what is printed where, and the exit codes. The one place where a UserError becomes a line.
+
+Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake, one line a fault on stderr, nothing left
+behind; 130 interrupted. With -m every job runs; then 1 if any failed, or 2 if all that failed were the user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import inspect
+import io
+import pkgutil
+import runpy
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from forecast.config.multirun import JobFailure, SweepSession, Task
+
+FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+
+
+def command(
+    *, config_name: str = "run", session: str | None = None
+) -> Callable[[Task], Callable[[], NoReturn]]:
+    """Make a task the command `python run.py [group=option] [key=value]`.
+
+    The task is defined in the file beside the `conf` folder; it gets the composed config, and gives the objective's
+    value, which a sweeper may want, or None.
+
+    Args:
+        config_name: of the primary config in that folder.
+        session: `package.module:Class` of the SweepSession that watches over a sweep, imported when there is one;
+            without it a sweep's jobs must run in this process to be all accounted for.
+    """
+
+    def made(task: Task) -> Callable[[], NoReturn]:
+        @functools.wraps(task)
+        def start() -> NoReturn:
+            sys.exit(exit_code(lambda: _launch(task, config_name, session)))
+
+        return start
+
+    return made
+
+
+def exit_code(work: Callable[[], int | None]) -> int:
+    """The exit code of a command: what its work returns, or what becomes of the exception it raises.
+
+    Args:
+        work: returns an exit code; None = finished.
+    """
+    _forgiving_stdout()
+    try:
+        _readable_arguments()
+        return work() or FINISHED
+    except UserError as error:
+        job = getattr(error, "__notes__", None)  # run elsewhere by a sweeper that reports only one failure
+        print(f"{job[0]}: {error}" if job else error, file=sys.stderr)
+        return FAILED if job else USERS_MISTAKE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _launch(task: Task, config_name: str, session: str | None) -> int | None:
+    """Run all jobs of a start of `task`."""
+    words = sys.argv[1:]
+    # Of Hydra's own flags, those that decide which config is read.
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--config-name", "-cn")
+    parser.add_argument("--config-path", "-cp", default="conf")
+    parser.add_argument("--config-dir", "-cd")
+    given, others = parser.parse_known_args(words)
+    name = given.config_name or config_name
+    if given.help:
+        conf = Path(inspect.getfile(task)).absolute().parent / given.config_path
+        print(help_text(conf, name, [word for word in others if not word.startswith("-")], given.config_dir))
+        return FINISHED
+
+    from forecast.config.multirun import Launch
+
+    def begun() -> SweepSession:
+        made: SweepSession = pkgutil.resolve_name(session or "")()
+        return made
+
+    launch = Launch(task, config_name=config_name, session=begun if session else None, report=_report)
+    try:
+        code = launch.run(words, config_name=name)
+    except SystemExit as leaving:
+        if leaving.code != FAILED or launch.jobs:
+            raise
+        return USERS_MISTAKE  # Hydra has said why: an unknown --package, for one
+    if not launch.failures:
+        return code
+    print(f"{len(launch.failures)} of {launch.jobs} jobs failed:", file=sys.stderr)
+    for failure in launch.failures:
+        print(f"  {failure.job}", file=sys.stderr)
+    return USERS_MISTAKE if all(isinstance(failed.error, UserError) for failed in launch.failures) else FAILED
+
+
+def _report(failure: JobFailure) -> None:
+    """A failed job on stderr: the user's mistake in a line, ours with its traceback."""
+    if isinstance(failure.error, UserError):
+        print(f"{failure.job}: {failure.error}", file=sys.stderr, flush=True)
+        return
+    print(f"{failure.job}: failed", file=sys.stderr)
+    traceback.print_exception(failure.error)
+
+
+def help_text(conf: Path, config_name: str, overrides: list[str], config_dir: str | None) -> str:
+    """The config's own `hydra.help.template`, filled in.
+
+    Hydra fills it in too, but copies all it knows for each group of options, several times over: with the groups of
+    this project that takes half as long again as an app without any.
+
+    Args:
+        conf: the folder of the config groups.
+        config_name: of the config to show.
+        overrides: shown as they would run.
+        config_dir: one more folder of config groups.
+    """
+    from omegaconf import OmegaConf
+
+    from forecast.config.composing import composed, task_of
+
+    more = [f"hydra.searchpath=['file://{Path(config_dir).absolute()}']"] if config_dir else []
+    whole = composed(conf, config_name, [*overrides, *more])
+    return Template(whole.hydra.help.template).safe_substitute(
+        APP_CONFIG_GROUPS=_groups(whole.hydra), CONFIG=OmegaConf.to_yaml(task_of(whole))
+    )
+
+
+def _groups(hydra_node: DictConfig) -> str:
+    """`group: option, option`, a line each, from all folders searched."""
+    groups: dict[str, set[str]] = {}
+    for source in hydra_node.runtime.config_sources:
+        if source.schema == "file":
+            for path in Path(source.path).rglob("*/*.yaml"):
+                group = path.parent.relative_to(source.path).as_posix()
+                groups.setdefault(group, set()).add(path.stem)
+    ours = {group: options for group, options in groups.items() if group.partition("/")[0] != "hydra"}
+    return "".join(f"{group}: {', '.join(sorted(options))}\n" for group, options in sorted(ours.items()))
+
+
+def _readable_arguments() -> None:
+    """Refuse arguments that the locale made unreadable.
+
+    Raises:
+        UserError: an argument holds bytes that are no text in this locale.
+    """
+    for word in sys.argv[1:]:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            shown = word.encode("ascii", "backslashreplace").decode()
+            raise UserError(
+                f"{shown}: no text in this locale; set LC_ALL=C.UTF-8, or PYTHONUTF8=1"
+            ) from error
+
+
+class _UnreadPipe(io.FileIO):
+    """Standard output; what is written after its reader left (`| head`) goes nowhere."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            return len(data)
+
+
+def _forgiving_stdout() -> None:
+    """Let nothing that is printed end a run: neither a reader that left nor a character that the locale lacks."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        stdout = io.BufferedWriter(_UnreadPipe(sys.stdout.fileno(), "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(
+            stdout,
+            encoding=sys.stdout.encoding,
+            errors="backslashreplace",
+            line_buffering=sys.stdout.isatty(),
+        )
+
+
+def _script(name: str) -> NoReturn:
+    """Run run.py or serve.py of the project, as `python NAME.py` does."""
+    from forecast.config.composing import conf_folder
+
+    path = conf_folder().parent / f"{name}.py"
+    sys.argv[0] = str(path)
+    runpy.run_path(str(path), run_name="__main__")
+    raise AssertionError(f"{path} did not exit")
+
+
+run_script: Any = functools.partial(_script, "run")  # the console script forecast-run
+serve_script: Any = functools.partial(_script, "serve")  # forecast-serve
