@@ -12,9 +12,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from forecast.config import check, compose
+from forecast.config import check, compose, locate, signature
 from forecast.config.checking import is_node
-from forecast.config import locate, signature
 from forecast.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -12,8 +12,8 @@ from annotated_types import Ge, Gt, Interval, Le, Len, Lt, MaxLen, MinLen, Multi
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecast.config.messages import MISSING, UNREADABLE, Unset
 from forecast.config.checking import violations
+from forecast.config.messages import MISSING, UNREADABLE, Unset
 
 
 class Scaler:
