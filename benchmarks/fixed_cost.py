@@ -43,7 +43,7 @@ def inside(store: str, folder: Path) -> dict[str, float]:
     run = forecast.run(*keys, directory=folder / "warm")
     parts = {"compose and check": clock(lambda: check(compose(*keys)))}
     config = compose(*keys)
-    data = build(config.data, source=build(config.source))
+    data = build(config.data, source=build(config.source), target=build(config.get("target")))
     parts["fetch, check, window"] = clock(data.prepare)
     whole = clock(lambda: forecast.run(*keys, directory=folder / "again"))
     parts["smoke run, all of it"] = whole

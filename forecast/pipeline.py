@@ -75,7 +75,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
     trainer = make_trainer(config)
     with logged() as run_log, trainer.pinned():
         # Parts: whatever can be refused is refused before a bar is fetched.
-        data = build(config.data, source=build(config.source))
+        data = build(config.data, source=build(config.source), target=build(config.get("target")))
         sizes = trainer.sizes(data.facts)
         network = build(config.model, **sizes)
         evaluation = build(config.get("evaluation")) or Holdout()
@@ -121,7 +121,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                     hooks.on_epoch(epoch, metrics)
 
             # Training and forecasts, fold by fold.
-            learnt = identity(config, **named, only=("data", "evaluation", "baselines"))
+            learnt = identity(config, **named, only=("data", "target", "evaluation", "baselines"))
             with Judgement(
                 directory,
                 data,
@@ -358,7 +358,7 @@ def check_data(config: DictConfig) -> str:
         UserError: the data cannot be had as asked.
     """
     with logged():
-        data = build(config.data, source=build(config.source))
+        data = build(config.data, source=build(config.source), target=build(config.get("target")))
         data.prepare()
         check_same_data(config, data)
         return _describe(data)

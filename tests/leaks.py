@@ -9,7 +9,7 @@ from torch import nn
 
 from forecast.data import HealthCheck, MarketData
 from forecast.data.fitting import fit_normaliser
-from forecast.data.windows import Windows
+from forecast.data.windows import WindowIndex
 from forecast.evaluate import WalkForward
 
 
@@ -106,40 +106,46 @@ class Winsorised(HealthCheck):
 
 
 class ScaledOnEverything(MarketData):
-    def divide(self, stretches):
-        super().divide(stretches)
-        first, last = stretches["train"][0], stretches["test"][1]
-        every = Windows(
-            panel=self.panel_, lookback=self.seq_len, horizon=self.horizon, first_day=first, last_day=last
-        )
+    def split(self, ranges):
+        super().split(ranges)
+        first, last = ranges["train"][0], ranges["test"][1]
         self.normaliser_ = fit_normaliser(
-            every, self.layout, anchor=self.anchor, scaler=self.scaler, days=(first, last)
+            windows_between(self, first, last),
+            self.layout,
+            anchor=self.anchor,
+            scaler=self.scaler,
+            rows=(first, last),
         )
 
 
 class TrainedIntoValidation(MarketData):
-    def divide(self, stretches):
-        super().divide(stretches)
-        self.windows_["train"] = Windows(
-            panel=self.panel_,
-            lookback=self.seq_len,
-            horizon=self.horizon,
-            first_day=stretches["train"][0],
-            last_day=stretches["val"][1],
-        )
+    def split(self, ranges):
+        super().split(ranges)
+        self.windows_["train"] = windows_between(self, ranges["train"][0], ranges["val"][1])
 
 
 class LastBatchDropped(MarketData):
-    def divide(self, stretches):
-        super().divide(stretches)
+    def split(self, ranges):
+        super().split(ranges)
         windows = self.windows_["test"]
         windows._ends = windows._ends - len(windows) % self.batch_size
 
 
 class NoEmbargo(MarketData):
-    def by_ratio(self):
+    def ranges_by_ratio(self):
         self.embargo = 0
-        return super().by_ratio()
+        return super().ranges_by_ratio()
+
+
+def windows_between(data, first, last):
+    return WindowIndex(
+        panel=data.panel_,
+        layout=data.layout,
+        lookback=data.seq_len,
+        horizon=data.horizon,
+        first=first,
+        last=last,
+    )
 
 
 class TrainsUpToTheTest(WalkForward):

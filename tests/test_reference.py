@@ -24,7 +24,7 @@ def run(tmp_path_factory):
 
 def test_it_is_of_the_windows_the_run_was_trained_on(run):
     config = compose(*WORDS)
-    data = build(config.data, source=build(config.source))
+    data = build(config.data, source=build(config.source), target=build(config.get("target")))
     data.prepare()
     train = data.windows_["train"]
     inputs = inputs_of(data.normaliser_, train.take(np.arange(len(train))).windows.copy())

@@ -50,7 +50,7 @@ def data_of_a_prefix(subject: Subject) -> str:
     import numpy as np
     import pandas as pd
 
-    calendar = subject.original.panel_.calendar
+    calendar = subject.original.panel_.calendar_days
     places = np.linspace(len(calendar) * 0.4, len(calendar) - 2, _DATA_CUTS).astype(int)
     seen = []
     for place in places:

@@ -154,7 +154,7 @@ def _which(
 def _in_order(data: MarketData, fold: Fold) -> None:
     import numpy as np
 
-    calendar = data.panel_.calendar
+    calendar = data.panel_.calendar_days
     places = {split: np.searchsorted(calendar, days) for split, days in fold.stretches.items()}
     for earlier, later in (("train", "val"), ("val", "test")):
         gap = int(places[later][0] - places[earlier][1]) - 1

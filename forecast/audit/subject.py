@@ -34,7 +34,7 @@ class Subject:
         from omegaconf import open_dict
 
         source = build(config.source)
-        asked = build(config.data, source=source)
+        asked = build(config.data, source=source, target=build(config.get("target")))
         self.config = copy.deepcopy(config)
         self.source = Recorded(source, asked.range)
         self.left_out = asked.tickers[MOST_TICKERS:] if asked.scope == "panel" else []
@@ -47,7 +47,7 @@ class Subject:
 
     def data(self, source: Source) -> MarketData:
         """The config's data over other bars, loaded."""
-        data: MarketData = build(self.config.data, source=source)
+        data: MarketData = build(self.config.data, source=source, target=build(self.config.get("target")))
         data.load()
         return data
 

@@ -55,6 +55,7 @@ def task(
     on_data_change: Literal["error", "warn"],
     source: Node,
     data: Node,
+    target: Node | None = None,
     model: Node,
     trainer: Node | None,
     tracker: Node | None,

@@ -4,16 +4,67 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
+Interval = Literal["1d"]
 _DAY = 86_400 * 10**9  # nanoseconds
+
+
+class Bars:
+    """What a row of a bar table is, and which one comes next.
+
+    Args:
+        interval: what a bar spans; 1d = one session.
+        calendar: exchange_calendars' name of the sessions; None = Monday to Friday.
+    """
+
+    def __init__(self, *, interval: Interval = "1d", calendar: str | None = None) -> None:
+        self.interval = interval
+        self.calendar = calendar
+
+    @property
+    def label(self) -> str:
+        """What a bar is called: "day"."""
+        return "day"
+
+    @property
+    def per_year(self) -> int:
+        """Bars in a year, for rates that are told by the year."""
+        return 365 if self.calendar == "24/7" else 252
+
+    def next_times(self, after: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
+        """The times of the bars that follow.
+
+        Args:
+            after: (rows,) times of bars.
+            count: bars wanted after each.
+
+        Returns:
+            (rows, count) datetime64[ns].
+
+        Raises:
+            UserError: the calendar does not reach that far.
+        """
+        import numpy as np
+
+        from forecast.data.calendars import next_sessions
+
+        # Thousands of tickers share a few last bars.
+        distinct, which = np.unique(after.astype("datetime64[D]"), return_inverse=True)
+        if self.calendar is None:
+            ahead = np.busday_offset(distinct[:, None], np.arange(1, count + 1), roll="backward")
+        else:
+            ahead = np.stack([next_sessions(self.calendar, str(day), count).to_numpy() for day in distinct])
+        return np.asarray(ahead.astype("datetime64[ns]")[which])
 
 
 class Source(Protocol):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from forecast.data.bars import Source
+from forecast.data.bars import Bars, Interval, Source
 from forecast.data.features import Features, with_calendar
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.period import DateRange
-from forecast.data.record import calendar_day
 from forecast.data.scaler import TimeSeriesScaler
+from forecast.data.target import Close, Target
 from forecast.errors import IncompatibleError, UserError
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from forecast.data.normaliser import WindowNormaliser
     from forecast.data.panel import Panel
-    from forecast.data.split import Stretches
-    from forecast.data.windows import Windows
+    from forecast.data.split import SplitRanges
+    from forecast.data.windows import WindowIndex
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,15 @@ class MarketData:
         start: first day, YYYY-MM-DD; stands instead of `period`.
         end: last day, YYYY-MM-DD.
         features: what the network sees of a ticker.
+        target: what is forecast; None = the Close.
+        interval: what a bar spans; 1d = one session.
         calendar: exchange_calendars' name; also show the calendar's view of the day being forecast. None = no.
         scope: `single` (one ticker), `multiple` (side by side, target = the first), `panel` (pooled, each its own).
         seq_len: lookback, bars a window holds.
         horizon: bars forecast at once.
         train_ratio: share of the calendar, oldest first.
         val_ratio: the share that follows; the rest is test.
-        embargo: bars left out before validation and before test; None = horizon.
+        embargo: bars left out before validation and before test; None = those that a forecast reaches ahead.
         batch_size: windows a training step.
         shuffle: random order of training windows, anew each epoch.
         anchor: `last` or `none`, see normaliser.py.
@@ -64,8 +66,8 @@ class MarketData:
     """
 
     panel_: Panel
-    windows_: dict[str, Windows]
-    stretches_: Stretches
+    windows_: dict[str, WindowIndex]
+    split_ranges_: SplitRanges
     normaliser_: WindowNormaliser
     naive_scale_: np.ndarray
     fingerprint_: str
@@ -77,6 +79,8 @@ class MarketData:
         source: Source,
         features: Features,
         scope: Literal["single", "multiple", "panel"],
+        target: Target | None = None,
+        interval: Interval = "1d",
         tickers: list[str] | None = None,
         period: str | None = "max",
         start: str | None = None,
@@ -99,8 +103,11 @@ class MarketData:
                 f"data.train_ratio={train_ratio} + data.val_ratio={val_ratio}: must sum to less than 1, "
                 "or nothing is left to test on"
             )
-        if embargo is not None and embargo < horizon:
-            raise UserError(f"data.embargo={embargo}: must be at least data.horizon={horizon}, or null")
+        self.target = target or Close()
+        follow = self.target.lead + horizon
+        if embargo is not None and embargo < follow:
+            more = f" and the {self.target.lead} bars before it" if self.target.lead else ""
+            raise UserError(f"data.embargo={embargo}: must be at least data.horizon={horizon}{more}, or null")
         if instance_norm and seq_len < 2:
             raise UserError("data.instance_norm=true: one bar has no spread; needs data.seq_len >= 2")
         self.source = source
@@ -112,17 +119,21 @@ class MarketData:
         self.horizon = horizon
         self.train_ratio = train_ratio
         self.val_ratio = val_ratio
-        self.embargo = horizon if embargo is None else embargo
+        self.embargo = follow if embargo is None else embargo
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.anchor = anchor
         self.instance_norm = instance_norm
         self.scaler = scaler
         self.health = health
+        exchange = calendar or (health.calendar if health is not None else None)
+        self.bars = Bars(interval=interval, calendar=exchange)
         _check_tickers(self.tickers, scope)
         from forecast.data.series import layout
 
-        self.layout = layout(self.features, tickers=self.tickers if scope == "multiple" else None)
+        self.layout = layout(
+            self.features, target=self.target, tickers=self.tickers if scope == "multiple" else None
+        )
 
     @property
     def facts(self) -> dict[str, int]:
@@ -140,7 +151,7 @@ class MarketData:
             UserError: no such ticker, faulty bars, too few of them, prices that cannot be anchored.
         """
         self.load()
-        self.divide(self.by_ratio())
+        self.split(self.ranges_by_ratio())
 
     def load(self) -> None:
         """Fetch and check the bars.
@@ -153,47 +164,54 @@ class MarketData:
         del self._digest  # it cannot be sent to another process
         self._check_anchors()
 
-    def by_ratio(self) -> Stretches:
-        """The stretches that `train_ratio`, `val_ratio` and `embargo` cut from the calendar.
+    def ranges_by_ratio(self) -> SplitRanges:
+        """The ranges that `train_ratio`, `val_ratio` and `embargo` cut from the calendar.
 
         Raises:
             UserError: one of them would be empty.
         """
-        from forecast.data.split import split_calendar
+        from forecast.data.split import split_by_ratio
 
         try:
-            return split_calendar(
-                self.panel_.calendar,
+            return split_by_ratio(
+                len(self.panel_.calendar),
                 train_ratio=self.train_ratio,
                 val_ratio=self.val_ratio,
                 embargo=self.embargo,
+                label=self.bars.label,
             )
         except UserError as error:
             raise UserError(f"{self._who()}: {error}") from None
 
-    def divide(self, stretches: Stretches) -> None:
-        """Split loaded bars, fit the scalers on the training days alone, index the windows.
+    def split(self, ranges: SplitRanges) -> None:
+        """Split loaded bars, fit the scalers on the training range alone, index the windows.
 
         Args:
-            stretches: split -> (first day, last day), both inclusive, days since 1970-01-01.
+            ranges: split -> (first, last) position in the panel's calendar, both inclusive.
 
         Raises:
             UserError: a split without a single window.
         """
         from forecast.data.fitting import fit_normaliser, naive_error
-        from forecast.data.windows import Windows
+        from forecast.data.windows import WindowIndex
 
-        self.stretches_ = stretches
+        self.split_ranges_ = dict(ranges)
         self.windows_ = {
-            split: Windows(
-                panel=self.panel_, lookback=self.seq_len, horizon=self.horizon, first_day=first, last_day=last
+            split: WindowIndex(
+                panel=self.panel_,
+                layout=self.layout,
+                lookback=self.seq_len,
+                horizon=self.horizon,
+                first=first,
+                last=last,
+                lead=self.target.lead,
             )
-            for split, (first, last) in stretches.items()
+            for split, (first, last) in ranges.items()
         }
         for split, windows in self.windows_.items():
             if not len(windows):
                 raise UserError(
-                    f"{self._who()}: {len(self.panel_.calendar)} days leave no {split} window of "
+                    f"{self._who()}: {len(self.panel_.calendar)} {self.bars.label}s leave no {split} window of "
                     f"data.seq_len={self.seq_len} and data.horizon={self.horizon}: "
                     "ask for a longer data.period or shorter windows"
                 )
@@ -203,16 +221,52 @@ class MarketData:
             anchor=self.anchor,
             instance_norm=self.instance_norm,
             scaler=self.scaler,
-            days=self.stretches_["train"],
+            rows=ranges["train"],
+            target_relation=self.target.relation,
         )
-        self.naive_scale_ = naive_error(self.windows_["train"], target=self.layout.target)
+        self.naive_scale_ = naive_error(
+            self.panel_, rows=ranges["train"], target=self.target, column=self.layout.target
+        )
 
-    def divided(self, stretches: Stretches) -> MarketData:
+    def with_split(self, ranges: SplitRanges) -> MarketData:
         """The same loaded bars, split otherwise; this one stays as it is."""
         other = copy(self)
         other.scaler = deepcopy(self.scaler)
-        other.divide(stretches)
+        other.split(ranges)
         return other
+
+    # Deprecated names, in days since 1970-01-01.
+
+    @property
+    def stretches_(self) -> SplitRanges:
+        """Deprecated: `split_ranges_` in days since 1970-01-01."""
+        days = self.panel_.calendar_days
+        return {
+            split: (int(days[first]), int(days[last])) for split, (first, last) in self.split_ranges_.items()
+        }
+
+    def by_ratio(self) -> SplitRanges:
+        """Deprecated: `ranges_by_ratio` in days since 1970-01-01."""
+        days = self.panel_.calendar_days
+        return {
+            split: (int(days[first]), int(days[last]))
+            for split, (first, last) in self.ranges_by_ratio().items()
+        }
+
+    def divide(self, stretches: SplitRanges) -> None:
+        """Deprecated: `split` by days since 1970-01-01."""
+        self.split(self._positions(stretches))
+
+    def divided(self, stretches: SplitRanges) -> MarketData:
+        """Deprecated: `with_split` by days since 1970-01-01."""
+        return self.with_split(self._positions(stretches))
+
+    def _positions(self, stretches: SplitRanges) -> SplitRanges:
+        days = self.panel_.calendar_days
+        return {
+            split: (int(days.searchsorted(first)), int(days.searchsorted(last, side="right")) - 1)
+            for split, (first, last) in stretches.items()
+        }
 
     def _panel(self) -> Panel:
         """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""
@@ -222,7 +276,7 @@ class MarketData:
         self.faults_ = []
         self._digest = hashlib.sha256()
         self._last_dates: dict[str, pd.Timestamp] = {}
-        series = all_series(self._bars(), features=self.features, scope=self.scope)
+        series = all_series(self._bars(), features=self.features, scope=self.scope, target=self.target)
         panel = build_panel(series, num_columns=len(self.layout.names))
         if self._left_out:
             del panel
@@ -282,16 +336,23 @@ class MarketData:
         """Anchoring divides by a Close and takes the logarithm of an amount."""
         if self.anchor == "none":
             return
-        closes = {self.layout.target, *self.layout.closes}
-        amounts = {number for number, name in enumerate(self.layout.relations) if name == "amount"}
-        for column in sorted(closes | amounts):
+        relations = self.layout.relations
+        prices = {
+            close
+            for close, relation in zip(self.layout.closes, relations, strict=True)
+            if relation in ("price", "spread") or self.target.positive
+        }
+        if self.target.positive:
+            prices.add(self.layout.target)
+        amounts = {number for number, relation in enumerate(relations) if relation == "amount"}
+        for column in sorted(prices | amounts):
             values = self.panel_.values[:, column]
-            bad = values <= 0 if column in closes else values < 0
+            bad = values <= 0 if column in prices else values < 0
             if bad.any():
                 row = int(bad.argmax())
-                day, name = calendar_day(self.panel_.days[row]), self.layout.names[column]
+                when = str(self.panel_.time_of(self.panel_.times[row]))[:10]
                 raise UserError(
-                    f"{self._who()}: {day}: {name}={values[row]:g} cannot anchor a window; "
+                    f"{self._who()}: {when}: {self.layout.names[column]}={values[row]:g} cannot anchor a window; "
                     "use data.health.prices=drop or data.anchor=none"
                 )
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from forecast.data.features import Relation
 from forecast.data.instance import move_unit, standardised
 from forecast.data.scaler import TimeSeriesScaler
+from forecast.data.target import Relation as TargetRelation
 
 Anchor = Literal["last", "none"]
 
@@ -55,6 +56,7 @@ class WindowNormaliser(nn.Module):
         target: int,
         scaler: TimeSeriesScaler | None = None,
         target_scaler: TimeSeriesScaler | None = None,
+        target_relation: TargetRelation = "ratio",
     ) -> None:
         super().__init__()
         self.anchor = anchor
@@ -64,6 +66,11 @@ class WindowNormaliser(nn.Module):
         self.target = target
         self.scaler = scaler
         self.target_scaler = target_scaler
+        self.target_relation = target_relation
+        # What is forecast is a level unless it is anchored to the window's last value.
+        anchored = anchor == "last" and target_relation in ("ratio", "difference")
+        self._ratio = anchored and target_relation == "ratio"
+        self._difference = anchored and target_relation == "difference"
         kinds = {kind: [i for i, name in enumerate(relations) if name == kind] for kind in get_args(Relation)}
         self._amounts = _stretch(kinds["amount"])
         self._free = _stretch(kinds["free"])
@@ -130,8 +137,10 @@ class WindowNormaliser(nn.Module):
             (batch, horizon)
         """
         moves = future[..., self.target]
-        if self.anchor == "last":
+        if self._ratio:
             moves = moves / windows[:, -1:, self.target] - 1.0
+        elif self._difference:
+            moves = moves - windows[:, -1:, self.target]
         if self.instance_norm:
             zero, unit = self._own_units(windows)
             moves = (moves - zero) / unit
@@ -139,18 +148,21 @@ class WindowNormaliser(nn.Module):
 
     def _own_units(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Which move a window calls 0 and which 1, (B, 1) each: no move stays 0 where it is anchored."""
-        closes = windows[..., self.target]  # (B, L, C) -> (B, L)
-        if self.anchor == "last":
-            _, unit = move_unit(closes / closes[:, -1:])
+        values = windows[..., self.target]  # (B, L, C) -> (B, L)
+        if self.target_relation == "probability":
+            return torch.zeros_like(values[:, :1]), torch.ones_like(values[:, :1])
+        if self._ratio or self._difference:
+            last = values[:, -1:]
+            _, unit = move_unit(values / last if self._ratio else values - last)
             return torch.zeros_like(unit), unit
-        middle, unit = move_unit(closes)
-        return closes[:, -1:] + middle, unit
+        middle, unit = move_unit(values)
+        return values[:, -1:] + middle, unit
 
     def targets(self, windows: Tensor, future: Tensor) -> Tensor:
         """What the network is trained to answer: (batch, horizon)."""
         return (self.moves(windows, future) - self._target_mean) / self._target_scale
 
-    def prices(self, windows: Tensor, answers: Tensor) -> Tensor:
+    def values(self, windows: Tensor, answers: Tensor) -> Tensor:
         """Undo scaling and anchoring of the network's answers.
 
         Args:
@@ -158,19 +170,24 @@ class WindowNormaliser(nn.Module):
             answers: (batch, horizon), or (batch, horizon, quantiles).
 
         Returns:
-            float64 prices in the source's units, in the shape of `answers`.
+            float64 values of the target (see target.py), in the shape of `answers`.
         """
         scale, mean = self._price_scale, self._price_mean
-        last_close = windows[:, -1:, self.target]  # (B, 1)
+        last = windows[:, -1:, self.target]  # (B, 1)
         if answers.dim() > 2:  # quantiles: (h,) -> (h, 1), (B, 1) -> (B, 1, 1)
-            scale, mean, last_close = scale[:, None], mean[:, None], last_close[..., None]
+            scale, mean, last = scale[:, None], mean[:, None], last[..., None]
         levels = answers * scale + mean  # float64
         if self.instance_norm:
-            zero, unit = (own.view_as(last_close) for own in self._own_units(windows))
+            zero, unit = (own.view_as(last) for own in self._own_units(windows))
             levels = levels * unit + zero
-        if self.anchor == "none":
-            return levels
-        return last_close * (1.0 + levels)
+        if self._ratio:
+            return last * (1.0 + levels)
+        if self._difference:
+            return last + levels
+        return torch.sigmoid(levels) if self.target_relation == "probability" else levels
+
+    # Deprecated name, of when prices alone could be forecast.
+    prices = values
 
     def to_json(self) -> dict[str, Any]:
         """Everything needed to rebuild this, without weights."""
@@ -180,6 +197,7 @@ class WindowNormaliser(nn.Module):
             "relations": self.relations,
             "closes": self.closes,
             "target": self.target,
+            "target_relation": self.target_relation,
             "scaler": self.scaler and self.scaler.to_json(),
             "target_scaler": self.target_scaler and self.target_scaler.to_json(),
         }
@@ -197,6 +215,7 @@ class WindowNormaliser(nn.Module):
             relations=state["relations"],
             closes=state["closes"],
             target=state["target"],
+            target_relation=state.get("target_relation", "ratio"),
             **scalers,
         )
 

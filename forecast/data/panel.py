@@ -14,75 +14,150 @@ if TYPE_CHECKING:
 # A panel grows to twice its size, a large one by so much: remapping pages costs no copy, and this bounds what stands
 # unused.
 _GROWTH_BYTES = 64 * 2**20
-# 1677-09-21, where pandas' dates begin; a day before 1970 has a negative number.
-_FIRST_DAY = -106_752
+# Rows renumbered at once.
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Series:
-    """One forecast target with its features: a ticker, or several side by side under the first one's name."""
+    """Bars of one forecast target with its features: a ticker, or several side by side under the first one's name."""
 
     name: str
-    days: NDArray[np.int32]  # (bars,) days since 1970-01-01, ascending
+    times: NDArray[np.datetime64]  # (bars,) datetime64[ns], ascending, distinct
     values: NDArray[np.float32]  # (bars, columns); a row with a NaN is a gap no window may span
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows of all series, one after the other, gaps taken out.
+    """Rows of all series, one after the other, each in order of time, gaps taken out.
 
-    A run of rows without a gap is a stretch; windows never leave one.
+    Rows without a gap between them form a segment; windows never leave one.
     """
 
     values: NDArray[np.float32]  # (rows, columns)
-    days: NDArray[np.int32]  # (rows,)
-    names: list[str]  # of the series
-    series: NDArray[np.int32]  # (stretches,) index into names
-    bounds: NDArray[np.int64]  # (stretches, 2) first row and the row after the last
-    calendar: NDArray[np.int32]  # every day on which any series has a row
+    times: NDArray[np.int32]  # (rows,) position in `calendar`
+    calendar: NDArray[
+        np.datetime64
+    ]  # (times,) datetime64[ns], ascending: every time at which any series has a row
+    names: list[str]  # (series,)
+    first_rows: NDArray[np.int64]  # (series + 1,) where each series begins, and the number of rows
+    segments: NDArray[np.int64]  # (segments, 2) first row and the row after the last
+    segment_series: NDArray[np.int32]  # (segments,) index into `names`
+
+    def time_of(self, positions: NDArray[np.integer] | int) -> NDArray[np.datetime64]:
+        """The time, datetime64[ns], of positions in `calendar`, in their shape."""
+        found: NDArray[np.datetime64] = self.calendar[positions]
+        return found
+
+    def rows_between(self, first: int, last: int) -> NDArray[np.int64]:
+        """Rows of each series in a range of the calendar.
+
+        Args:
+            first: position in `calendar`.
+            last: likewise, inclusive.
+
+        Returns:
+            (series, 2) first row and the row after the last; the same twice where a series has none.
+        """
+        found = [
+            start + np.searchsorted(self.times[start:stop], (first, last + 1))
+            for start, stop in zip(self.first_rows[:-1], self.first_rows[1:], strict=True)
+        ]
+        return np.asarray(found, np.int64).reshape(-1, 2)
+
+    # Deprecated names: whole days since 1970-01-01, and the segments' earlier names.
+
+    @property
+    def calendar_days(self) -> NDArray[np.int32]:
+        """Deprecated: `calendar` in days since 1970-01-01."""
+        return self.calendar.astype("datetime64[D]").astype(np.int32)
+
+    @property
+    def days(self) -> NDArray[np.int32]:
+        """Deprecated: (rows,) days since 1970-01-01; use `times` and `time_of`."""
+        return self.calendar_days[self.times]
+
+    @property
+    def series(self) -> NDArray[np.int32]:
+        """Deprecated: `segment_series`."""
+        return self.segment_series
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Deprecated: `segments`."""
+        return self.segments
 
 
 def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
     """Append series as they come; memory holds the panel and one series."""
     values = np.empty((0, num_columns), np.float32)
-    days = np.empty(0, np.int32)
+    times = np.empty(0, np.int32)
+    numbering = _Numbering()
     names: list[str] = []
+    first_rows = [0]
     owners: list[int] = []
-    bounds: list[tuple[int, int]] = []
-    seen = np.zeros(0, bool)  # by day, counted from the first one there can be
+    segments: list[tuple[int, int]] = []
     used = 0
     for item in series:
-        assert item.values.shape == (len(item.days), num_columns), item.name
+        assert item.values.shape == (len(item.times), num_columns), item.name
         good = np.asarray(np.isfinite(item.values).all(axis=1))
-        for first, stop in _runs(good):
+        for first, stop in _true_runs(good):
             need = used + stop - first
-            if need > len(days):
+            if need > len(times):
                 capacity = need + min(need, _GROWTH_BYTES // (4 * num_columns))
                 values.resize((capacity, num_columns), refcheck=False)
-                days.resize(capacity, refcheck=False)
+                times.resize(capacity, refcheck=False)
             values[used:need] = item.values[first:stop]
-            days[used:need] = item.days[first:stop]
-            if (last := int(item.days[stop - 1]) - _FIRST_DAY) >= len(seen):
-                seen.resize(last + 1, refcheck=False)
-            seen[item.days[first:stop] - _FIRST_DAY] = True
+            times[used:need] = numbering.numbers(item.times[first:stop])
             owners.append(len(names))
-            bounds.append((used, need))
+            segments.append((used, need))
             used = need
         names.append(item.name)
+        first_rows.append(used)
     values.resize((used, num_columns), refcheck=False)
-    days.resize(used, refcheck=False)
+    times.resize(used, refcheck=False)
+    positions = numbering.positions()
+    for start in range(0, used, _CHUNK):
+        times[start : start + _CHUNK] = positions[times[start : start + _CHUNK]]
     return Panel(
         values=values,
-        days=days,
+        times=times,
+        calendar=numbering.sorted,
         names=names,
-        series=np.asarray(owners, np.int32),
-        bounds=np.asarray(bounds, np.int64).reshape(-1, 2),
-        calendar=(np.flatnonzero(seen) + _FIRST_DAY).astype(np.int32),
+        first_rows=np.asarray(first_rows, np.int64),
+        segments=np.asarray(segments, np.int64).reshape(-1, 2),
+        segment_series=np.asarray(owners, np.int32),
     )
 
 
-def _runs(good: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open stretches of True."""
+class _Numbering:
+    """Numbers for times in the order they are first seen, so that a new time changes no number given before."""
+
+    def __init__(self) -> None:
+        self.sorted = np.empty(0, "datetime64[ns]")
+        self._numbers = np.empty(0, np.int32)  # of each time in `sorted`
+
+    def numbers(self, times: NDArray[np.datetime64]) -> NDArray[np.int32]:
+        """(bars,) the number of each time; ascending, distinct times."""
+        place = np.searchsorted(self.sorted, times)
+        inside = np.minimum(place, len(self.sorted) - 1)
+        new = np.ones(len(times), bool) if not len(self.sorted) else self.sorted[inside] != times
+        if new.any():
+            count = len(self.sorted)
+            self.sorted = np.insert(self.sorted, place[new], times[new])
+            self._numbers = np.insert(
+                self._numbers, place[new], np.arange(count, count + new.sum(), dtype=np.int32)
+            )
+            place = np.searchsorted(self.sorted, times)
+        return self._numbers[place]
+
+    def positions(self) -> NDArray[np.int32]:
+        """Number -> position in `sorted`."""
+        return np.argsort(self._numbers).astype(np.int32)
+
+
+def _true_runs(good: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open ranges of True."""
     if good.all():
         return [(0, len(good))] if len(good) else []
     edges = np.flatnonzero(np.diff(good.astype(np.int8), prepend=0, append=0))

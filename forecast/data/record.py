@@ -7,6 +7,9 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from forecast.data.market import MarketData
 
 
@@ -23,19 +26,24 @@ def record(data: MarketData) -> dict[str, Any]:
         "series": len(panel.names),
         "columns": data.layout.names,
         "rows": len(panel.values),
-        "first_day": calendar_day(panel.calendar[0]),
-        "last_day": calendar_day(panel.calendar[-1]),
+        "first_day": _date(panel.time_of(0)),
+        "last_day": _date(panel.time_of(-1)),
         "splits": {
             split: {
-                "first_day": calendar_day(first),
-                "last_day": calendar_day(last),
+                "first_day": _date(panel.time_of(first)),
+                "last_day": _date(panel.time_of(last)),
                 "windows": len(data.windows_[split]),
             }
-            for split, (first, last) in data.stretches_.items()
+            for split, (first, last) in data.split_ranges_.items()
         },
         "without_windows": _without_windows(data),
         "faults": [asdict(fault) for fault in data.faults_],
     }
+
+
+def _date(time: NDArray[np.datetime64]) -> str:
+    """YYYY-MM-DD."""
+    return str(time)[:10]
 
 
 def calendar_day(number: int) -> str:

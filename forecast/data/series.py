@@ -10,6 +10,7 @@ import numpy as np
 
 from forecast.data.features import Features, Relation
 from forecast.data.panel import Series
+from forecast.data.target import Close, Target
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,19 +21,28 @@ Scope = Literal["single", "multiple", "panel"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a panel: the network's inputs first, then a Close for each ticker whose features lack it."""
+    """The columns of a panel: the network's inputs first, then what stands behind them (see `behind`)."""
 
     names: list[str]
     relations: list[Relation]  # of the inputs
-    closes: list[int]  # of each input, the column of its ticker's Close
-    target: int  # column of the Close that is forecast
+    closes: list[int]  # of each input, the column of its ticker's Close, or else of its target
+    target: int  # column of what is forecast
 
 
-def layout(features: Features, *, tickers: Sequence[str] | None) -> Layout:
+def behind(features: Features, target: Target) -> list[str]:
+    """Columns of a ticker that the network does not see: the Close its prices are anchored to, and the target."""
+    columns = features.columns
+    anchored = any(relation in ("price", "spread") for relation in columns.values())
+    wanted = [*(["Close"] if anchored else []), target.column]
+    return [name for name in dict.fromkeys(wanted) if name not in columns]
+
+
+def layout(features: Features, *, target: Target, tickers: Sequence[str] | None) -> Layout:
     """Columns of a series.
 
     Args:
         features: the strategy's.
+        target: what is forecast.
         tickers: side by side in one series, the target's first; None for one ticker a series.
 
     Raises:
@@ -50,13 +60,21 @@ def layout(features: Features, *, tickers: Sequence[str] | None) -> Layout:
     blocks = [f"{ticker}." for ticker in tickers] if tickers else [""]
     names = [block + column for block in blocks for column in columns]
     relations = [relation for _ in blocks for relation in columns.values()]
-    names += [f"{block}Close" for block in blocks if "Close" not in columns]
-    closes = [names.index(f"{block}Close") for block in blocks for _ in columns]
-    return Layout(names=names, relations=relations, closes=closes, target=closes[0])
+    names += [block + column for block in blocks for column in behind(features, target)]
+    beside = "Close" if f"{blocks[0]}Close" in names else target.column
+    closes = [names.index(block + beside) for block in blocks for _ in columns]
+    return Layout(
+        names=names, relations=relations, closes=closes, target=names.index(blocks[0] + target.column)
+    )
 
 
-def rows(features: Features, bars: pd.DataFrame) -> pd.DataFrame:
-    """Features of one ticker, with its Close behind them where they lack it; a row that no window may use is NaN.
+def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -> pd.DataFrame:
+    """Features of one ticker and what stands behind them; a row that no window may use holds a NaN.
+
+    Args:
+        features: the strategy's.
+        bars: of the ticker.
+        target: what is forecast; None = the Close.
 
     Raises:
         UserError: the strategy gave other rows or columns than it declared.
@@ -68,7 +86,13 @@ def rows(features: Features, bars: pd.DataFrame) -> pd.DataFrame:
             f"data.features={type(features).__name__}: compute() must keep the bars' rows and give the columns "
             f"{wanted}, got {len(table)} rows for {len(bars)} bars and {list(table.columns)}"
         )
-    return table if "Close" in wanted else table.assign(Close=bars["Close"])
+    target = target or Close()
+    names = behind(features, target)
+    if not names:
+        return table
+    return table.assign(
+        **{name: target.values(bars) if name == target.column else bars["Close"] for name in names}
+    )
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.Index, np.ndarray]:
@@ -83,23 +107,23 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.I
 
 
 def all_series(
-    bars: Iterable[tuple[str, pd.DataFrame]], *, features: Features, scope: Scope
+    bars: Iterable[tuple[str, pd.DataFrame]], *, features: Features, scope: Scope, target: Target
 ) -> Iterator[Series]:
     """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together)."""
     if scope == "multiple":
-        tables = {ticker: rows(features, table) for ticker, table in bars}
+        tables = {ticker: rows(features, table, target) for ticker, table in bars}
         dates, values = side_by_side(tables, len(features.columns))
         if not len(dates):
             raise UserError(
                 f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
             )
-        yield Series(name=next(iter(tables)), days=day_numbers(dates), values=values)
+        yield Series(name=next(iter(tables)), times=times_of(dates), values=values)
         return
     for ticker, table in bars:
-        frame = rows(features, table)
-        yield Series(name=ticker, days=day_numbers(table.index), values=frame.to_numpy(np.float32))
+        frame = rows(features, table, target)
+        yield Series(name=ticker, times=times_of(table.index), values=frame.to_numpy(np.float32))
 
 
-def day_numbers(dates: pd.Index) -> np.ndarray:
-    """Days since 1970-01-01."""
-    return dates.to_numpy().astype("datetime64[D]").astype(np.int32)
+def times_of(index: pd.Index) -> np.ndarray:
+    """(bars,) datetime64[ns]."""
+    return index.to_numpy().astype("datetime64[ns]")

@@ -12,42 +12,81 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.panel import Panel
+    from forecast.data.series import Layout
 
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Some windows with what followed them."""
+    """Some windows with what followed them; a forecaster must not look at panel rows after `rows`."""
 
     windows: NDArray[np.float32]  # (batch, lookback, columns) raw panel rows
-    future: NDArray[np.float32]  # (batch, horizon, columns) the rows after each window
+    future: NDArray[np.float32]  # (batch, horizon, columns) the rows that are forecast
     series: NDArray[np.int64]  # (batch,) index into panel.names
     rows: NDArray[np.int64]  # (batch,) panel row of each window's last bar
+    panel: Panel
+    layout: Layout
+    lead: int = 0  # bars between the last bar and the first that is forecast, see Target.lead
+
+    @property
+    def origin(self) -> NDArray[np.int32]:
+        """(batch,) position in the panel's calendar of each window's last bar."""
+        return self.panel.times[self.rows]
+
+    @property
+    def ahead(self) -> NDArray[np.int32]:
+        """(batch, horizon) positions in the panel's calendar of the bars that are forecast."""
+        first = self.lead + 1
+        return self.panel.times[self.rows[:, None] + np.arange(first, first + self.future.shape[1])]
+
+    @property
+    def history(self) -> NDArray[np.float64]:
+        """(batch, lookback) the target's values that each window saw."""
+        return self.windows[..., self.layout.target].astype(np.float64)
+
+    @property
+    def outcome(self) -> NDArray[np.float64]:
+        """(batch, horizon) the target's values that followed."""
+        return self.future[..., self.layout.target].astype(np.float64)
 
 
-class Windows:
-    """Every window of a split whose forecast days all lie inside the split.
+class WindowIndex:
+    """Every window of a split whose forecast bars all lie inside the split.
 
-    Inputs may reach back over the split's first day: that is the past, and it keeps every evaluation row.
+    Inputs may reach back over the split's first bar: that is the past, and it keeps every evaluation row.
 
     Args:
         panel: the run's bars.
+        layout: of its columns.
         lookback: bars a window holds.
-        horizon: bars that must follow it.
-        first_day: first day of the split, days since 1970-01-01.
-        last_day: last day of the split.
+        horizon: bars that are forecast.
+        first: position in the panel's calendar of the split's first bar.
+        last: likewise of its last bar.
+        lead: bars between a window and those that are forecast, which must lie inside the split as well.
     """
 
-    def __init__(self, *, panel: Panel, lookback: int, horizon: int, first_day: int, last_day: int) -> None:
+    def __init__(
+        self,
+        *,
+        panel: Panel,
+        layout: Layout,
+        lookback: int,
+        horizon: int,
+        first: int,
+        last: int,
+        lead: int = 0,
+    ) -> None:
         self.panel = panel
+        self.layout = layout
         self.lookback = lookback
         self.horizon = horizon
+        self.lead = lead
+        follow = lead + horizon
         origins, counts, series = [], [], []
-        for owner, (start, stop) in zip(panel.series, panel.bounds, strict=True):
-            days = panel.days[start:stop]
-            first, after = start + np.searchsorted(days, (first_day, last_day + 1))
-            # The last bar of a window: the bar before the first forecast day, with a whole window behind it.
-            origin = max(start + lookback - 1, first - 1)
-            count = after - horizon - origin
+        for owner, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
+            begin, after = start + np.searchsorted(panel.times[start:stop], (first, last + 1))
+            # The last bar of a window: the bar before the split's first, with a whole window behind it.
+            origin = max(start + lookback - 1, begin - 1)
+            count = after - follow - origin
             if count > 0:
                 origins.append(origin)
                 counts.append(count)
@@ -57,11 +96,11 @@ class Windows:
         self._begins = np.concatenate(([0], self._ends))[:-1]
         self._series = np.asarray(series, np.int64)
         columns = panel.values.shape[1]
-        width = (lookback + horizon) * columns
+        width = (lookback + follow) * columns
         # A window is contiguous in memory, so gathering one is one copy of `width` floats.
         self._view = np.lib.stride_tricks.as_strided(
             panel.values,
-            shape=(max(len(panel.values) - lookback - horizon + 1, 0), width),
+            shape=(max(len(panel.values) - lookback - follow + 1, 0), width),
             strides=(panel.values.strides[0], panel.values.itemsize),
             writeable=False,
         )
@@ -78,13 +117,16 @@ class Windows:
         run = np.searchsorted(self._ends, index, side="right")
         rows = self._origins[run] + (index - self._begins[run])
         block = self._view[rows - self.lookback + 1]
-        # (batch, (lookback + horizon) * columns) -> (batch, lookback + horizon, columns)
-        block = block.reshape(len(rows), self.lookback + self.horizon, -1)
+        # (batch, bars * columns) -> (batch, bars, columns)
+        block = block.reshape(len(rows), self.lookback + self.lead + self.horizon, -1)
         return WindowBatch(
             windows=block[:, : self.lookback],
-            future=block[:, self.lookback :],
+            future=block[:, self.lookback + self.lead :],
             series=self._series[run],
             rows=rows,
+            panel=self.panel,
+            layout=self.layout,
+            lead=self.lead,
         )
 
     def runs(self) -> Iterator[tuple[int, int, int]]:

@@ -141,7 +141,7 @@ class WalkForward:
         return [self._fold(number, border, data) for number in range(self.number)]
 
     def _fold(self, number: int, first_border: int, data: MarketData) -> Fold:
-        calendar, embargo = data.panel_.calendar, data.embargo
+        calendar, embargo = data.panel_.calendar_days, data.embargo
         border = first_border + number * self.step
         test = border + self.val_days
         train = 0 if self.window == "expanding" else border - (self.train_days or first_border)

@@ -21,7 +21,7 @@ from forecast.model.ensemble import Ensemble
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from forecast.data.windows import WindowBatch, Windows
+    from forecast.data.windows import WindowBatch, WindowIndex
     from forecast.model.forecaster import Forecaster
     from forecast.model.losses import Loss
 
@@ -55,7 +55,7 @@ class Chunks:
         seed: of the order; None = in order. Epoch n's order depends on the seed and n alone.
     """
 
-    def __init__(self, windows: Windows, *, batch_size: int, seed: int | None) -> None:
+    def __init__(self, windows: WindowIndex, *, batch_size: int, seed: int | None) -> None:
         self.windows = windows
         self.seed = seed
         self.epoch = 0

@@ -29,7 +29,7 @@ _DEFAULT_METRIC = ("val_rmse", "min")
 _SAME_BARS = 1e-5  # share by which two readings of one Close may differ
 # Their classes do nothing when they are built, but are named in ALLOWED by the package they are imported from.
 _BY_NAME = ("tracker", "champion")
-_BUILT = ("source", "data", "model", "trainer", "evaluation", "baselines", "intervals")
+_BUILT = ("source", "data", "target", "model", "trainer", "evaluation", "baselines", "intervals")
 
 Progress = Callable[..., None]
 
@@ -323,7 +323,7 @@ def _fetch(config: DictConfig, *, anew: bool) -> None:
     source = build(downloading(config) if anew else config.source)
     if not isinstance(source, CachingSource):
         return
-    for ticker in build(config.data, source=source).tickers:
+    for ticker in build(config.data, source=source, target=build(config.get("target"))).tickers:
         source.bars(ticker)
         if (reason := source.stand_in(ticker)) is not None:
             raise SourceError(f"{ticker}: {reason}; there is nothing newer to train on")
@@ -338,7 +338,7 @@ def _too_short(config: DictConfig) -> str | None:
     from forecast.config import build
     from forecast.evaluate.folds import Holdout
 
-    data = build(config.data, source=build(config.source))
+    data = build(config.data, source=build(config.source), target=build(config.get("target")))
     data.load()
     evaluation = build(config.get("evaluation")) or Holdout()
     try:

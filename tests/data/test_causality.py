@@ -27,7 +27,11 @@ def corrupted(source, after, *, seed=99):
 
 
 def day(data, rows):
-    return data.panel_.days[rows]
+    return data.panel_.time_of(data.panel_.times[rows])
+
+
+def last_train_day(data):
+    return data.panel_.time_of(data.split_ranges_["train"][1])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -43,17 +47,17 @@ def test_the_past_is_blind_to_the_future(strategy, at, anchor, instance_norm, ca
     at += warm
     source = tables(160 + warm)
     after = source["T0"].index[at]
-    day_number = after.to_datetime64().astype("datetime64[D]").astype(int)
+    last_known = after.to_datetime64()
     health = HealthCheck(calendar=None, jumps="drop")
     plan = {"anchor": anchor, "instance_norm": instance_norm, "calendar": calendar, "health": health}
     one = market(source, strategy, **plan)
     two = market(corrupted(source, after), strategy, **plan)
-    past = one.panel_.days <= day_number
-    past_two = two.panel_.days <= day_number
+    past = one.panel_.time_of(one.panel_.times) <= last_known
+    past_two = two.panel_.time_of(two.panel_.times) <= last_known
     np.testing.assert_array_equal(one.panel_.values[past], two.panel_.values[past_two])
-    assert one.stretches_ == two.stretches_ or len(one.panel_.calendar) != len(two.panel_.calendar)
+    assert one.split_ranges_ == two.split_ranges_ or len(one.panel_.calendar) != len(two.panel_.calendar)
 
-    if one.stretches_["train"][1] <= day_number:
+    if last_train_day(one) <= last_known:
         assert one.normaliser_.to_json() == two.normaliser_.to_json()
         np.testing.assert_array_equal(one.naive_scale_, two.naive_scale_)
 
@@ -64,7 +68,7 @@ def test_the_past_is_blind_to_the_future(strategy, at, anchor, instance_norm, ca
         batch, other = (
             data.windows_[split].take(np.arange(len(data.windows_[split]))) for data in (one, two)
         )
-        known, known_two = day(one, batch.rows) <= day_number, day(two, other.rows) <= day_number
+        known, known_two = day(one, batch.rows) <= last_known, day(two, other.rows) <= last_known
         forecasts = Forecaster(network=network, normaliser=one.normaliser_).predict(batch.windows[known])
         again = Forecaster(network=network, normaliser=one.normaliser_).predict(other.windows[known_two])
         np.testing.assert_array_equal(forecasts, again)
@@ -74,10 +78,10 @@ def test_the_past_is_blind_to_the_future(strategy, at, anchor, instance_norm, ca
 def test_scalers_are_fitted_on_training_days_alone(strategy):
     source = tables(260)
     one = market(source, strategy)
-    last_train_day = np.datetime64(one.stretches_["train"][1], "D")
-    two = market(corrupted(source, last_train_day), strategy)
+    last = last_train_day(one)
+    two = market(corrupted(source, last), strategy)
     assert one.normaliser_.to_json() == two.normaliser_.to_json()
-    three = market(corrupted(source, last_train_day - np.timedelta64(5, "D")), strategy)
+    three = market(corrupted(source, last - np.timedelta64(5, "D")), strategy)
     assert one.normaliser_.to_json() != three.normaliser_.to_json(), "this test must be able to fail"
 
 
@@ -86,7 +90,7 @@ def test_levels_are_scaled_as_standard_scaler_would_on_training_rows():
 
     source = tables(number=1)
     data = market(source, "range_single", anchor="none")
-    last = np.datetime64(data.stretches_["train"][1], "D")
+    last = last_train_day(data)
     bars = source["T0"].loc[:last]
     rows = np.column_stack(
         [bars[c] for c in ("High", "Low", "Close", "Volume")] + [bars["High"] - bars["Low"]]

@@ -45,7 +45,7 @@ def test_target_is_the_next_closes_of_the_target_ticker(strategy):
         for number, row in enumerate(batch.rows):
             name = data.panel_.names[batch.series[number]]
             closes = source[name]["Close"]
-            position = closes.index.get_loc(np.datetime64(int(data.panel_.days[row]), "D"))
+            position = closes.index.get_loc(data.panel_.time_of(data.panel_.times[row]))
             np.testing.assert_allclose(
                 batch.future[number, :, data.layout.target],
                 closes.iloc[position + 1 : position + 3].to_numpy(),
@@ -56,39 +56,36 @@ def test_target_is_the_next_closes_of_the_target_ticker(strategy):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_splits_are_by_date_with_the_embargo_between(strategy):
     data = market(tables(), strategy, embargo=5)
-    calendar = data.panel_.calendar
+    calendar = np.arange(len(data.panel_.calendar))
     days = {}
     for split, windows in data.windows_.items():
         batch = windows.take(np.arange(len(windows)))
-        days[split] = data.panel_.days[batch.rows[:, None] + [1, 2]]
+        days[split] = data.panel_.times[batch.rows[:, None] + [1, 2]]
     for before, after in (("train", "val"), ("val", "test")):
         between = (calendar > days[before].max()) & (calendar < days[after].min())
         assert between.sum() == 5
     for windows in (data.windows_["train"],):
         batch = windows.take(np.arange(len(windows)))
-        assert data.panel_.days[batch.rows].max() < days["val"].min()
+        assert data.panel_.times[batch.rows].max() < days["val"].min()
     assert days["test"].max() == calendar[-1]
 
 
 def test_panel_splits_on_the_calendar_not_by_ticker():
     source = {"OLD": random_bars(300, seed=1), "YOUNG": random_bars(300, seed=2).iloc[240:]}
     data = market(source, "no_processing_panel")
-    first_test = data.stretches_["test"][0]
+    first_test = data.split_ranges_["test"][0]
     young = [data.windows_[s].take(np.arange(len(data.windows_[s]))) for s in ("train", "val")]
     assert not (young[0].series == 1).any(), "all of YOUNG lies after the training years"
     for batch in young:
-        assert data.panel_.days[batch.rows + 2].max() < first_test
+        assert data.panel_.times[batch.rows + 2].max() < first_test
 
 
 def test_every_evaluation_day_is_forecast():
     data = market(tables(), "no_processing_single", horizon=1)
     for split in ("val", "test"):
         batch = data.windows_[split].take(np.arange(len(data.windows_[split])))
-        first, last = data.stretches_[split]
-        calendar = data.panel_.calendar
-        np.testing.assert_array_equal(
-            data.panel_.days[batch.rows + 1], calendar[(calendar >= first) & (calendar <= last)]
-        )
+        first, last = data.split_ranges_[split]
+        np.testing.assert_array_equal(data.panel_.times[batch.rows + 1], np.arange(first, last + 1))
 
 
 def test_default_embargo_is_the_horizon():
@@ -135,11 +132,11 @@ def test_a_gap_is_never_spanned():
     source = tables(number=1)
     source["T0"].iloc[60, :] = np.nan
     data = market(source, "no_processing_single")
-    hole = source["T0"].index[60].to_datetime64().astype("datetime64[D]").astype(int)
-    assert hole not in data.panel_.days
+    hole = source["T0"].index[60].to_datetime64()
+    assert hole not in data.panel_.calendar
     for windows in data.windows_.values():
         batch = windows.take(np.arange(len(windows)))
-        inside = data.panel_.days[batch.rows[:, None] + np.arange(-7, 3)]
+        inside = data.panel_.time_of(data.panel_.times[batch.rows[:, None] + np.arange(-7, 3)])
         assert not ((inside.min(axis=1) < hole) & (inside.max(axis=1) > hole)).any()
 
 

@@ -15,7 +15,7 @@ def loaded(days, *, embargo=1, seq_len=5, horizon=1):
     # Every third day is missing, so that a day's number is not its place.
     calendar = np.asarray([day for day in range(days * 2) if day % 3], np.int32)[:days]
     return SimpleNamespace(
-        panel_=SimpleNamespace(calendar=calendar), embargo=embargo, seq_len=seq_len, horizon=horizon
+        panel_=SimpleNamespace(calendar=calendar, calendar_days=calendar), embargo=embargo, seq_len=seq_len, horizon=horizon
     )
 
 
@@ -45,7 +45,7 @@ def test_folds(days, folds, step, val_days, embargo, rolling, refit_every):
             evaluation.folds(data)
         return
     made = evaluation.folds(data)
-    calendar = data.panel_.calendar
+    calendar = data.panel_.calendar_days
     place = {int(day): number for number, day in enumerate(calendar)}
     tested = []
     for number, fold in enumerate(made):
