@@ -59,7 +59,6 @@ def task(
     model: Node,
     trainer: Node | None,
     tracker: Node | None,
-    target: Node | None = None,
     evaluation: Node | None = None,
     baselines: Node | None = None,
     intervals: Node | None = None,
