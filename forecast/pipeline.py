@@ -169,7 +169,6 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 directory,
                 verdict=verdict,
                 metrics=metrics,
-                plots=drawn,
                 health=described,
                 config_text=config_text,
                 reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",

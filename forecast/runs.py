@@ -55,9 +55,9 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Verdict and plots, as a notebook shows them."""
-        from forecast.evaluate.page.document import framed
+        from forecast.evaluate.report import notebook_html
 
-        return framed((self.directory / "report.html").read_text(encoding="utf-8"))
+        return notebook_html(self.directory)
 
 
 @dataclass(frozen=True)
@@ -144,20 +144,20 @@ def draw_plots(directory: Path) -> list[Path]:
     Args:
         directory: of the run.
     """
-    from forecast.evaluate import plots
+    from forecast.evaluate.report import write_plots
 
-    metrics, history, facts = (
+    metrics, history, evaluation, facts = (
         json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "scaler")
+        for name in ("metrics", "history", "evaluation", "scaler")
     )
     ticker = facts["tickers"][0]
-    last = history[-1].get("fold")
-    return plots.write(
+    return write_plots(
         directory / "plots",
         forecasts=bundle.forecasts_of(directory, ticker),
-        history=[epoch for epoch in history if epoch.get("fold") == last],
+        history=history,
         ticker=ticker,
         metrics=metrics,
+        evaluation=evaluation,
     )
 
 

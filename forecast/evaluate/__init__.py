@@ -17,7 +17,7 @@ _NAMES = {
     "WalkForward": "folds",
     "from_table": "metrics",
 }
-_MODULES = ("metrics", "plots", "report", "verdict")
+_MODULES = ("metrics", "report", "verdict")
 
 __all__ = [*_NAMES, *_MODULES]
 

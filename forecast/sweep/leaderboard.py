@@ -23,7 +23,7 @@ def write(directory: Path, found: Standing) -> list[Path]:
         directory: of the sweep.
         found: its jobs.
     """
-    from forecast.evaluate.leaderboard import write_leaderboard
+    from forecast.evaluate.report import write_leaderboard
 
     html = directory / HTML
     write_leaderboard(html, rows(found), title=directory.name, notes=notes(found))

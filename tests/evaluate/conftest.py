@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def walk():
     """A maker of forecast tables.
 

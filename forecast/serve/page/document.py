@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from forecast.evaluate.page import document as report
-from forecast.evaluate.page.document import bundled, digest, text_of
+from forecast.evaluate.report.page import CHART, STYLE, bundled, digest, text_of
 
 # In the order they need; each holds the functions of one part of the page.
 SCRIPTS = (
@@ -47,9 +46,9 @@ def page() -> Page:
     Its policy lets run and dress it only the script and the style whose digests it names, and lets it ask nobody but
     the server it came from.
     """
-    here, shared = Path(__file__).parent, Path(report.__file__).parent
-    style = text_of(shared / "page.css") + text_of(here / "page.css")
-    script = bundled([*(shared / name for name in report.CHART), *(here / name for name in SCRIPTS)])
+    here = Path(__file__).parent
+    style = text_of(STYLE) + text_of(here / "page.css")
+    script = bundled([*CHART, *(here / name for name in SCRIPTS)])
     markup = text_of(here / "page.html").replace("/*style*/", style).replace("/*script*/", script)
     body = markup.encode()
     policy = (

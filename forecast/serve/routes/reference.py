@@ -7,13 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from forecast.evaluate.markup import element, grid, text
-from forecast.evaluate.page import document as report
-from forecast.evaluate.page.document import digest, text_of
+from forecast.evaluate.report.page import STYLE, digest, environment, text_of
+from forecast.evaluate.report.parts import Table
 from forecast.serve.context import Context
 from forecast.serve.problems import problems
-
-_STYLE = Path(report.__file__).parent / "page.css"
 
 
 def router(context: Context) -> APIRouter:  # noqa: ARG001 - every module of routes takes it
@@ -22,7 +19,7 @@ def router(context: Context) -> APIRouter:  # noqa: ARG001 - every module of rou
 
     @routes.get("/docs", response_class=HTMLResponse, summary="This page", responses=problems())
     async def docs(request: Request) -> Response:
-        style = text_of(_STYLE)
+        style = text_of(STYLE)
         policy = f"default-src 'none'; style-src {digest(style)}; base-uri 'none'; frame-ancestors 'none'"
         return HTMLResponse(
             reference(request.app.openapi(), style), headers={"Content-Security-Policy": policy}
@@ -38,45 +35,42 @@ def reference(schema: dict[str, Any], style: str) -> str:
         schema: an OpenAPI document.
         style: CSS.
     """
-    info = schema["info"]
-    parts = [
-        text("h1", info["title"]),
-        text("p", f"{info.get('description', '')}. Version {info['version']}."),
-    ]
-    parts.append(
-        element("p", "The same for programs: " + element("a", "/openapi.json", href="/openapi.json") + ".")
+    models = schema.get("components", {}).get("schemas", {})
+    return (
+        environment(Path(__file__).parent)
+        .get_template("reference.html.j2")
+        .render(
+            info={"description": ""} | schema["info"],
+            style=style,
+            routes=[
+                _route(f"{method.upper()} {path}", route)
+                for path, methods in schema["paths"].items()
+                for method, route in methods.items()
+            ],
+            schemas=[(name, json.dumps(model, indent=2)) for name, model in models.items()],
+        )
     )
-    for path, methods in schema["paths"].items():
-        parts += [_route(path, method, told) for method, told in methods.items()]
-    parts.append(text("h2", "Schemas"))
-    for name, model in schema.get("components", {}).get("schemas", {}).items():
-        parts.append(element("details", text("summary", name) + _json(model), id=f"schema-{name}"))
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    head += text("title", f"{info['title']}: routes") + element("style", style)
-    body = element("main", "".join(parts))
-    return "<!doctype html>" + element("html", element("head", head) + element("body", body), lang="en")
 
 
-def _route(path: str, method: str, told: dict[str, Any]) -> str:
-    """One method of one path."""
-    parts = [text("h2", f"{method.upper()} {path}"), text("p", told.get("summary", ""))]
-    if "description" in told:
-        parts.append(text("p", told["description"]))
-    if parameters := told.get("parameters"):
-        rows = [
-            [one["name"], one["in"], _kind(one["schema"]), one.get("description", "")] for one in parameters
-        ]
-        parts.append(grid([["parameter", "in", "kind", ""], *rows], labels=1, prose=[3]))
-    parts += [
-        element("details", text("summary", "body") + _json(content["schema"]))
-        for content in told.get("requestBody", {}).get("content", {}).values()
+def _route(title: str, route: dict[str, Any]) -> dict[str, Any]:
+    """One method of one path, as the template takes it."""
+    parameters = [
+        [one["name"], one["in"], _kind(one["schema"]), one.get("description", "")]
+        for one in route.get("parameters", ())
     ]
-    answers = [
+    contents = route.get("requestBody", {}).get("content", {}).values()
+    responses = [
         [status, one.get("description", ""), _bodies(one)]
-        for status, one in sorted(told["responses"].items())
+        for status, one in sorted(route["responses"].items())
     ]
-    parts.append(grid([["status", "meaning", "body"], *answers], labels=1, prose=[1]))
-    return element("section", "".join(parts))
+    return {
+        "title": title,
+        "summary": route.get("summary", ""),
+        "description": route.get("description", ""),
+        "parameters": Table(["parameter", "in", "kind", ""], parameters, prose=[3]) if parameters else None,
+        "bodies": [json.dumps(content["schema"], indent=2) for content in contents],
+        "responses": Table(["status", "meaning", "body"], responses, prose=[1]),
+    }
 
 
 def _bodies(answer: dict[str, Any]) -> str:
@@ -90,7 +84,3 @@ def _kind(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_kind(one) for one in schema["anyOf"])
     return str(schema.get("type", "any"))
-
-
-def _json(schema: dict[str, Any]) -> str:
-    return element("pre", text("code", json.dumps(schema, indent=2)))

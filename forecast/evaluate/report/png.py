@@ -1,0 +1,252 @@
+"""Draws descriptions of plots with matplotlib, through its objects so that no global state is touched."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+from forecast.evaluate.report.plot import Plot, Role, Series
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from forecast.evaluate.report.run_plots import Picture
+
+    Column = NDArray[np.float64]
+
+WIDTH, DPI = 9.0, 110  # inches, dots an inch: 990 pixels
+ROW = 2.7  # inches a row of plots
+SIDE_BY_SIDE = 3.2  # inches of a row of several
+DOTTED = 40  # points up to which a line shows them, as on the page
+INK, QUIET, RULE = "#1b1f24", "#6b7280", "#e5e7eb"
+# told apart by the colour-blind too; the same as in assets/page.css
+COLOURS: dict[Role, str] = {
+    "actual": INK,
+    "model": "#0072b2",
+    "naive": "#d55e00",
+    "other": "#00795a",
+    "faint": QUIET,
+    "stopped": QUIET,
+}
+
+
+def png(picture: Picture) -> bytes:
+    """The picture as a PNG, 990 pixels wide."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure(picture)).print_png(buffer)  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
+def figure(picture: Picture) -> Figure:
+    """Rows of plots under the title; without plots, the title alone in the middle."""
+    from matplotlib.figure import Figure
+
+    rows, title = picture
+    heights = [SIDE_BY_SIDE if len(row) > 1 else ROW for row in rows]
+    top = 0.75 if rows and title else 0.4  # inches
+    gap = 0.85  # inches between rows: the title of the lower, the x label of the upper
+    height = 2.5 if not rows else top + 0.5 + sum(heights) - gap * (len(rows) > 1) * 0.5
+    drawn = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    # Fixed margins: matplotlib's own layouts draw everything twice to find them.
+    drawn.subplots_adjust(
+        left=0.85 / WIDTH, right=1 - 0.2 / WIDTH, bottom=0.5 / height, top=1 - top / height, wspace=0.28
+    )
+    if not rows:
+        _sentence(drawn.add_subplot(), title)
+        return drawn
+    if title:
+        bold: dict[str, Any] = {"ha": "left", "fontsize": 11, "fontweight": "bold", "parse_math": False}
+        drawn.suptitle(_printable(title), x=0.85 / WIDTH, **bold)
+    grid = drawn.add_gridspec(
+        len(rows), 1, height_ratios=heights, hspace=gap / (sum(heights) / len(heights)) * 1.1
+    )
+    for place, row in enumerate(rows):
+        cells = grid[place].subgridspec(1, len(row), wspace=0.28)
+        for column, plot in enumerate(row):
+            _draw(drawn.add_subplot(cells[0, column]), plot)
+    return drawn
+
+
+def _draw(axes: Axes, plot: Plot) -> None:
+    import numpy as np
+
+    x = np.array(plot.positions, dtype=np.float64)
+    _dress(axes, plot)
+    if not len(x):
+        _sentence(axes, "nothing to draw")
+        return
+    if plot.y_log:
+        axes.set_yscale("log")
+    for series in plot.series:
+        _series(axes, x, series)
+    for height, name, role in plot.levels:
+        width = 0.8 if role == "faint" else 1.3
+        label = "" if role == "faint" else _printable(name)
+        axes.axhline(
+            height, color=COLOURS[role], linestyle="--" if label else "-", linewidth=width, label=label
+        )
+    for at, text in plot.marks:
+        _mark(axes, plot, x, at, text)
+    if plot.diagonal:
+        _diagonal(axes, plot, x)
+    if plot.y_zero:
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, 0.0), max(high, 0.0))
+    _ticks(axes, plot, x)
+    _legend(axes, plot)
+
+
+def _series(axes: Axes, x: Column, series: Series) -> None:
+    import numpy as np
+
+    values, lower, upper = (
+        None if column is None else np.array([np.nan if v is None else v for v in column], dtype=np.float64)
+        for column in (series.values, series.lower, series.upper)
+    )
+    colour, label = COLOURS[series.role], _printable(series.name)
+    if series.kind == "band" and lower is not None and upper is not None:
+        axes.fill_between(x, lower, upper, color=colour, alpha=0.18, linewidth=0, label=label)
+    elif values is None:
+        return
+    elif series.kind == "bars":
+        half = (x[1] - x[0]) / 2 if len(x) > 1 else 0.5
+        outlined = series.role == "naive"
+        edges = np.append(x - half, x[-1] + half)
+        look: dict[str, Any] = {"linewidth": 1.5} if outlined else {"fill": True, "alpha": 0.35}
+        axes.stairs(values, edges, color=colour, label=label, **look)
+    elif series.kind == "dots":
+        if lower is not None and upper is not None:
+            ends = np.stack([values - lower, upper - values])
+            axes.errorbar(
+                x,
+                values,
+                yerr=ends,
+                fmt="o",
+                color=colour,
+                markersize=5,
+                capsize=3,
+                linewidth=1.2,
+                label=label,
+            )
+        else:
+            axes.plot(x, values, "o", color=colour, markersize=3.5, alpha=0.4, markeredgewidth=0, label=label)
+    else:
+        known = int(np.isfinite(values).sum())
+        # dashes on top: a copy of the last price would hide a line
+        style, order = ((0, (3, 2)), 3.0) if series.role == "naive" else ("-", 2.0)
+        marker = "o" if known <= DOTTED else ""
+        axes.plot(
+            x,
+            values,
+            marker=marker,
+            markersize=3,
+            linestyle=style,
+            linewidth=1.3,
+            color=colour,
+            label=label,
+            zorder=order,
+        )
+
+
+def _mark(axes: Axes, plot: Plot, x: Column, at: float, text: str) -> None:
+    axes.axvline(at, color=QUIET, linewidth=0.8, linestyle=":")
+    right = 2 * at > float(x[0] + x[-1])
+    axes.annotate(
+        _printable(text),
+        (at, 1.0 if plot.x_kind == "date" else 0.5),
+        xycoords=("data", "axes fraction"),
+        xytext=(-3 if right else 3, -3),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top",
+        fontsize=8.5,
+        color=QUIET,
+        parse_math=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},  # over the curve
+    )
+
+
+def _diagonal(axes: Axes, plot: Plot, x: Column) -> None:
+    import numpy as np
+
+    ends = (float(np.nanmin(x)), float(np.nanmax(x)))
+    if plot.square:
+        columns = [x, *(np.asarray(series.values, dtype=np.float64) for series in plot.series)]
+        edge = float(np.nanquantile(np.abs(np.concatenate(columns)), 0.998)) * 1.05 or 1.0
+        ends = (-edge, edge)
+        axes.set(xlim=ends, ylim=ends, aspect="equal")
+        axes.axvline(0, color=QUIET, linewidth=0.8)
+    axes.plot(
+        ends, ends, color=COLOURS["naive"], linestyle="--", linewidth=1.2, label=_printable(plot.diagonal)
+    )
+
+
+def _dress(axes: Axes, plot: Plot) -> None:
+    """Titles, labels and grid; a `$` in a ticker stays a `$`."""
+    title = _printable(plot.title)
+    axes.set_title(title, loc="left", fontsize=10.5, fontweight="bold", color=INK, y=1.0, parse_math=False)
+    axes.set_xlabel(plot.x_label, fontsize=9, color=QUIET)
+    axes.set_ylabel(plot.y_label, fontsize=9, color=QUIET)
+    axes.grid(visible=True, color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8.5, colors=QUIET, length=3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color("#9ca3af")
+
+
+def _ticks(axes: Axes, plot: Plot, x: Column) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.ticker import MaxNLocator
+
+    if plot.x_kind == "date":
+        locator = AutoDateLocator(minticks=4, maxticks=9)  # type: ignore[no-untyped-call]
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+        axes.xaxis.get_offset_text().set(fontsize=8.5, color=QUIET)
+        room = max(0.01 * (x[-1] - x[0]), 1e-3)  # also where the first values are unknown
+        axes.set_xlim(x[0] - room, x[-1] + room)
+    elif plot.names is not None:
+        axes.set_xticks(x, [_printable(name) for name in plot.names])
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=plot.whole, nbins=8 if plot.whole else 6))
+    if len(x) == 1 and plot.whole:
+        axes.set_xlim(x[0] - 1, x[0] + 1)
+
+
+def _legend(axes: Axes, plot: Plot) -> None:
+    """Names of the lines, to the right of the title, where they hide no data."""
+    names = axes.get_legend_handles_labels()[1]
+    if not plot.legend or len(names) < 2:
+        return
+    legend = axes.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0),
+        ncols=len(names),
+        fontsize=8.5,
+        labelcolor=QUIET,
+        frameon=False,
+        borderaxespad=0.15,
+        handlelength=1.6,
+        columnspacing=1.2,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _sentence(axes: Axes, text: str) -> None:
+    axes.set_axis_off()
+    axes.text(
+        0.5, 0.5, _printable(text), ha="center", va="center", fontsize=11, color=QUIET, parse_math=False
+    )
+
+
+def _printable(text: str) -> str:
+    """In letters that every chart font has."""
+    return "".join(letter if letter.isprintable() and letter <= "ÿ" else "?" for letter in text)

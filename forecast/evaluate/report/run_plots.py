@@ -1,0 +1,511 @@
+"""The plots of one run: forecasts, errors, moves, learning curves.
+
+`forecast_plots` and `learning_plots` are what the page shows; `pictures` arranges the same descriptions as the files
+of plots/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series, Words, number
+from forecast.files import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    Column = NDArray[np.float64]
+
+ROLLING = 60  # bars of the rolling RMSE: a quarter of days
+ROLLING_COVERAGE = 125  # bars of the rolling coverage: half a year of days
+ZOOM = 120  # bars of the close-up, in which the lag of a copy can be seen by eye
+GROUPS = 10  # of equally many bars
+MIN_GROUP = 5  # bars a group, for a mean with a standard error
+
+Epoch = Mapping[str, float | None]
+
+
+class Picture(NamedTuple):
+    """A PNG file.
+
+    Args:
+        plots: rows of plots beside each other.
+        title: above all of them; of an empty picture, why it is.
+    """
+
+    plots: list[list[Plot]]
+    title: str = ""
+
+
+def write_plots(
+    directory: Path,
+    *,
+    forecasts: pd.DataFrame,
+    history: Sequence[Epoch],
+    ticker: str,
+    metrics: Epoch,
+    evaluation: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Draw learning_curves.png, forecast_test.png, errors.png and moves.png into a folder; their paths.
+
+    Args:
+        directory: made where it does not exist.
+        forecasts: one ticker's rows of the forecast table, of any length; of several steps, step 1 is drawn.
+        history: one mapping an epoch: epoch, train_loss, val_loss, val_rmse and, of several folds, fold.
+        ticker: its name.
+        metrics: the run's; val_naive_rmse stands beside validation RMSE, best_epoch is marked.
+        evaluation: the content of evaluation.json, which names the levels of the intervals.
+    """
+    from forecast.evaluate.report.png import png
+
+    drawn = pictures(forecasts, history, ticker=ticker, metrics=metrics, evaluation=evaluation or {})
+    return [write_whole(Path(directory) / f"{name}.png", png(picture)) for name, picture in drawn.items()]
+
+
+def pictures(
+    forecasts: pd.DataFrame,
+    history: Sequence[Epoch],
+    *,
+    ticker: str,
+    metrics: Epoch,
+    evaluation: Mapping[str, Any],
+) -> dict[str, Picture]:
+    """The PNG files of a run by name; see `write_plots`. Of a long test split, evenly spaced rows."""
+    words, levels = Words.of(evaluation), interval_levels(evaluation.get("intervals"))
+    last_fold = history[-1].get("fold") if history else None
+    fold = [epoch for epoch in history if epoch.get("fold") == last_fold]
+    learning = learning_plots(fold, metrics, words=words)
+    drawn = {
+        "learning_curves": Picture(
+            [learning] if learning else [], "" if learning else "no epochs were trained"
+        )
+    }
+    rows = first_step(forecasts)
+    name = _name(ticker, forecasts)
+    if not len(rows):
+        return drawn | dict.fromkeys(
+            ("forecast_test", "errors", "moves"), Picture([], f"{name}: no test rows")
+        )
+    stride = max(-(-len(rows) // MAX_POINTS), 1)
+    shown = slice((len(rows) - 1) % stride, None, stride)  # the newest among them
+    newest = rows.tail(ZOOM)
+    whole = forecast_plot(rows.iloc[shown], name, levels=levels, words=words)
+    close = forecast_plot(newest, name, levels=levels, words=words)
+    rolling, saved = error_plots(rows, name, shown, words=words)
+    every, groups = moves_plots(rows.iloc[shown], rows, words=words)
+    return drawn | {
+        "forecast_test": Picture(
+            [
+                [replace(whole, title=f"{name}: the test split, {words.bars(len(rows))}")],
+                [replace(close, title=f"Its last {words.bars(len(newest))}")],
+            ]
+        ),
+        "errors": Picture(
+            [
+                [sizes_plot(rows, name, words=words)],
+                [replace(rolling, title=rolling.title.removeprefix(f"{name}: "))],
+                [replace(saved, title="S" + saved.title.removeprefix(f"{name}: s"), legend=False)],
+            ]
+        ),
+        "moves": Picture([[every, groups]], f"{name}: {_right_signs(rows, words)}"),
+    }
+
+
+def forecast_plots(forecasts: pd.DataFrame, *, levels: Sequence[float], words: Words) -> list[Plot]:
+    """Forecasts, how the intervals held, errors over time and by size, moves; of several steps the error of each.
+
+    Args:
+        forecasts: of one ticker: ticker, date, split, step, actual, forecast, naive, and where intervals are on
+            lower, upper, lower_50 ... and of a walk-forward fold. Of a long test split the newest rows are shown.
+        levels: nominal coverage of the intervals, that of `lower` and `upper` first; may be empty.
+        words: how to name what was forecast.
+    """
+    rows = first_step(forecasts)
+    if not len(rows):
+        return []
+    ticker = str(rows["ticker"].iloc[0])
+    name = _name(ticker, forecasts)
+    newest = slice(-MAX_POINTS, None)
+    shown = rows.iloc[newest]
+    left_out = len(rows) > len(shown)
+    note = f"The newest {len(shown):,} of {len(rows):,} test {words.bar}s." if left_out else ""
+    plots = [replace(forecast_plot(shown, name, levels=levels, words=words), note=note)]
+    if "lower" in rows.columns:
+        held = coverage_plot(rows, name, newest, level=levels[0] if levels else None, words=words)
+        plots.append(replace(held, note=note))
+    plots += [replace(plot, note=note) for plot in error_plots(rows, name, newest, words=words)]
+    plots.append(sizes_plot(rows, name, words=words))
+    plots.append(_joined(*moves_plots(shown, shown, words=words), name=name, note=note))
+    test = forecasts[forecasts["split"] == "test"]
+    return [*plots, steps_plot(test, ticker, words=words)] if test["step"].max() > 1 else plots
+
+
+def forecast_plot(rows: pd.DataFrame, name: str, *, levels: Sequence[float] = (), words: Words) -> Plot:
+    """Forecast and actual, over the intervals."""
+    bands = []
+    suffixes = [key.removeprefix("lower") for key in rows.columns if key.startswith("lower")]
+    for place, suffix in enumerate(suffixes):
+        level = f"{100 * levels[place]:g} % " if place < len(levels) else ""
+        ends = {"lower": _column(rows, f"lower{suffix}"), "upper": _column(rows, f"upper{suffix}")}
+        bands.append(Series(name=f"{level}interval", kind="band", role="model", **ends))
+    lines = [
+        Series(name="actual", kind="line", role="actual", values=_column(rows, "actual")),
+        Series(name=words.naive, kind="line", role="naive", values=_column(rows, "naive")),
+        Series(name="model", kind="line", role="model", values=_column(rows, "forecast")),
+    ]
+    return Plot(
+        title=f"{name}: forecast and actual on test",
+        x=_days(rows),
+        x_kind="date",
+        y_label=words.target,
+        series=[*bands, *lines],
+        marks=_fold_marks(rows),
+    )
+
+
+def coverage_plot(rows: pd.DataFrame, name: str, shown: slice, *, level: float | None, words: Words) -> Plot:
+    """Share of the outcomes that lay inside the interval, of the bars up to each one."""
+    import numpy as np
+    import pandas as pd
+
+    lower, upper, actual = (_column(rows, key) for key in ("lower", "upper", "actual"))
+    inside = np.where(np.isnan(lower) | np.isnan(upper), np.nan, (lower <= actual) & (actual <= upper))
+    window = min(ROLLING_COVERAGE, len(rows))
+    share = pd.Series(inside).rolling(window).mean().to_numpy()
+    return Plot(
+        title=f"{name}: share of the last {words.bars(window)} inside the interval",
+        x=_days(rows)[shown],
+        x_kind="date",
+        y_label="held, %",
+        series=[Series(name="held", kind="line", role="model", values=100 * share[shown])],
+        levels=[] if level is None else [(100 * level, "promised", "naive")],
+        marks=_fold_marks(rows.iloc[shown]),
+    )
+
+
+def error_plots(rows: pd.DataFrame, name: str, shown: slice, *, words: Words) -> list[Plot]:
+    """Rolling RMSE beside naive's, and the squared errors saved against it so far."""
+    import numpy as np
+
+    days = _days(rows)[shown]
+    errors, naive = _errors(rows)
+    window = min(ROLLING, len(rows))
+    rolling = []
+    for values in (naive, errors):
+        sums = np.concatenate([[0.0], np.cumsum(values**2)])
+        # clipped: a difference of running sums may end a hair below zero
+        rmse = np.sqrt(np.clip(sums[window:] - sums[:-window], 0.0, None) / window)
+        rolling.append(np.concatenate([np.full(window - 1, np.nan), rmse])[shown])
+    saved = np.cumsum(naive**2 - errors**2)[shown]
+    return [
+        Plot(
+            title=f"{name}: RMSE of the last {words.bars(window)}",
+            x=days,
+            x_kind="date",
+            y_label=words.unit,
+            series=[
+                Series(name=words.naive, kind="line", role="naive", values=rolling[0]),
+                Series(name="model", kind="line", role="model", values=rolling[1]),
+            ],
+            marks=_fold_marks(rows.iloc[shown]),
+        ),
+        Plot(
+            title=f"{name}: squared errors saved against {words.naive}, summed; rising where the model is better",
+            x=days,
+            x_kind="date",
+            y_label=f"{words.unit} squared",
+            y_zero=True,
+            series=[Series(name="saved", kind="line", role="model", values=saved)],
+            levels=[(0.0, "no better", "naive")],
+        ),
+    ]
+
+
+def sizes_plot(rows: pd.DataFrame, name: str, *, words: Words) -> Plot:
+    """How many errors there are of each size."""
+    import numpy as np
+
+    errors, naive = _errors(rows)
+    # A few crashes would squeeze everything into one bar: the outermost thousandths are left out.
+    edge = float(np.quantile(np.abs(np.concatenate([errors, naive])), 0.995)) or 1e-9
+    edges = np.linspace(-edge, edge, min(61, max(11, int(len(errors) ** 0.5) * 2 + 1)))
+    counts = [np.histogram(values, bins=edges)[0].astype(np.float64) for values in (errors, naive)]
+    outside = int((np.abs(errors) > edge).sum())
+    return Plot(
+        title=f"{name}: errors on test",
+        x=(edges[1:] + edges[:-1]) / 2,
+        x_label=f"actual - forecast, {words.unit}",
+        y_label=f"{words.bar}s",
+        y_zero=True,
+        marks=[(0.0, "")],
+        series=[
+            Series(name="model", kind="bars", role="model", values=counts[0]),
+            Series(name=words.naive, kind="bars", role="naive", values=counts[1]),
+        ],
+        note=f"{outside:,} larger errors of the model lie outside." if outside else "",
+    )
+
+
+def moves_plots(dots: pd.DataFrame, rows: pd.DataFrame, *, words: Words) -> tuple[Plot, Plot]:
+    """The move forecast against the return that came: bar by bar, and the means of equal groups.
+
+    Args:
+        dots: rows to show each by itself.
+        rows: those the groups are made of.
+        words: how to name what was forecast.
+    """
+    import numpy as np
+
+    said, came = _moves(dots)
+    order = np.argsort(said, kind="stable")
+    times = _times(dots[dots["naive"] != 0])
+    every = Plot(
+        title="Both axes alike",
+        x=said[order],
+        x_label="move forecast, %",
+        y_label="return that came, %",
+        series=[Series(name=f"a {words.bar}", kind="dots", role="model", values=came[order])],
+        levels=[(0.0, "no move", "faint")],
+        diagonal="perfect forecast",
+        notes=[times[place] for place in order],
+        nearest=True,
+        square=True,
+    )
+    said, came = _moves(rows)
+    parts = np.array_split(np.argsort(said, kind="stable"), max(min(GROUPS, len(said) // MIN_GROUP), 1))
+    parts = [part for part in parts if len(part) > 1]
+    mean = np.array([came[part].mean() for part in parts])
+    error = np.array([came[part].std(ddof=1) / len(part) ** 0.5 for part in parts])
+    grouped = f"{len(parts)} equal groups" if len(parts) > 1 else f"all {words.bar}s"
+    same = len(said) > 1 and np.ptp(said) == 0
+    series = Series(
+        name=f"mean of {grouped}",
+        kind="dots",
+        role="model",
+        values=mean,
+        lower=mean - error,
+        upper=mean + error,
+    )
+    groups = replace(
+        every,
+        title="The forecast move is always the same" if same else f"Mean of {grouped}, ± one s.e.",
+        y_label="mean return that came, %",
+        legend=False,
+        x=np.array([said[part].mean() for part in parts]),
+        series=[series],
+        notes=[f"mean of {words.bars(len(part))}, ± one standard error" for part in parts],
+        square=False,
+    )
+    return every, groups
+
+
+def _joined(every: Plot, groups: Plot, *, name: str, note: str) -> Plot:
+    """Both plots of moves in one, where the page can zoom."""
+    import numpy as np
+
+    xs = [np.asarray(plot.x, dtype=np.float64) for plot in (every, groups)]
+    order = np.argsort(np.concatenate(xs), kind="stable")
+
+    def padded(values: object, before: int, after: int) -> Column:
+        column = np.concatenate(
+            [np.full(before, np.nan), np.asarray(values, dtype=np.float64), np.full(after, np.nan)]
+        )
+        return column[order]
+
+    (dots,), (means,) = every.series, groups.series
+    first, second = len(xs[0]), len(xs[1])
+    values, lower, upper = (padded(column, first, 0) for column in (means.values, means.lower, means.upper))
+    means = replace(means, role="naive", values=values, lower=lower, upper=upper)
+    notes = [*(every.notes or ()), *(groups.notes or ())]
+    explained = "The dashed line is a perfect forecast; each axis has its own scale."
+    return replace(
+        every,
+        title=f"{name}: the moves forecast against the returns that came",
+        x=np.concatenate(xs)[order],
+        series=[replace(dots, values=padded(dots.values, 0, second)), means],
+        notes=[notes[place] for place in order],
+        square=False,
+        note=f"{explained} {note}".strip(),
+    )
+
+
+def steps_plot(test: pd.DataFrame, name: str, *, words: Words) -> Plot:
+    """RMSE by step."""
+    import numpy as np
+
+    naive, model = (
+        ((test["actual"] - test[kind]) ** 2).groupby(test["step"]).mean() ** 0.5
+        for kind in ("naive", "forecast")
+    )
+    return Plot(
+        title=f"{name}: RMSE on test by step",
+        x=naive.index.to_numpy(dtype=np.float64),
+        x_label=f"{words.bar}s ahead",
+        whole=True,
+        y_label=words.unit,
+        series=[
+            Series(name=words.naive, kind="line", role="naive", values=naive.to_numpy()),
+            Series(name="model", kind="line", role="model", values=model.to_numpy()),
+        ],
+    )
+
+
+def learning_plots(history: Sequence[Epoch], metrics: Epoch, *, words: Words) -> list[Plot]:
+    """Loss, and RMSE on val beside naive's; of several folds a line each; none where no epoch was trained.
+
+    Args:
+        history: one mapping an epoch: epoch, train_loss, val_loss, val_rmse and, of several folds, fold.
+        metrics: of the run: val_naive_rmse and best_epoch are drawn too.
+        words: how to name what was forecast.
+    """
+    if len({entry.get("fold") for entry in history}) > 1:
+        return [_fold_losses(history)]
+    # several fits one after the other are counted through
+    epochs = [epoch_of(entry, place) for place, entry in enumerate(history)]
+    ascending = all(a < b for a, b in pairwise(epochs))
+    best = metrics.get("best_epoch")
+    common = Plot(
+        title="Loss",
+        x=epochs if ascending else [float(place) for place in range(len(history))],
+        x_label="epoch",
+        whole=True,
+        y_label="normalised units",
+        series=[],
+        marks=[(best, f"epoch {best:g}, kept")] if best is not None and best in epochs and ascending else [],
+    )
+    train, val, rmse = (
+        [number(epoch.get(name)) for epoch in history] for name in ("train_loss", "val_loss", "val_rmse")
+    )
+    losses = [loss for loss in (*train, *val) if loss is not None]
+    plots = []
+    if losses:
+        log = min(losses) > 0 and max(losses) > 20 * min(losses)
+        both = [
+            Series(name="train", kind="line", role="naive", values=train),
+            Series(name="val", kind="line", role="model", values=val),
+        ]
+        plots.append(replace(common, y_log=log, series=both))
+    if any(value is not None for value in rmse):
+        naive = number(metrics.get("val_naive_rmse"))
+        plot = replace(
+            common,
+            title="RMSE on val",
+            y_label=words.unit,
+            series=[Series(name="model", kind="line", role="model", values=rmse)],
+            levels=[] if naive is None else [(naive, words.naive, "naive")],
+        )
+        plots.append(plot)
+    return plots
+
+
+def _fold_losses(history: Sequence[Epoch]) -> Plot:
+    curves: dict[float | None, dict[float, float | None]] = {}
+    for entry in history:
+        curve = curves.setdefault(entry.get("fold"), {})
+        curve[epoch_of(entry, len(curve))] = number(entry.get("val_loss"))
+    epochs = sorted({epoch for curve in curves.values() for epoch in curve})
+    series = [
+        Series(
+            name=f"fold {'?' if fold is None else f'{fold:g}'}",
+            kind="line",
+            role="model",
+            values=[curve.get(epoch) for epoch in epochs],
+        )
+        for fold, curve in curves.items()
+    ]
+    return Plot(
+        title="Loss on val, a line a fold",
+        x=epochs,
+        x_label="epoch",
+        whole=True,
+        y_label="normalised units",
+        series=series,
+        nearest=True,
+        legend=False,
+    )
+
+
+def interval_levels(record: object) -> list[float]:
+    """Nominal coverage, that of `lower` and `upper` first, of the record of the intervals."""
+    levels = record.get("levels") if isinstance(record, Mapping) else None
+    return [float(level) for level in levels] if isinstance(levels, list | tuple) else []
+
+
+def epoch_of(entry: Epoch, place: int) -> float:
+    """The number of an epoch, or its place where it has none."""
+    number = entry.get("epoch")
+    return float(place if number is None else number)
+
+
+def first_step(forecasts: pd.DataFrame) -> pd.DataFrame:
+    """The test rows of step 1, oldest first."""
+    rows = forecasts[(forecasts["split"] == "test") & (forecasts["step"] == 1)]
+    return rows.sort_values("date", kind="stable")
+
+
+def _name(ticker: str, forecasts: pd.DataFrame) -> str:
+    horizon = int(forecasts["step"].max()) if len(forecasts) else 1
+    return ticker + (f", step 1 of {horizon}" if horizon > 1 else "")
+
+
+def _column(rows: pd.DataFrame, name: str) -> Column:
+    column: Column = rows[name].to_numpy(dtype="float64")
+    return column
+
+
+def _errors(rows: pd.DataFrame) -> tuple[Column, Column]:
+    """Of the model and of naive."""
+    actual = _column(rows, "actual")
+    return actual - _column(rows, "forecast"), actual - _column(rows, "naive")
+
+
+def _moves(rows: pd.DataFrame) -> tuple[Column, Column]:
+    """Moves forecast and returns that came, in percent of the last value, where that is not 0."""
+    rows = rows[rows["naive"] != 0]
+    naive = _column(rows, "naive")
+    return 100 * (_column(rows, "forecast") / naive - 1), 100 * (_column(rows, "actual") / naive - 1)
+
+
+def _right_signs(rows: pd.DataFrame, words: Words) -> str:
+    """Share of right signs of move, with its standard error, where the value moved."""
+    actual, forecast, naive = (_column(rows, key) for key in ("actual", "forecast", "naive"))
+    moved = actual != naive
+    count = int(moved.sum())
+    if not count:
+        return f"the {words.target} never moved on test"
+    share = float(((actual > naive) == (forecast > naive))[moved & (forecast != naive)].sum()) / count
+    error = (share * (1 - share) / count) ** 0.5
+    return f"right sign on {100 * share:.1f} +/- {100 * error:.1f} % of test {words.bar}s"
+
+
+def _days(rows: pd.DataFrame) -> Column:
+    """Times as days since 1970-01-01."""
+    import numpy as np
+
+    times = rows["date"].to_numpy(dtype="datetime64[ns]")
+    days: Column = (times - np.datetime64(0, "ns")) / np.timedelta64(1, "D")
+    return days
+
+
+def _times(rows: pd.DataFrame) -> list[str]:
+    """Dates, with the time of day where there is one."""
+    import numpy as np
+
+    times = rows["date"].to_numpy(dtype="datetime64[ns]")
+    whole = bool((times == times.astype("datetime64[D]")).all())
+    return [str(np.datetime64(time, "D" if whole else "m")).replace("T", " ") for time in times]
+
+
+def _fold_marks(rows: pd.DataFrame) -> list[tuple[float, str]]:
+    """The first bar of each fold, where there are several."""
+    if "fold" not in rows.columns or rows["fold"].nunique() < 2:
+        return []
+    first = rows.drop_duplicates("fold")
+    pairs = zip(_days(first), first["fold"], strict=True)
+    return [(float(day), f"fold {int(fold)}") for day, fold in pairs]
