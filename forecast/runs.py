@@ -118,9 +118,9 @@ def read_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not bundle.is_finished(directory):
         raise UserError(f"{directory}: no finished run here ({bundle.MANIFEST} is missing)")
-    metrics, history, evaluation, facts = (
+    metrics, history, evaluation, facts, health = (
         json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "evaluation", "scaler")
+        for name in ("metrics", "history", "evaluation", "scaler", "data")
     )
     return Run(
         directory=directory,
@@ -146,9 +146,9 @@ def draw_plots(directory: Path) -> list[Path]:
     """
     from forecast.evaluate.report import write_plots
 
-    metrics, history, evaluation, facts = (
+    metrics, history, evaluation, facts, health = (
         json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "evaluation", "scaler")
+        for name in ("metrics", "history", "evaluation", "scaler", "data")
     )
     ticker = facts["tickers"][0]
     return write_plots(
@@ -158,6 +158,7 @@ def draw_plots(directory: Path) -> list[Path]:
         ticker=ticker,
         metrics=metrics,
         evaluation=evaluation,
+        health=health,
     )
 
 

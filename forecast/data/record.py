@@ -22,6 +22,9 @@ def record(data: MarketData) -> dict[str, Any]:
     panel = data.panel_
     return {
         "fingerprint": data.fingerprint_,
+        "target": data.target.name,
+        "unit": data.target.unit,
+        "bar": data.bars.label,
         "tickers": data.tickers,
         "series": len(panel.names),
         "columns": data.layout.names,

@@ -17,7 +17,7 @@ from forecast.files import write_whole
 MAX_JOBS = 2000  # in the table
 MAX_CURVES = 100  # jobs whose learning is drawn
 MAX_LINES = 1000  # jobs in the parallel coordinates
-MAX_AXES = 12  # settings; more would not be told apart
+MAX_AXES = 12  # settings; more could not be distinguished
 LONG = 16  # letters of a value, from which on its column may break
 
 Job = Mapping[str, Any]

@@ -56,7 +56,7 @@ def write(
         history: one mapping an epoch: epoch, train_loss, val_loss, val_rmse.
     """
     records = evaluation or {}
-    words = Words.of({**health, **records})
+    words = Words.of(health)
     plots: list[Part] = []
     if forecasts is not None:
         plots += forecast_plots(forecasts, levels=interval_levels(records.get("intervals")), words=words)

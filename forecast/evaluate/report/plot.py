@@ -37,10 +37,8 @@ class Words:
     def of(cls, record: Mapping[str, Any]) -> Words:
         """Those of a run's record, which may name target, unit, bar and naive."""
         known = {key: value for key in WORDS if isinstance(value := record.get(key), str) and value}
-        if known.get("target") == "close":
-            del known["target"]
-        if known.get("unit") == "price":
-            del known["unit"]
+        usual = {"target": "close", "unit": "price"}
+        known = {key: value for key, value in known.items() if usual.get(key) != value}
         return cls(**known)
 
     def bars(self, count: int) -> str:
@@ -135,6 +133,8 @@ class Plot:
         x["values"] = self.positions
         if not x["values"]:
             return {}
+        if self.x_kind == "date":  # ticks of hours only where there are any
+            x["whole"] = all(value is not None and value.is_integer() for value in x["values"])
         if self.names is not None:
             x |= {"kind": "category", "names": list(self.names)}
         spec = {
@@ -174,6 +174,19 @@ class ParallelPlot:
         """What the script reads."""
         order = list(range(len(self.names)))
         return {"axes": list(self.axes), "names": list(self.names), "order": order, "best": self.best}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one PNG file shows.
+
+    Args:
+        rows: of plots beside each other.
+        title: above all of them; without plots, why there are none.
+    """
+
+    rows: Sequence[Sequence[Plot]]
+    title: str = ""
 
 
 def ticker_plot(

@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from forecast.evaluate.report.plot import Plot, Role, Series
+from forecast.evaluate.report.plot import Picture, Plot, Role, Series
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
-
-    from forecast.evaluate.report.run_plots import Picture
 
     Column = NDArray[np.float64]
 
@@ -22,7 +20,7 @@ ROW = 2.7  # inches a row of plots
 SIDE_BY_SIDE = 3.2  # inches of a row of several
 DOTTED = 40  # points up to which a line shows them, as on the page
 INK, QUIET, RULE = "#1b1f24", "#6b7280", "#e5e7eb"
-# told apart by the colour-blind too; the same as in assets/page.css
+# distinct for the colour-blind too; the same as in assets/page.css
 COLOURS: dict[Role, str] = {
     "actual": INK,
     "model": "#0072b2",
@@ -46,7 +44,7 @@ def figure(picture: Picture) -> Figure:
     """Rows of plots under the title; without plots, the title alone in the middle."""
     from matplotlib.figure import Figure
 
-    rows, title = picture
+    rows, title = picture.rows, picture.title
     heights = [SIDE_BY_SIDE if len(row) > 1 else ROW for row in rows]
     top = 0.75 if rows and title else 0.4  # inches
     gap = 0.85  # inches between rows: the title of the lower, the x label of the upper
@@ -210,8 +208,8 @@ def _ticks(axes: Axes, plot: Plot, x: Column) -> None:
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
         axes.xaxis.get_offset_text().set(fontsize=8.5, color=QUIET)
-        room = max(0.01 * (x[-1] - x[0]), 1e-3)  # also where the first values are unknown
-        axes.set_xlim(x[0] - room, x[-1] + room)
+        space = max(0.01 * (x[-1] - x[0]), 1e-3)
+        axes.set_xlim(x[0] - space, x[-1] + space)  # also where the first values are unknown
     elif plot.names is not None:
         axes.set_xticks(x, [_printable(name) for name in plot.names])
     else:

@@ -1,7 +1,6 @@
 """The plots of one run: forecasts, errors, moves, learning curves.
 
-`forecast_plots` and `learning_plots` are what the page shows; `pictures` arranges the same descriptions as the files
-of plots/.
+`forecast_plots` and `learning_plots` are what the page shows; `pictures` arranges the same descriptions in files.
 """
 
 from __future__ import annotations
@@ -9,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series, Words, number
-from forecast.files import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,97 +21,10 @@ if TYPE_CHECKING:
 
 ROLLING = 60  # bars of the rolling RMSE: a quarter of days
 ROLLING_COVERAGE = 125  # bars of the rolling coverage: half a year of days
-ZOOM = 120  # bars of the close-up, in which the lag of a copy can be seen by eye
 GROUPS = 10  # of equally many bars
 MIN_GROUP = 5  # bars a group, for a mean with a standard error
 
 Epoch = Mapping[str, float | None]
-
-
-class Picture(NamedTuple):
-    """A PNG file.
-
-    Args:
-        plots: rows of plots beside each other.
-        title: above all of them; of an empty picture, why it is.
-    """
-
-    plots: list[list[Plot]]
-    title: str = ""
-
-
-def write_plots(
-    directory: Path,
-    *,
-    forecasts: pd.DataFrame,
-    history: Sequence[Epoch],
-    ticker: str,
-    metrics: Epoch,
-    evaluation: Mapping[str, Any] | None = None,
-) -> list[Path]:
-    """Draw learning_curves.png, forecast_test.png, errors.png and moves.png into a folder; their paths.
-
-    Args:
-        directory: made where it does not exist.
-        forecasts: one ticker's rows of the forecast table, of any length; of several steps, step 1 is drawn.
-        history: one mapping an epoch: epoch, train_loss, val_loss, val_rmse and, of several folds, fold.
-        ticker: its name.
-        metrics: the run's; val_naive_rmse stands beside validation RMSE, best_epoch is marked.
-        evaluation: the content of evaluation.json, which names the levels of the intervals.
-    """
-    from forecast.evaluate.report.png import png
-
-    drawn = pictures(forecasts, history, ticker=ticker, metrics=metrics, evaluation=evaluation or {})
-    return [write_whole(Path(directory) / f"{name}.png", png(picture)) for name, picture in drawn.items()]
-
-
-def pictures(
-    forecasts: pd.DataFrame,
-    history: Sequence[Epoch],
-    *,
-    ticker: str,
-    metrics: Epoch,
-    evaluation: Mapping[str, Any],
-) -> dict[str, Picture]:
-    """The PNG files of a run by name; see `write_plots`. Of a long test split, evenly spaced rows."""
-    words, levels = Words.of(evaluation), interval_levels(evaluation.get("intervals"))
-    last_fold = history[-1].get("fold") if history else None
-    fold = [epoch for epoch in history if epoch.get("fold") == last_fold]
-    learning = learning_plots(fold, metrics, words=words)
-    drawn = {
-        "learning_curves": Picture(
-            [learning] if learning else [], "" if learning else "no epochs were trained"
-        )
-    }
-    rows = first_step(forecasts)
-    name = _name(ticker, forecasts)
-    if not len(rows):
-        return drawn | dict.fromkeys(
-            ("forecast_test", "errors", "moves"), Picture([], f"{name}: no test rows")
-        )
-    stride = max(-(-len(rows) // MAX_POINTS), 1)
-    shown = slice((len(rows) - 1) % stride, None, stride)  # the newest among them
-    newest = rows.tail(ZOOM)
-    whole = forecast_plot(rows.iloc[shown], name, levels=levels, words=words)
-    close = forecast_plot(newest, name, levels=levels, words=words)
-    rolling, saved = error_plots(rows, name, shown, words=words)
-    every, groups = moves_plots(rows.iloc[shown], rows, words=words)
-    return drawn | {
-        "forecast_test": Picture(
-            [
-                [replace(whole, title=f"{name}: the test split, {words.bars(len(rows))}")],
-                [replace(close, title=f"Its last {words.bars(len(newest))}")],
-            ]
-        ),
-        "errors": Picture(
-            [
-                [sizes_plot(rows, name, words=words)],
-                [replace(rolling, title=rolling.title.removeprefix(f"{name}: "))],
-                [replace(saved, title="S" + saved.title.removeprefix(f"{name}: s"), legend=False)],
-            ]
-        ),
-        "moves": Picture([[every, groups]], f"{name}: {_right_signs(rows, words)}"),
-    }
 
 
 def forecast_plots(forecasts: pd.DataFrame, *, levels: Sequence[float], words: Words) -> list[Plot]:
@@ -130,7 +40,7 @@ def forecast_plots(forecasts: pd.DataFrame, *, levels: Sequence[float], words: W
     if not len(rows):
         return []
     ticker = str(rows["ticker"].iloc[0])
-    name = _name(ticker, forecasts)
+    name = subject(ticker, forecasts)
     newest = slice(-MAX_POINTS, None)
     shown = rows.iloc[newest]
     left_out = len(rows) > len(shown)
@@ -152,12 +62,12 @@ def forecast_plot(rows: pd.DataFrame, name: str, *, levels: Sequence[float] = ()
     suffixes = [key.removeprefix("lower") for key in rows.columns if key.startswith("lower")]
     for place, suffix in enumerate(suffixes):
         level = f"{100 * levels[place]:g} % " if place < len(levels) else ""
-        ends = {"lower": _column(rows, f"lower{suffix}"), "upper": _column(rows, f"upper{suffix}")}
+        ends = {"lower": column(rows, f"lower{suffix}"), "upper": column(rows, f"upper{suffix}")}
         bands.append(Series(name=f"{level}interval", kind="band", role="model", **ends))
     lines = [
-        Series(name="actual", kind="line", role="actual", values=_column(rows, "actual")),
-        Series(name=words.naive, kind="line", role="naive", values=_column(rows, "naive")),
-        Series(name="model", kind="line", role="model", values=_column(rows, "forecast")),
+        Series(name="actual", kind="line", role="actual", values=column(rows, "actual")),
+        Series(name=words.naive, kind="line", role="naive", values=column(rows, "naive")),
+        Series(name="model", kind="line", role="model", values=column(rows, "forecast")),
     ]
     return Plot(
         title=f"{name}: forecast and actual on test",
@@ -174,7 +84,7 @@ def coverage_plot(rows: pd.DataFrame, name: str, shown: slice, *, level: float |
     import numpy as np
     import pandas as pd
 
-    lower, upper, actual = (_column(rows, key) for key in ("lower", "upper", "actual"))
+    lower, upper, actual = (column(rows, key) for key in ("lower", "upper", "actual"))
     inside = np.where(np.isnan(lower) | np.isnan(upper), np.nan, (lower <= actual) & (actual <= upper))
     window = min(ROLLING_COVERAGE, len(rows))
     share = pd.Series(inside).rolling(window).mean().to_numpy()
@@ -449,39 +359,29 @@ def first_step(forecasts: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("date", kind="stable")
 
 
-def _name(ticker: str, forecasts: pd.DataFrame) -> str:
+def subject(ticker: str, forecasts: pd.DataFrame) -> str:
+    """The ticker, and the step that is drawn where there are several."""
     horizon = int(forecasts["step"].max()) if len(forecasts) else 1
     return ticker + (f", step 1 of {horizon}" if horizon > 1 else "")
 
 
-def _column(rows: pd.DataFrame, name: str) -> Column:
-    column: Column = rows[name].to_numpy(dtype="float64")
-    return column
+def column(rows: pd.DataFrame, name: str) -> Column:
+    """Values, (rows,)."""
+    values: Column = rows[name].to_numpy(dtype="float64")
+    return values
 
 
 def _errors(rows: pd.DataFrame) -> tuple[Column, Column]:
     """Of the model and of naive."""
-    actual = _column(rows, "actual")
-    return actual - _column(rows, "forecast"), actual - _column(rows, "naive")
+    actual = column(rows, "actual")
+    return actual - column(rows, "forecast"), actual - column(rows, "naive")
 
 
 def _moves(rows: pd.DataFrame) -> tuple[Column, Column]:
     """Moves forecast and returns that came, in percent of the last value, where that is not 0."""
     rows = rows[rows["naive"] != 0]
-    naive = _column(rows, "naive")
-    return 100 * (_column(rows, "forecast") / naive - 1), 100 * (_column(rows, "actual") / naive - 1)
-
-
-def _right_signs(rows: pd.DataFrame, words: Words) -> str:
-    """Share of right signs of move, with its standard error, where the value moved."""
-    actual, forecast, naive = (_column(rows, key) for key in ("actual", "forecast", "naive"))
-    moved = actual != naive
-    count = int(moved.sum())
-    if not count:
-        return f"the {words.target} never moved on test"
-    share = float(((actual > naive) == (forecast > naive))[moved & (forecast != naive)].sum()) / count
-    error = (share * (1 - share) / count) ** 0.5
-    return f"right sign on {100 * share:.1f} +/- {100 * error:.1f} % of test {words.bar}s"
+    naive = column(rows, "naive")
+    return 100 * (column(rows, "forecast") / naive - 1), 100 * (column(rows, "actual") / naive - 1)
 
 
 def _days(rows: pd.DataFrame) -> Column:

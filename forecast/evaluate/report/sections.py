@@ -25,7 +25,7 @@ from forecast.evaluate.report.parts import (
     tree,
     words_of,
 )
-from forecast.evaluate.report.plot import WORDS, Plot, Series, Words, number, ticker_plot
+from forecast.evaluate.report.plot import Plot, Series, Words, number, ticker_plot
 from forecast.evaluate.report.run_plots import interval_levels
 
 Record = Mapping[str, Any]
@@ -82,7 +82,7 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
     made = []
     for key in dict.fromkeys([*known, *evaluation]):
         record = evaluation.get(key)
-        if not record or key in WORDS or (key == "folds" and len(record) < 2):
+        if not record or (key == "folds" and len(record) < 2):
             continue
         title, parts_of = known.get(key, (words_of(key).capitalize(), record_parts))
         described = isinstance(record, Mapping) or key == "folds"

@@ -8,6 +8,7 @@ from browsing import DESKTOP, PHONE, program
 from evaluations import EVIL
 from selenium.webdriver.common.keys import Keys
 
+from forecast.evaluate import Verdict, report
 from forecast.evaluate.report import notebook_html
 
 SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
@@ -319,8 +320,8 @@ def test_on_paper(browser, reported, leaderboard):
 
 def test_inside_another_page(browser, reported, tmp_path):
     page = tmp_path / "notebook.html"
-    report = notebook_html(reported()[0].parent)
-    page.write_text(f"<!DOCTYPE html><title>notebook</title><p>before</p>{report}", "utf-8")
+    page_in_frame = notebook_html(reported()[0].parent)
+    page.write_text(f"<!DOCTYPE html><title>notebook</title><p>before</p>{page_in_frame}", "utf-8")
     browser.open(page)
     browser.driver.switch_to.frame(browser.one("iframe"))
     try:
@@ -336,3 +337,28 @@ def test_a_missing_browser_is_a_failure_that_says_what_to_do(monkeypatch, tmp_pa
     monkeypatch.setenv("CHROMIUM", str(tmp_path / "none"))
     with pytest.raises(AssertionError, match="apt-get install chromium chromium-driver"):
         program("CHROMIUM")
+
+
+def test_hours_are_read_and_ticked(browser, walk, tmp_path):
+    """Bars within a day: hover names the time, and a close look has ticks of hours."""
+    start = np.datetime64("2024-03-04T09:00", "ns")
+    table = walk(days=300)
+    table["date"] = start + np.arange(len(table)) * np.timedelta64(1, "h")
+    page = report.write(
+        tmp_path,
+        verdict=Verdict(metrics={}, tickers=["AAPL"], strategy="s", horizon=1),
+        metrics={},
+        health={"bar": "hour"},
+        config_text="",
+        reproduce="",
+        forecasts=table,
+    )
+    browser.open(page)
+    figure = chart(browser, "forecast and actual on test")
+    labels = browser.script(
+        "return [...arguments[0].querySelectorAll('.axes text')].map((t) => t.textContent)", figure
+    )
+    assert "12:00" in labels
+    browser.hover(browser.one(".stage", figure))
+    heading, _ = told(browser, figure)
+    assert re.fullmatch(r"2024-03-\d\d( \d\d:00)?", heading)

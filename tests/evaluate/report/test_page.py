@@ -293,15 +293,14 @@ def test_words_follow_the_record(written, walk):
     """Of a target that is no price, on bars that are no days."""
     names = {"target": "volatility", "unit": "% a bar", "bar": "hour", "naive": "next = last"}
     table = walk(days=300).assign(date=lambda t: t["date"] + np.timedelta64(90, "m"))
-    records = evaluation(horizon=3) | names
-    _, source, page = written(evaluation=records, forecasts=table)
-    assert not set(names) & {title.lower() for title in page.of("h2")}
+    _, source, page = written(health=names, evaluation=evaluation(horizon=3), forecasts=table)
     plots = specs(source)
     assert plots["AAPL: forecast and actual on test"]["y"]["label"] == "volatility"
     (rolling,) = [plot for title, plot in plots.items() if title.endswith("RMSE of the last 44 hours")]
     assert rolling["y"]["label"] == "% a bar"
     assert [series["name"] for series in rolling["series"]] == ["next = last", "model"]
     moves = plots["AAPL: the moves forecast against the returns that came"]
-    assert any(note.endswith(" 01:30") for note in moves["notes"])
+    assert {note[11:] for note in moves["notes"] if note.startswith("20")} == {"01:30"}
+    assert not rolling["x"]["whole"]
     assert "hours ahead" in page.of("th")
     assert not [text for _, text in page.texts if "price units" in text]

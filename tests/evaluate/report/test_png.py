@@ -7,9 +7,9 @@ import pytest
 
 from forecast.evaluate import from_table
 from forecast.evaluate.report import write_plots
-from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series
+from forecast.evaluate.report.pictures import pictures
+from forecast.evaluate.report.plot import MAX_POINTS, Picture, Plot, Series, Words
 from forecast.evaluate.report.png import figure, png
-from forecast.evaluate.report.run_plots import Picture, pictures
 
 NAMES = ["learning_curves.png", "forecast_test.png", "errors.png", "moves.png"]
 
@@ -42,7 +42,7 @@ def written(directory, table, epochs=20, ticker="AAPL", **metrics):
 
 def drawn(table, name, ticker="AAPL"):
     """One picture of a run as a figure."""
-    made = pictures(table, [], ticker=ticker, metrics={}, evaluation={})
+    made = pictures(table, [], ticker=ticker, metrics={}, levels=[], words=Words())
     return figure(made[name])
 
 
@@ -51,7 +51,7 @@ def learning(epochs, metrics):
     import pandas as pd
 
     table = pd.DataFrame({"date": [], "split": [], "step": []})
-    made = pictures(table, epochs, ticker="AAPL", metrics=metrics, evaluation={})
+    made = pictures(table, epochs, ticker="AAPL", metrics=metrics, levels=[], words=Words())
     return made["learning_curves"]
 
 
@@ -142,8 +142,7 @@ def test_of_several_steps_the_first_is_drawn_oldest_first(walk):
 
 
 def test_intervals_are_drawn_with_their_level(table):
-    evaluation = {"intervals": {"levels": [0.9, 0.5]}}
-    made = pictures(table(), [], ticker="AAPL", metrics={}, evaluation=evaluation)
+    made = pictures(table(), [], ticker="AAPL", metrics={}, levels=[0.9, 0.5], words=Words())
     whole, _ = figure(made["forecast_test"]).axes
     assert [band.get_label() for band in whole.collections] == ["90 % interval", "50 % interval"]
 

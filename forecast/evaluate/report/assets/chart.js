@@ -28,8 +28,8 @@ class Chart {
     if (this.spec.x.kind === "category") return [-0.5, this.spec.x.names.length - 0.5];
     const low = this.x[0];
     const high = this.x[this.x.length - 1];
-    const room = low === high ? Math.abs(low) * 0.05 || 1 : this.spec.x.kind === "date" ? 0 : (high - low) * 0.03;
-    return [low - room, high + room];
+    const space = low === high ? Math.abs(low) * 0.05 || 1 : this.spec.x.kind === "date" ? 0 : (high - low) * 0.03;
+    return [low - space, high + space];
   }
 
   shown() {
@@ -103,8 +103,8 @@ class Chart {
     let low = found.reduce((a, b) => Math.min(a, b), Infinity);
     let high = found.reduce((a, b) => Math.max(a, b), -Infinity);
     if (low > high) [low, high] = [0, 1];
-    const room = low === high ? Math.abs(low) * 0.05 || 1 : (high - low) * 0.05;
-    return [low - room, high + room];
+    const space = low === high ? Math.abs(low) * 0.05 || 1 : (high - low) * 0.05;
+    return [low - space, high + space];
   }
 
   draw() {
@@ -216,8 +216,8 @@ class Chart {
   }
 
   bars(series, points, group) {
-    const room = this.x.length > 1 ? this.across(this.x[1]) - this.across(this.x[0]) : this.inner.width / 3;
-    const width = Math.max(1, room * 0.8);
+    const slot = this.x.length > 1 ? this.across(this.x[1]) - this.across(this.x[0]) : this.inner.width / 3;
+    const width = Math.max(1, slot * 0.8);
     const base = this.down(0);
     for (const n of points) {
       const top = this.down(series.values[n]);
@@ -374,14 +374,14 @@ Object.assign(Chart.prototype, {
     }
     const { index, series } = this.cursor;
     const single = this.spec.hover === "nearest" && series;
-    const told = (single ? [series] : this.shown()).filter((one) => this.known(one, index));
+    const named = (single ? [series] : this.shown()).filter((one) => this.known(one, index));
     const x = this.across(this.x[index]);
     if (!single) svg("line", { x1: x, x2: x, y1: 0, y2: this.inner.height, class: "cross" }, this.pointer);
-    for (const one of told) if (one.values && one.kind !== "bars") this.dot(index, one.values[index], this.pointer, 4.5);
+    for (const one of named) if (one.values && one.kind !== "bars") this.dot(index, one.values[index], this.pointer, 4.5);
     if (single) this.lines.get(series)?.classList.add("near");
-    const lines = told.map((one) => ({ name: one.name, text: this.text(one, index), kind: `${one.kind} ${one.role}` }));
+    const lines = named.map((one) => ({ name: one.name, text: this.text(one, index), kind: `${one.kind} ${one.role}` }));
     const heading = this.heading(index);
-    tell(this.readout, heading, lines, x + MARGIN.left, MARGIN.top, this.box.clientWidth);
+    fillReadout(this.readout, heading, lines, x + MARGIN.left, MARGIN.top, this.box.clientWidth);
     if (aloud) this.spoken.textContent = `${heading}. ${lines.map(({ name, text }) => `${name} ${text}`).join(", ")}`;
   },
 

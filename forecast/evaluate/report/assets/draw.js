@@ -28,8 +28,8 @@ function stage(figure, label) {
   return { box, drawing, readout, spoken };
 }
 
-// Fill the readout and keep it inside its box, on the side of the pointer that has room.
-function tell(readout, heading, lines, x, y, width) {
+// Fill the readout and keep it inside its box, on the wider side of the pointer.
+function fillReadout(readout, heading, lines, x, y, width) {
   readout.replaceChildren(html("strong", { textContent: heading }));
   for (const { name, text, kind } of lines) {
     const line = html("div", {}, readout);
@@ -63,8 +63,10 @@ function redrawn(box, draw) {
 
 const DAY = 864e5; // milliseconds
 
+// A date, with the time of day where it is not midnight.
 function dateText(day) {
-  return new Date(day * DAY).toISOString().slice(0, 10);
+  const text = new Date(Math.round(day * DAY)).toISOString();
+  return Number.isInteger(day) ? text.slice(0, 10) : text.slice(0, 16).replace("T", " ");
 }
 
 function numberText(value) {
@@ -101,10 +103,18 @@ function logTicks(low, high) {
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-// First days of years or months, or single days, between two days counted from 1970.
+// First days of years or months, single days, or hours and minutes, between two days counted from 1970.
 function dateTicks(low, high, most) {
   const rough = (high - low) / Math.max(most, 1);
   const ticks = [];
+  if (rough < 0.5) {
+    const minutes = [1, 5, 15, 30, 60, 180, 360, 720].find((step) => step / 1440 >= rough) ?? 720;
+    for (let n = Math.ceil((low * 1440) / minutes); (n * minutes) / 1440 <= high; n += 1) {
+      const at = (n * minutes) / 1440;
+      ticks.push({ at, text: Number.isInteger(at) ? dateText(at).slice(5) : dateText(at).slice(11) });
+    }
+    return ticks;
+  }
   if (rough <= 15) {
     const step = [1, 2, 7, 14].find((days) => days >= rough) ?? 14;
     for (let day = Math.ceil(low); day <= high; day += 1) {
@@ -124,7 +134,7 @@ function dateTicks(low, high, most) {
   }
 }
 
-// Every category that has room.
+// Every category that fits.
 function categoryTicks(names, low, high, width) {
   const longest = Math.max(1, ...names.map((name) => name.length));
   const stride = Math.max(1, Math.ceil(((high - low) * (longest * 7 + 12)) / width));

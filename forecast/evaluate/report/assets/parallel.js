@@ -180,7 +180,7 @@ class Parallel {
     const text = (axis) => (axis.values[job] !== null && axis.names ? axis.names[axis.values[job]] : numberText(axis.values[job]));
     const lines = axes.map((axis) => ({ name: axis.name, text: text(axis) }));
     const [x] = this.points(job)[Math.floor(axes.length / 2)];
-    tell(this.readout, names[job], lines, x, this.top, this.box.clientWidth);
+    fillReadout(this.readout, names[job], lines, x, this.top, this.box.clientWidth);
     if (aloud) this.spoken.textContent = `${names[job]}. ${lines.map((line) => `${line.name} ${line.text}`).join(", ")}`;
   }
 }
