@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import shlex
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
-from forecast.config import build, data_request, identity, snapshot
+from forecast.config import build, data_request, identity, origin, snapshot
 from forecast.data.record import record as data_record
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate.folds import Fold, Holdout
@@ -177,7 +178,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 history=judgement.history,
             )
             bundle.finish(directory, version=package_version())
-            live.finish(status="FINISHED", metrics=metrics)
+            live.finish(status="FINISHED", metrics=metrics, description=verdict.text)
     return Run(
         directory=directory,
         metrics=metrics,
@@ -305,8 +306,13 @@ def _tracked(
     live = tracker or _NoTracker()
     live.start(
         directory=directory,
-        name=name,
+        name=_readable_name(config, data, identity=name),
         params=OmegaConf.to_container(config, resolve=True),
+        dataset={
+            "name": ", ".join(data.tickers[:5]) + (", ..." if len(data.tickers) > 5 else ""),
+            "digest": data.fingerprint_,
+            "source": json.dumps(data_request(config), default=str),
+        },
         tags={
             "strategy": strategy_name(config),
             "tickers": ", ".join(data.tickers[:50]),
@@ -328,6 +334,14 @@ def _tracked(
         log.debug("the run failed", exc_info=True)
         live.finish(status="FAILED", metrics={})
         raise
+
+
+def _readable_name(config: DictConfig, data: MarketData, *, identity: str) -> str:
+    """How a tracker's list of runs calls it: `range_single lstm AAPL seed 0 1515c485`."""
+    choices = origin(config).get("choices") or {}
+    model = choices.get("model") or str(config.model._target_).rsplit(".", 1)[-1]
+    tickers = data.tickers[0] if len(data.tickers) == 1 else f"{data.tickers[0]} +{len(data.tickers) - 1}"
+    return f"{strategy_name(config)} {model} {tickers} seed {config.seed} {identity[:8]}"
 
 
 def check_same_data(config: DictConfig, data: MarketData) -> None:

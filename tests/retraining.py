@@ -11,7 +11,7 @@ from typing import Any
 from markets import random_bars
 
 from forecast import pipeline
-from forecast.champion import Champion, promote
+from forecast.champion import ChampionConfig, promote
 from forecast.config import check, compose
 from forecast.serve.training_jobs import JobSpec, JobState, TrainingJobs
 from forecast.serve.training_process import train
@@ -56,7 +56,7 @@ class World:
         return make_run(self.folder / name, self.bars, *overrides)
 
     def promote(self, run: Path | None = None) -> Path:
-        return promote(run or self.run, champion=Champion(directory=str(self.link))).folder
+        return promote(run or self.run, champion=ChampionConfig(directory=str(self.link))).folder
 
     @property
     def jobs(self) -> TrainingJobs:

@@ -14,7 +14,7 @@ from commands import RUN, SMALL, environment, run
 
 import forecast
 from forecast.errors import UserError
-from forecast.track.store import connect
+from forecast.track.connection import connect
 
 # Would train for days.
 ENDLESS = ("trainer.max_epochs=1000000", "trainer.patience=null")

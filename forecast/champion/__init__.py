@@ -1,7 +1,7 @@
-"""The champion: the best finished run, proved, promoted in one step, and rolled back likewise.
+"""The champion: the best finished run, verified, promoted in one step, and rolled back likewise.
 
 >>> from forecast import champion
->>> place = champion.Champion(directory="outputs/champion")
+>>> place = champion.ChampionConfig(directory="outputs/champion")
 >>> champion.promote("outputs/2026-11-22/09-56-52-528733", champion=place)     # doctest: +SKIP
 >>> champion.rollback(champion=place)                                          # doctest: +SKIP
 """
@@ -11,52 +11,52 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from forecast.champion.place import Champion
+from forecast.champion.store import ChampionConfig
 
 if TYPE_CHECKING:
-    from forecast.champion.choosing import candidates, crown, place_of, registry_of
-    from forecast.champion.promoting import (
+    from forecast.champion.promotion import (
         ChampionChangedError,
-        Crowned,
         NothingBeforeError,
+        PromotionResult,
         current,
         promote,
         rollback,
     )
     from forecast.champion.registry import Registry
+    from forecast.champion.selection import candidates, champion_config, registry_of, select_and_promote
 
 __all__ = [
-    "Champion",
     "ChampionChangedError",
-    "Crowned",
+    "ChampionConfig",
     "NothingBeforeError",
+    "PromotionResult",
     "Registry",
     "candidates",
-    "crown",
+    "champion_config",
     "current",
-    "place_of",
     "promote",
     "registry_of",
     "rollback",
+    "select_and_promote",
 ]
 
 _HOME = {
-    "ChampionChangedError": "promoting",
-    "Crowned": "promoting",
-    "NothingBeforeError": "promoting",
+    "ChampionChangedError": "promotion",
+    "NothingBeforeError": "promotion",
+    "PromotionResult": "promotion",
     "Registry": "registry",
-    "candidates": "choosing",
-    "crown": "choosing",
-    "current": "promoting",
-    "place_of": "choosing",
-    "promote": "promoting",
-    "registry_of": "choosing",
-    "rollback": "promoting",
+    "candidates": "selection",
+    "select_and_promote": "selection",
+    "current": "promotion",
+    "champion_config": "selection",
+    "promote": "promotion",
+    "registry_of": "selection",
+    "rollback": "promotion",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use: a config that names the class needs nothing else of this room."""
+    """Import on first use: a config that names the class needs nothing else of this package."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,4 +1,4 @@
-"""Choose the best finished run of an experiment, prove it, and make it the champion."""
+"""Choose the best finished run of an experiment, verify it, and make it the champion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from forecast.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from forecast.champion import Crowned
+    from forecast.champion import PromotionResult
 
 FINISHED, USERS_MISTAKE, INTERRUPTED = 0, 2, 130
 _USAGE = """\
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=argparse.SUPPRESS)
-    asked = parser.parse_args(words).words
-    name = asked.pop(0) if asked and "=" not in asked[0] else "crown"
+    words = parser.parse_args(words).words
+    name = words.pop(0) if words and "=" not in words[0] else "crown"
     if name not in _COMMANDS:
         parser.error(f"{name}: no such command; known: {', '.join(_COMMANDS)}")
     try:
-        return _COMMANDS[name](asked)
+        return _COMMANDS[name](words)
     except UserError as error:
         print(error, file=sys.stderr)
         return USERS_MISTAKE
@@ -63,72 +63,78 @@ def _config(overrides: Sequence[str]) -> DictConfig:
     return config
 
 
-def _crown(overrides: list[str]) -> int:
-    from forecast.champion import crown
+def _select(overrides: list[str]) -> int:
+    from forecast.champion import select_and_promote
 
-    crowned = crown(_config(overrides), say=_say)
-    return _tell(crowned)
+    result = select_and_promote(_config(overrides), progress=_print_progress)
+    return _print_result(result)
 
 
 def _rank(overrides: list[str]) -> int:
     from forecast.champion import candidates
-    from forecast.champion.table import table
+    from forecast.champion.ranking import table
 
     print(table(candidates(_config(overrides))))
     return FINISHED
 
 
 def _export(words: list[str]) -> int:
-    from forecast.champion import place_of, promote, registry_of
+    from forecast.champion import champion_config, promote, registry_of
 
     if not words or ("=" in words[0] and not Path(words[0]).is_dir()):
         raise UserError("export: which run? python -m forecast.champion export RUN_DIRECTORY")
     config = _config(words[1:])
-    return _tell(promote(words[0], champion=place_of(config), registry=registry_of(config), say=_say))
+    return _print_result(
+        promote(
+            words[0], champion=champion_config(config), registry=registry_of(config), progress=_print_progress
+        )
+    )
 
 
 def _rollback(overrides: list[str]) -> int:
-    from forecast.champion import place_of, registry_of, rollback
+    from forecast.champion import champion_config, registry_of, rollback
 
     config = _config(overrides)
-    return _tell(rollback(champion=place_of(config), registry=registry_of(config), say=_say))
+    return _print_result(
+        rollback(champion=champion_config(config), registry=registry_of(config), progress=_print_progress)
+    )
 
 
 def _show(overrides: list[str]) -> int:
-    from forecast.champion import current, place_of
+    from forecast.champion import champion_config, current
 
-    place = place_of(_config(overrides))
-    crowned = current(place)
-    if crowned is None:
+    place = champion_config(_config(overrides))
+    result = current(place)
+    if result is None:
         raise UserError(f"champion.directory={place.directory}: there is no champion yet")
-    return _tell(crowned)
+    return _print_result(result)
 
 
 def _list(overrides: list[str]) -> int:
-    from forecast.champion import place_of
-    from forecast.champion.listing import listing
+    from forecast.champion import champion_config
+    from forecast.champion.metadata import list_champions
 
-    print(listing(place_of(_config(overrides))))
+    print(list_champions(champion_config(_config(overrides))))
     return FINISHED
 
 
-def _tell(crowned: Crowned) -> int:
+def _print_result(result: PromotionResult) -> int:
     """What came of it; the last line is the champion's directory."""
-    from forecast.champion.table import table
+    from forecast.champion.ranking import table
 
-    if crowned.ranking is not None:
-        print(table(crowned.ranking), end="\n\n")
-    print(crowned.text)
-    print(crowned.directory)
+    if result.ranking is not None:
+        print(table(result.ranking), end="\n\n")
+    print(result.text)
+    print(result.directory)
     return FINISHED
 
 
-def _say(line: str) -> None:
+def _print_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "crown": _crown,
+    "crown": _select,
     "rank": _rank,
     "show": _show,
     "list": _list,

@@ -1,24 +1,39 @@
-"""A finished run that may become the champion, as MLflow or its own directory describes it."""
+"""Finished runs that may become the champion: from MLflow or from their directory, and fetched from there."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
+import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast import bundle
+from forecast.config.nearest import nearest
+from forecast.errors import UserError
 from forecast.sweep.comparable import Subject
 from forecast.sweep.earlier import identity_of, read_config
-from forecast.track.fields import flatten
-from forecast.track.record import Record
-from forecast.track.sending import DIRECTORY_TAG, ID_TAG
+from forecast.track.connection import (
+    call_with_timeout,
+    check_uri,
+    error_summary,
+    redact_password,
+    resolved,
+    sqlite_file,
+)
+from forecast.track.delivery import DIRECTORY_TAG, ID_TAG, Record, flatten
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# Parts of a config that say nothing of what was computed.
+
+# Parts of a config that progress nothing of what was computed.
 _ASIDE = (
     "provenance.",
     "metadata.",
@@ -148,7 +163,7 @@ def is_of(directory: Path, candidate: Candidate) -> bool:
 
 
 def _record(directory: Path) -> Record | None:
-    """What MLflow was told of the run; None where there is no such record."""
+    """What was sent to MLflow of the run; None where there is no such record."""
     try:
         return Record.load(directory)
     except (OSError, ValueError):
@@ -166,3 +181,192 @@ def _task(params: Mapping[str, str]) -> dict[str, str]:
 
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float]:
     return {name: float(v) for name, v in metrics.items() if v is not None and math.isfinite(v)}
+
+
+PAGE = 500  # runs an answer
+PAGE_S = 60.0  # seconds a page may take, once the store has answered at all
+_WITHOUT = "python -m forecast.champion export RUN_DIRECTORY needs no MLflow"
+
+
+def query_finished_runs(*, uri: str, experiment_name: str, patience_s: float) -> list[Candidate]:
+    """The finished runs of an experiment that this package recorded.
+
+    Args:
+        uri: of the store; a database that is missing is not made.
+        experiment_name: the heading they stand under.
+        patience_s: seconds to wait for a store that does not answer.
+
+    Raises:
+        UserError: the store cannot be asked, there is no such experiment, or none of its runs is finished.
+    """
+    check_uri(uri)
+    database = sqlite_file(uri)
+    if database is not None and not database.is_file():
+        raise UserError(f"tracker.uri={uri}: no such database ({database}); {_WITHOUT}")
+    began = time.monotonic()
+    try:
+        from forecast.track.connection import connect
+
+        client = connect(resolved(uri), patience_s=patience_s)
+        left_s = max(1.0, patience_s - (time.monotonic() - began))
+        experiment = call_with_timeout(left_s, lambda: client.get_experiment_by_name(experiment_name))
+        if experiment is None or experiment.lifecycle_stage != "active":
+            raise _no_experiment(client, uri, experiment_name, deleted=experiment is not None)
+        runs = _list_runs(client, experiment.experiment_id)
+    except UserError:
+        raise
+    except Exception as error:  # MLflow, its drivers and the network raise anything
+        raise UserError(
+            f"tracker.uri={redact_password(uri)}: cannot be asked ({error_summary(error)}); {_WITHOUT}"
+        ) from error
+    done = [run for run in runs if run.info.status == "FINISHED"]
+    found = [made for run in done if (made := from_mlflow(run, experiment_name)) is not None]
+    if not found:
+        raise UserError(
+            f"tracker.experiment_name={experiment_name}: no finished run in it ({_status_counts(runs)}); "
+            "python run.py makes one"
+        )
+    return found
+
+
+def _list_runs(client: MlflowClient, experiment_id: str) -> list[Any]:
+    runs: list[Any] = []
+    token = None
+    while True:
+        ask = partial(client.search_runs, [experiment_id], max_results=PAGE, page_token=token)
+        page: Any = call_with_timeout(PAGE_S, ask)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _no_experiment(client: MlflowClient, uri: str, name: str, *, deleted: bool) -> UserError:
+    if deleted:
+        return UserError(
+            f"tracker.experiment_name={name}: was deleted in {redact_password(uri)}; restore it there"
+        )
+    known = [
+        str(other.name)
+        for other in call_with_timeout(PAGE_S, lambda: client.search_experiments(max_results=50))
+    ]
+    near = nearest(name, known)
+    hint = f"did you mean {near}? " if near else ""
+    shown = ", ".join(sorted(known)) or "none"
+    return UserError(
+        f"tracker.experiment_name={name}: no such experiment in {redact_password(uri)}; {hint}known: {shown}"
+    )
+
+
+def _status_counts(runs: list[Any]) -> str:
+    """`2 FAILED, 1 RUNNING`."""
+    counts = Counter(str(run.info.status) for run in runs)
+    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "it is empty"
+
+
+_MANIFEST_S = 60.0
+_BYTES_A_SECOND = 1e5  # a store slower than this is given up
+_LEAST_S = 120.0
+
+
+def fetch(
+    candidate: Candidate, *, uri: str, patience_s: float, scratch: Path
+) -> tuple[Path, Mapping[str, Any]]:
+    """A verified run directory of a candidate, and its manifest.
+
+    A directory that holds this very run is taken or refused; only where there is none (the run was made on
+    another machine, or its folder is gone or was taken by a later run) MLflow's copy is downloaded.
+
+    Args:
+        candidate: from MLflow.
+        uri: of the store it is from.
+        patience_s: seconds to wait for a store that does not answer.
+        scratch: a folder that does not exist; a copy is put there.
+
+    Raises:
+        UserError: a file is missing or was altered, here or in MLflow's copy; or the copy cannot be had.
+    """
+    directory = candidate.directory
+    if directory.is_dir() and is_of(directory, candidate):
+        try:
+            return directory, bundle.verify(directory)
+        except UserError as error:
+            raise UserError(
+                f"{error}; restore it, or move {directory} away to have MLflow's copy checked and taken"
+            ) from error
+    download(candidate, uri=uri, patience_s=patience_s, scratch=scratch)
+    try:
+        manifest = bundle.verify(scratch)
+    except UserError as error:
+        message = str(error).replace(str(scratch), f"MLflow's copy of run {candidate.run_id}")
+        raise UserError(f"{message}; {directory}, where it was written, is not on this machine") from error
+    if not is_of(scratch, candidate):
+        raise UserError(f"run {candidate.run_id}: MLflow's copy is that of another run; send it again")
+    return scratch, manifest
+
+
+def download(candidate: Candidate, *, uri: str, patience_s: float, scratch: Path) -> None:
+    """Put MLflow's copy of a run into a new folder.
+
+    Raises:
+        UserError: it is not there whole, or MLflow does not answer.
+        OSError: the disk does not take it.
+    """
+    assert candidate.run_id is not None, "known from its directory alone, which is not there"
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    from forecast.track.connection import connect
+
+    run_id = candidate.run_id
+    scratch.mkdir()
+    try:
+        client = connect(resolved(uri), patience_s=patience_s)
+        listed = call_with_timeout(_MANIFEST_S, lambda: client.list_artifacts(run_id))
+        if bundle.MANIFEST not in {item.path for item in listed}:
+            raise UserError(
+                f"run {run_id}: its directory {candidate.directory} is not on this machine, and MLflow has no "
+                "copy of it; copy the directory here and name it: python -m forecast.champion export DIR"
+            )
+        size = sum(item.file_size or 0 for item in listed)
+        seconds = _LEAST_S + size / _BYTES_A_SECOND
+        call_with_timeout(seconds, lambda: client.download_artifacts(run_id, "", str(scratch)))
+    except UserError:
+        raise
+    except Exception as error:  # MLflow, its drivers and the network raise anything
+        if (full := _disk_error(error)) is not None:
+            raise full from error
+        raise UserError(
+            f"tracker.uri={redact_password(uri)}: the copy of run {run_id} cannot be had "
+            f"({error_summary(error)}), and its directory {candidate.directory} is not on this machine; try again later"
+        ) from error
+
+
+def check_metric_value(directory: Path, candidate: Candidate, metric: str) -> None:
+    """Refuse a run whose directory tells another figure than the one it was ranked by.
+
+    Raises:
+        UserError: it does.
+    """
+    ranked = candidate.metrics[metric]
+    there = json.loads((directory / "metrics.json").read_text("utf-8")).get(metric)
+    if there is None or not math.isclose(there, ranked, rel_tol=1e-9):
+        raise UserError(
+            f"run {candidate.name}: MLflow says {metric}={ranked:.9g}, its metrics.json says {there}; "
+            "somebody changed one of them, so it is not ranked by it; delete the run in MLflow or send it anew"
+        )
+
+
+def _disk_error(error: BaseException) -> OSError | None:
+    """A full or forbidden disk, wherever MLflow wrapped it."""
+    import errno
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EFBIG,
+            errno.EROFS,
+        ):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -1,13 +1,18 @@
-"""What is written down of a champion: how it was chosen, from how many, and whether it beats "tomorrow = today"."""
+"""What is written down of a champion, and how champions are listed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
+from forecast import bundle
 from forecast.champion.candidate import Candidate
+from forecast.champion.store import ChampionConfig, ChampionStore
+from forecast.errors import UserError
 from forecast.evaluate.table import ratio_text
 from forecast.runs import package_version
 
@@ -33,17 +38,17 @@ class Choice:
     p_values: Sequence[float | None] = ()
 
     @property
-    def luck(self) -> dict[str, Any]:
+    def corrected_p_values(self) -> dict[str, Any]:
         """`p_value` of the chosen one and `p_value_holm`, corrected for how many were tried; null if untested."""
         if not any(p is not None for p in self.p_values):
             return {"p_value": None, "p_value_holm": None}
         from forecast.evaluate.significance.trials import after_trials
 
-        told = after_trials(self.p_values, chosen=0)
-        return {"p_value": told["p"], "p_value_holm": told["p_holm"]}
+        corrected = after_trials(self.p_values, chosen=0)
+        return {"p_value": corrected["p"], "p_value_holm": corrected["p_holm"]}
 
 
-def metadata(run: Candidate, choice: Choice, *, number: int, audit: str) -> dict[str, Any]:
+def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str) -> dict[str, Any]:
     """Plain values for the champion's config.yaml and metadata.json; percent where a name says skill.
 
     Args:
@@ -64,7 +69,7 @@ def metadata(run: Candidate, choice: Choice, *, number: int, audit: str) -> dict
         "strategy": run.strategy,
         "tickers": run.tickers,
         "candidates": choice.candidates,
-        **choice.luck,
+        **choice.corrected_p_values,
         "skill_val": run.skill("val"),
         "skill_test": run.skill("test"),
         "beats_naive": beats_naive(run.metrics),
@@ -78,8 +83,14 @@ def metadata(run: Candidate, choice: Choice, *, number: int, audit: str) -> dict
     }
 
 
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """The metadata of a champion."""
+    metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text("utf-8"))
+    return metadata
+
+
 def beats_naive(metrics: Mapping[str, float | None]) -> bool:
-    """Whether the RMSE lies below that of "tomorrow = today" on validation and on test; undefined is no."""
+    """Whether the RMSE lies below that of the naive forecast on validation and on test; undefined is no."""
     ratios = [metrics.get(f"{split}_theil_u") for split in ("val", "test")]
     return all(ratio is not None and ratio < 1 for ratio in ratios)
 
@@ -90,23 +101,25 @@ def label(metrics: Mapping[str, float | None]) -> str:
     return f"{'is ahead of' if beats_naive(metrics) else 'does not beat'} {NAIVE} (RMSE ratio: {shown})"
 
 
-def sentences(told: Mapping[str, Any]) -> list[str]:
+def summary(metadata: Mapping[str, Any]) -> list[str]:
     """A champion's metadata in words, a line each."""
-    value = told["metric_value"]
+    value = metadata["metric_value"]
     shown = "undefined" if value is None else f"{value:.6g}"
-    among = f", best of {told['candidates']:,} candidates ({FLATTERED})" if told["candidates"] > 1 else ""
-    if told["p_value_holm"] is not None:
+    among = (
+        f", best of {metadata['candidates']:,} candidates ({FLATTERED})" if metadata["candidates"] > 1 else ""
+    )
+    if metadata["p_value_holm"] is not None:
         among += (
-            f'; p-value of "no better than naive" on validation {told["p_value"]:.3f}, '
-            f"{told['p_value_holm']:.3f} corrected for their number (Holm)"
+            f'; p-value of "no better than naive" on validation {metadata["p_value"]:.3f}, '
+            f"{metadata['p_value_holm']:.3f} corrected for their number (Holm)"
         )
-    run = f"run {told['run_id']}" if told["run_id"] else told["run_directory"]
+    run = f"run {metadata['run_id']}" if metadata["run_id"] else metadata["run_directory"]
     return [
-        f"Champion {told['number']}: {run}, {told['strategy']}, {told['tickers']}",
-        f"{told['metric']} {shown}{among}",
-        f'skill against "{NAIVE}": val {_percent(told["skill_val"])}, test {_percent(told["skill_test"])}; '
-        f"it {told['label']}",
-        f"Verdict: {told['verdict']}",
+        f"Champion {metadata['number']}: {run}, {metadata['strategy']}, {metadata['tickers']}",
+        f"{metadata['metric']} {shown}{among}",
+        f'skill against "{NAIVE}": val {_percent(metadata["skill_val"])}, test {_percent(metadata["skill_test"])}; '
+        f"it {metadata['label']}",
+        f"Verdict: {metadata['verdict']}",
     ]
 
 
@@ -122,3 +135,31 @@ def _verdict(run: Candidate) -> str:
 
 def _percent(value: float | None) -> str:
     return "undefined" if value is None else f"{value:+.2f} %"
+
+
+def list_champions(champion: ChampionConfig) -> str:
+    """A line each, the oldest first; `*` marks the champion, `-` those that were rolled back.
+
+    Raises:
+        UserError: there is none.
+    """
+    store = ChampionStore(Path(champion.directory))
+    current, lineage = store.current, store.lineage
+    if not store.folders:
+        raise UserError(f"champion.directory={champion.directory}: there is no champion yet")
+    lines = []
+    for folder in store.folders:
+        mark = "*" if folder == current else (" " if folder.name in lineage else "-")
+        try:
+            bundle.verify(folder)
+        except UserError as error:
+            lines.append(f"{mark} {error}")
+            continue
+        metadata = read_metadata(folder)
+        value = metadata["metric_value"]
+        shown = "undefined" if value is None else f"{value:.6g}"
+        lines.append(
+            f"{mark} {folder}  {metadata['exported_at']}  {metadata['strategy']}  {metadata['metric']} {shown}, "
+            f"of {metadata['candidates']:,}; {metadata['label']}"
+        )
+    return "\n".join(lines)

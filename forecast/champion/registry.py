@@ -1,6 +1,6 @@
-"""MLflow's word on who is champion: a version and an alias in its model registry, tags on the runs.
+"""The champion in MLflow: a version with an alias in its model registry, and tags on the runs.
 
-The folder is the champion, whatever MLflow says: what cannot be noted there is told, and nothing is undone.
+The folder is the champion, whatever MLflow says: a registration that fails is reported, and nothing is undone.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.track.uri import masked, resolved, sqlite_file
-from forecast.track.waiting import reason, within
+from forecast.track.connection import call_with_timeout, error_summary, redact_password, resolved, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,12 +21,22 @@ ALIAS = "champion"
 FOLDER_TAG = "forecast.champion"  # of a version: the name of the folder
 STATE_TAG = "champion"  # of a run: `current` or `former`
 NAIVE_TAG = "champion.beats_naive"  # of both: true or false
-LABEL_TAG = "champion.label"  # likewise, in words
+LABEL_TAG = "champion.label"  # of both, in words
+_VERSION_TAGS = (
+    "metric",
+    "metric_value",
+    "strategy",
+    "tickers",
+    "candidates",
+    "skill_val",
+    "skill_test",
+    "identity",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """Where it is noted.
+    """MLflow's model registry.
 
     Args:
         uri: of the store.
@@ -38,27 +48,30 @@ class Registry:
     patience_s: float
     name: str | None
 
-    def note(self, name: str, told: Mapping[str, Any], *, former: Mapping[str, Any] | None) -> str:
-        """Say that a folder got the title.
+    def register(self, folder: Path, metadata: Mapping[str, Any], *, former: Mapping[str, Any] | None) -> str:
+        """Register a folder that became the champion.
 
         Args:
-            name: of the folder.
-            told: its metadata.
-            former: metadata of the one that had the title; None if there was none.
+            folder: of the champion.
+            metadata: of the champion.
+            former: metadata of the champion before; None if there was none.
 
         Returns:
-            what was noted or could not be, in one line.
+            what was registered or why not, in one line.
         """
-        if self.name is None and told["run_id"] is None:
+        if self.name is None and metadata["run_id"] is None:
             return "not noted in MLflow: the run is not recorded there, and no model is to be registered"
         try:
-            return self._note(name, told, former)
+            return self._register(folder, metadata, former)
         except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
             what = "not registered" if self.name else "not noted"
-            return f"{what} in MLflow ({masked(self.uri)}: {reason(error)}); the folder is the champion all the same"
+            where = redact_password(self.uri)
+            return (
+                f"{what} in MLflow ({where}: {error_summary(error)}); the folder is the champion all the same"
+            )
 
-    def _note(self, name: str, told: Mapping[str, Any], former: Mapping[str, Any] | None) -> str:
-        from forecast.track.store import connect
+    def _register(self, folder: Path, metadata: Mapping[str, Any], former: Mapping[str, Any] | None) -> str:
+        from forecast.track.connection import connect
 
         database = sqlite_file(self.uri)
         if database is not None and not database.is_file():
@@ -66,36 +79,36 @@ class Registry:
         client = connect(resolved(self.uri), patience_s=self.patience_s)
         with warnings.catch_warnings():  # MLflow's remarks on its own next version
             warnings.simplefilter("ignore")
-            # A call has the whole patience: what is set twice is set once.
-            self._ask(lambda: _tag_run(client, former, state="former"))
-            self._ask(lambda: _tag_run(client, told, state="current"))
+            # Each call has the whole patience.
+            self._call(lambda: _tag_run(client, former, state="former"))
+            self._call(lambda: _tag_run(client, metadata, state="current"))
             if self.name is None:
                 return "noted in MLflow: the run's tags"
             registered = self.name
-            version = self._ask(lambda: _version(client, registered, name, told))
-            self._ask(lambda: client.set_registered_model_alias(registered, ALIAS, version))
+            version = self._call(lambda: _version(client, registered, folder, metadata))
+            self._call(lambda: client.set_registered_model_alias(registered, ALIAS, version))
         return f"registered in MLflow: {registered} version {version}, alias {ALIAS}"
 
-    def _ask(self, work: Callable[[], Any]) -> Any:
-        return within(self.patience_s, work)
+    def _call(self, work: Callable[[], Any]) -> Any:
+        return call_with_timeout(self.patience_s, work)
 
 
-def _tag_run(client: MlflowClient, told: Mapping[str, Any] | None, *, state: str) -> None:
-    if told is None or told["run_id"] is None:
+def _tag_run(client: MlflowClient, metadata: Mapping[str, Any] | None, *, state: str) -> None:
+    if metadata is None or metadata["run_id"] is None:
         return
-    tags = {STATE_TAG: state, NAIVE_TAG: str(told["beats_naive"]).lower(), LABEL_TAG: told["label"]}
+    tags = {STATE_TAG: state, NAIVE_TAG: str(metadata["beats_naive"]).lower(), LABEL_TAG: metadata["label"]}
     from mlflow.exceptions import MlflowException
 
     try:
         for key, value in tags.items():
-            client.set_tag(told["run_id"], key, value)
+            client.set_tag(metadata["run_id"], key, value)
     except MlflowException as error:
         if state == "current":
             raise
         logging.getLogger(__name__).debug("the former champion's run is not in MLflow any more: %s", error)
 
 
-def _version(client: MlflowClient, registered: str, name: str, told: Mapping[str, Any]) -> str:
+def _version(client: MlflowClient, registered: str, folder: Path, metadata: Mapping[str, Any]) -> str:
     """The version of a champion's folder, made if there is none."""
     from mlflow.exceptions import MlflowException
 
@@ -107,35 +120,23 @@ def _version(client: MlflowClient, registered: str, name: str, told: Mapping[str
         client.create_registered_model(
             registered, description="Champions of forecast; see the alias champion."
         )
-    for version in client.search_model_versions(f"name = '{_quoted(registered)}'", max_results=1000):
-        if version.tags.get(FOLDER_TAG) == name and version.run_id == (told["run_id"] or ""):
+    quoted = registered.replace("'", "''")
+    run_id = metadata["run_id"]
+    for version in client.search_model_versions(f"name = '{quoted}'", max_results=1000):
+        if version.tags.get(FOLDER_TAG) == folder.name and version.run_id == (run_id or ""):
             return str(version.version)
-    run_id = told["run_id"]
-    source = client.get_run(run_id).info.artifact_uri if run_id else told["champion_directory"]
-    keys = (
-        "metric",
-        "metric_value",
-        "strategy",
-        "tickers",
-        "candidates",
-        "skill_val",
-        "skill_test",
-        "identity",
-    )
+    # A run that MLflow does not know has no artifacts there: the champion's own folder is the source.
+    source = client.get_run(run_id).info.artifact_uri if run_id else str(folder.absolute())
     made = client.create_model_version(
         registered,
         source,
         run_id=run_id,
         tags={
-            FOLDER_TAG: name,
-            NAIVE_TAG: str(told["beats_naive"]).lower(),
-            LABEL_TAG: told["label"],
-            **{key: str(told[key]) for key in keys},
+            FOLDER_TAG: folder.name,
+            NAIVE_TAG: str(metadata["beats_naive"]).lower(),
+            LABEL_TAG: metadata["label"],
+            **{key: str(metadata[key]) for key in _VERSION_TAGS},
         },
-        description=told["label"],
+        description=metadata["label"],
     )
     return str(made.version)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

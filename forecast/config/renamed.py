@@ -8,7 +8,9 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 # `_target_` in a saved config -> where the class is now. Applied when a saved config is loaded or replayed.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "forecast.champion.Champion": "forecast.champion.ChampionConfig",
+}
 
 
 def renamed(target: str) -> str:

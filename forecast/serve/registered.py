@@ -57,9 +57,14 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
         UserError: see registered.
     """
     from forecast import bundle
-    from forecast.track.store import connect
-    from forecast.track.uri import masked, resolved, sqlite_file
-    from forecast.track.waiting import reason, within
+    from forecast.track.connection import (
+        call_with_timeout,
+        connect,
+        error_summary,
+        redact_password,
+        resolved,
+        sqlite_file,
+    )
 
     database = sqlite_file(uri)
     if database is not None and not database.is_file():
@@ -69,7 +74,7 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
     model, alias, version = found["model"], found["alias"], found["version"]
     try:
         client = connect(resolved(uri), patience_s=_SECONDS)
-        told = within(
+        told = call_with_timeout(
             _SECONDS,
             lambda: (
                 client.get_model_version_by_alias(model, alias)
@@ -85,7 +90,7 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
         scratch = copy.with_name(f".{copy.name}.{os.getpid()}.partial")
         scratch.mkdir(parents=True)
         try:
-            within(_PATIENCE_S, lambda: client.download_artifacts(told.run_id, "", str(scratch)))
+            call_with_timeout(_PATIENCE_S, lambda: client.download_artifacts(told.run_id, "", str(scratch)))
             bundle.verify(scratch)  # whoever serves it verifies it again
             os.replace(scratch, copy)
         finally:
@@ -94,7 +99,8 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
         raise
     except Exception as error:
         raise UserError(
-            f"bundle={name}: cannot be had from tracker_uri={masked(uri)} ({reason(error)}); name a run directory"
+            f"bundle={name}: cannot be had from tracker_uri={redact_password(uri)} "
+            f"({error_summary(error)}); name a run directory"
         ) from error
     return copy
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from forecast.champion import Champion
+    from forecast.champion import ChampionConfig
 
 log = logging.getLogger(__name__)
 
@@ -404,7 +404,7 @@ def _decide(
     registry = registry_of(config) if config.get("champion") is not None else None
     try:
         promotion = promote(
-            directory, champion=place, registry=registry, say=log.info, replacing=started_from
+            directory, champion=place, registry=registry, progress=log.info, replacing=started_from
         )
     except ChampionChangedError as error:
         return rejected(str(error), compared)
@@ -425,11 +425,11 @@ def _decide(
 
 
 def _rejection_reason(
-    config: DictConfig, directory: Path, metrics: dict[str, float | None], place: Champion
+    config: DictConfig, directory: Path, metrics: dict[str, float | None], place: ChampionConfig
 ) -> str | None:
     """Why a run can be no champion, whatever the champion is worth; None if it can."""
     from forecast.champion.candidate import from_directory
-    from forecast.champion.promoting import check_rules
+    from forecast.champion.promotion import check_rules
 
     metric = str(config.objective.metric)
     if metrics.get(metric) is None:
@@ -441,15 +441,15 @@ def _rejection_reason(
     return None
 
 
-def _place(config: DictConfig, link: Path) -> Champion:
+def _place(config: DictConfig, link: Path) -> ChampionConfig:
     """The champion's place here, with the rules of the config."""
-    from forecast.champion import Champion
+    from forecast.champion import ChampionConfig
     from forecast.config import build
 
     rules: Any = config.get("champion")
     if rules is None:
-        return Champion(directory=str(link))
-    place: Champion = build(rules, directory=str(link))
+        return ChampionConfig(directory=str(link))
+    place: ChampionConfig = build(rules, directory=str(link))
     return place
 
 

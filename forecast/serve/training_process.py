@@ -135,14 +135,14 @@ def roll_back(link: Path) -> int:
     """Make the champion before the present one the champion again; prints what was done."""
     from omegaconf import DictConfig, OmegaConf
 
-    from forecast.champion import Champion, NothingBeforeError, registry_of, rollback
+    from forecast.champion import ChampionConfig, NothingBeforeError, registry_of, rollback
 
     try:
         path = link / "config.yaml"
         config = OmegaConf.load(path) if path.is_file() else OmegaConf.create({})
         assert isinstance(config, DictConfig)
         registry = registry_of(config) if config.get("champion") is not None else None
-        returned = rollback(champion=Champion(directory=str(link)), registry=registry, say=log.info)
+        returned = rollback(champion=ChampionConfig(directory=str(link)), registry=registry, progress=log.info)
     except UserError as error:
         print(error, file=sys.stderr)
         return NOTHING_BEFORE if isinstance(error, NothingBeforeError) else REFUSED

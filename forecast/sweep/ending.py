@@ -13,13 +13,13 @@ from forecast.errors import UserError
 from forecast.sweep.issue import FILE as ISSUE
 from forecast.sweep.issue import Issue
 from forecast.sweep.job_state import JobState, job_files
-from forecast.track.waiting import reason
+from forecast.track.connection import error_summary
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.sweep.standing import Standing
-    from forecast.track.record import Status
+    from forecast.track.delivery import Status
 
 
 def conclude(
@@ -52,7 +52,7 @@ def conclude(
     tell_left_out(jobs, file=sys.stdout)
     _record(directory, jobs, found, config, driver=driver, ended=ended)
     if ended != "KILLED" and config.get("champion") is not None and any(e.metrics for e in found.entries):
-        _crown(found, config)
+        _select_and_promote(found, config)
 
 
 def tell_left_out(jobs: Sequence[JobState], *, file: TextIO) -> None:
@@ -127,18 +127,20 @@ def _record(
     end_parent(directory, status=ended, metrics=summary, reused=reused, tracker=tracker, driver=driver)
 
 
-def _crown(found: Standing, config: DictConfig) -> None:
+def _select_and_promote(found: Standing, config: DictConfig) -> None:
     """Have the best run of the experiment made the champion; without a tracker, of this sweep."""
-    from forecast.champion import crown
+    from forecast.champion import select_and_promote
 
     directories = [entry.job.directory for entry in found.entries if entry.metrics]
     try:
-        crowned = crown(config, directories=None if config.get("tracker") else directories, say=_tell)
+        crowned = select_and_promote(
+            config, directories=None if config.get("tracker") else directories, progress=_tell
+        )
     except UserError as error:
         _tell(f"no new champion: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, the sweep's own result stands
         traceback.print_exception(error)
-        _tell(f"no new champion: {reason(error)}; python -m forecast.champion tries again")
+        _tell(f"no new champion: {error_summary(error)}; python -m forecast.champion tries again")
     else:
         print(f"\n{crowned.text}")
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.track.record import FILE, Record, Status
-from forecast.track.waiting import reason
+from forecast.track.connection import error_summary
+from forecast.track.delivery import FILE, Record, Status
 
 if TYPE_CHECKING:
     from forecast.track import MLflowTracker
@@ -91,7 +91,7 @@ def end_parent(
         if tracker is not None:
             tracker.end_dead_runs()
     except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
-        log.warning("the sweep is not wholly recorded in MLflow: %s", reason(error))
+        log.warning("the sweep is not wholly recorded in MLflow: %s", error_summary(error))
 
 
 def send_late(directories: Iterable[Path]) -> None:
@@ -108,7 +108,7 @@ def send_late(directories: Iterable[Path]) -> None:
 
 def _adoptable(directories: Iterable[Path], tracker: MLflowTracker | None) -> list[Path]:
     """Of finished runs, those whose sweep did not come to its end."""
-    from forecast.track.store import connect
+    from forecast.track.connection import connect
 
     found = []
     finished: dict[tuple[str, str], bool] = {}  # whether it did, by store and run
@@ -126,15 +126,14 @@ def _adoptable(directories: Iterable[Path], tracker: MLflowTracker | None) -> li
 
 
 def _adopt(directory: Path, parent: Record) -> None:
-    from forecast.track.store import connect
-    from forecast.track.waiting import within
+    from forecast.track.connection import call_with_timeout, connect
 
     record = _record(directory)
     if record is None or record.run_id is None or record.uri != parent.uri:
         return
     child, holder = record.run_id, str(parent.run_id)
     client = connect(record.uri, patience_s=PATIENCE_S)
-    within(PATIENCE_S, lambda: client.set_tag(child, PARENT_TAG, holder))
+    call_with_timeout(PATIENCE_S, lambda: client.set_tag(child, PARENT_TAG, holder))
     record.tags[PARENT_TAG] = holder
     record.save(directory)
 

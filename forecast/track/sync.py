@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 from forecast.errors import UserError
-from forecast.track import process, sending
-from forecast.track.fields import finite
-from forecast.track.record import FILE, Record
-from forecast.track.store import connect
-from forecast.track.uri import check_uri, masked, resolved
-from forecast.track.waiting import reason, within
+from forecast.track import delivery, process
+from forecast.track.connection import (
+    call_with_timeout,
+    check_uri,
+    connect,
+    error_summary,
+    redact_password,
+    resolved,
+)
+from forecast.track.delivery import FILE, Record, finite
 
 DEFAULT_FOLDERS = ("outputs", "multirun")
 # Someone waits at the prompt, no run does: longer than a run would.
@@ -54,7 +58,7 @@ def sync(folders: Iterable[Path], *, uri: str | None = None) -> Summary:
             with _locked(directory / FILE):
                 outcome = _send(directory, down, uri)
         except Exception as error:  # noqa: BLE001 - one run that cannot be sent must not keep back the others
-            summary.failed[directory] = reason(error)
+            summary.failed[directory] = error_summary(error)
         else:
             if outcome == "sent":
                 summary.sent.append(directory)
@@ -75,14 +79,14 @@ def _send(directory: Path, down: dict[str, str], uri: str | None) -> Outcome:
     record.uri = resolved(uri or record.uri)
     if record.uri in down:
         raise ConnectionError(down[record.uri])
-    patience_s = PATIENCE_S + sending.allowance_s(record, directory)
+    patience_s = PATIENCE_S + delivery.allowance_s(record, directory)
     begun = time.monotonic()
     try:
         client = connect(record.uri, patience_s=PATIENCE_S)
         record.run_id = None  # the store knows best: it may be another one by now
-        within(patience_s, lambda: sending.deliver(client, record, directory))
+        call_with_timeout(patience_s, lambda: delivery.deliver(client, record, directory))
     except Exception as error:  # noqa: BLE001 - raised again with the address, in a line
-        told = f"{masked(record.uri)}: {reason(error)}"
+        told = f"{redact_password(record.uri)}: {error_summary(error)}"
         if time.monotonic() - begun >= PATIENCE_S:
             down[record.uri] = told
         raise ConnectionError(told) from None
@@ -96,7 +100,7 @@ def _end(record: Record, directory: Path) -> None:
     """Say for a process that died how its run ended: its manifest is written last."""
     record.status = "FINISHED" if (directory / "manifest.json").exists() else "KILLED"
     record.end_time = max(
-        int(file.stat().st_mtime * 1000) for file in (*sending.files_of(directory), directory / FILE)
+        int(file.stat().st_mtime * 1000) for file in (*delivery.files_of(directory), directory / FILE)
     )
     metrics = directory / "metrics.json"
     if record.metrics is None and metrics.exists():

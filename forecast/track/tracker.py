@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import shlex
+import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -13,12 +15,17 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Gt
 
 from forecast.errors import UserError
-from forecast.track import process, sending
-from forecast.track.fields import cut, finite, flatten, tags_of
-from forecast.track.record import FILE, Epoch, Record, Status
-from forecast.track.store import connect
-from forecast.track.uri import check_uri, masked, resolved, sqlite_file
-from forecast.track.waiting import reason, within
+from forecast.track import delivery, process
+from forecast.track.connection import (
+    call_with_timeout,
+    check_uri,
+    connect,
+    error_summary,
+    redact_password,
+    resolved,
+    sqlite_file,
+)
+from forecast.track.delivery import FILE, MAX_TAG, Epoch, Record, Status, cut, finite, flatten, tags_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,7 +75,13 @@ class MLflowTracker:
         return None if self._record is None or self._down else self._record.run_id
 
     def start(
-        self, *, directory: Path, name: str, params: Mapping[str, object], tags: Mapping[str, str]
+        self,
+        *,
+        directory: Path,
+        name: str,
+        params: Mapping[str, object],
+        tags: Mapping[str, str],
+        dataset: Mapping[str, str] | None = None,
     ) -> None:
         """Open a RUNNING run, after ending those that dead processes of this host left behind.
 
@@ -77,16 +90,18 @@ class MLflowTracker:
             name: what MLflow calls the run.
             params: the config, nested as it is.
             tags: what runs are searched by; `mlflow.parentRunId` makes it the child of another.
+            dataset: `name`, `digest` and `source` (JSON) of the bars, shown as the run's input.
         """
-        own = {sending.ID_TAG: uuid.uuid4().hex, sending.DIRECTORY_TAG: str(directory.absolute())}
+        own = {delivery.ID_TAG: uuid.uuid4().hex, delivery.DIRECTORY_TAG: str(directory.absolute())}
         self._record = record = Record(
             uri=resolved(self.uri),
             experiment_name=self.experiment_name,
-            run_directory_id=own[sending.ID_TAG],
+            run_directory_id=own[delivery.ID_TAG],
             name=cut(name, 250),
             params=flatten(params),
-            tags=tags_of({**process.identity(), **tags, **own}),
+            tags=tags_of({**process.identity(), **_shown_tags(tags), **tags, **own}),
             start_time=_now(),
+            dataset=None if dataset is None else dict(dataset),
         )
         self._directory, self._client, self._noted = directory, None, set()
         self._down = self._lost = False
@@ -120,9 +135,9 @@ class MLflowTracker:
         def end() -> None:
             experiment = client.get_experiment_by_name(self.experiment_name)
             if experiment is not None:
-                sending.end_dead_runs(client, str(experiment.experiment_id))
+                delivery.end_dead_runs(client, str(experiment.experiment_id))
 
-        within(self.patience_s, end)
+        call_with_timeout(self.patience_s, end)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Note an epoch's metrics; they are sent together with others, every few seconds.
@@ -138,17 +153,21 @@ class MLflowTracker:
         if time.monotonic() >= self._next_flush:
             self._attempt(record, self._flush)
 
-    def finish(self, *, status: Status, metrics: Mapping[str, float | None]) -> None:
+    def finish(
+        self, *, status: Status, metrics: Mapping[str, float | None], description: str | None = None
+    ) -> None:
         """Send the final metrics and the whole run directory, and end the run; nothing if none was started.
 
         Args:
             status: FINISHED, FAILED or KILLED.
             metrics: final figures, shown beside the run; None is left out.
+            description: the verdict, shown at the top of the run's page.
         """
         record = self._record
         if record is None:
             return
         record.status, record.metrics = status, finite(metrics, noted=self._noted)
+        record.description = description and cut(description, MAX_TAG)
         # Later than every epoch, so that these are the figures shown.
         record.end_time = max([_now(), *(epoch.time + 1 for epoch in record.epochs)])
         self._attempt(record, self._close)
@@ -161,11 +180,11 @@ class MLflowTracker:
         self._client = client = connect(record.uri, patience_s=self.patience_s)
 
         def open_run() -> None:
-            record.experiment_id = sending.experiment_of(client, record)
-            sending.end_dead_runs(client, record.experiment_id)
-            sending.open_run(client, record)
+            record.experiment_id = delivery.experiment_of(client, record)
+            delivery.end_dead_runs(client, record.experiment_id)
+            delivery.open_run(client, record)
 
-        within(self.patience_s, open_run)
+        call_with_timeout(self.patience_s, open_run)
         record.state = "running"
         record.save(self._directory)
         self._next_flush = time.monotonic() + FLUSH_S
@@ -175,7 +194,7 @@ class MLflowTracker:
         assert client is not None
         assert run_id is not None
         begun = time.monotonic()
-        within(self.patience_s, lambda: sending.send_epochs(client, run_id, epochs))
+        call_with_timeout(self.patience_s, lambda: delivery.send_epochs(client, run_id, epochs))
         del record.epochs[: len(epochs)]  # here, not in a thread that may have been given up
         now = time.monotonic()
         self._next_flush = now + max(FLUSH_S, FLUSH_SHARE * (now - begun))
@@ -184,8 +203,8 @@ class MLflowTracker:
         record.state = "pending"
         record.save(self._directory)  # all sync needs, should this process die while sending
         client = self._client or connect(record.uri, patience_s=self.patience_s)
-        patience_s = self.patience_s + sending.allowance_s(record, self._directory)
-        within(patience_s, lambda: sending.deliver(client, record, self._directory))
+        patience_s = self.patience_s + delivery.allowance_s(record, self._directory)
+        call_with_timeout(patience_s, lambda: delivery.deliver(client, record, self._directory))
         record.state = "sent"
         record.epochs.clear()
         record.save(self._directory)
@@ -197,7 +216,7 @@ class MLflowTracker:
         try:
             step(record)
         except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
-            self._give_up(record, reason(error))
+            self._give_up(record, error_summary(error))
 
     def _give_up(self, record: Record, why: str) -> None:
         self._down = True
@@ -207,8 +226,10 @@ class MLflowTracker:
             record.save(self._directory)
         except OSError as error:
             self._lost = True
-            later = f"it cannot be sent later either ({reason(error)})"
-        logger.warning("tracking is down (%s: %s); the run goes on; %s", masked(record.uri), why, later)
+            later = f"it cannot be sent later either ({error_summary(error)})"
+        logger.warning(
+            "tracking is down (%s: %s); the run goes on; %s", redact_password(record.uri), why, later
+        )
 
     def _save(self, record: Record) -> None:
         if self._lost:
@@ -216,7 +237,22 @@ class MLflowTracker:
         try:
             record.save(self._directory)
         except OSError as error:
-            logger.warning("%s is not up to date: %s", self._directory / FILE, reason(error))
+            logger.warning("%s is not up to date: %s", self._directory / FILE, error_summary(error))
+
+
+def _shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """What MLflow's own pages show of a run: who started what, at which commit."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without an entry for this user
+        user = "unknown"
+    revision = tags.get("git_revision", "").removesuffix("-dirty")
+    shown = {
+        "mlflow.user": user,
+        "mlflow.source.name": sys.argv[0] or "python",
+        "mlflow.source.type": "LOCAL",
+    }
+    return {**shown, "mlflow.source.git.commit": revision} if revision else shown
 
 
 def _now() -> int:

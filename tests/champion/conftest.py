@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pytest
 from commands import SMALL, run
 
-from forecast.champion import Champion, promoting, staging
+from forecast.champion import ChampionConfig, promotion
 from forecast.champion.__main__ import main
-from forecast.track.store import connect
+from forecast.track.connection import connect
 
 SEEDS = (0, 1, 2)
 
@@ -50,8 +50,8 @@ def uri(world: World, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Champion:
-    return Champion(directory=str(tmp_path / "outputs" / "champion"))
+def place(tmp_path: Path) -> ChampionConfig:
+    return ChampionConfig(directory=str(tmp_path / "outputs" / "champion"))
 
 
 @pytest.fixture
@@ -59,8 +59,7 @@ def quick_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof as it is, but in this process; that it has one of its own is tested once."""
     from forecast.bundle import replay
 
-    for module in (staging, promoting):
-        monkeypatch.setattr(module, "prove", lambda directory, named: replay(directory))
+    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: replay(directory))
 
 
 @pytest.fixture

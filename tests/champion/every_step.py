@@ -20,8 +20,8 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
 from champion.made_up import made_up_run  # noqa: E402
 
 from forecast import bundle  # noqa: E402
-from forecast.champion import Champion, promote, promoting, staging  # noqa: E402
-from forecast.champion.shelf import Shelf  # noqa: E402
+from forecast.champion import ChampionConfig, promote, promotion  # noqa: E402
+from forecast.champion.store import ChampionStore  # noqa: E402
 from forecast.errors import UserError  # noqa: E402
 
 # What changes a disk, or waits for it.
@@ -56,7 +56,7 @@ def arm(how: str, at: int) -> Callable[[], int]:
     return lambda: next(steps)
 
 
-def attempt(how: str, at: int, run: Path, place: Champion) -> int:
+def attempt(how: str, at: int, run: Path, place: ChampionConfig) -> int:
     """In a process of its own; its exit code."""
     child = os.fork()
     if child:
@@ -81,24 +81,23 @@ def looks_like(folder: Path) -> list[str]:
 
 
 def main(how: str, folder: Path, earlier: bool) -> int:
-    for module in (staging, promoting):
-        module.prove = lambda directory, named: len(bundle.verify(directory))
+    promotion.replay_check = lambda directory, named: len(bundle.verify(directory))
     first, second = (made_up_run(folder / "runs" / name) for name in ("first", "second"))
     start = folder / "start"
     start.mkdir()
     if earlier:
-        promote(first, champion=Champion(directory=str(start / "champion")))
+        promote(first, champion=ChampionConfig(directory=str(start / "champion")))
     before = looks_like(start)
     at = 0
     while True:
         here = folder / "here"
         shutil.copytree(start, here, symlinks=True)
-        place = Champion(directory=str(here / "champion"))
+        place = ChampionConfig(directory=str(here / "champion"))
         code = attempt(how, at, second, place)
         expected = {PROMOTED, REFUSED if how == "full" else KILLED, NEVER_GOT_THERE}
         assert code in expected, f"step {at}: exit code {code}"
-        shelf = Shelf(here / "champion")
-        current = shelf.current
+        store = ChampionStore(here / "champion")
+        current = store.current
         if current is not None:
             bundle.verify(current)
         name = None if current is None else current.name.partition("-")[2]
@@ -109,10 +108,10 @@ def main(how: str, folder: Path, earlier: bool) -> int:
         # Whatever happened, the next export does its work and leaves nothing of the one that failed.
         promote(second, champion=place)
         numbered = ["1-first", "2-second"] if earlier else ["1-second"]
-        assert sorted(os.listdir(shelf.folder)) == [".lock", *numbered, "history.json"], f"step {at}"
+        assert sorted(os.listdir(store.folder)) == [".lock", *numbered, "history.json"], f"step {at}"
         assert sorted(os.listdir(here)) == ["champion", "champions"], f"step {at}"
-        assert [event["name"] for event in shelf.history] == numbered, f"step {at}: {shelf.history}"
-        assert shelf.line == numbered, f"step {at}"
+        assert [event["name"] for event in store.history] == numbered, f"step {at}: {store.history}"
+        assert store.lineage == numbered, f"step {at}"
         shutil.rmtree(here)
         if code == NEVER_GOT_THERE:
             assert name == "second"

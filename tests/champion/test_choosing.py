@@ -15,7 +15,7 @@ from commands import REPOSITORY, environment, run
 
 import forecast
 from forecast import bundle
-from forecast.champion import candidates, choosing, crown
+from forecast.champion import candidates, select_and_promote, selection
 from forecast.champion.registry import ALIAS
 from forecast.config import check, compose
 from forecast.errors import UserError
@@ -39,7 +39,7 @@ def test_as_a_stranger_types_it(world, uri, ordered, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[-1] == "outputs/champion"
     assert "best of 3 candidates (the best of many is flattered by chance)" in done.stdout
-    assert "recorded test windows forecast again, exactly" in done.stdout
+    assert "recorded test windows forecast again as recorded" in done.stdout
     assert "registered in MLflow: forecast version 1, alias champion" in done.stdout
 
     winner = world.runs[ordered[0]]
@@ -306,15 +306,17 @@ def test_the_table_alone(command, ordered, tmp_path):
 class TestFromPython:
     def test_run_directories_instead_of_mlflow(self, world, ordered, place):
         asked = config("tracker=none", f"champion.directory={place.directory}")
-        crowned = crown(asked, directories=world.runs.values())
-        assert crowned.changed
-        assert crowned.metadata["candidates"] == 3
-        assert crowned.ranking.winner.directory == world.runs[ordered[0]]
-        assert Path(place.directory).resolve() == crowned.folder.resolve()
+        promoted = select_and_promote(asked, directories=world.runs.values())
+        assert promoted.changed
+        assert promoted.metadata["candidates"] == 3
+        assert promoted.ranking.winner.directory == world.runs[ordered[0]]
+        assert Path(place.directory).resolve() == promoted.folder.resolve()
 
     def test_no_run_at_all(self, place):
         with pytest.raises(UserError, match="no run is finished"):
-            crown(config("tracker=none", f"champion.directory={place.directory}"), directories=[])
+            select_and_promote(
+                config("tracker=none", f"champion.directory={place.directory}"), directories=[]
+            )
 
     def test_mlflow_and_the_directories_agree(self, world, uri):
         known = candidates(config(f"tracker.uri={uri}")).candidates
@@ -332,7 +334,7 @@ class TestFromPython:
     def test_who_waited_sees_what_was_promoted_meanwhile(self, world, ordered, uri, place, monkeypatch):
         """The ranking that counts is made under the lock."""
         asked = []
-        real = choosing.candidates
+        real = selection.candidates
 
         def at_first_only_the_worst(config, directories=None):
             asked.append(None)
@@ -340,6 +342,6 @@ class TestFromPython:
                 return real(config, directories=[world.runs[ordered[-1]]])
             return real(config, directories=directories)
 
-        monkeypatch.setattr(choosing, "candidates", at_first_only_the_worst)
-        crowned = crown(config(f"tracker.uri={uri}", f"champion.directory={place.directory}"))
-        assert crowned.ranking.winner.directory == world.runs[ordered[0]]
+        monkeypatch.setattr(selection, "candidates", at_first_only_the_worst)
+        promoted = select_and_promote(config(f"tracker.uri={uri}", f"champion.directory={place.directory}"))
+        assert promoted.ranking.winner.directory == world.runs[ordered[0]]

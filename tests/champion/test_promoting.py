@@ -14,18 +14,17 @@ from champion.made_up import made_up_run
 from safetensors.torch import load_file, save_file
 
 from forecast import bundle
-from forecast.champion import Champion, current, promote, promoting, rollback, staging
-from forecast.champion.listing import listing
-from forecast.champion.proof import prove
-from forecast.champion.shelf import Shelf
+from forecast.champion import ChampionConfig, current, promote, promotion, rollback
+from forecast.champion.metadata import list_champions
+from forecast.champion.promotion import replay_check
+from forecast.champion.store import ChampionStore
 from forecast.errors import UserError
 
 
 @pytest.fixture
 def no_proof(monkeypatch):
     """Made-up runs hold no network; what stays of the proof is the seal."""
-    for module in (staging, promoting):
-        monkeypatch.setattr(module, "prove", lambda directory, named: len(bundle.verify(directory)))
+    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: len(bundle.verify(directory)))
 
 
 @pytest.fixture
@@ -33,11 +32,11 @@ def made(tmp_path):
     return lambda name, **how: made_up_run(tmp_path / "runs" / name, **how)
 
 
-def number(place: Champion) -> int:
-    crowned = current(place)
-    assert crowned is not None
-    assert crowned.metadata == json.loads((Path(place.directory) / "metadata.json").read_text())
-    return int(crowned.metadata["number"])
+def number(place: ChampionConfig) -> int:
+    promoted = current(place)
+    assert promoted is not None
+    assert promoted.metadata == json.loads((Path(place.directory) / "metadata.json").read_text())
+    return int(promoted.metadata["number"])
 
 
 @pytest.mark.usefixtures("no_proof")
@@ -64,18 +63,18 @@ class TestTheTitle:
         for name in "abc":
             promote(made(name), champion=place)
         kept = Path(place.directory).parent / "champions" / "1-a"
-        crowned = promote(kept, champion=place)
-        assert (crowned.changed, number(place)) == (True, 1)
-        assert len(Shelf(Path(place.directory)).kept) == 3
+        promoted = promote(kept, champion=place)
+        assert (promoted.changed, number(place)) == (True, 1)
+        assert len(ChampionStore(Path(place.directory)).folders) == 3
         assert rollback(champion=place).metadata["number"] == 3
 
     def test_stays_where_the_same_run_is_promoted(self, place, made):
         promote(made("a"), champion=place)
         for same in (made("a"), Path(place.directory)):
-            crowned = promote(same, champion=place)
-            assert not crowned.changed
-            assert "nothing to do: it is the champion already" in crowned.text
-        assert [event["name"] for event in Shelf(Path(place.directory)).history] == ["1-a"]
+            promoted = promote(same, champion=place)
+            assert not promoted.changed
+            assert "nothing to do: it is the champion already" in promoted.text
+        assert [event["name"] for event in ChampionStore(Path(place.directory)).history] == ["1-a"]
 
     def test_there_is_none_yet(self, place, tmp_path):
         assert current(place) is None
@@ -91,7 +90,7 @@ class TestTheTitle:
         with pytest.raises(UserError, match=r"scaler\.json: was altered"):
             rollback(champion=place)
         assert number(place) == 2
-        assert "was altered" in listing(place)
+        assert "was altered" in list_champions(place)
 
     def test_leaves_one_that_was_damaged(self, place, made):
         for name in "ab":
@@ -106,7 +105,7 @@ class TestTheTitle:
         for name in "abc":
             promote(made(name, ratio=1.5), champion=place)
         rollback(champion=place)
-        lines = listing(place).splitlines()
+        lines = list_champions(place).splitlines()
         assert [line[0] for line in lines] == [" ", "*", "-"]
         assert all("does not beat tomorrow = today (RMSE ratio: val 1.500" in line for line in lines)
 
@@ -114,10 +113,10 @@ class TestTheTitle:
 @pytest.mark.usefixtures("no_proof")
 class TestWhatIsKept:
     def test_the_latest_and_the_one_to_go_back_to(self, tmp_path, made):
-        place = Champion(directory=str(tmp_path / "champion"), keep=2)
+        place = ChampionConfig(directory=str(tmp_path / "champion"), keep=2)
         for name in "abcd":
-            crowned = promote(made(name), champion=place)
-        assert "removed, more than champion.keep=2: 1-a" in crowned.text
+            promoted = promote(made(name), champion=place)
+        assert "removed, more than champion.keep=2: 1-a" in promoted.text
         assert names(place) == ["2-b", "3-c", "4-d"]
         rollback(champion=place)
         rollback(champion=place)  # 2; 3 and 4 were rolled back
@@ -138,22 +137,22 @@ class TestWhatIsKept:
         (run / "mine.txt").write_text("mine")
         (run / "mlflow.json").write_text("{}")
         (run / "audit.json").write_text('{"passed": false}')
-        crowned = promote(run, champion=place)
-        assert not (crowned.folder / "mine.txt").exists()
-        assert (crowned.folder / "run.log").read_text() == "done\n"
-        assert "audit.json" in bundle.verify(crowned.folder)["files"]
-        assert crowned.metadata["audit"] == "not run"
+        promoted = promote(run, champion=place)
+        assert not (promoted.folder / "mine.txt").exists()
+        assert (promoted.folder / "run.log").read_text() == "done\n"
+        assert "audit.json" in bundle.verify(promoted.folder)["files"]
+        assert promoted.metadata["audit"] == "not run"
 
 
-def names(place: Champion) -> list[str]:
-    return [folder.name for folder in Shelf(Path(place.directory)).kept]
+def names(place: ChampionConfig) -> list[str]:
+    return [folder.name for folder in ChampionStore(Path(place.directory)).folders]
 
 
 @pytest.mark.usefixtures("no_proof")
 class TestRules:
     @pytest.mark.parametrize("ratio", [1.0, 1.5])
     def test_skill(self, tmp_path, made, ratio):
-        place = Champion(directory=str(tmp_path / "outputs" / "champion"), require_skill=True)
+        place = ChampionConfig(directory=str(tmp_path / "outputs" / "champion"), require_skill=True)
         with pytest.raises(UserError, match=r"champion.require_skill=true: .* does not beat") as told:
             promote(made("a", ratio=ratio), champion=place)
         assert "\n" not in str(told.value)
@@ -162,7 +161,7 @@ class TestRules:
 
     @pytest.mark.parametrize("audit", [None, '{"passed": false}', '{"passed": "yes"}', "{", "[]"])
     def test_audit(self, tmp_path, made, audit):
-        place = Champion(directory=str(tmp_path / "outputs" / "champion"), require_audit=True)
+        place = ChampionConfig(directory=str(tmp_path / "outputs" / "champion"), require_audit=True)
         run = made("a")
         if audit is not None:
             (run / "audit.json").write_text(audit)
@@ -191,7 +190,7 @@ class TestThePlace:
     def test_is_below_a_file(self, tmp_path, made):
         (tmp_path / "file").write_text("")
         with pytest.raises(UserError, match=r"cannot be written .*; there is no champion yet"):
-            promote(made("a"), champion=Champion(directory=str(tmp_path / "file" / "champion")))
+            promote(made("a"), champion=ChampionConfig(directory=str(tmp_path / "file" / "champion")))
 
     @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOTSUP])
     def test_is_on_a_file_system_without_links(self, place, made, tmp_path, monkeypatch, code):
@@ -208,7 +207,7 @@ class TestThePlace:
         for name in "ab":
             promote(made(name), champion=place)
         os.rename(tmp_path / "outputs", tmp_path / "elsewhere")
-        moved = Champion(directory=str(tmp_path / "elsewhere" / "champion"))
+        moved = ChampionConfig(directory=str(tmp_path / "elsewhere" / "champion"))
         assert number(moved) == 2
         assert rollback(champion=moved).metadata["number"] == 1
 
@@ -228,9 +227,9 @@ class TestTheProof:
         assert str(told.value).startswith(f"{run}: ")
         assert str(told.value).endswith("; it is not promoted")
         assert "\n" not in str(told.value)
-        crowned = current(place)
-        assert crowned is not None
-        assert crowned.folder == good.folder
+        promoted = current(place)
+        assert promoted is not None
+        assert promoted.folder == good.folder
         assert sorted(os.listdir(good.folder.parent)) == [".lock", good.folder.name, "history.json"]
 
     def test_a_plug_in_is_found_as_it_was_here_or_named(self, world, tmp_path, monkeypatch):
@@ -242,7 +241,7 @@ class TestTheProof:
         (tmp_path / "plugins").mkdir()
         (tmp_path / "plugins" / "mine.py").write_text("from forecast.model import LayeredNetwork as Net\n")
         monkeypatch.syspath_prepend(tmp_path / "plugins")
-        assert prove(run, named="it") > 50
+        assert replay_check(run, named="it") > 50
         monkeypatch.undo()
         with pytest.raises(UserError, match=r"it: was made with mine\.Net, which cannot be imported"):
-            prove(run, named="it")
+            replay_check(run, named="it")

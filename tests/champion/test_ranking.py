@@ -11,12 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecast.champion import asking
-from forecast.champion.asking import finished_runs
-from forecast.champion.candidate import Candidate
-from forecast.champion.metadata import Choice, beats_naive, label, metadata, sentences
-from forecast.champion.ranking import rank
-from forecast.champion.table import table
+from forecast.champion import candidate as candidates_module
+from forecast.champion.candidate import Candidate, query_finished_runs
+from forecast.champion.metadata import Choice, beats_naive, champion_metadata, label, summary
+from forecast.champion.ranking import rank, table
 from forecast.errors import UserError
 
 PARAMS = {
@@ -139,8 +137,10 @@ def test_who_beats_naive(split, ratio, beats):
 
 def test_the_label_is_everywhere():
     run = candidate(metrics={"test_theil_u": 1.01, "val_theil_u": 1.02})
-    told = metadata(run, Choice(metric="val_rmse", mode="min", candidates=24), number=3, audit="not run")
-    text = "\n".join(sentences(told))
+    told = champion_metadata(
+        run, Choice(metric="val_rmse", mode="min", candidates=24), number=3, audit="not run"
+    )
+    text = "\n".join(summary(told))
     assert told["beats_naive"] is False
     assert "does not beat tomorrow = today (RMSE ratio: val 1.020, test 1.010)" in text
     assert "best of 24 candidates" in text
@@ -149,20 +149,22 @@ def test_the_label_is_everywhere():
 
 def test_undefined_figures_are_null_and_said():
     run = replace(candidate(), metrics={"val_rmse": 1.0})
-    told = metadata(run, Choice(metric="val_rmse", mode="min", candidates=1), number=1, audit="not run")
+    told = champion_metadata(
+        run, Choice(metric="val_rmse", mode="min", candidates=1), number=1, audit="not run"
+    )
     assert (told["skill_val"], told["skill_test"], told["beats_naive"]) == (None, None, False)
-    text = "\n".join(sentences(told))
+    text = "\n".join(summary(told))
     assert "val undefined, test undefined" in text
     assert "best of" not in text
 
 
 def test_the_winners_p_value_pays_for_the_others():
     tried = Choice(metric="val_rmse", mode="min", candidates=4, p_values=[0.01, 0.5, None, 0.9])
-    told = metadata(candidate(), tried, number=1, audit="not run")
+    told = champion_metadata(candidate(), tried, number=1, audit="not run")
     assert told["p_value"] == 0.01
     assert told["p_value_holm"] == pytest.approx(0.04)
-    assert "0.010, 0.040 corrected for their number (Holm)" in "\n".join(sentences(told))
-    untested = metadata(candidate(), replace(tried, p_values=[None] * 4), number=1, audit="not run")
+    assert "0.010, 0.040 corrected for their number (Holm)" in "\n".join(summary(told))
+    untested = champion_metadata(candidate(), replace(tried, p_values=[None] * 4), number=1, audit="not run")
     assert (untested["p_value"], untested["p_value_holm"]) == (None, None)
 
 
@@ -199,9 +201,9 @@ class TestMadeUpEntriesInMLflow:
 
     @staticmethod
     def ask(uri):
-        return finished_runs(uri=uri, experiment_name="made up", patience_s=30.0)
+        return query_finished_runs(uri=uri, experiment_name="made up", patience_s=30.0)
 
-    def test_only_finished_runs_of_this_package_count(self, uri, log):
+    def test_only_query_finished_runs_of_this_package_count(self, uri, log):
         kept = log()
         for status in ("RUNNING", "FAILED", "KILLED"):
             log(status)
@@ -215,7 +217,7 @@ class TestMadeUpEntriesInMLflow:
             self.ask(uri)
 
     def test_every_page_is_read(self, uri, log, monkeypatch):
-        monkeypatch.setattr(asking, "PAGE", 2)
+        monkeypatch.setattr(candidates_module, "PAGE", 2)
         made = {log() for _ in range(5)}
         assert {run.run_id for run in self.ask(uri)} == made
 

@@ -17,7 +17,7 @@ from champion.made_up import made_up_run
 from commands import REPOSITORY, environment
 
 from forecast import bundle
-from forecast.champion.shelf import Shelf
+from forecast.champion.store import ChampionStore
 
 HERE = Path(__file__).parent
 # Promote with a proof that lasts until it is told to end: who waits for whom is then no matter of luck.
@@ -25,16 +25,15 @@ SLOW = """
 import sys
 from pathlib import Path
 from forecast import bundle
-from forecast.champion import Champion, promote, promoting, staging
+from forecast.champion import ChampionConfig, promote, promotion
 
-def prove(directory, named):
+def replay_check(directory, named):
     print("proving", flush=True)
     sys.stdin.readline()
     return len(bundle.verify(directory))
 
-for module in (staging, promoting):
-    module.prove = prove
-print(promote(sys.argv[1], champion=Champion(directory=sys.argv[2]), say=lambda line: print(line, flush=True)).text)
+promotion.replay_check = replay_check
+print(promote(sys.argv[1], champion=ChampionConfig(directory=sys.argv[2]), progress=lambda line: print(line, flush=True)).text)
 """
 
 
@@ -107,13 +106,13 @@ def start(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
 
 
 def test_a_second_export_waits_for_the_first(tmp_path, start):
-    shelf = Shelf(tmp_path / "outputs" / "champion")
+    store = ChampionStore(tmp_path / "outputs" / "champion")
     first = start(made_up_run(tmp_path / "a"))
     assert first.stdout.readline() == "proving\n"
     second, same = start(made_up_run(tmp_path / "b")), start(tmp_path / "a")
     for waiting in (second, same):
         assert waiting.stdout.readline() == "another export is at work; waiting for it to end\n"
-    assert not shelf.link.exists()
+    assert not store.link.exists()
     told, wrong = first.communicate("go on\n")
     assert first.returncode == 0, wrong
     assert "Champion 1" in told
@@ -121,12 +120,12 @@ def test_a_second_export_waits_for_the_first(tmp_path, start):
     for waiting in (second, same):
         told, wrong = waiting.communicate("go on\n")
         assert waiting.returncode == 0, wrong
-    names = [event["name"] for event in shelf.history]
+    names = [event["name"] for event in store.history]
     assert names in (["1-a", "2-b"], ["1-a", "2-b", "3-a"])
-    assert shelf.current is not None
-    assert shelf.current.name == names[-1]
-    bundle.verify(shelf.current)
-    assert sorted(os.listdir(shelf.folder)) == [".lock", *names, "history.json"]
+    assert store.current is not None
+    assert store.current.name == names[-1]
+    bundle.verify(store.current)
+    assert sorted(os.listdir(store.folder)) == [".lock", *names, "history.json"]
 
 
 def test_nobody_waits_for_the_dead(tmp_path, start):

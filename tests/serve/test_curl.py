@@ -13,7 +13,7 @@ import pytest
 from commands import environment
 from service import serving
 
-from forecast.champion import Champion, promote
+from forecast.champion import ChampionConfig, promote
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "serving.md"]
@@ -50,7 +50,7 @@ def blocks():
 def served(bundle, tmp_path_factory):
     """A folder with a champion and a server of it, and the environment to ask it from."""
     folder = tmp_path_factory.mktemp("project")
-    promote(bundle, champion=Champion(directory=str(folder / "outputs" / "champion")))
+    promote(bundle, champion=ChampionConfig(directory=str(folder / "outputs" / "champion")))
     curl = shutil.which("curl")
     assert curl, "the documentation's examples need curl: apt-get install curl"
     with serving(folder) as service:

@@ -8,7 +8,7 @@ import pytest
 from commands import SMALL, run
 
 from forecast import bundle
-from forecast.champion import Champion, Registry, promote
+from forecast.champion import ChampionConfig, Registry, promote
 from forecast.errors import UserError
 from forecast.serve.registered import registered
 
@@ -24,7 +24,7 @@ def home(tmp_path_factory):
     uri = f"sqlite:///{home / 'mlflow.db'}"
     crowned = promote(
         home / "made",
-        champion=Champion(directory=str(home / "champion")),
+        champion=ChampionConfig(directory=str(home / "champion")),
         registry=Registry(uri=uri, patience_s=60.0, name="forecast"),
     )
     assert crowned.changed

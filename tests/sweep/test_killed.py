@@ -19,7 +19,7 @@ from commands import RUN, environment, run
 
 from forecast.sweep.job_state import JobState, jobs_of
 from forecast.track import process
-from forecast.track.store import connect
+from forecast.track.connection import connect
 
 # Long enough to be caught at it, short enough to be run again.
 JOB = (

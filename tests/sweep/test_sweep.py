@@ -12,7 +12,7 @@ import pytest
 from commands import SMALL, Done, run
 
 from forecast.sweep.job_state import JobState, jobs_of
-from forecast.track.store import connect
+from forecast.track.connection import connect
 
 HERE = ("-m", "hydra/launcher=basic", "champion=none", *SMALL)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from forecast.track.store import connect
+from forecast.track.connection import connect
 
 ROOT = Path(__file__).parents[2]
 SERVER_READY_S = 120.0

@@ -19,8 +19,8 @@ import pytest
 
 from forecast.track import MLflowTracker, tracker
 from forecast.track.__main__ import main
-from forecast.track.record import Record
-from forecast.track.store import connect
+from forecast.track.connection import connect
+from forecast.track.delivery import Record
 
 
 def _whole_run(uri: str, directory: Path, patience_s: float) -> float:

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from forecast.track.fields import MAX_LETTERS_A_CALL, batches, finite, flatten, name_of, tags_of
+from forecast.track.delivery import finite, flatten, name_of, tags_of
 
 
 def test_nested_config_becomes_dotted_keys() -> None:
@@ -59,10 +59,3 @@ def test_what_is_not_finite_is_left_out_with_one_note(caplog: pytest.LogCaptureF
         assert kept == {"a": 1.0}
     notes = [record.getMessage() for record in caplog.records]
     assert [note.split(" ")[0] for note in notes] == ["b=nan", "d=-inf"]
-
-
-def test_batches_keep_order_count_and_weight() -> None:
-    assert list(batches([(i, 1) for i in range(7)], 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    heavy = MAX_LETTERS_A_CALL // 2 + 1
-    assert list(batches([("a", heavy), ("b", heavy), ("c", 1)], 100)) == [["a"], ["b", "c"]]
-    assert list(batches([], 3)) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast.track.record import FILE, Epoch, Record
+from forecast.track.delivery import FILE, Epoch, Record
 
 
 def _record() -> Record:

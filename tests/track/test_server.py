@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from forecast.track import MLflowTracker
-from forecast.track.record import Record
-from forecast.track.store import connect
+from forecast.track.connection import connect
+from forecast.track.delivery import Record
 
 
 @pytest.mark.slow

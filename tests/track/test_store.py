@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from forecast.track.store import artifact_folder, connect
+from forecast.track.connection import artifact_folder, connect
 
 EIGHT_AT_ONCE = """
 import os, sys
@@ -55,7 +55,9 @@ def test_eight_processes_on_a_fresh_store_are_all_recorded(
 @pytest.mark.slow
 def test_killed_while_the_store_is_made(tmp_path: Path, python: Callable[..., subprocess.Popen[str]]) -> None:
     database = tmp_path / "mlflow.db"
-    script = "import sys; from forecast.track.store import connect; connect(sys.argv[1], patience_s=60.0)"
+    script = (
+        "import sys; from forecast.track.connection import connect; connect(sys.argv[1], patience_s=60.0)"
+    )
     first = python(script, f"sqlite:///{database}")
     deadline = time.monotonic() + 120
     while not (tmp_path / ".mlflow.db.new").exists():

@@ -11,9 +11,9 @@ import pytest
 
 from forecast.track import MLflowTracker, sync
 from forecast.track.__main__ import main
+from forecast.track.connection import connect
+from forecast.track.delivery import FILE, Record
 from forecast.track.process import PID
-from forecast.track.record import FILE, Record
-from forecast.track.store import connect
 
 NEVER_A_PID = str(2**22 + 1)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from forecast.track import MLflowTracker, tracker
-from forecast.track.record import Record
-from forecast.track.store import connect
+from forecast.track import MLflowTracker, delivery, tracker
+from forecast.track.connection import connect
+from forecast.track.delivery import Record
 
 HANG = """
 import sys
@@ -79,6 +79,38 @@ def test_a_run_stands_in_the_store_whole(
     assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
 
 
+def test_what_mlflows_pages_show_of_a_run_is_filled(
+    store: str, directory: Path, runs: Callable[..., list[Any]]
+) -> None:
+    (directory / "model.safetensors").write_bytes(b"weights")
+    one = _tracker(store)
+    tags = {"git_revision": "a1b2-dirty", "strategy": "range_single"}
+    dataset = {"name": "AAPL", "digest": "0123456789abcdef", "source": '{"source": "sample"}'}
+    one.start(directory=directory, name="range_single lstm", params={}, tags=tags, dataset=dataset)
+    one.log_epoch(0, {"val_rmse": 1.0})
+    one.finish(status="FINISHED", metrics={"val_rmse": 1.0}, description="Verdict: does not beat naive")
+    (run,) = runs(store)
+    assert run.info.run_name == "range_single lstm"
+    assert run.data.tags["mlflow.user"]
+    assert run.data.tags["mlflow.source.type"] == "LOCAL"
+    assert run.data.tags["mlflow.source.name"] == sys.argv[0]
+    assert run.data.tags["mlflow.source.git.commit"] == "a1b2"
+    assert run.data.tags["mlflow.note.content"] == "Verdict: does not beat naive"
+    (entry,) = run.inputs.dataset_inputs
+    assert (entry.dataset.name, entry.dataset.digest) == ("AAPL", "0123456789abcdef")
+    client = connect(store, patience_s=60.0)
+    (output,) = run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert model.source_run_id == run.info.run_id
+    assert str(model.status) == "READY"
+    # Sent again, as sync does after a connection that broke: nothing is there twice.
+    record = Record.load(directory)
+    record.epochs = []
+    delivery.deliver(client, record, directory)
+    (again,) = runs(store)
+    assert len(again.outputs.model_outputs) == len(again.inputs.dataset_inputs) == 1
+
+
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
 def test_a_run_that_ends_badly_says_so(
     store: str, directory: Path, runs: Callable[..., list[Any]], status: Any
@@ -143,9 +175,9 @@ def test_epochs_go_out_together_not_one_by_one(
     store: str, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    send = tracker.sending.send_epochs
+    send = tracker.delivery.send_epochs
     monkeypatch.setattr(
-        tracker.sending,
+        tracker.delivery,
         "send_epochs",
         lambda client, run, epochs: calls.append(len(epochs)) or send(client, run, epochs),
     )

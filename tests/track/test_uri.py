@@ -6,7 +6,7 @@ import pytest
 
 from forecast.errors import UserError
 from forecast.track import MLflowTracker
-from forecast.track.uri import check_uri, masked, resolved
+from forecast.track.connection import check_uri, redact_password, resolved
 
 
 @pytest.mark.parametrize(
@@ -69,5 +69,5 @@ def test_relative_database_is_pinned_to_the_folder_of_the_run(
 
 
 def test_passwords_are_masked() -> None:
-    assert masked("at mysql://me:pa-ss@db/x, then") == "at mysql://me:***@db/x, then"
-    assert masked("http://host:5000/a@b") == "http://host:5000/a@b"
+    assert redact_password("at mysql://me:pa-ss@db/x, then") == "at mysql://me:***@db/x, then"
+    assert redact_password("http://host:5000/a@b") == "http://host:5000/a@b"

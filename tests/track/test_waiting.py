@@ -6,18 +6,18 @@ from threading import Event
 
 import pytest
 
-from forecast.track.waiting import reason, within
+from forecast.track.connection import call_with_timeout, error_summary
 
 
 def test_the_answer_comes_back() -> None:
-    assert within(5.0, lambda: 3) == 3
+    assert call_with_timeout(5.0, lambda: 3) == 3
 
 
 def test_what_hangs_is_given_up() -> None:
     release = Event()
     begun = time.monotonic()
     with pytest.raises(TimeoutError, match="no answer within 0 s"):
-        within(0.1, release.wait)
+        call_with_timeout(0.1, release.wait)
     assert time.monotonic() - begun < 2.0
     release.set()
 
@@ -28,7 +28,7 @@ def test_the_work_fails_as_it_does_without_a_thread(error: BaseException) -> Non
         raise error
 
     with pytest.raises(type(error), match="mine"):
-        within(5.0, fail)
+        call_with_timeout(5.0, fail)
 
 
 def test_an_interruption_waits_for_the_last_word() -> None:
@@ -42,7 +42,7 @@ def test_an_interruption_waits_for_the_last_word() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            within(5.0, interrupted)
+            call_with_timeout(5.0, interrupted)
     finally:
         signal.signal(signal.SIGINT, before)
     assert done == ["the run is created"]
@@ -52,7 +52,9 @@ def test_the_reason_is_the_fault_of_the_network_in_one_line() -> None:
     error = RuntimeError("API request to http://host failed:\nlong story")
     error.__context__ = ConnectionError("Max retries exceeded")
     error.__context__.__cause__ = ConnectionRefusedError(111, "Connection refused")
-    assert reason(error) == "[Errno 111] Connection refused"
-    assert reason(RuntimeError("\nfirst\nsecond")) == "first"
-    assert reason(KeyError()) == "KeyError"
-    assert reason(RuntimeError("postgresql://me:secret@db is away")) == "postgresql://me:***@db is away"
+    assert error_summary(error) == "[Errno 111] Connection refused"
+    assert error_summary(RuntimeError("\nfirst\nsecond")) == "first"
+    assert error_summary(KeyError()) == "KeyError"
+    assert (
+        error_summary(RuntimeError("postgresql://me:secret@db is away")) == "postgresql://me:***@db is away"
+    )

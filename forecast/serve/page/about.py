@@ -75,6 +75,6 @@ def _evaluation(served: Served) -> dict[str, Any]:
 
 
 def _champion(metadata: dict[str, Any] | None) -> list[str]:
-    from forecast.champion.metadata import sentences
+    from forecast.champion.metadata import summary
 
-    return [] if metadata is None else sentences(metadata)
+    return [] if metadata is None else summary(metadata)

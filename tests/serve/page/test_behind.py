@@ -10,7 +10,7 @@ import pytest
 from paging import enter
 
 from forecast.champion.candidate import from_directory
-from forecast.champion.metadata import Choice, metadata
+from forecast.champion.metadata import Choice, champion_metadata
 from forecast.errors import UserError
 from forecast.serve.page.about import about
 from forecast.serve.served import load_served

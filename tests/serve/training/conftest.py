@@ -5,7 +5,7 @@ import shutil
 import pytest
 from retraining import World, make_run, write_bars
 
-from forecast.champion import promoting, staging
+from forecast.champion import promotion
 
 
 @pytest.fixture(scope="package")
@@ -29,8 +29,7 @@ def quick_proof(monkeypatch):
     """The proof as it is, but in this process, and no plots; both are tested with the champion."""
     from forecast.bundle import replay
 
-    for module in (staging, promoting):
-        monkeypatch.setattr(module, "prove", lambda directory, named: replay(directory))
+    monkeypatch.setattr(promotion, "prove", lambda directory, named: replay(directory))
     monkeypatch.setattr(staging, "draw_plots", lambda _: [])
 
 

@@ -12,7 +12,7 @@ from retraining import BARS, write_bars
 
 import forecast
 from forecast import bundle
-from forecast.champion import Champion, rollback, staging
+from forecast.champion import ChampionConfig, promotion, rollback
 from forecast.champion.candidate import from_directory
 from forecast.config import origin
 from forecast.errors import SourceError, UserError
@@ -90,7 +90,7 @@ class TestTrain:
         if change == "promotion":
             world.promote(world.another_run("third", "seed=2"))
         elif change == "rollback":
-            rollback(champion=Champion(directory=str(world.link)))
+            rollback(champion=ChampionConfig(directory=str(world.link)))
         else:
             world.link.unlink()
         now = champion_of(world)
@@ -172,7 +172,7 @@ class TestTrain:
         [
             ("tracker", {"_target_": "os.system", "command": "touch gone"}),
             ("source", {"_target_": "forecast.data.sources.bar_cache.os.mkdir", "path": "gone"}),
-            ("champion", {"_target_": "forecast.champion.Champion.__init__"}),
+            ("champion", {"_target_": "forecast.champion.ChampionConfig.__init__"}),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )

@@ -1,4 +1,4 @@
-"""A client of the MLflow store, made ready without MLflow's chatter, races and long retries."""
+"""The MLflow store: which addresses are taken, a client of it, calls that cannot hang."""
 
 from __future__ import annotations
 
@@ -10,17 +10,160 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote, urlsplit
 
-from forecast.track.uri import sqlite_file
-from forecast.track.waiting import within
+from forecast.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+DATABASES = ("postgresql", "mysql", "mssql")
+_WAY_OUT = (
+    "use sqlite:///mlflow.db (one file, made when missing) or the address of a server, http://host:5000"
+)
+
+
+def check_uri(uri: str) -> None:
+    """Refuse an address no run could ever be sent to.
+
+    Args:
+        uri: what stands in `tracker.uri`.
+
+    Raises:
+        UserError: a folder, an unknown scheme, an address without a host or with a password for a server.
+    """
+    scheme = re.match(r"([a-z][a-z0-9]*)(\+[a-z0-9]+)?(:|$)", uri)
+    name = scheme[1] if scheme else ""
+    if name == "sqlite":
+        _check_sqlite(uri)
+    elif name in ("http", "https"):
+        _check_server(uri)
+    elif name == "file" or ("://" not in uri and name != "databricks"):
+        raise UserError(
+            f"tracker.uri={redact_password(uri)!r}: MLflow no longer records in folders; {_WAY_OUT}"
+        )
+    elif name in DATABASES:
+        _check_password(uri, "PGPASSWORD, or the client's own option file,")
+    elif name != "databricks":
+        known = ", ".join(("sqlite", "http", "https", *DATABASES, "databricks"))
+        raise UserError(
+            f"tracker.uri={redact_password(uri)!r}: unknown scheme, MLflow knows {known}; {_WAY_OUT}"
+        )
+
+
+def _check_sqlite(uri: str) -> None:
+    if not uri.startswith("sqlite:///"):
+        raise UserError(
+            f"tracker.uri={uri!r}: a database file takes three slashes, four before an absolute path; "
+            "for instance sqlite:///mlflow.db"
+        )
+    if _database_file(uri) in ("", ":memory:"):
+        raise UserError(f"tracker.uri={uri!r}: a database in memory is gone with the process; {_WAY_OUT}")
+
+
+def _check_server(uri: str) -> None:
+    parts = urlsplit(uri)
+    try:
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:  # urlsplit reads the port only when asked
+        host = None
+    if not host:
+        raise UserError(
+            f"tracker.uri={redact_password(uri)!r}: not the address of a server; for instance http://host:5000"
+        )
+    _check_password(uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+
+
+def _check_password(uri: str, instead: str) -> None:
+    if redact_password(uri) != uri:
+        raise UserError(
+            f"tracker.uri={redact_password(uri)!r}: a password here would be written into every run directory; "
+            f"set {instead} instead"
+        )
+
+
+def _database_file(uri: str) -> str:
+    return uri.removeprefix("sqlite:///").split("?")[0]
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the database file of a sqlite address as an absolute path, None for any other address."""
+    return Path(_database_file(uri)).absolute() if uri.startswith("sqlite:///") else None
+
+
+def resolved(uri: str) -> str:
+    """Return the address such that it means the same from any working directory."""
+    if not uri.startswith("sqlite:///"):
+        return uri
+    query = uri.partition("?")[2]
+    return f"sqlite:///{sqlite_file(uri)}" + (f"?{query}" if query else "")
+
+
+def redact_password(text: str) -> str:
+    """Return the text with the password of every address in it replaced by ***."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]+@", r"\1:***@", text)
+
+
+T = TypeVar("T")
+
+LAST_WORD_S = 2.0
+
+
+def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:
+    """Return what the work returns, or give it up.
+
+    The work has a thread of its own because nothing else ends in time whatever hangs: a name lookup, a locked
+    database (MLflow waits 20 s a call), a database that is retried for 100 s, a server that never answers.
+
+    Args:
+        seconds: how long to wait.
+        work: called once; if given up, it goes on unheeded until the process ends.
+
+    Raises:
+        TimeoutError: no answer in time.
+    """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again by result(), in the caller's thread
+            answer.set_exception(error)
+
+    try:
+        Thread(target=run, daemon=True, name="mlflow").start()
+        return answer.result(timeout=seconds)
+    except KeyboardInterrupt:
+        # A run that is just being created would else be created again by whoever ends it.
+        wait([answer], timeout=LAST_WORD_S)
+        raise
+    except TimeoutError:
+        if answer.done():
+            raise  # the work's own
+        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
+
+
+def error_summary(error: BaseException) -> str:
+    """Return what went wrong in one line: the innermost fault of network or disk if there is one."""
+    told, cause = error, _cause(error)
+    while cause is not None:
+        if isinstance(cause, OSError) and str(cause):
+            told = cause
+        cause = _cause(cause)
+    lines = str(told).strip().splitlines() or [type(told).__name__]
+    return redact_password(lines[0])[:300]
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
 
 # Defaults of this process; what the user's environment says stands.
 _ENVIRONMENT = {
@@ -62,7 +205,7 @@ def connect(uri: str, *, patience_s: float) -> MlflowClient:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if "://" in uri and not uri.startswith("http"):
         import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - imports take no part in the patience
-    return within(patience_s, lambda: MlflowClient(tracking_uri=uri))
+    return call_with_timeout(patience_s, lambda: MlflowClient(tracking_uri=uri))
 
 
 def artifact_folder(uri: str, experiment_name: str) -> str | None:

@@ -1,22 +1,25 @@
-"""Pick the best finished run of an experiment and give it the title."""
+"""Pick the best finished run of an experiment and promote it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
-from forecast.champion.asking import finished_runs
-from forecast.champion.candidate import Candidate, from_directory
-from forecast.champion.fetching import check_metric_value, fetch
+from forecast.champion.candidate import (
+    Candidate,
+    check_metric_value,
+    fetch,
+    from_directory,
+    query_finished_runs,
+)
 from forecast.champion.metadata import Choice
-from forecast.champion.place import Champion
-from forecast.champion.promoting import Crowned, Say, install, silent
+from forecast.champion.promotion import PromotionResult, no_progress, promote_verified
 from forecast.champion.ranking import Ranking, check_metric, rank
 from forecast.champion.registry import Registry
-from forecast.champion.shelf import PARTIAL, Shelf
+from forecast.champion.store import PARTIAL, ChampionConfig, ChampionStore, Progress
 from forecast.config import build
 from forecast.errors import UserError
 
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 TEST = "val_dm_p_better"  # Diebold and Mariano's, against naive
 
 
-def place_of(config: DictConfig) -> Champion:
+def champion_config(config: DictConfig) -> ChampionConfig:
     """The `champion` node of a config.
 
     Raises:
@@ -34,12 +37,12 @@ def place_of(config: DictConfig) -> Champion:
     """
     if config.get("champion") is None:
         raise UserError("champion=none: no champion is wanted; leave it out, or say champion=default")
-    champion: Champion = build(config.champion)
+    champion: ChampionConfig = build(config.champion)
     return champion
 
 
 def registry_of(config: DictConfig) -> Registry | None:
-    """Where MLflow is told, None without a tracker."""
+    """MLflow's model registry, None without a tracker."""
     tracker = config.get("tracker")
     if tracker is None or "uri" not in tracker:
         return None
@@ -59,35 +62,38 @@ def candidates(config: DictConfig, *, directories: Iterable[str | Path] | None =
     """
     metric, mode = str(config.objective.metric), config.objective.mode
     check_metric(metric)
-    return rank(_runs(config, directories), metric=metric, mode=mode)
+    return rank(_list_runs(config, directories), metric=metric, mode=mode)
 
 
-def crown(
-    config: DictConfig, *, directories: Iterable[str | Path] | None = None, say: Say = silent
-) -> Crowned:
+def select_and_promote(
+    config: DictConfig, *, directories: Iterable[str | Path] | None = None, progress: Progress = no_progress
+) -> PromotionResult:
     """Rank the finished runs of the experiment and make the best of them the champion.
 
     Args:
         config: composed and checked; `champion`, `objective` and `tracker` are read.
         directories: finished runs to choose from instead of those MLflow knows: where nothing is tracked.
-        say: told what there is to wait for.
+        progress: called with a line when there is something to wait for.
 
     Raises:
         UserError: see candidates and promote; the old champion stays.
     """
-    champion, registry = place_of(config), registry_of(config)
-    shelf = Shelf(Path(champion.directory))
+    champion, registry = champion_config(config), registry_of(config)
+    store = ChampionStore(Path(champion.directory))
     if directories is not None:
         directories = list(directories)
     candidates(config, directories=directories)  # what is refused here leaves no folder behind
-    with shelf.held(say):
-        # Asked once more: whoever was waited for may have promoted a run that was not there a moment ago.
+    with store.lock(progress):
+        # Queried once more: the process that held the lock may have promoted a run that was not there a moment ago.
         ranking = candidates(config, directories=directories)
         winner = ranking.winner
-        copy = shelf.folder / f".download{PARTIAL}"
+        copy = store.folder / f".download{PARTIAL}"
         try:
-            with shelf.writing():
-                source = winner.directory if directories is not None else _fetched(winner, config, copy)
+            with store.writing():
+                if directories is None:
+                    source, manifest = _fetched(winner, config, copy)
+                else:
+                    source, manifest = winner.directory, bundle.verify(winner.directory)
             check_metric_value(source, winner, ranking.metric)
             run = replace(
                 from_directory(source),
@@ -101,18 +107,17 @@ def crown(
                 candidates=len(ranking.candidates),
                 p_values=[other.metrics.get(TEST) for other in ranking.candidates],
             )
-            crowned = install(source, run, choice, champion, shelf, registry)
+            result = promote_verified(source, manifest, run, choice, champion, store, registry)
         finally:
-            shelf.discard(copy)
-    return replace(crowned, ranking=ranking)
+            store.discard(copy)
+    return replace(result, ranking=ranking)
 
 
-def _runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[Candidate]:
+def _list_runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[Candidate]:
     if directories is not None:
-        found = []
-        for directory in map(Path, directories):
-            bundle.verify(directory)
-            found.append(from_directory(directory))
+        found = [
+            from_directory(directory) for directory in map(Path, directories) if bundle.is_finished(directory)
+        ]
         if not found:
             raise UserError("champion: no run is finished, so there is none to choose")
         return found
@@ -122,14 +127,14 @@ def _runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[
             "tracker=none: MLflow is asked for the runs; name the tracker they were recorded with, or the run: "
             "python -m forecast.champion export RUN_DIRECTORY"
         )
-    return finished_runs(
+    return query_finished_runs(
         uri=str(tracker.uri),
         experiment_name=str(tracker.experiment_name),
         patience_s=float(tracker.get("patience_s", 10.0)),
     )
 
 
-def _fetched(winner: Candidate, config: DictConfig, copy: Path) -> Path:
+def _fetched(winner: Candidate, config: DictConfig, copy: Path) -> tuple[Path, Mapping[str, Any]]:
     tracker = config.tracker
     return fetch(
         winner, uri=str(tracker.uri), patience_s=float(tracker.get("patience_s", 10.0)), scratch=copy

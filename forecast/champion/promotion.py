@@ -1,0 +1,375 @@
+"""Make a run directory the champion, or return to the one before: verified first, then exchanged in one step.
+
+python -m forecast.champion.promotion DIR: the replay check, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from forecast import bundle
+from forecast.champion.candidate import Candidate, from_directory
+from forecast.champion.metadata import Choice, beats_naive, champion_metadata, label, read_metadata, summary
+from forecast.champion.ranking import Ranking
+from forecast.champion.registry import Registry
+from forecast.champion.store import PARTIAL, ChampionConfig, ChampionStore, Progress
+from forecast.config import with_metadata
+from forecast.errors import UserError
+from forecast.files import write_whole
+
+REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
+# Files beside those of the manifest that are copied with a run: its log, and an audit made later.
+_UNSEALED = ("run.log", "audit.json")
+
+
+class ChampionChangedError(UserError):
+    """Another champion than the one that was to be replaced is current by now."""
+
+
+class NothingBeforeError(UserError):
+    """There is no champion to return to."""
+
+
+def no_progress(_: str) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromotionResult:
+    """What came of a promotion or rollback.
+
+    Args:
+        directory: the link to the champion.
+        folder: it points to.
+        metadata: of the champion.
+        changed: whether it is another one than before.
+        notes: further remarks, a line each.
+        ranking: it was picked from; None where it was named by hand.
+    """
+
+    directory: Path
+    folder: Path
+    metadata: dict[str, Any]
+    changed: bool
+    notes: list[str] = field(default_factory=list)
+    ranking: Ranking | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it for a terminal."""
+        return "\n".join([*summary(self.metadata), *self.notes])
+
+
+def current(champion: ChampionConfig) -> PromotionResult | None:
+    """The champion, None if there is none.
+
+    Raises:
+        UserError: a file of it is missing or was altered.
+    """
+    store = ChampionStore(Path(champion.directory))
+    folder = store.current
+    if folder is None:
+        return None
+    bundle.verify(folder)
+    return PromotionResult(directory=store.link, folder=folder, metadata=read_metadata(folder), changed=False)
+
+
+def promote(
+    directory: str | Path,
+    *,
+    champion: ChampionConfig,
+    registry: Registry | None = None,
+    progress: Progress = no_progress,
+    replacing: Path | Literal["any"] = "any",
+) -> PromotionResult:
+    """Make a given run directory the champion.
+
+    It is copied, the copy is checked in a process of its own, and the link is replaced in one step; whatever
+    fails on the way, the old champion stays. A kept earlier champion becomes current again without a copy.
+
+    Args:
+        directory: of a finished run.
+        champion: the place and its rules.
+        registry: MLflow's; None: nothing is registered.
+        progress: called with a line when there is something to wait for.
+        replacing: folder of the only champion that may be replaced, compared under the lock.
+
+    Raises:
+        ChampionChangedError: another one is the champion by now.
+        UserError: not a complete run, not what it recorded, against a rule, or the disk does not take it.
+    """
+    source = Path(directory)
+    manifest = bundle.verify(source)  # before a folder is made
+    run = from_directory(source)
+    choice = Choice(candidates=1, **_objective(source))
+    store = ChampionStore(Path(champion.directory))
+    with store.lock(progress):
+        now = store.current
+        if replacing != "any" and (now is None or now.resolve() != replacing.resolve()):
+            raise ChampionChangedError(
+                f"{replacing.name} was the champion when this began, "
+                f"and {'nothing' if now is None else now.name} is by now"
+            )
+        return promote_verified(source, manifest, run, choice, champion, store, registry)
+
+
+def promote_verified(
+    source: Path,
+    manifest: Mapping[str, Any],
+    run: Candidate,
+    choice: Choice,
+    champion: ChampionConfig,
+    store: ChampionStore,
+    registry: Registry | None,
+) -> PromotionResult:
+    """Promote a verified run; called with the store locked.
+
+    Args:
+        source: of a finished run.
+        manifest: that it was verified against.
+        run: as that directory, and MLflow where it was queried, describe it.
+        choice: how it was picked.
+        champion: the place and its rules.
+        store: of that place.
+        registry: MLflow's.
+
+    Raises:
+        UserError: see promote.
+    """
+    check_rules(source, run, champion)
+    before = store.current
+    former = _metadata_or_none(before)
+    if before is not None and _is_champion(run, manifest, before):
+        return PromotionResult(
+            directory=store.link,
+            folder=before,
+            metadata=read_metadata(before),
+            changed=False,
+            notes=[f"nothing to do: it is the champion already ({before})"],
+        )
+    kept = next((folder for folder in store.folders if folder.resolve() == source.resolve()), None)
+    with store.writing():
+        if kept is not None:
+            count = replay_check(kept, named=str(source))
+            folder, metadata = store.set_current(kept.name, "promoted"), read_metadata(kept)
+        else:
+            number = store.next_number()
+            name = f"{number}-{run.run_id or run.identity}"
+            audit = "passed" if passed_audit(source) else "not run"
+            metadata = champion_metadata(run, choice, number=number, audit=audit)
+            staged = store.folder / f".{name}{PARTIAL}"
+            try:
+                count = stage_copy(source, staged, manifest, metadata)
+                folder = store.commit(staged, name)
+            finally:
+                store.discard(staged)
+        removed = store.prune(champion.keep)
+    notes = [_replayed(count)]
+    if before is not None:
+        notes.append(f"before it: {before}; rollback returns to it")
+    if removed:
+        notes.append(f"removed, more than champion.keep={champion.keep}: {', '.join(removed)}")
+    if registry is not None:
+        notes.append(registry.register(folder, metadata, former=former))
+    return PromotionResult(directory=store.link, folder=folder, metadata=metadata, changed=True, notes=notes)
+
+
+def rollback(
+    *, champion: ChampionConfig, registry: Registry | None = None, progress: Progress = no_progress
+) -> PromotionResult:
+    """Return to the champion before; the present one is kept.
+
+    Raises:
+        NothingBeforeError: there is none before.
+        UserError: it was altered, or the disk does not take it.
+    """
+    store = ChampionStore(Path(champion.directory))
+    if store.current is None:
+        raise NothingBeforeError(f"champion.directory={store.link}: there is no champion to roll back")
+    with store.lock(progress):
+        present = store.current
+        assert present is not None
+        earlier = [name for name in store.lineage if name != present.name]
+        if not earlier:
+            raise NothingBeforeError(
+                f"champion.directory={store.link}: no champion before {present.name} is kept; "
+                "python -m forecast.champion list shows all, export DIR promotes any of them"
+            )
+        before = store.folder / earlier[-1]
+        count = replay_check(before, named=str(before))
+        former, metadata = _metadata_or_none(present), read_metadata(before)
+        with store.writing():
+            folder = store.set_current(before.name, "rolled back")
+        notes = [f"rolled back from {present}, which is kept", _replayed(count)]
+        if registry is not None:
+            notes.append(registry.register(folder, metadata, former=former))
+    return PromotionResult(directory=store.link, folder=folder, metadata=metadata, changed=True, notes=notes)
+
+
+def check_rules(source: Path, run: Candidate, champion: ChampionConfig) -> None:
+    """Refuse a run that the rules in the config exclude.
+
+    Raises:
+        UserError: no skill, no audit.
+    """
+    if champion.require_skill and not beats_naive(run.metrics):
+        raise UserError(
+            f"champion.require_skill=true: {source} {label(run.metrics)}; it is not promoted; "
+            "champion.require_skill=false promotes it with that label"
+        )
+    if champion.require_audit and not passed_audit(source):
+        raise UserError(
+            f"champion.require_audit=true: {source} holds no passed audit (audit.json); it is not promoted; "
+            "python -m forecast.audit makes one"
+        )
+
+
+def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata: Mapping[str, Any]) -> int:
+    """Copy a verified run, write the champion's metadata into the copy, and check that it forecasts as recorded.
+
+    Args:
+        source: of a finished run.
+        target: a folder that does not exist; on any failure the caller removes it.
+        manifest: of the source.
+        metadata: of the champion.
+
+    Returns:
+        how many recorded test windows the copy reproduced.
+
+    Raises:
+        UserError: a file is missing or altered, or a forecast differs.
+        OSError: the disk does not take it.
+    """
+    for name in [*manifest["files"], bundle.MANIFEST, *_UNSEALED]:
+        if name in _UNSEALED and not (source / name).is_file():
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, target / name)
+    try:
+        # What was copied is what was verified, though the disk failed or somebody wrote meanwhile.
+        bundle.verify(target)
+    except UserError as error:
+        raise UserError(str(error).replace(str(target), str(source))) from error
+    config = target / "config.yaml"
+    write_whole(config, with_metadata(config.read_text("utf-8"), metadata))
+    bundle.write_json(target / "metadata.json", metadata)
+    if not (target / "plots").is_dir():  # jobs of a sweep draw none
+        from forecast.runs import draw_plots
+
+        draw_plots(target)
+    bundle.finish(target, version=manifest["version"])
+    _sync_to_disk(target)
+    return replay_check(target, named=str(source))
+
+
+def replay_check(directory: Path, *, named: str) -> int:
+    """Load a run directory in a new process and have it reproduce its recorded test forecasts.
+
+    Args:
+        directory: of a finished run, perhaps a copy.
+        named: how an error message calls it.
+
+    Returns:
+        how many windows it reproduced.
+
+    Raises:
+        UserError: a file is missing or altered, a forecast differs, or it cannot be loaded here.
+    """
+    # The same modules must be found as here, plug-ins included, and none by accident.
+    path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+    command = [sys.executable, "-P", "-m", "forecast.champion.promotion", str(directory)]
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=REPLAY_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"{named}: its forecasts were not reproduced within {REPLAY_TIMEOUT_S:.0f} s; it is not promoted"
+        ) from error
+    if done.returncode == 0:
+        return int(done.stdout.split()[-1])
+    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    message = last.replace(str(directory), named)
+    if named not in message:
+        message = f"{named}: {message}"
+    raise UserError(f"{message}; it is not promoted")
+
+
+def passed_audit(directory: Path) -> bool:
+    """Whether a run directory holds an audit that was passed."""
+    try:
+        audit = json.loads((directory / "audit.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(audit, dict) and audit.get("passed") is True
+
+
+def _sync_to_disk(folder: Path) -> None:
+    """Let a full disk show now and not after the promotion; a network file system reports it this late."""
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replayed(count: int) -> str:
+    return f"checked in a new process: {count:,} recorded test windows forecast again as recorded"
+
+
+def _metadata_or_none(folder: Path | None) -> dict[str, Any] | None:
+    """A former champion may have been damaged: all the more reason to leave it."""
+    try:
+        return None if folder is None else read_metadata(folder)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_champion(run: Candidate, manifest: Mapping[str, Any], champion: Path) -> bool:
+    """Whether a run is the current champion already, whose folder is complete."""
+    try:
+        theirs = bundle.verify(champion)["files"]
+    except UserError:
+        return False  # promoting the run again repairs it
+    ours = manifest["files"]
+    same = all(
+        ours[name] == theirs[name] for name in ("model.safetensors", "forecasts.parquet", "scaler.json")
+    )
+    return same and run.identity == from_directory(champion).identity
+
+
+def _objective(directory: Path) -> dict[str, Any]:
+    """Metric and mode that a run was trained by."""
+    from omegaconf import OmegaConf
+
+    objective = OmegaConf.load(directory / "config.yaml").objective
+    return {"metric": str(objective.metric), "mode": str(objective.mode)}
+
+
+def main() -> int:
+    """Run the replay check; prints how many windows were reproduced."""
+    try:
+        print(bundle.replay(Path(sys.argv[1])))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
