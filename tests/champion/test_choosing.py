@@ -103,6 +103,21 @@ def test_mlflow_knows_the_champion(command, client, world, ordered, tmp_path):
 
 
 @pytest.mark.usefixtures("quick_proof")
+def test_a_run_that_mlflow_does_not_know_is_registered_with_its_folder(
+    command, client, world, ordered, tmp_path
+):
+    unknown = tmp_path / "unknown"
+    shutil.copytree(world.runs[ordered[0]], unknown)
+    (unknown / "mlflow.json").unlink()
+    done = command("export", str(unknown))
+    assert done.code == 0, done.err
+    assert "registered in MLflow: forecast version 1, alias champion" in done.out
+    version = client.get_model_version_by_alias("forecast", ALIAS)
+    assert Path(version.source) == (tmp_path / "outputs" / "champion").resolve()
+    assert forecast.load(version.source).tickers == ["AAPL"]
+
+
+@pytest.mark.usefixtures("quick_proof")
 def test_nothing_registered_where_no_name_is_given(command, client):
     done = command("champion.registered_model=null")
     assert done.code == 0

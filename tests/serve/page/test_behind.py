@@ -78,7 +78,7 @@ def test_record_is_the_runs_own(served, runs):
 def test_a_champion_says_how_it_was_chosen(bundle):
     model = load_served(bundle)
     choice = Choice(metric="val_rmse", mode="min", candidates=24)
-    told = metadata(from_directory(bundle), choice, number=3, audit="passed")
+    told = champion_metadata(from_directory(bundle), choice, number=3, audit="passed")
     assert about(model).champion == []
     champion = about(dataclasses.replace(model, metadata=told)).champion
     assert champion[0].startswith("Champion 3: ")
