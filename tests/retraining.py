@@ -99,5 +99,5 @@ class Noted:
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:  # noqa: ARG002
         self.told["epochs"] += 1
 
-    def finish(self, *, status: str, metrics: dict[str, float]) -> None:
+    def finish(self, *, status: str, metrics: dict[str, float], **_: Any) -> None:
         self.path.write_text(json.dumps(self.told | {"status": status, "metrics": metrics}))

@@ -24,6 +24,7 @@ from forecast.champion.store import PARTIAL, ChampionConfig, ChampionStore, Prog
 from forecast.config import with_metadata
 from forecast.errors import UserError
 from forecast.files import write_whole
+from forecast.runs import draw_plots
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
 # Files beside those of the manifest that are copied with a run: its log, and an audit made later.
@@ -262,8 +263,6 @@ def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata
     write_whole(config, with_metadata(config.read_text("utf-8"), metadata))
     bundle.write_json(target / "metadata.json", metadata)
     if not (target / "plots").is_dir():  # jobs of a sweep draw none
-        from forecast.runs import draw_plots
-
         draw_plots(target)
     bundle.finish(target, version=manifest["version"])
     _sync_to_disk(target)

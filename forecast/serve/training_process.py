@@ -142,7 +142,9 @@ def roll_back(link: Path) -> int:
         config = OmegaConf.load(path) if path.is_file() else OmegaConf.create({})
         assert isinstance(config, DictConfig)
         registry = registry_of(config) if config.get("champion") is not None else None
-        returned = rollback(champion=ChampionConfig(directory=str(link)), registry=registry, progress=log.info)
+        returned = rollback(
+            champion=ChampionConfig(directory=str(link)), registry=registry, progress=log.info
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         return NOTHING_BEFORE if isinstance(error, NothingBeforeError) else REFUSED

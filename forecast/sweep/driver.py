@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.errors import UserError

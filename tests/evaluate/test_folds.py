@@ -15,7 +15,10 @@ def loaded(days, *, embargo=1, seq_len=5, horizon=1):
     # Every third day is missing, so that a day's number is not its place.
     calendar = np.asarray([day for day in range(days * 2) if day % 3], np.int32)[:days]
     return SimpleNamespace(
-        panel_=SimpleNamespace(calendar=calendar, calendar_days=calendar), embargo=embargo, seq_len=seq_len, horizon=horizon
+        panel_=SimpleNamespace(calendar=calendar, calendar_days=calendar),
+        embargo=embargo,
+        seq_len=seq_len,
+        horizon=horizon,
     )
 
 

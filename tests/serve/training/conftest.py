@@ -29,8 +29,8 @@ def quick_proof(monkeypatch):
     """The proof as it is, but in this process, and no plots; both are tested with the champion."""
     from forecast.bundle import replay
 
-    monkeypatch.setattr(promotion, "prove", lambda directory, named: replay(directory))
-    monkeypatch.setattr(staging, "draw_plots", lambda _: [])
+    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: replay(directory))
+    monkeypatch.setattr(promotion, "draw_plots", lambda _: [])
 
 
 @pytest.fixture

@@ -160,7 +160,7 @@ class TestTrain:
 
     def test_that_cannot_be_promoted_says_so_and_leaves_the_champion(self, world, monkeypatch):
         before = world.promote(world.another_run("bad", *BAD))
-        monkeypatch.setattr(staging, "prove", refuse)
+        monkeypatch.setattr(promotion, "replay_check", refuse)
         with pytest.raises(NotPromotedError, match="trained, but not promoted: no longer") as failure:
             world.train("train")
         assert "\n" not in str(failure.value)
