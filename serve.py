@@ -21,7 +21,10 @@ def main(config: DictConfig) -> None:
     from forecast.config import build, check
 
     check(config)
-    build(config).run()
+    settings = build(config)
+    from forecast.serve.server import serve  # LitServe only where there is something to serve
+
+    serve(settings)
 
 
 if __name__ == "__main__":

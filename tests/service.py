@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import http.client
 import json
@@ -10,11 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from commands import REPOSITORY, environment
 
@@ -136,8 +139,8 @@ class Service:
         return [pid for pid in self.tree() if pid != self.process.pid and sockets & _sockets(pid)]
 
     def inference_processes(self) -> list[int]:
-        """LitServe's workers, by their name."""
-        return [pid for pid in self.tree() if _name(pid) == "infer"]
+        """LitServe's workers: spawned, where the others are forked."""
+        return [pid for pid, command in self.tree().items() if "spawn_main" in command]
 
     def holds(self, pid: int, port: int) -> bool:
         """Whether a process has the other end of a connection from a port."""
@@ -153,6 +156,99 @@ class Service:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+
+class InProcess:
+    """The server's app without a process of its own: the same questions as to a Service, answered in this one.
+
+    Args:
+        app: of the server, started.
+        loop: that it runs on, in a thread of its own.
+        folder: of the server's own files.
+        store: of the model.
+    """
+
+    def __init__(self, app: Any, loop: asyncio.AbstractEventLoop, folder: Path, store: Any) -> None:
+        self.app, self.loop, self.folder, self.store = app, loop, folder, store
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return asyncio.run_coroutine_threadsafe(self._ask(method, path, body, named), self.loop).result(
+            PATIENCE_S
+        )
+
+    get = Service.get
+    post = Service.post
+
+    async def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        bare, _, query = path.partition("?")
+        named = {"host": "testserver", **{name.lower(): value for name, value in headers.items()}}
+        if body is not None:
+            named.setdefault("content-length", str(len(body)))
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": unquote(bare),
+            "raw_path": bare.encode(),
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": [
+                (name.encode(), value.encode("latin-1")) for name, value in named.items() if value is not None
+            ],
+            "server": ("127.0.0.1", 80),
+            "client": ("127.0.0.1", 1),
+        }
+        parts: list[Any] = [{"type": "http.request", "body": body or b"", "more_body": False}]
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return parts.pop() if parts else await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await self.app(scope, receive, send)
+        start, *rest = sent
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in start["headers"]}
+        return Reply(start["status"], found, b"".join(part.get("body", b"") for part in rest))
+
+
+@contextmanager
+def in_process(source: Path, folder: Path, **settings: Any) -> Iterator[InProcess]:
+    """An app of `engine=inline`, started and stopped.
+
+    Args:
+        source: run directory or link to one.
+        folder: for the server's own files.
+        settings: other keys of conf/serve.yaml.
+    """
+    from forecast.serve.server import build_app
+    from forecast.serve.settings import Inline, Settings
+    from forecast.serve.watch import Watch
+
+    wanted = {
+        "engine": Inline(),
+        "watch": Watch(),
+        "allowed_hosts": ["testserver"],
+        "champion_poll_s": 3600.0,
+    }
+    app, store, *_ = build_app(
+        Settings(bundle=str(source), state=str(folder), **wanted | settings), source=source
+    )
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    lifespan = app.router.lifespan_context(app)
+    try:
+        asyncio.run_coroutine_threadsafe(lifespan.__aenter__(), loop).result(PATIENCE_S)
+        yield InProcess(app, loop, folder, store)
+        asyncio.run_coroutine_threadsafe(lifespan.__aexit__(None, None, None), loop).result(PATIENCE_S)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @contextmanager
@@ -267,13 +363,6 @@ def is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def _name(pid: int) -> str | None:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return None
 
 
 def _listening(port: int) -> set[str]:

@@ -11,34 +11,37 @@ from pathlib import Path
 from fastapi import FastAPI
 from ray import serve
 
-from forecast.serve.api import Answer, ForecastAPI
-from forecast.serve.models import Models
+from forecast.serve.engines import Answer, ForecastAPI, GreedyLoop
+from forecast.serve.model_store import ModelStore
 from forecast.serve.schemas import Infer, Prediction
 from forecast.serve.windows import Window
 
-_MOST = 64  # answered together
+_MAX_BATCH_SIZE = 64  # requests answered together
 http = FastAPI(title="forecast")
 
 
-@serve.deployment(max_ongoing_requests=2 * _MOST, ray_actor_options={"num_cpus": 1})
+@serve.deployment(max_ongoing_requests=2 * _MAX_BATCH_SIZE, ray_actor_options={"num_cpus": 1})
 @serve.ingress(http)
 class Forecasts:
     """A replica: one process with a model of its own."""
 
     def __init__(self, directory: str) -> None:
-        self.api = ForecastAPI(models=Models(following=Path(directory)), most=_MOST)
-        self.api.setup("cpu")
-        self.api.models.watch()
+        store = ModelStore(source_path=Path(directory))
+        self.api = ForecastAPI(
+            store=store, monitoring=None, loop=GreedyLoop(), max_batch_size=_MAX_BATCH_SIZE
+        )
+        store.load()
+        store.poll()
 
     @http.post("/infer", response_model_exclude_none=True)
     async def infer(self, question: Infer) -> Prediction:
         """Forecast what follows the given rows."""
         began = time.perf_counter()
         answer = await self.together(self.api.decode_request(question))
-        told = self.api.encode_response(answer)
-        return Prediction(**told, latency_ms=1000 * (time.perf_counter() - began))
+        response = self.api.encode_response(answer)
+        return Prediction(**response, latency_ms=1000 * (time.perf_counter() - began))
 
-    @serve.batch(max_batch_size=_MOST, batch_wait_timeout_s=0.0)
+    @serve.batch(max_batch_size=_MAX_BATCH_SIZE, batch_wait_timeout_s=0.0)
     async def together(self, windows: list[Window]) -> list[Answer]:
         """Answer what waits in one forward."""
         return self.api.predict(windows)

@@ -1,72 +1,176 @@
-"""LitServe's app with this project's routes in the place of LitServe's own."""
+"""The server's app: a list of middlewares, routers, and errors that are all `{"detail": "<one line>"}`.
+
+A request passes the middlewares in the order of `middlewares` and reaches one router:
+infer (POST /infer), forecast (GET /forecast/{ticker}), train and champion, monitor and metrics, ui, health, v2,
+info (/, /config, /docs).
+"""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 
 from forecast.runs import package_version
-from forecast.serve import routes
-from forecast.serve.context import Context
-from forecast.serve.document import described
-from forecast.serve.problems import in_line
-from forecast.serve.routes import train
+from forecast.serve import v2
+from forecast.serve.engines import Engine
+from forecast.serve.middleware import ApiKey, BodyLimit, Limits, Metrics, Origin, PathForms
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.page.door import door
+from forecast.serve.routes import forecast, health, infer, info, metrics, monitor, train, ui
+from forecast.serve.schemas import About, Problem, in_line, problems, validation_line, without_folders
+from forecast.serve.settings import Settings
+from forecast.serve.training_jobs import TrainingJobs
+from forecast.serve.watch import Watch
+from forecast.serve.windows import probe_window
 
 TITLE = "forecast"
-DESCRIPTION = "Forecasts of daily prices, from the model that was judged best"
+DESCRIPTION = 'Forecasts by the champion of many runs, judged against "tomorrow = today".'
+# FastAPI's own word for 422, which is told here as any other error is.
+_FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
-def assemble(app: FastAPI, context: Context) -> None:
-    """Give an app the routes of every module in `forecast.serve.routes`.
+def create_app(
+    settings: Settings, *, store: ModelStore, engine: Engine, monitoring: Watch, jobs: TrainingJobs
+) -> FastAPI:
+    """The app of one HTTP process.
 
     Args:
-        app: LitServe's; its routes are taken away, for its `GET /` would hide ours and its `/health` tells nothing.
-        context: handed to each router.
+        settings: of the server.
+        store: of the model, loaded when the app starts.
+        engine: answers POST /infer.
+        monitoring: counts requests and notes what was forecast.
+        jobs: of training.
     """
-    app.router.routes.clear()
-    app.user_middleware.clear()
-    app.title, app.description, app.version = TITLE, DESCRIPTION, package_version()
-    app.router.redirect_slashes = False
-    app.docs_url = app.redoc_url = None  # their scripts are on the internet; ours is routes/reference.py
-    app.setup()  # /openapi.json again
-    app.include_router(train.router(jobs=context.training, models=context.models))
-    for module in sorted(found.name for found in pkgutil.iter_modules(routes.__path__)):
-        if module == "train":
-            continue
-        app.include_router(importlib.import_module(f"{routes.__name__}.{module}").router(context))
-    vars(app)["openapi"] = described(app.openapi)
-    app.add_exception_handler(HTTPException, _told)
-    app.add_exception_handler(RequestValidationError, _not_the_schema)
-    app.add_exception_handler(Exception, _failed)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        store.load()
+        if store.current is not None:
+            monitoring.swapped(store.current)
+        store.poll()
+        gc.collect()
+        gc.freeze()  # what is here stays: the collector need not look at it between requests
+        async with engine.running():
+            try:
+                yield
+            finally:
+                store.close()
+                monitoring.close()
+
+    app = FastAPI(
+        title=TITLE,
+        description=DESCRIPTION,
+        version=package_version(),
+        lifespan=lifespan,
+        middleware=middlewares(settings, monitoring),
+        redirect_slashes=False,
+        docs_url=None,  # its scripts are on the internet; ours is in routes/info.py
+        redoc_url=None,
+        strict_content_type=False,
+    )
+    readiness = health.Readiness(store=store, engine=engine)
+    about = About(title=TITLE, description=DESCRIPTION, version=package_version())
+    legacy = SimpleNamespace(server=settings, models=store, engine=engine, watch=monitoring)
+    for router in (
+        infer.router(store=store, engine=engine, max_rows=settings.max_rows),
+        forecast.router(
+            store=store, monitoring=monitoring, allow=settings.allow, deadline_s=settings.deadline_s
+        ),
+        train.router(jobs=jobs, store=store),
+        monitor.router(legacy),
+        metrics.router(legacy),
+        ui.router(legacy),
+        health.router(readiness=readiness),
+        v2.router(store=store, engine=engine, readiness=readiness, max_rows=settings.max_rows),
+        info.router(store=store, about=about),
+    ):
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    described = app.openapi
+    app.openapi = lambda: _document(described(), store.current)  # type: ignore[method-assign]  # FastAPI's way
+    return app
 
 
-async def _told(request: Request, error: Exception) -> JSONResponse:
+def middlewares(settings: Settings, monitoring: Watch) -> list[Middleware]:
+    """What a request passes, outermost first.
+
+    Args:
+        settings: of the server.
+        monitoring: counts requests.
+    """
+    return [
+        Middleware(Metrics, counter=monitoring),
+        Middleware(PathForms),
+        Middleware(Origin, hosts=settings.hosts),
+        Middleware(ApiKey, api_key=settings.api_key, admin_key=settings.admin_key, login_page=door),
+        Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, deadline_s=settings.deadline_s),
+        Middleware(
+            Limits,
+            max_in_flight=settings.max_in_flight,
+            deadline_s=settings.deadline_s,
+            is_patient=lambda path: path.startswith(("/train", "/champion/")),
+        ),
+    ]
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    detail: Any = error.detail
+    path, detail = in_line(request.scope["path"]), str(error.detail)
     if error.status_code == 404 and "route" not in request.scope:
-        detail = f"no such path: {in_line(request.scope['path'])}; GET /docs lists them"
+        detail = f"no such path: {path}; GET /docs lists them"
     elif error.status_code == 405:
-        detail = (
-            f"{request.method[:20]} is no method of {in_line(request.scope['path'])}; GET /docs lists them"
-        )
-    told = " ".join(str(detail).split())
-    return JSONResponse({"detail": told}, error.status_code, headers=dict(error.headers or {}))
+        detail = f"{request.method[:20]} is no method of {path}; GET /docs lists them"
+    text = without_folders(" ".join(detail.split()))
+    return JSONResponse({"detail": text}, error.status_code, headers=dict(error.headers or {}))
 
 
-async def _not_the_schema(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = error.errors()
-    where = ".".join(str(part) for part in faults[0]["loc"])
     # Without what was sent: it may hold what JSON has no word for.
-    return JSONResponse({"detail": f"{in_line(where)}: {faults[0]['msg']}"}, 422)
+    return JSONResponse({"detail": validation_line(error.errors())}, 422)
 
 
-async def _failed(_: Request, __: Exception) -> JSONResponse:
-    """Our own fault; the gate writes its traceback to the log."""
-    return JSONResponse({"detail": "the server failed; its log says why"}, 500)
+def _document(document: dict[str, Any], model: LoadedModel | None) -> dict[str, Any]:
+    """The OpenAPI document with what FastAPI cannot know.
+
+    Every route may be refused before it is reached, errors are JSON on pages, too, keys are wanted, and the examples
+    are windows that the served model takes.
+    """
+    parts = document.setdefault("components", {}).setdefault("schemas", {})
+    parts.setdefault(Problem.__name__, Problem.model_json_schema())
+    problem = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    anywhere = {str(status): known["description"] for status, known in problems(422).items()}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            answers = operation["responses"]
+            for status, meaning in anywhere.items():
+                answers.setdefault(status, {"description": meaning, "content": {}})
+            for status in [status for status in answers if status >= "400"]:
+                schemas = [kind.get("schema", {}) for kind in answers[status].get("content", {}).values()]
+                schema = schemas[0] if schemas and schemas[0].get("$ref") else problem
+                if schema.get("$ref", "").endswith(f"/{_FASTAPI_ERRORS[0]}"):
+                    schema = problem
+                answers[status]["content"] = {"application/json": {"schema": schema}}
+            operation["responses"] = dict(sorted(answers.items()))
+    for name in _FASTAPI_ERRORS:
+        parts.pop(name, None)
+    key = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    document["components"]["securitySchemes"] = {"key": key}
+    document["security"] = [{"key": []}, {}]
+    if model is not None and "Infer" in parts:
+        rows, ticker = probe_window(model)
+        data = [value for row in rows for value in row]
+        tensor = {"name": "sequence", "shape": [1, len(rows), len(rows[0])], "datatype": "FP64", "data": data}
+        parts["Infer"]["examples"] = [{"sequence": rows, "ticker": ticker}]
+        parts["InferRequest"]["examples"] = [{"inputs": [tensor]}]
+    return document

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from forecast.errors import SourceError, UserError
-from forecast.serve.targets import ALLOWED, check_built, check_targets
+from forecast.serve.allowlist import ALLOWED, check_built, check_targets
 
 if TYPE_CHECKING:
     import pandas as pd

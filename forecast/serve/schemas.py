@@ -1,10 +1,34 @@
-"""What POST /infer takes and gives."""
+"""What routes take and give, errors included; the Open Inference Protocol's messages are in v2.py."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+
+_MEANING = {
+    400: "The request cannot be answered as it is",
+    401: "No key, or a wrong one, in the header X-API-Key",
+    403: "Sent by a page of another site",
+    404: "Nothing of that name here",
+    405: "Not a method of this path",
+    408: "The request did not arrive in time",
+    409: "Not possible in the present state",
+    413: "The request is too large",
+    415: "The body is no JSON",
+    422: "The body is not of the schema",
+    429: "Too many requests in flight",
+    500: "The server failed",
+    502: "The source of market data failed",
+    503: "Not ready",
+    504: "Not answered in time",
+}
+_PATH = re.compile(r"(?<![\w:/.])/[^\s:;,'\"()]+")
+_ANY_ROUTE = (400, 401, 403, 408, 413, 429, 503, 504)
 
 # Of a hundred thousand wrong numbers the first is named, and the others are not looked at.
 Row = Annotated[list[float], Field(min_length=1, fail_fast=True)]
@@ -12,17 +36,70 @@ Rows = Annotated[list[Row], Field(fail_fast=True)]
 Closes = Annotated[list[float], Field(fail_fast=True)]
 
 
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 in UTC, ending in Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Moment = Annotated[AwareDatetime, PlainSerializer(utc_text, return_type=str, when_used="json")]
+
+
+class Problem(BaseModel):
+    """What is wrong, and the way out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    detail: str
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that may end in these statuses, besides those that any route may end in.
+
+    Args:
+        statuses: of errors.
+    """
+    return {
+        status: {"model": Problem, "description": _MEANING[status]}
+        for status in sorted({*_ANY_ROUTE, *statuses})
+    }
+
+
+def in_line(text: str, most: int = 200) -> str:
+    """What a caller sent, fit to be repeated in an error: in one line, and not all of it."""
+    return " ".join(text[:most].split())
+
+
+def without_folders(text: str) -> str:
+    """A text with names of files instead of absolute paths: where the server keeps its files is its own affair."""
+
+    def name(found: re.Match[str]) -> str:
+        path = Path(found.group())
+        is_file = Path("/", *path.parts[1:2]).exists()  # and no path of a route
+        return path.name if is_file else found.group()
+
+    return _PATH.sub(name, text)
+
+
+def validation_line(faults: Sequence[Any]) -> str:
+    """One of pydantic's complaints about a body. Nothing of the body is repeated.
+
+    Of the members of a union each has its own; that of the one which got furthest was meant.
+
+    Args:
+        faults: of a ValidationError.
+    """
+    furthest = max(faults, key=lambda fault: [part for part in fault["loc"] if isinstance(part, int)])
+    # A member of a union that was tried is named by pydantic like list[float].
+    parts = [str(part) for part in furthest["loc"] if not (isinstance(part, str) and "[" in part)]
+    where = ".".join(parts[1:] if parts[:1] == ["body"] and len(parts) > 1 else parts) or "body"
+    return f"{in_line(where)}: {furthest['msg']}"
+
+
 class Infer(BaseModel):
     """A window of bars, oldest first."""
 
     # Numbers as text, true and false are refused. NaN and Infinity get a sentence of their own, further on.
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={
-            "examples": [{"sequence": [[101.2, 99.8, 100.9, 1200000.0], [102.0, 100.1, 101.7, 980000.0]]}]
-        },
-    )
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     sequence: Rows | Closes = Field(
         description="Rows of High, Low, Close and Volume as the source delivers them (of several tickers side by "
@@ -40,23 +117,93 @@ class Infer(BaseModel):
 class Prediction(BaseModel):
     """The forecast of the bars that follow, in the units of the request."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    prediction: float = Field(description="Close of the next bar")
-    timestamp: AwareDatetime = Field(description="When this was answered, UTC")
+    prediction: float = Field(description="Of the next bar")
+    timestamp: Moment = Field(description="When this was answered, UTC")
     latency_ms: float = Field(ge=0, description="From the arrival of the body to this answer")
     model_version: str
-    forecast: list[float] | None = Field(
-        default=None, description="Closes of all steps, where there are several"
-    )
+    forecast: list[float] | None = Field(default=None, description="Of all steps, where there are several")
     lower: float | list[float | None] | None = Field(
         default=None, description="A list where there are several steps"
     )
     upper: float | list[float | None] | None = None
     level: float | None = Field(default=None, description="Share of outcomes that lower to upper is to hold")
     warnings: list[str] | None = None
+    target: str | None = Field(default=None, description="What is forecast, such as close")
+    unit: str | None = Field(default=None, description="Of the forecast, such as price")
 
 
-def strict_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of a body that is read by hand, for the OpenAPI document."""
-    return {"content": {"application/json": {"schema": model.model_json_schema()}}, "required": True}
+class ForecastDay(BaseModel):
+    """A bar that follows the last one."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    date: date
+    prediction: float = Field(description="In the units of the bars")
+    lower: float | None = Field(description="null where the model has no interval")
+    upper: float | None
+
+
+class PastDay(BaseModel):
+    """A bar that has been."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    date: date
+    close: float
+
+
+class LiveForecast(BaseModel):
+    """What follows the latest bar."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    ticker: str
+    last_date: date
+    last_close: float = Field(description='What "tomorrow = today" says of every day')
+    forecast: list[ForecastDay]
+    level: float | None = Field(description="Share of outcomes that lower to upper is to hold")
+    warnings: list[str]
+    model_version: str
+    timestamp: Moment = Field(description="When this was answered, UTC")
+    latency_ms: float = Field(ge=0)
+    history: list[PastDay] = Field(
+        default=[], description="The bars before, oldest first, where they are asked for"
+    )
+
+
+class Ready(BaseModel):
+    """The server answers requests."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    status: Literal["ready"] = "ready"
+    model_version: str
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["alive"] = "alive"
+
+
+class About(BaseModel):
+    """What answers here."""
+
+    model_config = ConfigDict(extra="forbid", title="Root")
+
+    title: str
+    description: str
+    version: str = Field(description="Of the server; the model's own is in every answer")
+
+
+class Composed(BaseModel):
+    """The config of the served model; its other groups (source, objective, provenance, ...) stand beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    metadata: dict[str, Any] = Field(description="How it became the champion, and which model it is")
+    model: dict[str, Any]
+    training: dict[str, Any] = Field(description="The node `trainer` of the config")
+    data: dict[str, Any]

@@ -1,254 +1,310 @@
-"""What `python serve.py` starts."""
+"""What `python serve.py` starts: a LitServer whose requests our own app answers, and which ends as a whole.
+
+The main process holds the port. LitServe forks the HTTP processes, each of which loads the model, and starts the
+inference processes, which it restarts by itself. Whatever else dies ends the server, for systemd or compose to start
+it again.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import gc
-import ipaddress
 import logging
+import multiprocessing
 import os
 import signal
 import socket
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Any
 
-from annotated_types import Ge, Gt, Le, MinLen
+from fastapi import FastAPI
+from litserve import LitServer
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    from forecast.serve.engines import Engine
-    from forecast.serve.http import HttpServer
-    from forecast.serve.models import Models
-    from forecast.serve.watch import Watch
+from forecast.serve.app import create_app
+from forecast.serve.engines import (
+    ForecastAPI,
+    GreedyLoop,
+    IdleLoop,
+    InlineEngine,
+    WorkersEngine,
+)
+from forecast.serve.model_store import ModelStore, check_bundle
+from forecast.serve.settings import Settings, Workers
+from forecast.serve.training_jobs import TrainingJobs
 
 _MODELS = "models:/"
+_LOOK_S = 0.2
+_MESSAGE_BYTES = 4096
+_INFERENCE_PROCESS = "inference-worker"  # LitServe's name for the processes that it restarts
+_PR_SET_PDEATHSIG = 1
 
 
-class Server:
-    """A run directory over HTTP.
+class Application:
+    """The middleware handed to LitServe: our app answers every request, LitServe's own routes stay behind it.
 
     Args:
-        engine: computes forecasts.
-        watch: counts requests and notes what was forecast.
-        bundle: run directory, link to one, or `models:/name@alias` of MLflow's registry; where the champion's link
-            does not exist yet, the server starts without a model and takes the first that appears.
-        champion_link: that retraining promotes to and rolls back.
-        state: folder for the server's own files.
-        tracker_uri: of the MLflow store that `models:/` is looked up in.
-        host: address to listen on.
-        port: to listen on.
-        api_key: wanted in the header X-API-Key; None = nobody needs one.
-        admin_key: wanted instead of it for training and the champion; None = the same.
-        insecure: listen on other addresses than this machine's own without a key.
-        workers: HTTP processes.
-        max_in_flight: requests answered at once by each of them; more get 429.
-        max_body_bytes: of a request; more get 413.
-        deadline_s: seconds for a request; then 504.
-        keep_alive_s: seconds that an idle connection is kept.
-        drain_s: seconds that requests in flight get when the server is stopped.
-        champion_poll_s: seconds between two looks at whether another model is to be served.
-        allow: modules or classes of plug-ins that a bundle may name.
-
-    Raises:
-        UserError: open to others without a key.
+        app: LitServe's.
+        application: ours.
+        engine: answers POST /infer; with `engine=workers` through LitServe's own route.
+        announce: called when the process is ready.
+        startup_error: shared bytes that tell the main process why this one could not start.
     """
 
     def __init__(
-        self,
-        *,
-        engine: Engine,
-        watch: Watch,
-        bundle: Annotated[str, MinLen(1)] = "outputs/champion",
-        champion_link: Annotated[str, MinLen(1)] = "outputs/champion",
-        state: Annotated[str, MinLen(1)] = "outputs/serve",
-        tracker_uri: Annotated[str, MinLen(1)] = "sqlite:///mlflow.db",
-        host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1",
-        port: Annotated[int, Ge(1024), Le(65535)] = 8000,
-        api_key: Annotated[str, MinLen(1)] | None = None,
-        admin_key: Annotated[str, MinLen(1)] | None = None,
-        insecure: bool = False,
-        workers: Annotated[int, Ge(1), Le(64)] = 1,
-        max_in_flight: Annotated[int, Ge(1)] = 512,
-        max_body_bytes: Annotated[int, Ge(1024)] = 1048576,
-        deadline_s: Annotated[float, Gt(0)] = 10.0,
-        keep_alive_s: Annotated[int, Ge(1)] = 30,
-        drain_s: Annotated[int, Ge(1)] = 30,
-        champion_poll_s: Annotated[float, Gt(0)] = 1.0,
-        allow: Sequence[str] = (),
+        self, app: ASGIApp, *, application: FastAPI, engine: Any, announce: Any, startup_error: Any
     ) -> None:
-        self.engine = engine
-        self.watch = watch
-        self.bundle = bundle
-        self.champion = Path(champion_link).absolute()
-        self.state = Path(state).absolute()
-        self.tracker_uri = tracker_uri
-        self.host = host
-        self.port = port
-        self.api_key = api_key
-        self.admin_key = admin_key
-        self.insecure = insecure
-        self.workers = workers
-        self.max_in_flight = max_in_flight
-        self.max_body_bytes = max_body_bytes
-        self.deadline_s = deadline_s
-        self.keep_alive_s = keep_alive_s
-        self.drain_s = drain_s
-        self.champion_poll_s = champion_poll_s
-        self.allow = list(allow)
-        if not (self.is_local or api_key or insecure):
-            raise UserError(
-                f"host={host}: listens to other machines, so a key is wanted: set api_key=... or FORECAST_API_KEY "
-                "(or insecure=true)"
-            )
+        self.app, self.application = app, application
+        self.announce, self.startup_error = announce, startup_error
+        if isinstance(engine, WorkersEngine):
+            engine.litserve = app
 
-    @property
-    def is_local(self) -> bool:
-        """Whether only this machine is listened to."""
-        return ipaddress.ip_address(self.host).is_loopback
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/main.html."""
+        if scope["type"] != "lifespan":
+            await self.application(scope, receive, send)
+            return
+        try:
+            async with self.application.router.lifespan_context(self.application):
+                self.announce()
+                await self.app(scope, receive, send)
+        except UserError as error:
+            _share(self.startup_error, error)
+            await receive()  # lifespan.startup
+            await send({"type": "lifespan.startup.failed", "message": ""})
 
-    def run(self) -> None:
-        """Serve until told to stop.
 
-        Raises:
-            UserError: the port is taken, the folder cannot be written to, or what is to be served is refused.
-        """
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-        for chatty in ("httpx", "matplotlib", "numexpr", "litserve"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
-        self._check_port()
-        _many_files()
-        models, http = self._assembled()
-        models.load()
-        if models.current is None:
-            if Path(self.bundle).absolute() != self.champion:
-                raise UserError(f"bundle={self.bundle}: no run directory there")
-            print(
-                f"no model yet: {self.bundle} is not there; the first champion will be taken", file=sys.stderr
-            )
-        else:
-            from forecast.serve.greeting import greeting
+def serve(settings: Settings) -> None:
+    """Serve until told to stop.
 
-            print("\n".join(greeting(models.current)), file=sys.stderr)
-        print(
-            f"listening on http://{self._shown_host}:{self.port} (page: /ui, routes: /docs)", file=sys.stderr
-        )
-        # What is here now is shared by all processes until one writes to it; the collector writes to all it looks at.
-        gc.collect()
-        gc.freeze()
-        # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it ends them all.
-        signal.signal(signal.SIGTERM, _interrupt)
-        http.run(
-            host=self.host,
-            port=self.port,
-            num_api_servers=self.workers,
+    Args:
+        settings: of the server.
+
+    Raises:
+        UserError: the port is taken, or what is to be served is refused.
+        SystemExit: 1, a process died that nobody brings back.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for chatty in ("httpx", "matplotlib", "numexpr", "litserve"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    _check_port(settings)
+    _raise_file_limit()
+    source = _source(settings)
+    _check_source(source, settings)
+    startup_error = multiprocessing.RawArray("c", _MESSAGE_BYTES)
+    server, jobs = _build(settings, source, startup_error)
+    stop = threading.Event()
+    failure: list[str] = []
+    os.register_at_fork(after_in_child=_end_with_parent)
+
+    def interrupt(*_: object) -> None:
+        if not stop.is_set():  # whoever asks twice must not interrupt the shutdown itself
+            stop.set()
+            raise KeyboardInterrupt
+
+    # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it drains and ends them all.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
+    threading.Thread(target=_watch_children, args=(stop, failure), daemon=True).start()
+    gc.collect()
+    gc.freeze()  # shared by all processes until one writes to it
+    try:
+        server.run(
+            host=settings.host,
+            port=settings.port,
+            num_api_servers=settings.workers,
             log_level="warning",
             generate_client_file=False,
-            timeout_keep_alive=self.keep_alive_s,
+            timeout_keep_alive=settings.keep_alive_s,
             server_header=False,
             access_log=False,
             proxy_headers=False,
+            lifespan="on",
+            ws="none",
         )
+    except (KeyboardInterrupt, RuntimeError) as error:  # LitServe's word for a worker that cannot start
+        if isinstance(error, RuntimeError) and not startup_error.value:
+            raise
+    finally:
+        stop.set()
+        jobs.close()
+        _end_children()
+    if startup_error.value:
+        raise UserError(startup_error.value.decode(errors="replace"))
+    if failure:
+        print(failure[0], file=sys.stderr, flush=True)
+        raise SystemExit(1)
 
-    def _assembled(self) -> tuple[Models, HttpServer]:
-        """Everything that the processes share, before there are any."""
-        from forecast.serve.api import ForecastAPI
-        from forecast.serve.app import assemble
-        from forecast.serve.context import Context
-        from forecast.serve.engines import Workers
-        from forecast.serve.gate import Gate
-        from forecast.serve.http import HttpServer
-        from forecast.serve.models import Models
-        from forecast.serve.routes.infer import PATH, Inference
-        from forecast.serve.training_jobs import TrainingJobs
 
-        models = Models(
-            following=self._followed(),
-            allow=self.allow,
-            poll_s=self.champion_poll_s,
-            swapped=self.watch.swapped,
+class _Server(LitServer):
+    """LitServe's, which imports what the HTTP processes need while its inference processes start."""
+
+    def verify_worker_status(self) -> None:
+        """Called by LitServe between starting its inference processes and forking the HTTP ones."""
+        import pandas  # noqa: F401
+        import torch  # noqa: F401  imported, not run: threads of a forward would not survive the fork
+
+        import forecast.bundle.loading
+        import forecast.model.predictor  # noqa: F401
+
+        super().verify_worker_status()
+
+
+def build_app(
+    settings: Settings, *, source: Path, startup_error: Any = None
+) -> tuple[FastAPI, ModelStore, ForecastAPI, InlineEngine | WorkersEngine, TrainingJobs]:
+    """The app and what stands behind it: all that the processes share, before there are any.
+
+    Args:
+        settings: of the server.
+        source: run directory or link that is followed.
+        startup_error: shared bytes that say why a process could not start.
+    """
+    kind, monitoring = settings.engine, settings.watch
+    inference = kind.processes if isinstance(kind, Workers) else 1
+    monitoring.attach(folder=settings.folder, processes=settings.workers + inference)
+    store = ModelStore(
+        source_path=source,
+        allow=settings.allow,
+        poll_s=settings.champion_poll_s,
+        on_reload=monitoring.swapped,
+    )
+    api = ForecastAPI(
+        store=store,
+        monitoring=monitoring,
+        loop=GreedyLoop() if isinstance(kind, Workers) else IdleLoop(),
+        max_batch_size=kind.most,
+        startup_error=startup_error,
+    )
+    engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
+    monitoring.waiting = lambda: engine.queue_size
+    jobs = TrainingJobs(
+        folder=settings.folder / "training", champion=settings.champion, allow=list(settings.allow)
+    )
+    application = create_app(settings, store=store, engine=engine, monitoring=monitoring, jobs=jobs)
+    return application, store, api, engine, jobs
+
+
+def _build(settings: Settings, source: Path, startup_error: Any) -> tuple[LitServer, TrainingJobs]:
+    """LitServe with our app in front of its own."""
+    application, store, api, engine, jobs = build_app(settings, source=source, startup_error=startup_error)
+    kind = settings.engine
+    announced = multiprocessing.Value("b", 0)
+
+    def announce() -> None:
+        with announced.get_lock():
+            first, announced.value = not announced.value, 1
+        if first:
+            _announce(settings, store)
+
+    options = {
+        "application": application,
+        "engine": engine,
+        "announce": announce,
+        "startup_error": startup_error,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LitServe's remarks on its own next version
+        server = _Server(
+            api,
+            accelerator=kind.accelerator if isinstance(kind, Workers) else "cpu",
+            workers_per_device=kind.processes if isinstance(kind, Workers) else 1,
+            timeout=False,
+            middlewares=[(Application, options)],
+            disable_openapi_url=True,
+            restart_workers=True,
         )
-
-        def begin() -> None:
-            if models.current is not None:
-                self.watch.swapped(models.current)
-
-        inference = self.engine.processes if isinstance(self.engine, Workers) else 0
-        self.watch.attach(folder=self.state, processes=self.workers + inference)
-        api = ForecastAPI(models=models, most=self.engine.most, watch=self.watch)
-        training = TrainingJobs(folder=self.state / "training", champion=self.champion, allow=self.allow)
-        accelerator = self.engine.accelerator if isinstance(self.engine, Workers) else "cpu"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # LitServe's remarks on its own next version
-            http = HttpServer(
-                engine=self.engine,
-                api=api,
-                inference=inference,
-                processes=self.workers,
-                deadline_s=self.deadline_s,
-                drain_s=self.drain_s,
-                accelerator=accelerator,
-                begin=begin,
-                end=self.watch.close,
-                stop=training.close,
-            )
-        self.engine.attach(api, http)
-        self.watch.waiting = lambda: self.engine.waiting
-        context = Context(
-            server=self, models=models, engine=self.engine, api=api, watch=self.watch, training=training
-        )
-        assemble(http.app, context)
-        http.serving = Gate(
-            http.app,
-            began=self.watch.began,
-            ended=self.watch.request,
-            api_key=self.api_key,
-            admin_key=self.admin_key,
-            max_in_flight=self.max_in_flight,
-            max_body=self.max_body_bytes,
-            deadline_s=self.deadline_s,
-            patient=lambda path: path.startswith(("/train", "/champion/")),
-            quick={("POST", PATH): Inference(context)},
-        )
-        return models, http
-
-    def _followed(self) -> Path:
-        if not self.bundle.startswith(_MODELS):
-            return Path(self.bundle)
-        from forecast.serve.registered import registered
-
-        return registered(self.bundle, uri=self.tracker_uri, folder=self.state / "models")
-
-    def _check_port(self) -> None:
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                raise UserError(
-                    f"port={self.port}: cannot be listened on ({os.strerror(error.errno or 0)}); "
-                    f"choose another, such as port={self.port % 65535 + 1}"
-                ) from error
-
-    @property
-    def _shown_host(self) -> str:
-        return f"[{self.host}]" if ":" in self.host else self.host
+    server.uvicorn_graceful_timeout = settings.drain_s
+    server.monitor_internal = _LOOK_S
+    return server, jobs
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
-    """Once: whoever asks twice must not interrupt the shutdown itself."""
-    signal.signal(number, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _announce(settings: Settings, store: ModelStore) -> None:
+    """What an operator reads first."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    lines = (
+        [f"no model yet: {settings.bundle} is not there; the first champion will be taken"]
+        if store.current is None
+        else store.current.banner()
+    )
+    lines.append(f"listening on http://{host}:{settings.port} (page: /ui, routes: /docs)")
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _many_files() -> None:
+def _source(settings: Settings) -> Path:
+    """The run directory or link that is followed."""
+    if not settings.bundle.startswith(_MODELS):
+        return Path(settings.bundle).absolute()
+    from forecast.serve.registry import registered
+
+    return registered(settings.bundle, uri=settings.tracker_uri, folder=settings.folder / "models")
+
+
+def _check_source(source: Path, settings: Settings) -> None:
+    """Refuse at once what no process would serve."""
+    if source.exists():
+        check_bundle(source, allow=settings.allow)
+    elif source != settings.champion:
+        raise UserError(f"bundle={settings.bundle}: no run directory there")
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise UserError(
+                f"port={settings.port}: cannot be listened on ({os.strerror(error.errno or 0)}); "
+                f"choose another, such as port={settings.port % 65535 + 1}"
+            ) from error
+
+
+def _raise_file_limit() -> None:
     """A connection is an open file: allow as many as the system lets this user have."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _watch_children(stop: threading.Event, failure: list[str]) -> None:
+    """End the server when a process died that LitServe does not bring back."""
+    known: dict[int, Any] = {}
+    while not stop.wait(_LOOK_S):
+        known |= {child.pid: child for child in multiprocessing.active_children() if child.pid is not None}
+        dead = [child for child in known.values() if child.exitcode is not None]
+        for child in dead:
+            del known[child.pid]
+            if child.name != _INFERENCE_PROCESS and not stop.is_set():
+                code = child.exitcode
+                how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+                failure.append(
+                    f"process {child.pid} ({child.name}) died ({how}); the server ends, and is to be started again"
+                )
+                os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_children() -> None:
+    """LitServe's own watch may have started another process while the others were ended."""
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+
+
+def _end_with_parent() -> None:
+    """No forked process outlives the main one, however that ended (Linux); the main one stops it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _share(message: Any, error: Exception) -> None:
+    message.value = str(error).encode()[: _MESSAGE_BYTES - 1]

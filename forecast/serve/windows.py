@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from forecast.serve.served import Served
+    from forecast.serve.model_store import LoadedModel
 
 DELIVERED = ("High", "Low", "Close", "Volume")
 _WIDTH = len(DELIVERED)
@@ -24,15 +24,15 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One request, held against the model it was first meant for.
+    """One request, validated for the model that was served when it arrived.
 
     Args:
-        given: the rows as they came, (rows,) closes or (rows, columns).
+        given: the rows of the request, (rows,) closes or (rows, columns).
         bars: (rows, tickers * 4) as many as that model looks at.
         ticker: whose bars they are.
         version: of that model.
         warnings: what the caller must know.
-        made_up: by the server, to see whether it answers: no forecast that anybody asked for.
+        is_probe: made up by the server to see whether it answers: no forecast that anybody asked for.
     """
 
     given: NDArray[np.float64]
@@ -40,40 +40,43 @@ class Window:
     ticker: str | None
     version: str
     warnings: tuple[str, ...]
-    made_up: bool = False
+    is_probe: bool = False
 
 
-def fitted(sequence: Any, ticker: str | None, served: Served) -> Window:
-    """Hold a request against a model.
+def validate_window(
+    sequence: Any, ticker: str | None, model: LoadedModel, *, is_probe: bool = False
+) -> Window:
+    """Check a request against a model.
 
     Args:
         sequence: rows of numbers or closes.
-        ticker: as asked.
-        served: the model.
+        ticker: of the request.
+        model: the model.
+        is_probe: see Window.
 
     Raises:
         UserError: wrong shape, too short, not finite, or no price.
     """
     given = _numbers(sequence)
-    predictor = served.predictor
-    who, warnings = _whose(ticker, served)
-    tickers = len(predictor.tickers) if predictor.scope == "multiple" else 1
+    predictor, tickers = model.predictor, model.tickers_per_row
+    who, warnings = _ticker(ticker, model)
     bars = given
     if given.ndim == 1:
         if tickers > 1:
-            raise UserError(f"sequence: closes only; expected rows of {_columns(served)}")
+            raise UserError(f"sequence: closes only; expected rows of {_columns(model)}")
         flat = np.zeros_like(given)
         bars = np.stack((given, given, given, flat), axis=1)  # (rows,) -> (rows, 4)
         warnings.append("closes only: High and Low are taken to be the Close, and Volume to be 0")
     if bars.shape[1] != tickers * _WIDTH:
         raise UserError(
-            f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * _WIDTH}: {_columns(served)}"
+            f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * _WIDTH}: {_columns(model)}"
         )
-    need = predictor.lookback + (warm_up(predictor.features) or 0)
+    need = model.rows_needed
     least = max(2, -(-predictor.lookback // 2))
     if len(bars) < least:
         raise UserError(
-            f"sequence: too short, got {len(bars)} rows; expected {need}, and {least} are the least the model takes"
+            f"sequence: too short, got {len(bars)} rows; expected {need}, and {least} are the least the model takes; "
+            f"GET /forecast/{who or predictor.tickers[0]} fetches them, and the page at /ui shows them"
         )
     _check(bars if given.ndim == 2 else bars[:, :3])
     if len(bars) < need:
@@ -87,56 +90,56 @@ def fitted(sequence: Any, ticker: str | None, served: Served) -> Window:
     prices = bars.reshape(len(bars), tickers, _WIDTH)
     if (prices[..., 0] < prices[..., 1]).any():
         warnings.append("a High lies below its Low")
-    return Window(given, bars, who, served.version, tuple(warnings))
+    return Window(given, bars, who, model.version, tuple(warnings), is_probe)
 
 
-def panel_rows(
-    windows: Sequence[Window], served: Served
+def model_inputs(
+    windows: Sequence[Window], model: LoadedModel
 ) -> tuple[NDArray[np.float32], dict[int, str], list[str]]:
     """What the model looks at, all requests in one pass.
 
     Args:
-        windows: held against this model, so that all have its width.
-        served: the model.
+        windows: validated for this model, so that all have its width.
+        model: the model.
 
     Returns:
         (requests, lookback, columns) raw panel rows; which requests cannot be answered, and why; warnings for all.
     """
-    predictor = served.predictor
+    predictor = model.predictor
     lookback = predictor.lookback
     if getattr(predictor.features, "as_delivered", False):
         bars = np.stack([window.bars[-lookback:] for window in windows])  # (B, L, tickers * 4)
         return bars.astype(np.float32), {}, []
-    dates, warnings = _dates(served, max(len(window.bars) for window in windows))
+    dates, warnings = _dates(model, max(len(window.bars) for window in windows))
     if len({len(window.bars) for window in windows}) == 1 and warm_up(predictor.features) is not None:
         whole = np.stack([window.bars for window in windows])  # (B, rows, tickers * 4)
         try:
-            values = _computed(whole, dates, served)
+            values = _computed(whole, dates, model)
         except UserError as error:
-            return _nothing(windows, served), dict.fromkeys(range(len(windows)), str(error)), warnings
+            return _undefined(windows, model), dict.fromkeys(range(len(windows)), str(error)), warnings
     else:
-        values = _one_by_one(windows, dates, served)
+        values = _one_by_one(windows, dates, model)
     undefined = ~np.isfinite(values).all(axis=(1, 2))
-    told = "sequence: a feature of the model is undefined on these rows"
-    return values, {int(place): told for place in np.flatnonzero(undefined)}, warnings
+    reason = "sequence: a feature of the model is undefined on these rows"
+    return values, {int(place): reason for place in np.flatnonzero(undefined)}, warnings
 
 
-def _one_by_one(windows: Sequence[Window], dates: pd.DatetimeIndex, served: Served) -> NDArray[np.float32]:
+def _one_by_one(
+    windows: Sequence[Window], dates: pd.DatetimeIndex, model: LoadedModel
+) -> NDArray[np.float32]:
     """For features that may look at everything, so that one request must not stand before another."""
     return np.concatenate(
-        [_computed(window.bars[None], dates[-len(window.bars) :], served) for window in windows]
+        [_computed(window.bars[None], dates[-len(window.bars) :], model) for window in windows]
     )
 
 
-def _nothing(windows: Sequence[Window], served: Served) -> NDArray[np.float32]:
-    predictor = served.predictor
-    tickers = len(predictor.tickers) if predictor.scope == "multiple" else 1
-    features = predictor.features.columns
-    width = tickers * (len(features) + ("Close" not in features))
-    return np.full((len(windows), predictor.lookback, width), np.nan, np.float32)
+def _undefined(windows: Sequence[Window], model: LoadedModel) -> NDArray[np.float32]:
+    features = model.predictor.features.columns
+    width = model.tickers_per_row * (len(features) + ("Close" not in features))
+    return np.full((len(windows), model.predictor.lookback, width), np.nan, np.float32)
 
 
-def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, served: Served) -> NDArray[np.float32]:
+def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedModel) -> NDArray[np.float32]:
     """(B, rows, tickers * 4) -> (B, lookback, columns), by the features training used, in one pass.
 
     A feature that says how far it looks back comes out the same whatever stands before that, be it another request.
@@ -145,7 +148,7 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, served: Served
 
     from forecast.data.series import rows
 
-    predictor = served.predictor
+    predictor = model.predictor
     count, length, _ = bars.shape
     names = predictor.tickers if predictor.scope == "multiple" else predictor.tickers[:1]
     index = pd.DatetimeIndex(np.tile(dates[-length:].to_numpy(), count), name="Date")
@@ -166,11 +169,11 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, served: Served
     return whole[:, -predictor.lookback :]
 
 
-def _dates(served: Served, count: int) -> tuple[pd.DatetimeIndex, list[str]]:
+def _dates(model: LoadedModel, count: int) -> tuple[pd.DatetimeIndex, list[str]]:
     """Days for rows that came without any: of importance only to a model that looks at the calendar."""
     import pandas as pd
 
-    calendar = served.config["data"].get("calendar")
+    calendar = model.config["data"].get("calendar")
     if calendar is None:
         return pd.date_range("2000-01-03", periods=count, freq="B", name="Date"), []
     from forecast.data.calendars import planned_sessions
@@ -178,12 +181,11 @@ def _dates(served: Served, count: int) -> tuple[pd.DatetimeIndex, list[str]]:
     _, _, planned = planned_sessions(calendar)
     today = pd.Timestamp.now(tz="UTC").tz_localize(None).normalize()
     past = pd.DatetimeIndex(planned[planned <= today][-count:], name="Date")
-    told = f"the model looks at the calendar: the last row is taken to be of {past[-1]:%Y-%m-%d}"
-    return past, [told]
+    return past, [f"the model looks at the calendar: the last row is taken to be of {past[-1]:%Y-%m-%d}"]
 
 
-def _whose(ticker: str | None, served: Served) -> tuple[str | None, list[str]]:
-    predictor = served.predictor
+def _ticker(ticker: str | None, model: LoadedModel) -> tuple[str | None, list[str]]:
+    predictor = model.predictor
     if ticker is None:
         # Of a panel any ticker may be meant.
         return (None if predictor.scope == "panel" else predictor.tickers[0]), []
@@ -226,9 +228,21 @@ def _check(bars: NDArray[np.float64]) -> None:
         )
 
 
-def _columns(served: Served) -> str:
-    predictor = served.predictor
+def _columns(model: LoadedModel) -> str:
+    predictor = model.predictor
     names = ", ".join(DELIVERED)
     if predictor.scope != "multiple":
         return names
     return "; ".join(f"{names} of {ticker}" for ticker in predictor.tickers)
+
+
+def probe_window(model: LoadedModel) -> tuple[list[list[float]], str]:
+    """Made-up rows that the model takes, and whose they are: for readiness and for examples.
+
+    Args:
+        model: that is served.
+    """
+    need = model.rows_needed
+    close = 100.0 + np.sin(np.arange(need))  # (rows,)
+    bars = np.stack((close + 1, close - 1, close, np.full(need, 1e6)), axis=1)  # (rows, 4)
+    return np.tile(bars, model.tickers_per_row).round(2).tolist(), model.predictor.tickers[0]

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from service import free_port, refused
 
 from forecast.errors import UserError
-from forecast.serve.served import load_served
+from forecast.serve.model_store import load_model
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(bundle, tmp_path):
 
 def refusal(run):
     with pytest.raises(UserError) as caught:
-        load_served(run)
+        load_model(run)
     told = str(caught.value)
     assert len(told.splitlines()) == 1
     assert len(told) < 1000
@@ -110,7 +110,7 @@ def test_pickle_beside_it(run, tmp_path):
     """What no reader knows of is no reader's."""
     (run / "model.pkl").write_bytes(pickle.dumps(Evil(command(tmp_path))))
     seal(run, also=["model.pkl"])
-    assert load_served(run).predictor.tickers == ["AAPL"]
+    assert load_model(run).predictor.tickers == ["AAPL"]
     assert not (tmp_path / "done").exists()
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import SMALL
+from forecast.serve.api import ForecastAPI
 from omegaconf import OmegaConf
 from service import serving
 
 import forecast
 from forecast.config import build
 from forecast.data.features import warm_up
-from forecast.serve.api import ForecastAPI
-from forecast.serve.served import load_served
+from forecast.serve.model_store import load_model
 from forecast.serve.windows import DELIVERED, fitted, panel_rows
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ def test_all_strategies_are_here():
 def test_raw_bars_become_the_windows_of_training(made, strategy):
     """In one pass, among others, one by one: the same bits as the run recorded."""
     folder = made(strategy)
-    served = load_served(folder)
+    served = load_model(folder)
     asked = recorded(folder, 24)
     windows = [fitted(sequence, ticker, served) for sequence, ticker, _ in asked]
     wanted = np.array([told[0]["forecast"] for _, _, told in asked])
@@ -151,7 +151,7 @@ def test_a_model_with_quantiles_and_an_ensemble(made):
     """Intervals from the network, several networks as one: the same way out."""
     for also in (("trainer.loss=quantile",), ("model=ensemble",)):
         folder = made("no_processing_single", *also)
-        served = load_served(folder)
+        served = load_model(folder)
         windows = [fitted(sequence, ticker, served) for sequence, ticker, _ in recorded(folder, 8)]
         wanted = [told[0]["forecast"] for _, _, told in recorded(folder, 8)]
         values, _, _ = panel_rows(windows, served)
@@ -159,7 +159,7 @@ def test_a_model_with_quantiles_and_an_ensemble(made):
 
 
 def test_a_bound_that_is_not_known_is_null_and_the_forecast_stands(made):
-    served = load_served(made("no_processing_single"))
+    served = load_model(made("no_processing_single"))
     api = ForecastAPI(models=SimpleNamespace(current=served), most=8)
     sequence, ticker, told = recorded(served.directory, 2)[0]
     answer = api.predict([fitted(sequence, ticker, served)])[0]

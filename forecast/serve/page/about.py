@@ -10,12 +10,12 @@ from forecast.serve.page.answers import ModelCard
 from forecast.serve.windows import DELIVERED
 
 if TYPE_CHECKING:
-    from forecast.serve.served import Served
+    from forecast.serve.model_store import LoadedModel
 
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
 
 
-def about(served: Served) -> ModelCard:
+def about(served: LoadedModel) -> ModelCard:
     """Read what the run says of itself.
 
     Args:
@@ -66,7 +66,7 @@ def _strategy(config: dict[str, Any]) -> str:
     return str(choices.get("data") or config["data"]["scope"])
 
 
-def _evaluation(served: Served) -> dict[str, Any]:
+def _evaluation(served: LoadedModel) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((served.directory / "evaluation.json").read_text("utf-8"))
     except FileNotFoundError as error:

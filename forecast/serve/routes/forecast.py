@@ -1,7 +1,10 @@
-"""GET /forecast/{ticker}: the latest bars from the source the model was trained on, and the sessions that follow."""
+"""GET /forecast/{ticker}: the latest bars from the source the model was trained on, and what follows them."""
+
+from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Annotated
@@ -9,84 +12,60 @@ from typing import Annotated
 import anyio
 import numpy as np
 from fastapi import APIRouter, HTTPException, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from forecast.serve.context import Context
-from forecast.serve.current import served_now
-from forecast.serve.live import refusals
-from forecast.serve.live.bars import LiveBars
-from forecast.serve.live.latest import MOST_CLOSES, Latest, latest
-from forecast.serve.live.sharing import CrowdedError, Shared
-from forecast.serve.problems import problems
-from forecast.serve.served import Served
+from forecast.serve.engines import no_model
+from forecast.serve.live import MAX_CLOSES, Latest, LiveBars, OverloadedError, SingleFlight, latest
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, problems
+from forecast.serve.watch import Watch
 
 # Of a request's deadline, so that there is time left to say more than that it has passed.
-PATIENCE = 0.9
+_SHARE = 0.9
 # Different tickers asked for at once; one after the other, with a source's own distance between calls.
-MOST_TICKERS = 32
-# A source that hangs must not take all the room there is for requests.
-MOST_ASKERS = 128
+_MAX_TICKERS = 32
+# A source that hangs must not take all the places there are for requests.
+_MAX_WAITERS = 128
 
 
-class Day(BaseModel):
-    """A session that follows the last bar."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    date: date
-    prediction: float = Field(description="Close, in the units of the bars")
-    lower: float | None = Field(description="null where the model has no interval")
-    upper: float | None
-
-
-class Past(BaseModel):
-    """A session that has been."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    date: date
-    close: float
-
-
-class LiveForecast(BaseModel):
-    """The sessions that follow the latest bar."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    ticker: str
-    last_date: date
-    last_close: float = Field(description='What "tomorrow = today" says of every day')
-    forecast: list[Day]
-    level: float | None = Field(description="Share of outcomes that lower to upper is to hold")
-    warnings: list[str]
-    model_version: str
-    timestamp: AwareDatetime = Field(description="When this was answered, UTC")
-    latency_ms: float = Field(ge=0)
-    history: list[Past] = Field(
-        default=[], description="The sessions before, oldest first, where they are asked for"
-    )
-
-
-def router(context: Context) -> APIRouter:
-    """The route of the future.
+def loaded_model(store: ModelStore) -> LoadedModel:
+    """The model that is served; to be asked for once a request, for it may be replaced at any time.
 
     Args:
-        context: of the server; its models say which source is asked, its watch is told what came of it.
+        store: of the model.
+
+    Raises:
+        HTTPException: 404 there is none.
+    """
+    if store.current is None:
+        raise HTTPException(404, no_model(store))
+    return store.current
+
+
+def router(*, store: ModelStore, monitoring: Watch, allow: Sequence[str], deadline_s: float) -> APIRouter:
+    """The route.
+
+    Args:
+        store: of the model.
+        monitoring: gets the bars and what was forecast.
+        allow: modules or classes of plug-ins that a bundle may name.
+        deadline_s: seconds for a request.
     """
     routes = APIRouter(tags=["forecast"])
-    bars = LiveBars(allow=context.models.allow)
-    shared: Shared[Latest] = Shared(most=MOST_TICKERS, askers=MOST_ASKERS)
-    patience_s = PATIENCE * context.server.deadline_s
+    bars = LiveBars(allow=allow)
+    flight: SingleFlight[Latest] = SingleFlight(max_keys=_MAX_TICKERS, max_waiters=_MAX_WAITERS)
+    timeout_s = _SHARE * deadline_s
 
-    async def asked(served: Served, ticker: str, stale: bool) -> Latest:
-        question = partial(latest, bars, context.watch, served, ticker, stale=stale)
+    async def ask(model: LoadedModel, ticker: str, stale: bool) -> Latest:
+        question = partial(latest, bars, monitoring, model, ticker, stale=stale)
         try:
-            return await shared.ask((served.version, ticker, stale), question, patience_s=patience_s)
+            return await flight.call((model.version, ticker, stale), question, timeout_s=timeout_s)
         except TimeoutError:
             held = await anyio.to_thread.run_sync(bars.held, ticker)
-            raise refusals.too_slow(ticker, patience_s, held) from None
-        except CrowdedError:
-            raise refusals.crowded() from None
+            kept = f"; the cache has {held}" if held else ""
+            text = f"{ticker}: the source has not answered within {timeout_s:g} s{kept}; ask again"
+        except OverloadedError:
+            text = "too many wait for the source already; ask again"
+        raise HTTPException(503, text, headers={"Retry-After": "5"})
 
     @routes.get(
         "/forecast/{ticker:path}",
@@ -96,23 +75,21 @@ def router(context: Context) -> APIRouter:
     async def forecast(
         ticker: str,
         horizon: Annotated[
-            int | None, Query(ge=1, description="Days ahead, not above the model's, which is the default")
+            int | None, Query(ge=1, description="Bars ahead, not above the model's, which is the default")
         ] = None,
         stale: Annotated[bool, Query(description="Take the source's cache where its server is down")] = False,
-        history: Annotated[
-            int, Query(ge=0, le=MOST_CLOSES, description="Closes of so many sessions before")
-        ] = 0,
+        history: Annotated[int, Query(ge=0, le=MAX_CLOSES, description="Closes of so many bars before")] = 0,
     ) -> LiveForecast:
-        """Fetch the latest bars of a ticker and forecast the sessions that follow."""
+        """Fetch the latest bars of a ticker and forecast those that follow."""
         began = time.perf_counter()
-        served = served_now(context)
-        most = served.predictor.horizon
+        model = loaded_model(store)
+        most = model.predictor.horizon
         if horizon is not None and horizon > most:
             raise HTTPException(
                 400, f"horizon={horizon}: more than the model forecasts; expected at most {most}"
             )
-        found = await asked(served, ticker, stale)
-        levels = served.predictor.levels
+        found = await ask(model, ticker, stale)
+        levels = model.predictor.levels
         return LiveForecast(
             ticker=found.ticker,
             last_date=found.last_date,
@@ -120,7 +97,7 @@ def router(context: Context) -> APIRouter:
             forecast=_days(found)[:horizon],
             level=levels[0] if levels else None,
             warnings=found.warnings,
-            model_version=served.version,
+            model_version=model.version,
             timestamp=datetime.now(UTC),
             latency_ms=round(1e3 * (time.perf_counter() - began), 3),
             **({"history": _past(found, history)} if history else {}),
@@ -129,19 +106,19 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def _days(found: Latest) -> list[Day]:
+def _days(found: Latest) -> list[ForecastDay]:
     count = len(found.dates)
     lower, upper = ([None] * count, [None] * count) if found.bounds is None else found.bounds.tolist()
     return [
-        Day(date=day, prediction=price, lower=_finite(low), upper=_finite(high))
-        for day, price, low, high in zip(found.dates, found.forecast.tolist(), lower, upper, strict=True)
+        ForecastDay(date=day, prediction=value, lower=_finite(low), upper=_finite(high))
+        for day, value, low, high in zip(found.dates, found.forecast.tolist(), lower, upper, strict=True)
     ]
 
 
-def _past(found: Latest, days: int) -> list[Past]:
-    closes = found.closes.iloc[-days:]
+def _past(found: Latest, count: int) -> list[PastDay]:
+    closes = found.closes.iloc[-count:]
     dates = [date.fromisoformat(day) for day in np.datetime_as_string(closes.index.to_numpy(), unit="D")]
-    return [Past(date=day, close=close) for day, close in zip(dates, closes.tolist(), strict=True)]
+    return [PastDay(date=day, close=close) for day, close in zip(dates, closes.tolist(), strict=True)]
 
 
 def _finite(bound: float | None) -> float | None:

@@ -1,86 +1,84 @@
-"""GET /health and /readyz: a forward went through just now. GET /livez: the process answers."""
+"""GET /health and /readyz: a forward went through within the last second. GET /livez: the process answers."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+import time
 
-import numpy as np
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel
 
-from forecast.data.features import warm_up
-from forecast.serve.context import Context
-from forecast.serve.problems import problems
-from forecast.serve.windows import Window, fitted
+from forecast.serve.engines import Engine, no_model
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.schemas import Alive, Infer, Ready, problems
+from forecast.serve.windows import probe_window
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from forecast.serve.served import Served
-
-_PATIENCE_S = 2.0
+_TIMEOUT_S = 2.0
+_CACHE_S = 1.0
 
 
-class Ready(BaseModel):
-    """The server answers requests."""
+class Readiness:
+    """Sends a made-up window through the engine, at most once a second: the routes that ask need no key.
 
-    status: Literal["ready"] = "ready"
-    model_version: str
+    Args:
+        store: of the model.
+        engine: answers.
+    """
+
+    def __init__(self, *, store: ModelStore, engine: Engine) -> None:
+        self.store, self.engine = store, engine
+        self._probe: asyncio.Task[str | None] | None = None
+        self._model: LoadedModel | None = None  # that was probed
+        self._ended = 0.0
+
+    async def check(self) -> str:
+        """The version of the model that answers.
+
+        Raises:
+            HTTPException: 503 there is no model, or it does not answer.
+        """
+        model = self.store.current
+        if model is None:
+            raise HTTPException(503, no_model(self.store))
+        probe = self._probe
+        is_old = probe is None or (probe.done() and time.monotonic() - self._ended >= _CACHE_S)
+        if probe is None or is_old or model is not self._model:
+            self._model = model
+            probe = self._probe = asyncio.create_task(self._forward(model))
+        error = await asyncio.shield(probe)
+        if error is not None:
+            raise HTTPException(503, error)
+        return model.version
+
+    async def _forward(self, model: LoadedModel) -> str | None:
+        """Why the model does not answer; None where it does."""
+        sequence, ticker = probe_window(model)
+        request = Infer.model_construct(sequence=sequence, ticker=ticker)
+        try:
+            await asyncio.wait_for(self.engine.answer(request, probe=True), timeout=_TIMEOUT_S)
+        except TimeoutError:
+            return f"the model did not answer within {_TIMEOUT_S:g} s"
+        except HTTPException as error:
+            return f"the model does not answer: {error.detail}"
+        finally:
+            self._ended = time.monotonic()
+        return None
 
 
-class Alive(BaseModel):
-    """The process answers."""
-
-    status: Literal["alive"] = "alive"
-
-
-def router(context: Context) -> APIRouter:
+def router(*, readiness: Readiness) -> APIRouter:
     """The routes.
 
     Args:
-        context: of the server.
+        readiness: probes the model.
     """
-    routes = APIRouter()
+    routes = APIRouter(tags=["about"])
 
     @routes.get("/health", summary="Ready: a real forward just went through", responses=problems())
     @routes.get("/readyz", summary="The same as /health", responses=problems())
     async def ready() -> Ready:
-        return Ready(model_version=await prove_ready(context))
+        return Ready(model_version=await readiness.check())
 
     @routes.get("/livez", summary="Alive: the process answers", responses=problems())
     async def alive() -> Alive:
         return Alive()
 
     return routes
-
-
-async def prove_ready(context: Context) -> str:
-    """Send a window through the engine; gives the version of the model that answered.
-
-    Raises:
-        HTTPException: 503 there is no model, or it does not answer.
-    """
-    served = context.models.current
-    if served is None:
-        raise HTTPException(503, f"no model is served: {context.models.following} is not there yet")
-    try:
-        answer = await asyncio.wait_for(context.engine.answer(probe(served)), timeout=_PATIENCE_S)
-    except TimeoutError as error:
-        raise HTTPException(503, f"the model did not answer within {_PATIENCE_S:g} s") from error
-    except HTTPException as error:
-        raise HTTPException(503, f"the model does not answer: {error.detail}") from error
-    return answer.version
-
-
-def probe(served: Served) -> Window:
-    """A made-up window of the model's width."""
-    predictor = served.predictor
-    need = predictor.lookback + (warm_up(predictor.features) or 0)
-    tickers = len(predictor.tickers) if predictor.scope == "multiple" else 1
-    close = 100.0 + np.sin(np.arange(need))  # (rows,)
-    bars: NDArray[np.float64] = np.stack(
-        (close + 1, close - 1, close, np.full(need, 1e6)), axis=1
-    )  # (rows, 4)
-    return replace(fitted(np.tile(bars, tickers), None, served), made_up=True)

@@ -1,15 +1,16 @@
 """GET /metrics: what /monitor tells, for Prometheus."""
 
+from typing import Any
+
 import anyio
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from forecast.serve.context import Context
-from forecast.serve.problems import problems
+from forecast.serve.schemas import problems
 from forecast.serve.watch.exposition import CONTENT_TYPE, exposition
 
 
-def router(context: Context) -> APIRouter:
+def router(context: Any) -> APIRouter:
     """The route.
 
     Args:
@@ -30,7 +31,7 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def exposed(context: Context) -> str:
+def exposed(context: Any) -> str:
     """All figures as text; reads a database."""
     watch, served = context.watch, context.models.current
     return exposition(

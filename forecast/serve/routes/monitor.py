@@ -1,15 +1,14 @@
 """GET /monitor: how the server does, in figures a person or a page reads."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from forecast.serve.context import Context
-from forecast.serve.problems import problems
-from forecast.serve.served import Served
+from forecast.serve.model_store import LoadedModel
+from forecast.serve.schemas import problems
 from forecast.serve.watch.drift import Drift
 from forecast.serve.watch.figures import Answers, Figures
 from forecast.serve.watch.outcomes import Skill, Told
@@ -129,7 +128,7 @@ class Monitor(_Told):
     outcomes: Outcomes | None = Field(description="null without a model, or where they are not kept")
 
 
-def router(context: Context) -> APIRouter:
+def router(context: Any) -> APIRouter:
     """The route.
 
     Args:
@@ -144,7 +143,7 @@ def router(context: Context) -> APIRouter:
     return routes
 
 
-def monitored(context: Context) -> Monitor:
+def monitored(context: Any) -> Monitor:
     """Everything that is told; reads a database."""
     watch, served = context.watch, context.models.current
     figures = watch.figures()
@@ -206,7 +205,7 @@ def _routes(figures: Figures) -> list[Route]:
     ]
 
 
-def _model(served: Served, swaps: int) -> Model:
+def _model(served: LoadedModel, swaps: int) -> Model:
     predictor = served.predictor
     exported = (served.metadata or {}).get("exported_at")
     since = served.loaded_at if exported is None else datetime.fromisoformat(exported)
@@ -237,7 +236,7 @@ def _drifted(drift: Drift) -> Drifted:
     )
 
 
-def _outcomes(told: Told, served: Served) -> Outcomes:
+def _outcomes(told: Told, served: LoadedModel) -> Outcomes:
     levels = served.predictor.levels
     return Outcomes(
         model=_came(told.model),

@@ -16,8 +16,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.data.period import DateRange
 from forecast.errors import UserError
-from forecast.serve.models import Models
-from forecast.serve.problems import problems
+from forecast.serve.model_store import ModelStore
+from forecast.serve.schemas import problems
 from forecast.serve.training_jobs import (
     BusyError,
     ClosingError,
@@ -135,12 +135,12 @@ class RolledBack(BaseModel):
     model_path: str = Field(description="Folder of the champion now served")
 
 
-def router(*, jobs: TrainingJobs, models: Models) -> APIRouter:
+def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
     """The routes of training and of the rollback.
 
     Args:
         jobs: the server's.
-        models: what is served: its config is trained with, and a champion that was promoted takes its place.
+        store: what is served: its config is trained with, and a champion that was promoted takes its place.
     """
     routes = APIRouter(tags=["training"])
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
@@ -150,12 +150,12 @@ def router(*, jobs: TrainingJobs, models: Models) -> APIRouter:
         """Serve what was promoted, also where it was not the champion that was served."""
         if state.state != "promoted":
             return
-        if models.following != jobs.champion:
-            models.follow(jobs.champion)
-        models.refresh()
+        if store.source_path != jobs.champion:
+            store.follow(jobs.champion)
+        store.refresh()
 
     async def start(kind: Kind, **asked: Any) -> StartedJob:
-        served = models.current
+        served = store.current
         if served is None:
             raise HTTPException(404, "no model is served, and so there is no config to train with")
         if not (served.directory / "config.yaml").is_file():
@@ -222,8 +222,8 @@ def router(*, jobs: TrainingJobs, models: Models) -> APIRouter:
     @routes.post("/champion/rollback", responses=problems(409, 500))
     async def rollback() -> RolledBack:
         """Back to the champion before; the present one is kept."""
-        if models.following != jobs.champion:
-            served = shown_path(models.following)
+        if store.source_path != jobs.champion:
+            served = shown_path(store.source_path)
             raise HTTPException(
                 409, f"nothing to return to: {served} is served, not the champion {shown_path(jobs.champion)}"
             )
@@ -233,8 +233,8 @@ def router(*, jobs: TrainingJobs, models: Models) -> APIRouter:
             raise HTTPException(409, f"nothing to return to: {error}") from error
         except UserError as error:
             raise HTTPException(500, f"not rolled back: {error}") from error
-        await anyio.to_thread.run_sync(models.refresh)
-        current = models.current
+        await anyio.to_thread.run_sync(store.refresh)
+        current = store.current
         if current is None or current.directory != jobs.champion.resolve():
             raise HTTPException(500, f"rolled back ({message}), but that champion cannot be served here")
         return RolledBack(

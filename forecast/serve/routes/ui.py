@@ -8,18 +8,17 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
 from forecast.errors import UserError
-from forecast.serve.context import Context
-from forecast.serve.current import served_now
 from forecast.serve.page.about import about
 from forecast.serve.page.answers import ModelCard, Record
 from forecast.serve.page.document import page
 from forecast.serve.page.record import record
-from forecast.serve.problems import problems
+from forecast.serve.routes.forecast import loaded_model
+from forecast.serve.schemas import problems
 
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was, by If-None-Match"}}
 
 
-def router(context: Context) -> APIRouter:
+def router(context: Any) -> APIRouter:
     """The routes of the page.
 
     Args:
@@ -39,7 +38,7 @@ def router(context: Context) -> APIRouter:
     async def model() -> ModelCard:
         """The model that is served, the verdict on it, and what a window for it looks like."""
         try:
-            return await anyio.to_thread.run_sync(about, served_now(context))
+            return await anyio.to_thread.run_sync(about, loaded_model(context.models))
         except UserError as error:
             raise HTTPException(404, detail=str(error)) from error
 
@@ -49,7 +48,7 @@ def router(context: Context) -> APIRouter:
         days: Annotated[int, Query(ge=1, le=2500, description="at most so many, the newest")] = 500,
     ) -> Record:
         """What the model said one day ahead on its test days, and what came."""
-        read = partial(record, served_now(context).directory, ticker, days)
+        read = partial(record, loaded_model(context.models).directory, ticker, days)
         try:
             return await anyio.to_thread.run_sync(read)
         except UserError as error:

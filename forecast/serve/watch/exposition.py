@@ -12,7 +12,7 @@ from forecast.serve.watch.figures import NONE
 from forecast.serve.watch.latency import cumulative
 
 if TYPE_CHECKING:
-    from forecast.serve.served import Served
+    from forecast.serve.model_store import LoadedModel
     from forecast.serve.watch.drift import Drift
     from forecast.serve.watch.figures import Answers, Figures
     from forecast.serve.watch.outcomes import Told
@@ -24,7 +24,9 @@ _MOST_FEATURES = 64
 Sample = tuple[str, Mapping[str, str], float]  # what stands behind the name, labels, value
 
 
-def exposition(figures: Figures, *, served: Served | None, drift: Drift | None, told: Told | None) -> str:
+def exposition(
+    figures: Figures, *, served: LoadedModel | None, drift: Drift | None, told: Told | None
+) -> str:
     """Everything that is known, as text.
 
     Args:
@@ -74,7 +76,7 @@ def _processes(figures: Figures) -> Iterable[str]:
         yield from _metric(name, "counter", text, [("_total", {}, float(value))])
 
 
-def _model(figures: Figures, served: Served | None) -> Iterable[str]:
+def _model(figures: Figures, served: LoadedModel | None) -> Iterable[str]:
     ready = [("", {"version": served.version}, 1.0)] if served is not None else []
     yield from _metric("forecast_model_info", "gauge", "The model that is served.", ready)
     if served is not None:
@@ -105,7 +107,7 @@ def _drift(drift: Drift) -> Iterable[str]:
         )
 
 
-def _outcomes(told: Told, served: Served) -> Iterable[str]:
+def _outcomes(told: Told, served: LoadedModel) -> Iterable[str]:
     both = (("served", told.model), ("all", told.all))
     for name, text, values in (
         (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from forecast.serve.served import Served
+    from forecast.serve.model_store import LoadedModel
     from forecast.serve.watch.outcomes import Outcomes
     from forecast.serve.watch.pages import Page
     from forecast.serve.watch.requestlog import RequestLog
@@ -38,7 +38,7 @@ _MOST_BARS = 256
 class Batch:
     """What a model answered together."""
 
-    served: Served
+    served: LoadedModel
     windows: NDArray[np.float32]  # (B, L, C) raw panel rows
     tickers: list[str | None]
     forecast: NDArray[np.float64]  # (B, h)
@@ -78,7 +78,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._second, self._room = 0.0, a_second
         self._batches: list[Batch] = []
-        self._bars: dict[str, tuple[Served, pd.DataFrame]] = {}
+        self._bars: dict[str, tuple[LoadedModel, pd.DataFrame]] = {}
         self._told: set[str] = set()
         self.chores = Chores(self._flush, pause_s=_PAUSE_S)
 
@@ -91,7 +91,7 @@ class Recorder:
 
     def forecasts(
         self,
-        served: Served,
+        served: LoadedModel,
         windows: NDArray[np.float32],
         tickers: Sequence[str | None],
         forecast: NDArray[np.float64],
@@ -119,7 +119,7 @@ class Recorder:
         )
         self.chores.ask()
 
-    def bars(self, served: Served, ticker: str, bars: pd.DataFrame) -> None:
+    def bars(self, served: LoadedModel, ticker: str, bars: pd.DataFrame) -> None:
         """See Watch.outcomes."""
         if self._outcomes is not None and len(self._bars) < _MOST_BARS:
             self._bars[ticker] = (served, bars)
@@ -204,7 +204,7 @@ def _joined(batches: list[Batch]) -> list[Batch]:
     return found
 
 
-def _came(outcomes: Outcomes, served: Served, ticker: str, bars: pd.DataFrame) -> None:
+def _came(outcomes: Outcomes, served: LoadedModel, ticker: str, bars: pd.DataFrame) -> None:
     closes = bars["Close"].to_numpy(np.float64)
     good = np.isfinite(closes) & (closes > 0)
     days = bars.index.to_numpy().astype("datetime64[D]").astype(int)

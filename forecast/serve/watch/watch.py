@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from forecast.serve.served import Served
+    from forecast.serve.model_store import LoadedModel
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Watch:
 
     def forecasts(
         self,
-        served: Served,
+        served: LoadedModel,
         windows: NDArray[np.float32],
         tickers: Sequence[str | None],
         forecast: NDArray[np.float64],
@@ -125,7 +125,7 @@ class Watch:
             here.serves(served.version)
         here.forecasts(served, windows, tickers, forecast, bounds, origins)
 
-    def outcomes(self, served: Served, ticker: str, bars: pd.DataFrame) -> None:
+    def outcomes(self, served: LoadedModel, ticker: str, bars: pd.DataFrame) -> None:
         """Fresh bars are at hand: they tell what came of earlier forecasts.
 
         Args:
@@ -135,7 +135,7 @@ class Watch:
         """
         self._here().bars(served, ticker, bars)
 
-    def swapped(self, served: Served) -> None:
+    def swapped(self, served: LoadedModel) -> None:
         """A model answers from now on, in this process; one that is never told so goes by its forecasts."""
         here = self._here()
         here.follows = True  # a batch of the model before may still be on its way
@@ -145,7 +145,7 @@ class Watch:
         """What all processes have counted."""
         return figures_of(self._shared())
 
-    def drift(self, served: Served) -> Drift | None:
+    def drift(self, served: LoadedModel) -> Drift | None:
         """How requests differ from what a model was trained on; None for a run that did not keep what that was.
 
         Args:

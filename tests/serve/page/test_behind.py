@@ -12,8 +12,8 @@ from paging import enter
 from forecast.champion.candidate import from_directory
 from forecast.champion.metadata import Choice, champion_metadata
 from forecast.errors import UserError
+from forecast.serve.model_store import load_model
 from forecast.serve.page.about import about
-from forecast.serve.served import load_served
 
 
 def test_policy_names_this_style_and_this_script_alone(served):
@@ -76,7 +76,7 @@ def test_record_is_the_runs_own(served, runs):
 
 
 def test_a_champion_says_how_it_was_chosen(bundle):
-    model = load_served(bundle)
+    model = load_model(bundle)
     choice = Choice(metric="val_rmse", mode="min", candidates=24)
     told = champion_metadata(from_directory(bundle), choice, number=3, audit="passed")
     assert about(model).champion == []

@@ -10,13 +10,13 @@ import pytest
 from safetensors.numpy import load_file
 from watching import Child
 
-from forecast.serve.served import Served, load_served
+from forecast.serve.model_store import LoadedModel, load_model
 from forecast.serve.watch import Outcomes, RequestLog, Watch
 
 
 @pytest.fixture(scope="session")
-def served(bundle) -> Served:
-    return load_served(bundle)
+def served(bundle) -> LoadedModel:
+    return load_model(bundle)
 
 
 @pytest.fixture

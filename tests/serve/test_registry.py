@@ -10,7 +10,7 @@ from commands import SMALL, run
 from forecast import bundle
 from forecast.champion import ChampionConfig, Registry, promote
 from forecast.errors import UserError
-from forecast.serve.registered import registered
+from forecast.serve.registry import registered
 
 pytestmark = pytest.mark.slow
 

@@ -1,7 +1,7 @@
 """A model that MLflow's registry names, as a run directory on this machine.
 
 MLflow is asked in a process of its own: a server does without it. That process is
-`python -m forecast.serve.registered NAME URI FOLDER`, and its last line is the directory.
+`python -m forecast.serve.registry NAME URI FOLDER`, and its last line is the directory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def registered(name: str, *, uri: str, folder: Path) -> Path:
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"bundle={name}: must be models:/name@alias or models:/name/version")
-    words = [sys.executable, "-m", "forecast.serve.registered", name, uri, str(folder)]
+    words = [sys.executable, "-m", "forecast.serve.registry", name, uri, str(folder)]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
     except subprocess.TimeoutExpired as error:

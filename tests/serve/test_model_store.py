@@ -12,7 +12,7 @@ from commands import SMALL
 
 import forecast
 from forecast.errors import UserError
-from forecast.serve.models import Models
+from forecast.serve.model_store import ModelStore
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def point(link, target):
 def test_a_link_is_followed_and_told_of(bundle, other, tmp_path):
     link, told = tmp_path / "champion", []
     point(link, bundle)
-    models = Models(following=link, swapped=told.append)
+    models = ModelStore(source_path=link, on_reload=told.append)
     models.load()
     first = models.current
     assert first.version.startswith("bundle@")
@@ -49,7 +49,7 @@ def test_a_link_is_followed_and_told_of(bundle, other, tmp_path):
 
 def test_nothing_there_yet_then_something(bundle, tmp_path):
     link = tmp_path / "champion"
-    models = Models(following=link)
+    models = ModelStore(source_path=link)
     models.load()
     assert models.current is None
     assert not models.refresh()
@@ -102,9 +102,9 @@ def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(
     shutil.copytree(other, bad)
     damage(bad)
     with pytest.raises(UserError, match=told):
-        Models(following=bad).load()
+        ModelStore(source_path=bad).load()
     point(link, bundle)
-    models = Models(following=link)
+    models = ModelStore(source_path=link)
     models.load()
     before = models.current
     point(link, bad)
@@ -121,11 +121,11 @@ def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(
 
 def there(models, answers):
     models.load()
-    answers.put((str(models.following), models.current.version))
+    answers.put((str(models.source_path), models.current.version))
 
 
 def test_all_processes_follow_the_same(bundle, other):
-    models = Models(following=bundle)
+    models = ModelStore(source_path=bundle)
     models.load()
     models.follow(other)
     context = multiprocessing.get_context("spawn")

@@ -1,4 +1,6 @@
-"""GET /docs: the OpenAPI document as a page, which asks nobody on the internet for a script."""
+"""GET /, /config and /docs: what answers here, what the model was made of, and the routes as a page."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
@@ -9,23 +11,77 @@ from fastapi.responses import HTMLResponse, Response
 
 from forecast.evaluate.report.page import STYLE, digest, environment, text_of
 from forecast.evaluate.report.parts import Table
-from forecast.serve.context import Context
-from forecast.serve.problems import problems
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.routes.forecast import loaded_model
+from forecast.serve.schemas import About, Composed, problems, utc_text, without_folders
+
+# Of the server's surroundings, not of the model; addresses of trackers and clusters are nobody's business here.
+_WITHHELD = ("metadata", "model", "trainer", "data", "tracker", "cluster", "champion", "tuner", "hydra")
 
 
-def router(context: Context) -> APIRouter:  # noqa: ARG001 - every module of routes takes it
-    """The route."""
-    routes = APIRouter()
+def router(*, store: ModelStore, about: About) -> APIRouter:
+    """The routes.
+
+    Args:
+        store: of the model.
+        about: what GET / says.
+    """
+    routes = APIRouter(tags=["about"])
+
+    @routes.get("/")
+    async def root() -> About:
+        """What answers here."""
+        return about
+
+    @routes.get("/config", responses=problems(404))
+    async def config() -> Composed:
+        """The champion's composed config and metadata."""
+        return composed(loaded_model(store))
 
     @routes.get("/docs", response_class=HTMLResponse, summary="This page", responses=problems())
     async def docs(request: Request) -> Response:
         style = text_of(STYLE)
-        policy = f"default-src 'none'; style-src {digest(style)}; base-uri 'none'; frame-ancestors 'none'"
+        policy = (
+            f"default-src 'none'; style-src {digest(style)}; base-uri 'none'; form-action 'none'; "
+            "frame-ancestors 'none'"
+        )
         return HTMLResponse(
             reference(request.app.openapi(), style), headers={"Content-Security-Policy": policy}
         )
 
     return routes
+
+
+def composed(model: LoadedModel) -> Composed:
+    """What a caller is shown of a model's config.
+
+    Args:
+        model: that is served.
+    """
+    config = model.config
+    own = {
+        "model_version": model.version,
+        "loaded_at": utc_text(model.loaded_at.replace(microsecond=0)),
+        "champion": model.metadata is not None,
+    }
+    others = {name: value for name, value in config.items() if name not in _WITHHELD}
+    parts = {
+        "metadata": {**(model.metadata or {}), **own},
+        "model": config["model"],
+        "training": config["trainer"],
+        "data": config["data"],
+        "metrics": model.metrics,
+        **others,
+    }
+    return Composed.model_validate(_without_folders(parts))
+
+
+def _without_folders(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _without_folders(value) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_without_folders(value) for value in node]
+    return without_folders(node) if isinstance(node, str) else node
 
 
 def reference(schema: dict[str, Any], style: str) -> str:

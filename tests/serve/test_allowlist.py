@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from forecast.errors import UserError
-from forecast.serve.targets import check_built, check_targets
+from forecast.serve.allowlist import check_built, check_targets
 
 GOOD = {"model": {"_target_": "forecast.model.LayeredNetwork", "layers": [{"_target_": "torch.nn.Linear"}]}}
 
@@ -21,7 +21,7 @@ def test_what_a_run_saves_is_allowed():
         "os.system",
         "builtins.eval",
         "forecast.files.write_whole",
-        "forecast.serve.server.Server",
+        "forecast.serve.settings.Settings",
         "forecast.modelling.Thing",
         "torch.nnx.Thing",
         "torch.load",

@@ -1,0 +1,114 @@
+"""One micro-batcher: what waits is computed together by one helper thread; a request alone is computed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Longest time for which everything else may stand still: that of a garbage collection.
+_INLINE_S = 0.004
+
+
+class MicroBatcher(Generic[Item, Result]):
+    """Collects items while a batch is computed, and computes what has gathered as the next one.
+
+    Batches are as large as the load makes them, and nobody waits for a batch to fill. An item that comes alone is
+    computed on the event loop where the model is known to be quick: to wake the helper thread and to be woken by it
+    takes a good part of what such a forecast takes.
+
+    Args:
+        compute: items to results, in the same order.
+        max_batch_size: items computed together.
+    """
+
+    def __init__(self, compute: Callable[[Sequence[Item]], Sequence[Result]], *, max_batch_size: int) -> None:
+        self.compute = compute
+        self.max_batch_size = max_batch_size
+        self.queue_size = 0  # items that wait or are being computed
+        self._gathered: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._busy = False
+        self._alone_s = math.inf  # the last batch of one item
+        self._batches: SimpleQueue[list[tuple[Item, asyncio.Future[Result]]] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the helper thread; called on the event loop that submits."""
+        self._loop = asyncio.get_running_loop()
+        self._batches = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="forecast", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the helper thread."""
+        self._batches.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    async def submit(self, item: Item) -> Result:
+        """The result of one item.
+
+        Args:
+            item: to compute.
+
+        Raises:
+            Exception: whatever `compute` raised for its batch.
+        """
+        self.queue_size += 1
+        try:
+            if self._alone_s < _INLINE_S:
+                await asyncio.sleep(0)  # those that have come at the same time are counted now
+                if self.queue_size == 1 and not self._busy:
+                    began = time.perf_counter()
+                    (result,) = self.compute([item])
+                    self._alone_s = time.perf_counter() - began
+                    return result
+            future: asyncio.Future[Result] = self._loop.create_future()
+            self._gathered.append((item, future))
+            if not self._busy:
+                self._send()
+            return await future
+        finally:
+            self.queue_size -= 1
+
+    def _send(self) -> None:
+        """Hand over what has gathered; items that were given up are left out."""
+        while self._gathered:
+            batch = [entry for entry in self._gathered[: self.max_batch_size] if not entry[1].done()]
+            del self._gathered[: self.max_batch_size]
+            if batch:
+                self._busy = True
+                self._batches.put(batch)
+                return
+        self._busy = False
+
+    def _work(self) -> None:
+        while (batch := self._batches.get()) is not None:
+            began = time.perf_counter()
+            try:
+                results = self.compute([item for item, _ in batch])
+            except Exception as error:  # noqa: BLE001 - every waiting request gets it, with its traceback
+                self._loop.call_soon_threadsafe(self._fail, batch, error)
+            else:
+                if len(batch) == 1:
+                    self._alone_s = time.perf_counter() - began
+                self._loop.call_soon_threadsafe(self._deliver, batch, results)
+
+    def _deliver(self, batch: list[tuple[Item, asyncio.Future[Result]]], results: Sequence[Result]) -> None:
+        self._send()  # first, so that the thread does not wait for the answers to be written
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    def _fail(self, batch: list[tuple[Item, asyncio.Future[Result]]], error: Exception) -> None:
+        self._send()
+        for _, future in batch:
+            if not future.done():
+                future.set_exception(error)

@@ -1,0 +1,410 @@
+"""LitServe's hooks, the loops of its inference processes, and the two engines that answer POST /infer.
+
+`engine=inline`: the HTTP process decodes a request, computes what waits in one forward (batching.py) and encodes the
+answer, with the hooks of ForecastAPI. `engine=workers`: the request goes on to LitServe's own route and loop.
+"""
+
+import asyncio
+import json
+import logging
+import math
+import pickle
+import signal
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import numpy as np
+from fastapi import HTTPException
+from litserve import LitAPI
+from litserve.loops import LitLoop
+from litserve.utils import LitAPIStatus, LoopResponseType
+from numpy.typing import NDArray
+from starlette.types import ASGIApp, Message
+
+from forecast.errors import UserError
+from forecast.serve.batching import MicroBatcher
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.schemas import Infer, utc_text
+from forecast.serve.watch import Watch
+from forecast.serve.windows import Window, model_inputs, validate_window
+
+INFER_PATH = "/infer"
+_POLL_S = 0.2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says to one request.
+
+    Args:
+        forecast: (horizon,) in the target's unit.
+        bounds: (2, horizon) lower and upper of the first level; None without intervals.
+        level: of these bounds.
+        version: of the model.
+        warnings: what the caller must know.
+        error: why there is no forecast; None where there is.
+    """
+
+    forecast: NDArray[np.float64]
+    bounds: NDArray[np.float64] | None
+    level: float | None
+    version: str
+    warnings: tuple[str, ...]
+    error: str | None = None
+
+
+class ForecastAPI(LitAPI):
+    """LitServe's four methods: windows in, forecasts out, whichever process they run in.
+
+    Args:
+        store: of the model.
+        monitoring: counts what was forecast.
+        loop: of LitServe's inference processes.
+        max_batch_size: requests answered together.
+        startup_error: shared bytes that say why an inference process could not start.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ModelStore,
+        monitoring: Watch | None,
+        loop: LitLoop,
+        max_batch_size: int,
+        startup_error: Any = None,
+    ) -> None:
+        super().__init__(api_path=INFER_PATH, loop=loop, max_batch_size=max_batch_size)
+        self.store = store
+        self.monitoring = monitoring
+        self.startup_error = startup_error
+        self._threads_of: dict[int, str] = {}  # thread -> version of the model that it was set up for
+
+    def setup(self, device: str) -> None:
+        """Load the model in this process, and follow what is served.
+
+        Args:
+            device: as torch names it.
+
+        Raises:
+            UserError: the model is refused.
+        """
+        signal.signal(
+            signal.SIGINT, signal.SIG_IGN
+        )  # Ctrl-C reaches all processes; the main one stops this one
+        if isinstance(self.loop, IdleLoop):
+            return
+        self.store.device = device
+        try:
+            self.store.load()
+        except UserError as error:
+            if self.startup_error is not None:
+                self.startup_error.value = str(error).encode()[: len(self.startup_error) - 1]
+            raise
+        self.store.poll()
+
+    def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe takes an annotation as the schema
+        """A request as a window of the served model.
+
+        Args:
+            request: Infer, or the same as plain values with `probe`.
+
+        Raises:
+            HTTPException: 404 there is no model, 400 the request is none for it.
+        """
+        model = self.store.current
+        if model is None:
+            raise HTTPException(404, no_model(self.store))
+        is_probe = isinstance(request, dict) and bool(request.pop("probe", False))
+        infer = Infer.model_validate(request) if isinstance(request, dict) else request
+        try:
+            return validate_window(infer.sequence, infer.ticker, model, is_probe=is_probe)
+        except UserError as error:
+            raise HTTPException(400, str(error)) from error
+
+    def predict(self, windows: Sequence[Window]) -> list[Answer]:
+        """Forecast all at once; one that cannot be answered does not hinder its neighbours.
+
+        Args:
+            windows: of requests.
+        """
+        model = self.store.current
+        assert model is not None  # it was there when these were decoded, and a model is never taken away
+        self._set_threads(model)
+        answers: dict[int, Answer] = {}
+        valid: dict[int, Window] = {}
+        for place, window in enumerate(windows):
+            try:
+                # The model may have changed since.
+                fresh = window.version == model.version
+                valid[place] = window if fresh else validate_window(window.given, window.ticker, model)
+            except UserError as error:
+                answers[place] = _error(model, str(error))
+        if valid:
+            answers |= dict(zip(valid, self._answers(list(valid.values()), model), strict=True))
+        return [answers[place] for place in range(len(windows))]
+
+    def encode_response(self, answer):  # type: ignore[no-untyped-def]  # LitServe takes an annotation as the schema
+        """An answer as plain values, `latency_ms` still missing.
+
+        Args:
+            answer: of predict.
+
+        Raises:
+            HTTPException: 400 there is no forecast.
+        """
+        if answer.error is not None:
+            raise HTTPException(400, answer.error)
+        forecast = answer.forecast.tolist()
+        several = len(forecast) > 1
+        response: dict[str, Any] = {
+            "prediction": forecast[0],
+            "timestamp": utc_text(datetime.now(UTC)),
+            "model_version": answer.version,
+        }
+        if several:
+            response["forecast"] = forecast
+        if answer.bounds is not None:
+            lower, upper = ([_finite(bound) for bound in side] for side in answer.bounds.tolist())
+            response |= {"lower": lower if several else lower[0], "upper": upper if several else upper[0]}
+            response["level"] = answer.level
+        if answer.warnings:
+            response["warnings"] = list(answer.warnings)
+        return response
+
+    def _answers(self, windows: list[Window], model: LoadedModel) -> list[Answer]:
+        values, errors, warnings = model_inputs(windows, model)
+        found = model.forecast(values, [window.ticker or "" for window in windows])
+        finite = np.isfinite(found.values).all(axis=1).reshape(-1)
+        if self.monitoring is not None:
+            self._record(windows, values, found.values, found.bounds, model)
+        level = model.predictor.levels[0] if found.bounds is not None else None
+        out_of_range = model.out_of_range(found.inputs)
+        answers = []
+        for place, window in enumerate(windows):
+            if place in errors or not finite[place]:
+                reason = errors.get(place, "sequence: no finite forecast comes of these numbers")
+                answers.append(_error(model, reason))
+                continue
+            said = (*window.warnings, *warnings, *out_of_range[place])
+            own = None if found.bounds is None else found.bounds[:, place]
+            answers.append(Answer(found.values[place], own, level, model.version, said))
+        return answers
+
+    def _record(
+        self,
+        windows: list[Window],
+        values: NDArray[np.float32],
+        forecast: NDArray[np.float64],
+        bounds: NDArray[np.float64] | None,
+        model: LoadedModel,
+    ) -> None:
+        """Hand what was forecast for callers to the monitoring."""
+        assert self.monitoring is not None
+        real = [place for place, window in enumerate(windows) if not window.is_probe]
+        if len(real) < len(windows):
+            values, forecast = values[real], forecast[real]
+            bounds = None if bounds is None else bounds[:, real]
+        if real:
+            names = [windows[place].ticker or "" for place in real]
+            self.monitoring.forecasts(model, values, names, forecast, bounds)
+
+    def _set_threads(self, model: LoadedModel) -> None:
+        """torch counts them for each thread that computes."""
+        here = threading.get_ident()
+        if self._threads_of.get(here) != model.version:
+            import torch
+
+            torch.set_num_threads(model.threads)
+            self._threads_of[here] = model.version
+
+
+def no_model(store: ModelStore) -> str:
+    """Why nothing can be answered yet, without the place of the server's files."""
+    return f"no model is served: {store.source_path.name} is not there yet"
+
+
+class IdleLoop(LitLoop):
+    """Waits: with `engine=inline` no request reaches LitServe's inference process."""
+
+    def run(self, *arguments: Any) -> None:
+        """LitServe calls this for ever, with api, device, worker, queue, transport, status and callbacks."""
+        request_queue = arguments[3]
+        self.get_request(request_queue, timeout=None)
+
+
+class GreedyLoop(LitLoop):
+    """Takes the first request that comes and all that wait behind it, and answers them together.
+
+    LitServe's own loops either wait for a batch to fill or poll an empty queue, which keeps a core busy with nothing
+    to do, and fail a whole batch for one bad request.
+    """
+
+    def run(self, *arguments: Any) -> None:
+        """One batch; LitServe calls this for ever, see IdleLoop."""
+        lit_api, _, _, request_queue, transport, *_ = arguments
+        # Not for ever: the keeper of the queue gives the next request to whoever asked first, dead or alive.
+        first = self.get_request(request_queue, timeout=_POLL_S)
+        if first is None or first[0] is None:
+            return
+        batch = [first]
+        while len(batch) < lit_api.max_batch_size:
+            item = self.get_request(request_queue, block=False)
+            if item is None:
+                break
+            batch.append(item)
+        results: list[Any] = []
+        waiting: dict[int, Window] = {}
+        for place, (_, _, _, payload) in enumerate(batch):
+            results.append(None)
+            try:
+                waiting[place] = lit_api.decode_request(payload)
+            except Exception as error:  # noqa: BLE001 - whoever waits gets it; the worker goes on
+                results[place] = error
+        try:
+            answers = lit_api.predict(list(waiting.values())) if waiting else []
+        except Exception as error:  # noqa: BLE001 - whoever waits gets it; the worker goes on
+            _log.exception("forecasting %d windows failed", len(waiting))
+            answers = [error] * len(waiting)
+        for place, answer in zip(waiting, answers, strict=True):
+            try:
+                results[place] = answer if isinstance(answer, Exception) else lit_api.encode_response(answer)
+            except HTTPException as error:
+                results[place] = error
+        for (consumer, uid, _, _), result in zip(batch, results, strict=True):
+            self._reply(transport, consumer, uid, result)
+
+    def _reply(self, transport: Any, consumer: int, uid: str, result: Any) -> None:
+        if not isinstance(result, Exception):
+            self.put_response(transport, consumer, uid, result, LitAPIStatus.OK, LoopResponseType.REGULAR)
+            return
+        if not isinstance(result, HTTPException):
+            result = HTTPException(500, "the model failed on these windows; the server's log says why")
+        plain = pickle.dumps(HTTPException(result.status_code, result.detail))
+        self.put_response(transport, consumer, uid, plain, LitAPIStatus.ERROR, LoopResponseType.REGULAR)
+
+
+class Engine(Protocol):
+    """What answers requests, many at once."""
+
+    @property
+    def queue_size(self) -> int:
+        """Requests that wait or are being computed, in this process."""
+        ...
+
+    def running(self) -> Any:
+        """Async context in which an HTTP process answers."""
+        ...
+
+    async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
+        """One request's answer, whenever that may be: who asks sets the deadline.
+
+        Raises:
+            HTTPException: 400, 404 or 500.
+        """
+        ...
+
+
+class InlineEngine:
+    """Computes in the HTTP process, with the hooks of the LitAPI.
+
+    Args:
+        api: the hooks.
+    """
+
+    def __init__(self, api: ForecastAPI) -> None:
+        self.api = api
+        self._batcher: MicroBatcher[Window, Answer] = MicroBatcher(
+            api.predict, max_batch_size=api.max_batch_size
+        )
+
+    @property
+    def queue_size(self) -> int:
+        """See Engine."""
+        return self._batcher.queue_size
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """See Engine."""
+        self._batcher.start()
+        try:
+            yield
+        finally:
+            await self._batcher.stop()
+
+    async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
+        """See Engine."""
+        window: Window = self.api.decode_request(  # type: ignore[no-untyped-call]
+            {**request.model_dump(), "probe": True} if probe else request
+        )
+        answer = await self._batcher.submit(window)
+        response: dict[str, Any] = self.api.encode_response(answer)  # type: ignore[no-untyped-call]
+        return response
+
+
+class WorkersEngine:
+    """Sends requests to LitServe's own route, whose inference processes run the hooks of the LitAPI."""
+
+    def __init__(self) -> None:
+        self.queue_size = 0
+        self.litserve: ASGIApp | None = None  # LitServe's app, once it is built
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """See Engine."""
+        yield
+
+    async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
+        """See Engine."""
+        body = json.dumps({**request.model_dump(), "probe": probe}).encode()
+        self.queue_size += 1
+        try:
+            # LitServe forgets a request only when its answer comes (LitServe#452): one that is given up goes on.
+            status, content = await asyncio.shield(asyncio.ensure_future(self._call(body)))
+        finally:
+            self.queue_size -= 1
+        if status == 200:
+            response: dict[str, Any] = json.loads(content)
+            return response
+        raise HTTPException(status, json.loads(content)["detail"])
+
+    async def _call(self, body: bytes) -> tuple[int, bytes]:
+        """POST to LitServe's app."""
+        assert self.litserve is not None
+        sent: list[Message] = []
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": INFER_PATH,
+            "raw_path": INFER_PATH.encode(),
+            "root_path": "",
+            "query_string": b"",
+            "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))],
+            "client": ("127.0.0.1", 0),
+            "server": ("127.0.0.1", 80),
+        }
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.litserve(scope, receive, send)
+        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+def _finite(bound: float) -> float | None:
+    """A bound whose width the run could not learn is null; the forecast stands without it."""
+    return bound if math.isfinite(bound) else None
+
+
+def _error(model: LoadedModel, reason: str) -> Answer:
+    return Answer(np.empty(0), None, None, model.version, (), reason)

@@ -1,0 +1,373 @@
+"""GET /forecast/{ticker} without HTTP: the latest bars from the source that the served model was trained on, checked by
+the policies of its run, and the forecast of the bars that follow. Slow questions to a source are shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import re
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from fastapi import HTTPException
+
+from forecast.data.bars import CachingSource, Source
+from forecast.errors import SourceError, UserError
+from forecast.serve.allowlist import check_built
+from forecast.serve.model_store import LoadedModel
+from forecast.serve.watch import Watch
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from forecast.data.health import HealthCheck
+
+T = TypeVar("T")
+
+# Ten years: what a chart of the past can show.
+MAX_CLOSES = 2500
+# Seconds after which asking again makes sense; sources keep off a server that is down for minutes.
+_RETRY_S = 60
+_TICKER = re.compile(r"[A-Za-z0-9^][A-Za-z0-9.\-=^&_]{0,31}")
+
+
+class OverloadedError(Exception):
+    """Too many wait already."""
+
+
+class SingleFlight(Generic[T]):
+    """Answers questions one after the other; whoever asks the same while it is under way shares the answer.
+
+    One thread, because the clients of market data servers are not made for several, and keep their distance between
+    calls anyway. It does not hold up the end of the process, whatever it waits for.
+
+    Args:
+        max_keys: different questions that may wait or be under way.
+        max_waiters: callers that may wait, all questions together.
+    """
+
+    def __init__(self, *, max_keys: int, max_waiters: int) -> None:
+        self.max_keys, self.max_waiters = max_keys, max_waiters
+        self._waiters = 0
+        self._pending: dict[Hashable, Future[T]] = {}
+        self._queue: queue.SimpleQueue[tuple[Hashable, Future[T], Callable[[], T]]] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def call(self, key: Hashable, question: Callable[[], T], *, timeout_s: float) -> T:
+        """The answer to a question, or to the same one asked earlier and not answered yet.
+
+        Args:
+            key: what makes two questions the same.
+            question: called on the thread.
+            timeout_s: after which the caller goes; the question stays, so that the next may find it answered.
+
+        Raises:
+            OverloadedError: too many others wait.
+            TimeoutError: no answer in time.
+            Exception: whatever the question raised.
+        """
+        if self._waiters >= self.max_waiters:
+            raise OverloadedError
+        answer = self._pending.get(key)
+        if answer is None:
+            if len(self._pending) >= self.max_keys:
+                raise OverloadedError
+            answer = self._pending[key] = Future()
+            self._queue.put((key, answer, question))
+            self._start()
+        self._waiters += 1
+        try:
+            async with asyncio.timeout(timeout_s):
+                # Whoever goes must not take the answer from the others.
+                return await asyncio.shield(asyncio.wrap_future(answer))
+        finally:
+            self._waiters -= 1
+
+    def _start(self) -> None:
+        """Not before the first question: a thread does not survive the fork of the HTTP processes."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="live bars", daemon=True)
+            self._thread.start()
+
+    def _work(self) -> None:
+        while True:
+            key, answer, question = self._queue.get()
+            try:
+                found = question()
+            except BaseException as error:  # noqa: BLE001  whoever asked gets it; the thread lives on
+                del self._pending[key]
+                answer.set_exception(error)
+                del error
+            else:
+                del self._pending[key]
+                answer.set_result(found)
+                del found
+            del answer, question
+
+
+@dataclass(kw_only=True)
+class Bars:
+    """What a source delivered.
+
+    Args:
+        ticker: as the model knows it.
+        calendar: exchange_calendars' name; None = Monday to Friday.
+        tables: ticker -> checked bars; several where the model looks at several.
+        warnings: what a reader must know, in sentences.
+    """
+
+    ticker: str
+    calendar: str | None
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class LiveBars:
+    """Asks the source of the served model; `of` is for one thread, `held` for any.
+
+    Args:
+        allow: modules or classes of plug-ins that a bundle may name, besides this package's own.
+    """
+
+    def __init__(self, *, allow: Sequence[str]) -> None:
+        self.allow = tuple(allow)
+        # Built once: a source remembers that its server is down, and keeps its distance between calls.
+        self._built: tuple[str, Source, HealthCheck | None] | None = None
+
+    def of(self, model: LoadedModel, ticker: str, *, stale: bool) -> Bars:
+        """The latest bars that the model looks at to forecast a ticker.
+
+        Args:
+            model: whose source and policies are used.
+            ticker: of the request.
+            stale: take what the source's cache holds where its server is down.
+
+        Raises:
+            HTTPException: 400 it is no ticker, 404 the source does not know it, 409 the model does not forecast it,
+                502 or 503 the source fails.
+        """
+        predictor = model.predictor
+        if not is_ticker(ticker, predictor.tickers):
+            shown = ticker if len(ticker) <= 40 else f"{ticker[:40]}..."
+            raise HTTPException(
+                400,
+                f"{shown!r} is no ticker: up to 32 letters, digits and . - = ^ & _, as in AAPL, BRK-B, ^GSPC",
+            )
+        source, health = self._parts(model)
+        name = _as_trained(source, ticker, predictor.tickers)
+        found = Bars(ticker=name, calendar=None if health is None else health.calendar)
+        if predictor.scope != "panel" and name != predictor.tickers[0]:
+            self._raw(source, name, requested=name)  # is there such a ticker at all?
+            beside = predictor.tickers[1:] if predictor.scope == "multiple" else []
+            sees = f" (it only looks at {', '.join(beside)} beside it)" if beside else ""
+            raise HTTPException(
+                409,
+                f"{name}: the model forecasts {predictor.tickers[0]}{sees}; ask for that, or serve a panel model",
+            )
+        if name not in predictor.tickers:
+            known = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
+            found.warnings.append(f"not trained on {name}, but on {known}")
+        for needed in predictor.tickers if predictor.scope == "multiple" else [name]:
+            whole = self._raw(source, needed, requested=name)
+            reason = source.stand_in(needed) if isinstance(source, CachingSource) else None
+            if reason is not None:
+                held = self.held(needed)
+                if not stale:
+                    raise HTTPException(
+                        503,
+                        f"{needed}: {_line(reason)}; the cache has {held or 'older bars'}: ?stale=true forecasts "
+                        "from those",
+                        headers={"Retry-After": str(_RETRY_S)},
+                    )
+                found.warnings.append(f"{needed}: {_line(reason)}; {held}")
+            found.tables[needed] = self._checked(model, health, needed, whole, requested=name)
+        return found
+
+    def held(self, ticker: str) -> str | None:
+        """What the source's cache has of a ticker, in words."""
+        source = None if self._built is None else self._built[1]
+        if not isinstance(source, CachingSource):
+            return None
+        try:
+            return source.held(ticker)
+        except UserError:
+            return None
+
+    def _parts(self, model: LoadedModel) -> tuple[Source, HealthCheck | None]:
+        """Source and policies, built again only where the config differs from before."""
+        from forecast.config import build
+
+        # New bars come without it; the whole history again with every question would only be slow.
+        node = {
+            name: False if name == "force_download" else value
+            for name, value in model.config["source"].items()
+        }
+        policies = model.config["data"].get("health")
+        key = json.dumps([node, policies], sort_keys=True, default=str)
+        if self._built is None or self._built[0] != key:
+            try:
+                for part in (node, policies):
+                    check_built(part, where=model.version, also=self.allow)
+                self._built = (key, build(node), build(policies))
+            except UserError as error:
+                raise HTTPException(502, _line(error)) from error
+        return self._built[1], self._built[2]
+
+    def _raw(self, source: Source, ticker: str, *, requested: str) -> pd.DataFrame:
+        try:
+            return source.bars(ticker)
+        except (UserError, OSError) as error:
+            text = (
+                _line(error)
+                if isinstance(error, UserError)
+                else f"{ticker}: {type(error).__name__}: {_line(error.strerror or error)}"
+            )
+            held = self.held(ticker)
+            kept = f"; the cache has {held}" if held else ""
+            if isinstance(error, SourceError) and error.unknown and ticker == requested:
+                raise HTTPException(404, text) from error
+            if isinstance(error, SourceError) and error.may_pass:
+                raise HTTPException(503, text + kept, headers={"Retry-After": str(_RETRY_S)}) from error
+            raise HTTPException(502, text + kept) from error
+
+    def _checked(
+        self,
+        model: LoadedModel,
+        health: HealthCheck | None,
+        ticker: str,
+        whole: pd.DataFrame,
+        *,
+        requested: str,
+    ) -> pd.DataFrame:
+        from forecast.data.period import DateRange
+
+        data = model.config["data"]
+        # A model that was trained up to a day forecasts from the latest one all the same.
+        span = DateRange(period=data.get("period"), start=data.get("start"), end=None)
+        bars = span.cut(whole)
+        if bars.empty:
+            text = f"{ticker}: the source has no bars since data.start={span.start}"
+            raise HTTPException(404 if ticker == requested else 502, text)
+        if health is None:
+            return bars
+        try:
+            return health.check(ticker, bars)[0]
+        except UserError as error:
+            raise HTTPException(502, _line(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latest:
+    """A forecast from the latest bars.
+
+    Args:
+        ticker: as the model knows it.
+        last_date: of the last bar.
+        last_close: in the bars' own units.
+        closes: (bars,) by time, at most the newest `MAX_CLOSES`.
+        dates: (horizon,) bars that follow.
+        forecast: (horizon,) in the target's unit.
+        bounds: (2, horizon) lower and upper of the first level; None without intervals.
+        warnings: what a reader must know, in sentences.
+    """
+
+    ticker: str
+    last_date: date
+    last_close: float
+    closes: pd.Series[float]
+    dates: list[date]
+    forecast: NDArray[np.float64]
+    bounds: NDArray[np.float64] | None
+    warnings: list[str]
+
+
+def latest(bars: LiveBars, monitoring: Watch, model: LoadedModel, ticker: str, *, stale: bool) -> Latest:
+    """Ask the source, and forecast what follows.
+
+    Args:
+        bars: asks it.
+        monitoring: gets the bars, which show what came of earlier forecasts, and the forecast.
+        model: that is served.
+        ticker: of the request.
+        stale: take what the source's cache holds where its server is down.
+
+    Raises:
+        HTTPException: see LiveBars; 409 the model cannot look at these bars.
+    """
+    import torch
+
+    from forecast.predict.sessions import days_ahead
+
+    found = bars.of(model, ticker, stale=stale)
+    predictor, warnings = model.predictor, list(found.warnings)
+    own = found.tables[found.ticker]
+    monitoring.outcomes(model, found.ticker, own)
+    torch.set_num_threads(model.threads)
+    try:
+        windows = predictor.windows(found.tables)
+        for reason in windows.refused.values():
+            raise HTTPException(409, _line(reason))
+        ahead = days_ahead(windows.origins, predictor.horizon, calendar=found.calendar)[0]
+        table = predictor.table(windows)
+    except UserError as error:
+        raise HTTPException(409, _line(error)) from error
+    forecast = table["forecast"].to_numpy()
+    if not np.isfinite(forecast).all():
+        raise HTTPException(409, f"{found.ticker}: no finite forecast comes of its bars")
+    bounds = table[["lower", "upper"]].to_numpy().T if predictor.levels else None  # (2, h)
+    sides = None if bounds is None else bounds[:, None]  # (2, 1, h)
+    monitoring.forecasts(model, windows.windows, [found.ticker], forecast[None], sides, windows.origins)
+    last, dates = windows.origins[0], [_date(moment) for moment in ahead]
+    if found.calendar is None:
+        warnings.append("the days are weekdays, whether the exchange is open or not")
+    if dates[0] < datetime.now(UTC).date():
+        warnings.append(f"the last bar is of {_date(last)}: the first day that is forecast is over")
+    closes = own["Close"].loc[:last]
+    return Latest(
+        ticker=found.ticker,
+        last_date=_date(last),
+        last_close=float(closes.loc[last]),
+        closes=closes[np.isfinite(closes)].iloc[-MAX_CLOSES:],
+        dates=dates,
+        forecast=forecast,
+        bounds=bounds,
+        warnings=warnings,
+    )
+
+
+def is_ticker(text: str, known: Sequence[str]) -> bool:
+    """Whether a source may be asked for it.
+
+    Args:
+        text: of the path, percent signs decoded.
+        known: names that a source was asked for already, and so may be again, whatever their letters.
+    """
+    return text in known or bool(_TICKER.fullmatch(text) and any(letter.isalnum() for letter in text))
+
+
+def _as_trained(source: Source, ticker: str, known: Sequence[str]) -> str:
+    """The name that the model knows a ticker by, else the one its source does."""
+    if ticker in known or not isinstance(source, CachingSource):
+        return ticker
+    try:
+        symbol = source.symbol(ticker)
+        return {source.symbol(name): name for name in known}.get(symbol, symbol)
+    except UserError as error:
+        raise HTTPException(400, _line(error)) from error
+
+
+def _line(error: object) -> str:
+    """One line, whatever came."""
+    return " ".join(str(error).split())
+
+
+def _date(moment: np.datetime64) -> date:
+    return date.fromisoformat(str(moment)[:10])

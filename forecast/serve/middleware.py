@@ -1,0 +1,378 @@
+"""The middlewares of the server, outermost first: each a pure ASGI class that does one thing.
+
+Metrics       counts every request, gives it an X-Request-ID, and answers 500 where everything else failed
+PathForms     /path/ as /path, HEAD as GET without its body
+Origin        Host and Origin: neither DNS rebinding nor a page of another site reaches the server
+ApiKey        X-API-Key
+BodyLimit     takes in the body: not too large, not compressed, not for ever
+Limits        requests in flight, and a deadline
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Need no key: whatever else is asked for costs or reveals something.
+OPEN = frozenset({"/", "/livez", "/health", "/readyz"})
+# Exempt from limits: they show whether the server is overloaded.
+EXEMPT = frozenset({"/", "/livez", "/health", "/readyz", "/metrics", "/monitor"})
+_ADMIN = ("/train", "/champion")
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
+# Bytes of bodies held at once by a process; beyond that only small ones are taken.
+_MAX_HELD, _SMALL = 64 * 2**20, 65536
+_log = logging.getLogger(__name__)
+
+
+class Counter(Protocol):
+    """What counts requests."""
+
+    def began(self) -> None:
+        """A request came in."""
+        ...
+
+    def request(
+        self, route: str, method: str, status: int, seconds: float, request_id: str | None = None
+    ) -> None:
+        """A request was answered, refused or given up."""
+        ...
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """The first header of a lower-case name."""
+    return next((value for key, value in scope["headers"] if key == name), None)
+
+
+async def send_json(
+    send: Send, status: int, content: bytes, headers: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Send a JSON body."""
+    raw = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+    raw += list((headers or {}).items())
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def send_error(
+    send: Send, status: int, detail: str, headers: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Send an error as every route does: `{"detail": ...}`."""
+    await send_json(send, status, json.dumps({"detail": detail}).encode(), headers)
+
+
+class Metrics:
+    """Counts requests by route, method and status, and gives each an id.
+
+    Args:
+        app: answers.
+        counter: told of every request.
+    """
+
+    def __init__(self, app: ASGIApp, *, counter: Counter) -> None:
+        self.app, self.counter = app, counter
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, method = time.perf_counter(), scope["method"]
+        sent = (header(scope, b"x-request-id") or b"")[:64]
+        request_id = (
+            sent if sent and sent.isascii() and sent.decode().isprintable() else secrets.token_hex(8).encode()
+        )
+        status, counted = 499, False  # as long as nothing was answered
+
+        def count() -> None:
+            nonlocal counted
+            if not counted:
+                counted = True
+                self.counter.request(
+                    getattr(scope.get("route"), "path", "unmatched"),
+                    method if method in _METHODS else "other",
+                    status,
+                    time.perf_counter() - began,
+                    request_id.decode(),
+                )
+
+        async def send_counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            elif not message.get("more_body", False):
+                count()  # before it leaves: whoever has an answer finds it counted, whichever process is asked
+            await send(message)
+
+        self.counter.began()
+        try:
+            await self.app(scope, receive, send_counted)
+        except Exception:  # noqa: BLE001 - said in the log
+            # The last resort: nobody may be left without an answer, and the reason belongs into the log.
+            _log.exception("%s %s failed", method, scope["path"])
+            if status == 499:
+                await send_error(send_counted, 500, "the server failed; its log says why")
+        finally:
+            count()
+
+
+class PathForms:
+    """A path answers with and without its trailing slash, and HEAD wherever GET does.
+
+    Args:
+        app: answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            path = path.rstrip("/") or "/"
+            scope["path"], scope["raw_path"] = path, path.encode("utf-8", "surrogateescape")
+        if scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+        scope["method"] = "GET"
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app(scope, receive, send_head)
+
+
+class Origin:
+    """Refuses what a browser was tricked into: another site's page, or a name that leads here without being ours.
+
+    Args:
+        app: answers.
+        hosts: names that Host may have, without a port; None = any.
+    """
+
+    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...] | None) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] == "http" and (fault := self._fault(scope)) is not None:
+            await send_error(send, *fault)
+            return
+        await self.app(scope, receive, send)
+
+    def _fault(self, scope: Scope) -> tuple[int, str] | None:
+        host = (header(scope, b"host") or b"").decode("latin-1").lower()
+        if not host and scope.get("http_version") != "1.0":
+            return 400, "the request has no Host header"
+        if host and self.hosts is not None and _hostname(host) not in self.hosts:
+            return (
+                400,
+                f"Host: this server answers to {', '.join(self.hosts)}; add others with allowed_hosts=[...]",
+            )
+        if scope["method"] in _SAFE:
+            return None
+        site = header(scope, b"sec-fetch-site")
+        origin = header(scope, b"origin")
+        if site is not None and site not in (b"same-origin", b"none"):
+            return 403, "sent by a page of another site"
+        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+            return 403, "sent by a page of another site (Origin is not this server)"
+        return None
+
+
+def _hostname(host: str) -> str:
+    """Host without its port, IPv6 without brackets."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.removesuffix(".")
+
+
+class ApiKey:
+    """Lets through who has the key.
+
+    Args:
+        app: answers.
+        api_key: wanted for all but `OPEN`; None = no key.
+        admin_key: wanted instead for training and the champion; None = the same key.
+        login_page: what a browser without the key is shown instead of the error; None for every other request.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        api_key: str | None,
+        admin_key: str | None,
+        login_page: Callable[[Scope], ASGIApp | None],
+    ) -> None:
+        self.app = app
+        self.keys = [key.encode() for key in (api_key, admin_key) if key]
+        self.is_needed = api_key is not None
+        self.admin = (admin_key or api_key or "").encode()
+        self.login_page = login_page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] != "http" or scope["path"] in OPEN or self._is_allowed(scope):
+            await self.app(scope, receive, send)
+            return
+        page = self.login_page(scope)
+        if page is not None:
+            await page(scope, receive, send)
+            return
+        text = "no key, or a wrong one, in the header X-API-Key"
+        await send_error(send, 401, text, {b"www-authenticate": b"X-API-Key"})
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        path, given = scope["path"], header(scope, b"x-api-key") or b""
+        if any(path == name or path.startswith(f"{name}/") for name in _ADMIN):
+            return not self.admin or hmac.compare_digest(given, self.admin)
+        # All are compared, so that the time says nothing.
+        found = [hmac.compare_digest(given, key) for key in self.keys]
+        return not self.is_needed or any(found)
+
+
+class BodyLimit:
+    """Takes in a body before anything is done with it.
+
+    Args:
+        app: answers; it receives the body in one piece.
+        max_body_bytes: of a body; more get 413.
+        deadline_s: seconds for it to arrive; then 408.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, deadline_s: float) -> None:
+        self.app = app
+        self.max_body_bytes, self.deadline_s = max_body_bytes, deadline_s
+        self.held = 0  # bytes of all bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        close = {b"connection": b"close"}
+        length = header(scope, b"content-length") or b"0"
+        if length.isdigit() and int(length) > self.max_body_bytes:
+            text = f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
+            await send_error(send, 413, text, close)
+            return
+        if (header(scope, b"content-encoding") or b"identity") != b"identity":
+            await send_error(send, 422, "Content-Encoding: send the body as it is, not compressed", close)
+            return
+        if length == b"0" and header(scope, b"transfer-encoding") is None:
+            await self.app(scope, receive, send)
+            return
+        pieces: list[bytes] = []
+        try:
+            try:
+                async with asyncio.timeout(self.deadline_s):
+                    error = await self._collect(pieces, receive)
+            except TimeoutError:
+                error = 408, f"the request did not arrive within {self.deadline_s:g} s", close
+            if error is not None:
+                if error[0]:
+                    await send_error(send, *error)
+                return
+            await self.app(scope, _replay(b"".join(pieces), receive), send)
+        finally:
+            self.held -= sum(map(len, pieces))
+
+    async def _collect(
+        self, pieces: list[bytes], receive: Receive
+    ) -> tuple[int, str, dict[bytes, bytes]] | None:
+        """Wait for all of a body; why it is refused, with status 0 where the caller hung up."""
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return 0, "", {}
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            self.held += len(pieces[-1])
+            more = message.get("more_body", False)
+            if size > self.max_body_bytes:
+                text = f"the body has more than {self.max_body_bytes:,} bytes, the most that are taken"
+                return 413, text, {b"connection": b"close"}
+            if self.held > _MAX_HELD and size > _SMALL:
+                return 429, "too many large requests at once; try again", {b"retry-after": b"1"}
+        return None
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """The body at once, and after it what there is to hear of the connection."""
+    handed_on = False
+
+    async def replayed() -> Message:
+        nonlocal handed_on
+        if handed_on:
+            return await receive()
+        handed_on = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replayed
+
+
+class Limits:
+    """Bounds the requests that are answered at once, and the time for each.
+
+    Args:
+        app: answers.
+        max_in_flight: more get 429.
+        deadline_s: seconds; then 504.
+        is_patient: whether a path sets its own deadline.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, max_in_flight: int, deadline_s: float, is_patient: Callable[[str], bool]
+    ) -> None:
+        self.app = app
+        self.max_in_flight, self.deadline_s, self.is_patient = max_in_flight, deadline_s, is_patient
+        self.in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if self.in_flight >= self.max_in_flight and path not in EXEMPT:
+            text = f"{self.max_in_flight} requests are in flight already; try again in a second"
+            await send_error(send, 429, text, {b"retry-after": b"1"})
+            return
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        self.in_flight += 1
+        try:
+            if self.is_patient(path):
+                await self.app(scope, receive, send)
+                return
+            async with asyncio.timeout(self.deadline_s) as deadline:
+                await self.app(scope, receive, send_noted)
+        except TimeoutError:
+            if not deadline.expired() or started:
+                raise
+            text = f"not answered within {self.deadline_s:g} s; try again, or ask for less"
+            await send_error(send, 504, text)
+        finally:
+            self.in_flight -= 1

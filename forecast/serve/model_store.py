@@ -1,0 +1,371 @@
+"""The served model: read, proved, run and exchanged. The only module of the server that touches bundles and models."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.errors import UserError
+from forecast.serve.allowlist import check_built, check_plain, check_targets
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from forecast.bundle.reference import Reference
+    from forecast.model.predictor import Predictor
+
+# Relative to the price: other processors, devices and versions of torch sum in another order.
+TOLERANCE = 1e-6
+_PROVED_WINDOWS = 256
+_MAX_PATH_BYTES = 4096
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecasts:
+    """What a model says of windows.
+
+    Args:
+        values: (batch, horizon) in the target's unit.
+        bounds: (2, batch, horizon) lower and upper of the first level; None without intervals.
+        inputs: (batch, lookback, features) as the network sees them.
+    """
+
+    values: NDArray[np.float64]
+    bounds: NDArray[np.float64] | None
+    inputs: NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A model that answers.
+
+    Args:
+        directory: real folder of the run.
+        version: names the model in answers: its folder, and a digest of its manifest.
+        predictor: of the run.
+        config: the run's config.yaml without what it tells Hydra and what made it a champion, plain values.
+        metadata: how it became the champion; None where it did not.
+        metrics: of the run.
+        loaded_at: UTC.
+        reference: what its network was shown in training; None for a run that did not keep it.
+    """
+
+    directory: Path
+    version: str
+    predictor: Predictor
+    config: dict[str, Any]
+    metadata: dict[str, Any] | None
+    metrics: dict[str, float | None]
+    loaded_at: datetime
+    reference: Reference | None = None
+
+    @property
+    def threads(self) -> int:
+        """Of the processor, for a forward: as in training, at most as many as there are."""
+        wanted = (self.config.get("trainer") or {}).get("threads") or 1
+        return max(1, min(int(wanted), os.cpu_count() or 1))
+
+    @property
+    def tickers_per_row(self) -> int:
+        """Tickers side by side in a row of a request."""
+        return len(self.predictor.tickers) if self.predictor.scope == "multiple" else 1
+
+    @cached_property
+    def rows_needed(self) -> int:
+        """Rows a request must have for the whole lookback, what features look back on included."""
+        from forecast.data.features import warm_up
+
+        return self.predictor.lookback + (warm_up(self.predictor.features) or 0)
+
+    def forecast(self, windows: NDArray[np.float32], tickers: Sequence[str]) -> Forecasts:
+        """Run the model.
+
+        Args:
+            windows: (batch, lookback, columns) raw panel rows.
+            tickers: (batch,) whose they are; "" where nobody said.
+        """
+        forecaster, intervals = self.predictor.forecaster, self.predictor.intervals
+        values, inputs = forecaster.predict_seen(windows)  # (B, h), (B, L, F)
+        bounds = None
+        if intervals is not None:
+            naive = windows[:, -1, forecaster.normaliser.target].astype(np.float64)  # (B,)
+            quantiles = None if intervals.quantile_levels is None else forecaster.quantiles(windows)
+            bounds = intervals.bounds(list(tickers), values, naive, quantiles)[0]  # (2, B, h)
+        return Forecasts(values=values, bounds=bounds, inputs=inputs)
+
+    def out_of_range(self, inputs: NDArray[np.float32]) -> list[tuple[str, ...]]:
+        """A warning for each window in which the network sees what training had none like.
+
+        Args:
+            inputs: (batch, lookback, features) as the network sees them.
+        """
+        if self.reference is None:
+            return [()] * len(inputs)
+        outside = self.reference.outside(inputs)  # (B, F)
+        if not outside.any():
+            return [()] * len(inputs)
+        names = np.asarray(self.reference.names)
+        return [
+            (f"outside the training range: {', '.join(names[own][:8])}",) if own.any() else ()
+            for own in outside
+        ]
+
+    def banner(self) -> list[str]:
+        """Which model, and whether it beats "tomorrow = today"."""
+        predictor, ratio = self.predictor, self.metrics.get("test_theil_u")
+        skill = "undefined" if ratio is None else f"{ratio:.4f}"
+        tickers = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
+        beaten = "" if ratio is not None and ratio < 1 else ": it does not beat it"
+        return [
+            f"serving {self.version}: {predictor.scope} {tickers}, lookback {predictor.lookback}, "
+            f"horizon {predictor.horizon}",
+            f'RMSE on its test days {skill} times that of "tomorrow = today"{beaten}',
+        ]
+
+
+def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:
+    """Refuse a run directory that is not whole, was altered, or names what is not allowed; nothing of it is built.
+
+    Args:
+        directory: of a finished run, or a link to one.
+        allow: modules or classes of plug-ins that its config may name, besides this package's own.
+
+    Returns:
+        its config, plain values.
+
+    Raises:
+        UserError: in one line.
+    """
+    from omegaconf import DictConfig, OmegaConf
+
+    from forecast import bundle
+    from forecast.config.reading import resolved
+
+    with _one_line(directory):
+        folder = directory.resolve()
+        bundle.verify(folder)
+        saved = OmegaConf.load(folder / "config.yaml")
+        if not isinstance(saved, DictConfig):
+            raise UserError(f"{directory / 'config.yaml'}: is damaged (holds no mapping)")
+        check_plain(OmegaConf.to_container(saved, resolve=False), where=str(directory))
+        config = resolved(saved)
+        check_targets(config, where=str(directory), also=allow)
+        return {**config, "provenance": OmegaConf.to_container(saved.get("provenance", {}), resolve=False)}
+
+
+def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu") -> LoadedModel:
+    """Read a run directory, and prove that it answers as it did when it was made, to 1e-6 of the price.
+
+    Args:
+        directory: of a finished run, or a link to one.
+        allow: see check_bundle.
+        device: that computes, as torch names it.
+
+    Raises:
+        UserError: not whole, altered, of another version, a target that is not allowed, no such device, or other
+            forecasts than the run recorded; in one line.
+    """
+    import torch
+
+    from forecast import bundle
+    from forecast.bundle.reference import read_reference
+
+    config = check_bundle(directory, allow=allow)
+    with _one_line(directory):
+        folder = directory.resolve()
+        built = {"model": config.get("model"), "data": {"features": config.get("data", {}).get("features")}}
+        check_built(built, where=str(directory), also=allow)
+        manifest = (folder / bundle.MANIFEST).read_bytes()
+        model = LoadedModel(
+            directory=folder,
+            version=f"{folder.name}@{hashlib.sha256(manifest).hexdigest()[:8]}",
+            predictor=bundle.load(folder),
+            config=config,
+            metadata=_json(folder / "metadata.json"),
+            metrics=_json(folder / "metrics.json") or {},
+            loaded_at=datetime.now(UTC),
+            reference=read_reference(folder),
+        )
+        torch.set_num_threads(model.threads)
+        model.predictor.forecaster.block = 1  # no padding: agreement to 1e-6 is enough here
+        if device != "cpu":
+            try:
+                model.predictor.forecaster.to(device)
+            except (RuntimeError, AssertionError) as error:
+                raise UserError(f"engine.accelerator={device}: {' '.join(str(error).split())}") from error
+        _prove(model)
+        return model
+
+
+def _prove(model: LoadedModel) -> None:
+    """Forecast windows that the run kept, and compare with what it recorded."""
+    from forecast.bundle.golden import kept
+
+    windows, recorded = kept(model.directory)  # (B, L, C), (B, h)
+    some = np.linspace(0, len(windows) - 1, min(len(windows), _PROVED_WINDOWS)).astype(int)
+    values = model.forecast(windows[some], [""] * len(some)).values
+    wrong = ~np.isclose(values, recorded[some], rtol=TOLERANCE, atol=0.0).all(axis=1)
+    if wrong.any():
+        raise UserError(
+            f"{model.directory}: the model does not give the forecasts it was recorded with: {int(wrong.sum())} of "
+            f"{len(some)} windows differ by more than {TOLERANCE:g} of the price; the weights, or the versions of "
+            "torch and this package, are not those of the run"
+        )
+
+
+class ModelStore:
+    """Follows a run directory or a link to one. Made before the processes that share it; each has its own `current`.
+
+    Args:
+        source_path: run directory, or a link such as outputs/champion; where nothing is there, `current` is None.
+        allow: modules or classes of plug-ins that a bundle may name.
+        poll_s: seconds between two looks at the source path.
+        on_reload: called in each process with a model that takes the place of another.
+    """
+
+    def __init__(
+        self,
+        *,
+        source_path: Path,
+        allow: Sequence[str] = (),
+        poll_s: float = 1.0,
+        on_reload: Callable[[LoadedModel], None] | None = None,
+    ) -> None:
+        self.current: LoadedModel | None = None
+        self.allow = tuple(allow)
+        self.device = "cpu"
+        self.poll_s = poll_s
+        self.on_reload = on_reload
+        # One for all processes, without a lock: whoever holds one may be killed.
+        self._path: Any = multiprocessing.RawArray("c", _MAX_PATH_BYTES)
+        self._seen: object = None
+        self._loading = threading.Lock()
+        self._stop = threading.Event()
+        self.follow(source_path)
+
+    @property
+    def source_path(self) -> Path:
+        """What all processes follow now."""
+        found, again = self._path.value, self._path.value
+        while found != again:  # it was being written
+            found, again = again, self._path.value
+        return Path(found.decode())
+
+    def follow(self, path: Path) -> None:
+        """Have every process follow another path.
+
+        Raises:
+            UserError: it is too long.
+        """
+        text = str(path.absolute()).encode()
+        if len(text) >= _MAX_PATH_BYTES:
+            raise UserError(f"bundle={path}: is too long a path")
+        self._path.value = text
+
+    def load(self) -> None:
+        """Take what is there, if there is anything.
+
+        Raises:
+            UserError: it is no whole and unaltered run directory, or does not answer as it did.
+        """
+        with self._loading:
+            seen = self._stamp()
+            if seen is None:
+                return
+            self.current = load_model(self.source_path, allow=self.allow, device=self.device)
+            self._seen = seen
+
+    def refresh(self) -> bool:
+        """Look whether another model took the place of the present one; one that is refused goes into the log.
+
+        Returns:
+            whether `current` changed.
+        """
+        with self._loading:
+            seen = self._stamp()
+            if seen is None or seen == self._seen:
+                return False
+            try:
+                fresh = load_model(self.source_path, allow=self.allow, device=self.device)
+            except (UserError, OSError, ValueError, KeyError, RuntimeError) as error:
+                if self._stamp() == seen:  # else it is being written, and looked at again
+                    self._seen = seen
+                    kept = self.current.version if self.current else "none"
+                    _log.error("refused a new model, %s stays: %s", kept, " ".join(str(error).split()))
+                return False
+            self.current, self._seen = fresh, seen
+        _log.info("serving %s", fresh.version)
+        if self.on_reload is not None:
+            self.on_reload(fresh)
+        return True
+
+    def poll(self) -> None:
+        """Look every `poll_s` seconds, in a thread, until `close`."""
+        self._stop.clear()
+        threading.Thread(target=self._poll, name="models", daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+
+    def _poll(self) -> None:
+        while not self._stop.wait(self.poll_s):
+            try:
+                self.refresh()
+            except Exception:  # noqa: BLE001 - the thread must outlive whatever a new bundle makes it run into
+                _log.exception("looking for a new model failed")
+
+    def _stamp(self) -> object:
+        """What distinguishes one model from the next; None where there is none."""
+        folder = self.source_path.resolve()
+        try:
+            facts = (folder / "manifest.json").stat()
+        except OSError:
+            return (folder, None) if folder.exists() else None
+        return folder, facts.st_mtime_ns, facts.st_ino, facts.st_size
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For a process that is spawned: it loads for itself.
+        state = dict(vars(self))
+        for name in ("_loading", "_stop", "on_reload"):
+            del state[name]
+        return {**state, "current": None, "_seen": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, on_reload=None, _loading=threading.Lock(), _stop=threading.Event())
+
+
+@contextmanager
+def _one_line(directory: Path) -> Iterator[None]:
+    """Whatever a folder that somebody put together makes its readers stumble over: one line that names it."""
+    try:
+        yield
+    except UserError as error:
+        text = "; ".join(str(error).splitlines())
+        raise UserError(text if str(directory) in text else f"{directory}: {text}") from error
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{directory}: cannot be served ({text[:500]})") from error
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text("utf-8"))
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is damaged (holds no mapping)")
+    return content

@@ -1,0 +1,454 @@
+"""The Open Inference Protocol, version 2, over HTTP: /v2, answered by the engine that answers POST /infer.
+
+Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException as HTTPError
+
+from forecast.errors import UserError
+from forecast.runs import package_version
+from forecast.serve.engines import Engine
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.routes.forecast import loaded_model
+from forecast.serve.routes.health import Readiness
+from forecast.serve.routes.infer import row_limit
+from forecast.serve.schemas import Infer, problems, validation_line
+from forecast.serve.windows import DELIVERED
+
+MODEL = "champion"
+PLATFORM = "forecast_pytorch"
+# A request has one answer; larger batches would only hold up those of others.
+MAX_WINDOWS = 256
+# Handed to the engine at once, so that others get their turn in between.
+_CHUNK = 32
+_FLOATS: dict[str, type[np.floating[Any]]] = {"FP32": np.float32, "FP64": np.float64}
+_VERSIONS = f"/models/{MODEL}/versions"
+
+_Version = Annotated[str, Path(description="`model_version` of an answer; 404 once another one is served")]
+Shape = list[Annotated[int, Field(ge=-1)]]
+
+
+class _Message(BaseModel):
+    # The protocol lets either side say more than the other understands.
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
+
+
+class TensorFacts(_Message):
+    """What a tensor looks like; -1 = any number."""
+
+    name: str
+    datatype: str
+    shape: Shape
+
+
+class Tensor(TensorFacts):
+    """A tensor with its values, row after row, nested or flat."""
+
+    shape: list[Annotated[int, Field(ge=0)]] = Field(max_length=8)
+    parameters: dict[str, Any] | None = None
+    data: list[Any]
+
+
+class Output(_Message):
+    """An output that is wanted."""
+
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class InferRequest(_Message):
+    """Windows to forecast from."""
+
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    inputs: list[Tensor] = Field(min_length=1)
+    outputs: list[Output] | None = None
+
+
+class InferResponse(_Message):
+    """Forecasts."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    parameters: dict[str, str | int | float | bool] = Field(
+        description="`level` of the intervals; `warnings` where there are any"
+    )
+    outputs: list[Tensor]
+
+
+class ServerFacts(_Message):
+    """What answers here."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ModelFacts(_Message):
+    """What the model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorFacts]
+    outputs: list[TensorFacts]
+
+
+class Live(_Message):
+    """Whether the server answers."""
+
+    live: bool
+
+
+class IsReady(_Message):
+    """Whether forecasts are given."""
+
+    ready: bool
+
+
+class ModelReady(IsReady):
+    """Whether this model gives forecasts."""
+
+    name: str
+
+
+class Fault(_Message):
+    """What is wrong: `error` as the protocol has it, `detail` as every route here does."""
+
+    error: str
+    detail: str
+
+
+class ProtocolRoute(APIRoute):
+    """A route that says its own errors in the protocol's form."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook around reading, answering and writing."""
+        answer = super().get_route_handler()
+
+        async def answer_or_fault(request: Request) -> Response:
+            if "inference-header-content-length" in request.headers:
+                text = "Inference-Header-Content-Length: binary tensors are not taken; send JSON"
+                return _fault(400, text)
+            try:
+                return await answer(request)
+            except RequestValidationError as error:
+                return _fault(400, validation_line(error.errors()))
+            except HTTPError as error:
+                return _fault(error.status_code, str(error.detail), error.headers)
+
+        return answer_or_fault
+
+
+def _fault(status: int, text: str, headers: Any = None) -> Response:
+    return JSONResponse({"error": text, "detail": text}, status_code=status, headers=headers)
+
+
+def _faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route of the protocol: see problems."""
+    own = {status: {"model": Fault} for status in statuses}
+    known = problems(422, *statuses)
+    return {status: {**meaning, **own.get(int(status), {})} for status, meaning in known.items()}
+
+
+def _not_ready(model: type[IsReady]) -> dict[str, Any]:
+    return {"model": model, "description": "No forecast went through"}
+
+
+def router(*, store: ModelStore, engine: Engine, readiness: Readiness, max_rows: int | None) -> APIRouter:
+    """The routes of the protocol.
+
+    Args:
+        store: of the model.
+        engine: answers.
+        readiness: probes the model.
+        max_rows: of a window, see routes.infer.
+    """
+    routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=ProtocolRoute)
+
+    def served(version: str | None = None) -> LoadedModel:
+        model = loaded_model(store)
+        if version is not None and version != model.version:
+            raise HTTPException(404, f"version {version[:80]!r} is not served; expected {model.version}")
+        return model
+
+    async def is_ready(response: Response) -> bool:
+        try:
+            await readiness.check()
+        except HTTPException as error:
+            response.status_code = error.status_code
+            return False
+        return True
+
+    @routes.get("", responses=_faults())
+    async def server() -> ServerFacts:
+        """What answers here."""
+        return ServerFacts(name="forecast", version=package_version(), extensions=[])
+
+    @routes.get("/health/live", responses=_faults())
+    async def live() -> Live:
+        """Whether the server answers."""
+        return Live(live=True)
+
+    @routes.get("/health/ready", responses={**_faults(), 503: _not_ready(IsReady)})
+    async def ready(response: Response) -> IsReady:
+        """Whether a forecast just went through."""
+        return IsReady(ready=await is_ready(response))
+
+    @routes.get(f"/models/{MODEL}", responses=_faults(404))
+    async def model_facts() -> ModelFacts:
+        """What the model takes and gives."""
+        return facts(served())
+
+    @routes.get(f"{_VERSIONS}/{{version}}", responses=_faults(404))
+    async def version_facts(version: _Version) -> ModelFacts:
+        """What this version of the model takes and gives."""
+        return facts(served(version))
+
+    @routes.get(f"/models/{MODEL}/ready", responses={**_faults(404), 503: _not_ready(ModelReady)})
+    async def model_ready(response: Response) -> ModelReady:
+        """Whether the model gives forecasts."""
+        served()
+        return ModelReady(name=MODEL, ready=await is_ready(response))
+
+    @routes.get(f"{_VERSIONS}/{{version}}/ready", responses={**_faults(404), 503: _not_ready(ModelReady)})
+    async def version_ready(version: _Version, response: Response) -> ModelReady:
+        """Whether this version of the model gives forecasts."""
+        served(version)
+        return ModelReady(name=MODEL, ready=await is_ready(response))
+
+    @routes.post(
+        f"/models/{MODEL}/infer", responses=_faults(400, 404, 413, 500), response_model_exclude_none=True
+    )
+    async def model_infer(body: InferRequest) -> InferResponse:
+        """Forecast from windows of bars."""
+        return await infer(body, served(), engine, max_rows)
+
+    @routes.post(
+        f"{_VERSIONS}/{{version}}/infer",
+        responses=_faults(400, 404, 409, 413, 500),
+        response_model_exclude_none=True,
+    )
+    async def version_infer(version: _Version, body: InferRequest) -> InferResponse:
+        """Forecast from windows of bars, by this version or not at all."""
+        response = await infer(body, served(version), engine, max_rows)
+        if response.model_version != version:
+            text = f"{response.model_version} took the place of version {version[:80]!r} meanwhile"
+            raise HTTPException(409, text)
+        return response
+
+    @routes.api_route("/models/{model}", methods=["GET", "POST"], include_in_schema=False)
+    @routes.api_route("/models/{model}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    async def other(request: Request, model: str, rest: str = "") -> None:
+        """Whatever else is asked of a model."""
+        if model != MODEL:
+            raise HTTPException(404, f"{model[:80]!r}: no such model; expected {MODEL}")
+        if rest in ("", "ready", "infer"):
+            allow = "POST" if rest == "infer" else "GET"
+            text = f"{request.method} is no method of {request.url.path}; expected {allow}"
+            raise HTTPException(405, text, headers={"Allow": allow})
+        raise HTTPException(
+            404, f"{rest[:80]!r}: nothing of that name; expected ready, infer or versions/..."
+        )
+
+    return routes
+
+
+def facts(model: LoadedModel) -> ModelFacts:
+    """What the model takes and gives.
+
+    Args:
+        model: that is served.
+    """
+    width, horizon = len(DELIVERED) * model.tickers_per_row, model.predictor.horizon
+    bounds = ["lower", "upper"] if model.predictor.levels else []
+    return ModelFacts(
+        name=MODEL,
+        versions=[model.version],
+        platform=PLATFORM,
+        inputs=[TensorFacts(name="sequence", datatype="FP64", shape=[-1, -1, width])],
+        outputs=[
+            TensorFacts(name=name, datatype="FP64", shape=[-1, horizon]) for name in ("forecast", *bounds)
+        ],
+    )
+
+
+async def infer(
+    request: InferRequest, model: LoadedModel, engine: Engine, max_rows: int | None
+) -> InferResponse:
+    """Forecast from every window of a request.
+
+    Args:
+        request: tensor `sequence` (batch, rows, columns) of bars, or of closes where it has one column; and, where
+            it matters whose bars they are, tensor `ticker` (batch,).
+        model: that is served.
+        engine: answers.
+        max_rows: of a window, see routes.infer.
+
+    Raises:
+        HTTPException: 400 the request is none for this model, 413 too many rows, 503 the model was replaced again and
+            again meanwhile, or what the engine raises.
+    """
+    try:
+        wanted = _wanted(request, model)
+        windows = _windows(request, row_limit(model, max_rows))
+    except UserError as error:
+        raise HTTPException(400, str(error)) from error
+    for _ in range(2):  # the model may be replaced in between
+        answers = await _answers(windows, engine)
+        if len({answer["model_version"] for answer in answers}) == 1:
+            return _response(request, answers, wanted)
+    raise HTTPException(503, "the model is being replaced; ask again", headers={"Retry-After": "1"})
+
+
+def _windows(request: InferRequest, max_rows: int) -> list[Infer]:
+    given: dict[str, Tensor] = {}
+    for tensor in request.inputs:
+        if tensor.name not in ("sequence", "ticker") or tensor.name in given:
+            again = " again" if tensor.name in given else ""
+            raise UserError(f"inputs: {tensor.name!r}{again}; expected sequence, and ticker where it matters")
+        given[tensor.name] = tensor
+    if "sequence" not in given:
+        raise UserError("inputs: no sequence; expected it with shape [batch, rows, columns]")
+    sequence = given["sequence"]
+    if len(sequence.shape) != 3:
+        raise UserError(f"sequence: shape is {sequence.shape}; expected [batch, rows, columns]")
+    count, rows, columns = sequence.shape
+    if not 1 <= count <= MAX_WINDOWS:
+        raise UserError(f"sequence: a batch of {count} windows; expected 1 to {MAX_WINDOWS}")
+    if rows > max_rows:
+        raise HTTPException(413, f"sequence: {rows:,} rows; at most {max_rows:,} are taken")
+    values = _numbers(sequence)
+    tickers: list[str] | list[None] = [None] * count
+    if "ticker" in given:
+        tickers = _texts(given["ticker"])
+        if len(tickers) != count:
+            raise UserError(f"ticker: {len(tickers)} names for {count} windows; expected one for each")
+    closes = values[..., 0] if columns == 1 else values
+    return [
+        Infer.model_construct(sequence=window.tolist(), ticker=ticker)
+        for window, ticker in zip(closes, tickers, strict=True)
+    ]
+
+
+async def _answers(windows: list[Infer], engine: Engine) -> list[dict[str, Any]]:
+    async def answer(place: int) -> dict[str, Any]:
+        try:
+            return await engine.answer(windows[place])
+        except HTTPException as error:
+            if error.status_code != 400 or len(windows) == 1:
+                raise
+            raise HTTPException(400, f"window {place + 1}: {error.detail}") from error
+
+    answers: list[dict[str, Any]] = []
+    for start in range(0, len(windows), _CHUNK):
+        chunk = range(start, min(start + _CHUNK, len(windows)))
+        found = await asyncio.gather(*(answer(place) for place in chunk), return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+            answers.append(one)
+    return answers
+
+
+def _wanted(request: InferRequest, model: LoadedModel) -> set[str]:
+    """Names of the outputs to give."""
+    known = [output.name for output in facts(model).outputs]
+    if not request.outputs:
+        return set(known)
+    wanted = {output.name for output in request.outputs}
+    if unknown := sorted(wanted - set(known)):
+        raise UserError(f"outputs: {', '.join(map(repr, unknown))}; expected of {', '.join(known)}")
+    return wanted
+
+
+def _response(request: InferRequest, answers: list[dict[str, Any]], wanted: set[str]) -> InferResponse:
+    outputs: list[Tensor] = []
+    warnings = list(dict.fromkeys(warning for answer in answers for warning in answer.get("warnings", [])))
+    for name in ("forecast", "lower", "upper"):
+        if name not in wanted or (name != "forecast" and name not in answers[0]):
+            continue
+        rows = [answer.get(name, answer["prediction"]) for answer in answers]
+        rows = [row if isinstance(row, list) else [row] for row in rows]  # (B, h)
+        if any(value is None for row in rows for value in row):
+            warnings.append(f"{name}: left out, for the width of some window is not known")
+            continue
+        data = [value for row in rows for value in row]
+        outputs.append(Tensor(name=name, shape=[len(rows), len(rows[0])], datatype="FP64", data=data))
+    parameters: dict[str, str | int | float | bool] = {}
+    if (level := answers[0].get("level")) is not None:
+        parameters["level"] = level
+    if warnings:
+        parameters["warnings"] = "; ".join(warnings)
+    return InferResponse(
+        model_name=MODEL,
+        model_version=answers[0]["model_version"],
+        id=request.id,
+        parameters=parameters,
+        outputs=outputs,
+    )
+
+
+def _numbers(tensor: Tensor) -> NDArray[np.float64]:
+    """The values of a tensor of numbers, in its shape."""
+    kind = _FLOATS.get(tensor.datatype)
+    if kind is None:
+        raise UserError(f"{tensor.name}: datatype is {tensor.datatype}; expected {' or '.join(_FLOATS)}")
+    flat = _flat(tensor)
+    if others := set(map(type, flat)) - {int, float}:
+        raise UserError(f"{tensor.name}: data holds {_type_names(others)}; expected numbers")
+    try:
+        values = np.array(flat, dtype=np.float64)
+    except OverflowError:
+        raise UserError(f"{tensor.name}: data holds a number that is too large") from None
+    with np.errstate(over="ignore"):  # what 32 bits do not hold is refused with what else is not finite
+        return values.astype(kind).astype(np.float64).reshape(tensor.shape)
+
+
+def _texts(tensor: Tensor) -> list[str]:
+    """The values of a tensor of text with one axis."""
+    if tensor.datatype != "BYTES":
+        raise UserError(f"{tensor.name}: datatype is {tensor.datatype}; expected BYTES")
+    if len(tensor.shape) != 1:
+        raise UserError(f"{tensor.name}: shape is {tensor.shape}; expected one axis")
+    flat = _flat(tensor)
+    if others := set(map(type, flat)) - {str}:
+        raise UserError(f"{tensor.name}: data holds {_type_names(others)}; expected text")
+    return flat
+
+
+def _flat(tensor: Tensor) -> list[Any]:
+    """The values row after row, however deep they are nested."""
+    flat = tensor.data
+    for size in tensor.shape[1:]:
+        if not flat or not isinstance(flat[0], list):
+            break
+        if any(not isinstance(row, list) or len(row) != size for row in flat):
+            raise UserError(f"{tensor.name}: data is nested otherwise than its shape {tensor.shape} says")
+        flat = [value for row in flat for value in row]
+    expected = math.prod(tensor.shape)
+    if len(flat) != expected:
+        raise UserError(
+            f"{tensor.name}: data holds {len(flat)} values; expected {expected} for shape {tensor.shape}"
+        )
+    return flat
+
+
+def _type_names(types: set[type]) -> str:
+    names = {str: "text", bool: "true or false", list: "deeper lists", dict: "objects", type(None): "null"}
+    return ", ".join(sorted(names.get(kind, kind.__name__) for kind in types))

@@ -1,0 +1,115 @@
+"""GET /, /config, /docs and /openapi.json: what answers here."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+
+import pytest
+from omegaconf import OmegaConf
+
+from forecast.runs import package_version
+from forecast.serve.routes.info import composed
+
+
+@pytest.fixture(scope="module")
+def service(panel):
+    return panel
+
+
+@pytest.fixture(scope="module")
+def model(panel):
+    return panel.store.current
+
+
+def test_what_answers(service):
+    told = service.get("/")
+    assert told.status == 200
+    assert set(told.json()) == {"title", "description", "version"}
+    assert told.json()["version"] == package_version()
+    assert all(isinstance(text, str) and text for text in told.json().values())
+
+
+def test_it_is_the_config_of_the_run(service):
+    told = service.get("/config")
+    assert told.status == 200
+    saved = OmegaConf.to_container(OmegaConf.load(service.folder / "run" / "config.yaml"))
+    assert (told.json()["model"], told.json()["data"]) == (saved["model"], saved["data"])
+    assert told.json()["training"] == saved["trainer"]
+    assert told.json()["source"] == saved["source"] | {"path": "exchange"}
+    for name in ("seed", "objective"):
+        assert told.json()[name] == saved[name]
+    assert told.json()["metrics"] == json.loads((service.folder / "run" / "metrics.json").read_text())
+    assert service.get("/config/").json()["data"] == saved["data"]
+
+
+def test_a_run_that_is_no_champion_says_so(service, model):
+    told = service.get("/config").json()["metadata"]
+    assert set(told) == {"model_version", "loaded_at", "champion"}
+    assert (told["model_version"], told["champion"]) == (model.version, False)
+
+
+def test_a_champion_tells_how_it_became_one(model):
+    told = composed(replace(model, metadata={"number": 3, "label": "is ahead"})).metadata
+    assert (told["number"], told["label"], told["champion"]) == (3, "is ahead", True)
+
+
+def test_addresses_of_other_servers_are_withheld(model):
+    secret = {"uri": "http://mlflow.internal:5000", "address": "ray.internal:6379"}
+    config = {**model.config, **dict.fromkeys(("tracker", "cluster", "champion", "tuner"), secret)}
+    assert "internal" not in composed(replace(model, config=config)).model_dump_json()
+
+
+def test_every_route_is_there_and_nothing_is_fetched(service):
+    schema = service.get("/openapi.json").json()
+    reply = service.get("/docs")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    page = unescape(reply.body.decode())
+    heads = re.findall(r"<h2>([A-Z]+) (/[^<]*)</h2>", page)
+    assert sorted(heads) == sorted(
+        (method.upper(), path) for path, methods in schema["paths"].items() for method in methods
+    )
+    assert len(heads) >= 20
+    assert "<script" not in page
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", page)
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+
+
+def test_the_contracts_routes_are_all_in_the_schema(service):
+    paths = service.get("/openapi.json").json()["paths"]
+    wanted = {
+        "/": "get",
+        "/infer": "post",
+        "/forecast/{ticker}": "get",
+        "/train": "post",
+        "/train/update": "post",
+        "/train/{job}": "get",
+        "/monitor": "get",
+        "/config": "get",
+        "/health": "get",
+        "/readyz": "get",
+        "/livez": "get",
+        "/v2/health/live": "get",
+        "/v2/health/ready": "get",
+        "/v2/models/champion": "get",
+        "/v2/models/champion/infer": "post",
+        "/champion/rollback": "post",
+        "/metrics": "get",
+        "/ui": "get",
+        "/docs": "get",
+    }
+    assert {path: method for path, method in wanted.items() if method not in paths.get(path, ())} == {}
+    for path, methods in paths.items():
+        for told in methods.values():
+            assert set(told["responses"]) >= {"200"} or set(told["responses"]) & {"202"}, path
+
+
+def test_a_path_with_and_without_its_slash(service):
+    for path in ("/config", "/docs", "/livez", "/metrics"):
+        assert service.get(path).status == service.get(f"{path}/").status == 200
+    assert service.post("/infer/", {"sequence": []}).status == 400

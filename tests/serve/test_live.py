@@ -1,0 +1,500 @@
+"""The latest bars of a ticker, the bars that follow, and questions to a slow source, asked once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import REPOSITORY, environment
+from exchange import list_bars
+from fastapi import HTTPException
+
+import forecast
+from forecast.serve.live import LiveBars, OverloadedError, SingleFlight, is_ticker, latest
+from forecast.serve.model_store import LoadedModel
+
+
+@pytest.fixture
+def exchange(tmp_path) -> Path:
+    """The folder of an exchange where AAPL, IBM, MSFT and GOOG are listed, up to Friday 2013-03-01."""
+    return list_bars(tmp_path / "exchange", "AAPL", "IBM", "MSFT", "GOOG")
+
+
+@pytest.fixture
+def served(trained, exchange) -> Callable[..., LoadedModel]:
+    """A model whose config names the exchange as its source, and says something else about its data."""
+
+    def make(scope: str, **data: Any) -> LoadedModel:
+        model = trained[scope]
+        source = {"_target_": "exchange.Exchange", "path": str(exchange), "adjust": True}
+        config = {**model.config, "source": source, "data": {**model.config["data"], **data}}
+        return replace(model, config=config)
+
+    return make
+
+
+@pytest.fixture
+def live() -> LiveBars:
+    return LiveBars(allow=["exchange"])
+
+
+def refused(live, served, ticker, *, stale=False) -> HTTPException:
+    with pytest.raises(HTTPException) as caught:
+        live.of(served, ticker, stale=stale)
+    assert "\n" not in caught.value.detail
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "ticker", ["AAPL", "BRK-B", "^GSPC", "EURUSD=X", "005930.KS", "a", "M&M.NS", "x" * 32]
+)
+def test_what_is_a_ticker(ticker):
+    assert is_ticker(ticker, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "..", "^", "^..", "-X", "../etc/passwd", "A/B", "A\\B", "A B", "A\n", "A\0", "%2e", "x" * 33, "\u212a", "é", "$$$", "<b>"],
+)  # fmt: skip
+def test_what_is_none(live, served, text, exchange):
+    assert not is_ticker(text, ["AAPL"])
+    assert refused(live, served("panel"), text).status_code == 400
+    assert not (exchange / "asked").exists()
+
+
+def test_a_name_the_model_was_trained_on_may_have_any_letters():
+    assert is_ticker("Ünal & Söhne", ["Ünal & Söhne"])
+
+
+def test_a_model_is_asked_by_the_name_it_knows(live, served):
+    assert live.of(served("panel"), "ibm", stale=False).ticker == "IBM"
+    assert live.of(served("panel"), "goog", stale=False).ticker == "GOOG"
+
+
+def test_the_source_may_know_better_what_a_ticker_is(live, served):
+    error = refused(live, served("panel"), "^GSPC")
+    assert (error.status_code, error.detail) == (400, "data.tickers=^GSPC: the exchange has no indices")
+
+
+@pytest.mark.parametrize("scope", ["single", "multiple", "panel"])
+def test_an_unknown_ticker(live, served, scope):
+    error = refused(live, served(scope), "APPL")
+    assert error.status_code == 404
+    assert "has no ticker 'APPL'; did you mean AAPL?" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("scope", "told"),
+    [
+        ("single", "IBM: the model forecasts AAPL; ask for that, or serve a panel model"),
+        ("multiple", "IBM: the model forecasts AAPL (it only looks at IBM beside it); ask for that, or serve a panel model"),
+    ],
+)  # fmt: skip
+def test_a_model_for_another_ticker(live, served, scope, told):
+    error = refused(live, served(scope), "IBM")
+    assert (error.status_code, error.detail) == (409, told)
+
+
+def test_a_panel_takes_a_ticker_it_never_saw_and_says_so(live, served):
+    found = live.of(served("panel"), "GOOG", stale=False)
+    assert found.warnings == ["not trained on GOOG, but on AAPL, IBM, MSFT"]
+    assert live.of(served("panel"), "MSFT", stale=False).warnings == []
+
+
+def test_a_model_of_several_gets_the_bars_of_all(live, served):
+    assert list(live.of(served("multiple"), "AAPL", stale=False).tables) == ["AAPL", "IBM"]
+
+
+def test_a_source_that_is_down(live, served, exchange):
+    (exchange / "down").touch()
+    error = refused(live, served("panel"), "AAPL")
+    assert (error.status_code, error.headers) == (503, {"Retry-After": "60"})
+    assert error.detail == "data.tickers=AAPL: the exchange is down; try again later"
+
+
+def test_a_source_that_is_down_but_remembers(live, served, exchange):
+    model = served("panel")
+    live.of(model, "AAPL", stale=False)
+    (exchange / "down").touch()
+    error = refused(live, model, "aapl")
+    assert (error.status_code, error.headers) == (503, {"Retry-After": "60"})
+    assert error.detail == (
+        "AAPL: the exchange is down; the cache has bars up to 2013-03-01, fetched 1 day ago: ?stale=true forecasts "
+        "from those"
+    )
+    found = live.of(model, "AAPL", stale=True)
+    assert found.warnings == ["AAPL: the exchange is down; bars up to 2013-03-01, fetched 1 day ago"]
+    (exchange / "down").unlink()
+    assert live.of(model, "AAPL", stale=True).warnings == []
+
+
+def test_a_neighbour_that_is_missing_is_the_sources_fault(live, served, exchange):
+    (exchange / "IBM.csv").unlink()
+    error = refused(live, served("multiple"), "AAPL")
+    assert error.status_code == 502
+    assert "has no ticker 'IBM'" in error.detail
+
+
+def test_a_damaged_file(live, served, exchange):
+    (exchange / "AAPL.csv").write_text("Date,Open,High,Low,Close,Volume\n2013-01-02,1,2,0.5,one,9\n")
+    error = refused(live, served("panel"), "AAPL")
+    assert error.status_code == 502
+    assert "AAPL.csv, line 2: Close='one' is no number" in error.detail
+
+
+def test_a_folder_that_went_away(live, served, exchange):
+    model = served("panel")
+    live.of(model, "AAPL", stale=False)
+    shutil.rmtree(exchange)
+    assert refused(live, model, "IBM").status_code == 502
+
+
+def test_faulty_bars_are_refused_by_the_models_own_policies(live, served, exchange):
+    bars = pd.read_csv(exchange / "AAPL.csv")
+    bars.loc[7, "High"] = 1.0
+    bars.to_csv(exchange / "AAPL.csv", index=False)
+    error = refused(live, served("panel"), "AAPL")
+    assert error.status_code == 502
+    assert "data.health.high_low=drop" in error.detail
+    policies = {**served("panel").config["data"]["health"], "high_low": "drop"}
+    assert len(live.of(served("panel", health=policies), "AAPL", stale=False).tables["AAPL"]) == 399
+    assert len(live.of(served("panel", health=None), "AAPL", stale=False).tables["AAPL"]) == 400
+
+
+def test_trained_up_to_a_day_it_forecasts_from_the_latest(live, served):
+    found = live.of(served("panel", end="2012-12-31"), "AAPL", stale=False)
+    assert str(found.tables["AAPL"].index[-1].date()) == "2013-03-01"
+
+
+def test_bars_from_before_the_models_time(live, served):
+    error = refused(live, served("panel", start="2014-01-01"), "AAPL")
+    assert (error.status_code, error.detail) == (
+        404,
+        "AAPL: the source has no bars since data.start=2014-01-01",
+    )
+
+
+def test_new_bars_are_seen_at_once(live, served, exchange):
+    list_bars(exchange, "AAPL", until="2013-01-31")
+    model = served("panel")
+    assert str(live.of(model, "AAPL", stale=False).tables["AAPL"].index[-1].date()) == "2013-01-31"
+    list_bars(exchange, "AAPL")
+    assert str(live.of(model, "AAPL", stale=False).tables["AAPL"].index[-1].date()) == "2013-03-01"
+
+
+def test_a_source_is_built_once_and_anew_for_another_config(live, served, exchange, tmp_path):
+    model = served("panel")
+    live.of(model, "AAPL", stale=False)
+    (exchange / "down").touch()
+    # The same source, so it remembers; so does that of another model with the same config.
+    assert "fetched 1 day ago" in refused(live, replace(model, version="other"), "AAPL").detail
+    elsewhere = list_bars(tmp_path / "elsewhere", "AAPL")
+    source = {**model.config["source"], "path": str(elsewhere)}
+    assert (
+        live.of(replace(model, config={**model.config, "source": source}), "AAPL", stale=False).ticker
+        == "AAPL"
+    )
+
+
+def test_a_model_trained_on_a_fresh_download_is_served_from_the_cache(live, served, tmp_path):
+    model = served("panel")
+    source = {
+        "_target_": "forecast.data.sources.YFinanceSource",
+        "cache_dir": str(tmp_path / "cache"),
+        "offline": True,
+        "force_download": True,  # by themselves these exclude each other
+    }
+    error = refused(live, replace(model, config={**model.config, "source": source}), "AAPL")
+    assert error.status_code == 502
+    assert "AAPL: not in the cache" in error.detail
+
+
+@pytest.mark.parametrize("target", ["os.system", "forecast.data.market.log.warning", "exchange.Exchange"])
+def test_a_source_that_is_not_allowed_is_never_built(served, target, tmp_path):
+    model = served("panel")
+    source = {"_target_": target, "path": str(tmp_path / "made")}
+    error = refused(LiveBars(allow=[]), replace(model, config={**model.config, "source": source}), "AAPL")
+    assert error.status_code == 502
+    assert "no class that may be served" in error.detail
+
+
+class Noted:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple] = []
+
+    def forecasts(self, served, windows, tickers, forecast, bounds, origins) -> None:
+        shapes = [None if values is None else values.shape for values in (windows, forecast, bounds)]
+        days = origins.astype("datetime64[D]").astype(str).tolist()
+        self.told.append((served.version, "forecasts", list(tickers), days, shapes))
+
+    def outcomes(self, served, ticker, bars) -> None:
+        self.told.append((served.version, "outcomes", ticker, str(bars.index[-1].date())))
+
+
+@pytest.mark.parametrize("scope", ["single", "multiple", "panel"])
+def test_it_is_what_the_command_forecasts(live, served, scope, exchange):
+    model, noted = served(scope), Noted()
+    found = latest(live, noted, model, "AAPL", stale=False)
+    words = ["source=files", f"source.path={exchange}"] + (
+        ["data.tickers=[AAPL]"] if scope == "panel" else []
+    )
+    table = forecast.future(model.directory, *words).table
+    assert found.forecast.tolist() == table["forecast"].tolist()
+    assert found.bounds.tolist() == [table["lower"].tolist(), table["upper"].tolist()]
+    assert [day.isoformat() for day in found.dates] == table["date"].dt.strftime("%Y-%m-%d").tolist()
+    assert found.last_date.isoformat() == "2013-03-01"
+    assert found.last_close == pytest.approx(table["naive"].iloc[0], rel=1e-6)
+    horizon = {"single": 1, "multiple": 2, "panel": 3}[scope]
+    width = {"single": 4, "multiple": 10, "panel": 5}[scope]
+    assert noted.told == [
+        (model.version, "outcomes", "AAPL", "2013-03-01"),
+        (
+            model.version,
+            "forecasts",
+            ["AAPL"],
+            ["2013-03-01"],
+            [(1, 20, width), (1, horizon), (2, 1, horizon)],
+        ),
+    ]
+
+
+def test_the_last_close_is_that_of_the_bars_to_the_last_digit(live, served):
+    model = served("single")
+    bars = live.of(model, "AAPL", stale=False).tables["AAPL"]
+    assert latest(live, Noted(), model, "AAPL", stale=False).last_close == bars["Close"].iloc[-1]
+
+
+def test_tickers_side_by_side_end_with_their_last_common_day(live, served, exchange):
+    list_bars(exchange, "IBM", until="2013-02-26")
+    found = latest(live, Noted(), served("multiple"), "AAPL", stale=False)
+    assert found.last_date.isoformat() == "2013-02-26"
+    bars = live.of(served("single"), "AAPL", stale=False).tables["AAPL"]
+    assert found.last_close == bars["Close"].loc["2013-02-26"]
+    pd.testing.assert_series_equal(found.closes, bars["Close"].loc[:"2013-02-26"])
+
+
+def test_the_days_are_sessions_of_the_exchange(live, served, exchange):
+    list_bars(exchange, "AAPL", until="2012-10-26")  # then two days of a hurricane
+    found = latest(live, Noted(), served("panel"), "AAPL", stale=False)
+    assert [str(day) for day in found.dates] == ["2012-10-31", "2012-11-01", "2012-11-02"]
+    assert found.warnings == ["the last bar is of 2012-10-26: the first day that is forecast is over"]
+
+
+def test_without_a_calendar_the_days_are_weekdays_and_that_is_said(live, served, exchange):
+    list_bars(exchange, "AAPL", until="2012-10-26")
+    policies = {**served("panel").config["data"]["health"], "calendar": None}
+    for health in (None, policies):
+        found = latest(live, Noted(), served("panel", health=health), "AAPL", stale=False)
+        assert str(found.dates[0]) == "2012-10-29"
+        assert found.warnings[0] == "the days are weekdays, whether the exchange is open or not"
+
+
+def test_too_few_bars(live, served, exchange):
+    list_bars(exchange, "AAPL", count=19)
+    with pytest.raises(HTTPException) as caught:
+        latest(live, Noted(), served("panel"), "AAPL", stale=False)
+    assert caught.value.status_code == 409
+    assert caught.value.detail == "AAPL: 19 bars, but the model looks back over 20"
+
+
+def test_a_gap_in_the_window(live, served, exchange):
+    text = (exchange / "AAPL.csv").read_text().splitlines()
+    fields = text[-5].split(",")
+    text[-5] = ",".join([fields[0], fields[1], "", *fields[3:]])
+    (exchange / "AAPL.csv").write_text("\n".join(text))
+    with pytest.raises(HTTPException) as caught:
+        latest(live, Noted(), served("panel", health=None), "AAPL", stale=False)
+    assert caught.value.status_code == 409
+    assert "holds a gap or a NaN" in caught.value.detail
+
+
+def test_a_forecast_that_is_no_number_is_none(live, served, monkeypatch):
+    model = served("single")
+    monkeypatch.setattr(model.predictor.forecaster, "predict", lambda windows: np.full((1, 1), np.inf))
+    with pytest.raises(HTTPException) as caught:
+        latest(live, Noted(), model, "AAPL", stale=False)
+    assert caught.value.status_code == 409
+
+
+def test_a_model_without_intervals(live, served, monkeypatch):
+    model = served("single")
+    monkeypatch.setattr(model.predictor, "intervals", None)
+    assert latest(live, Noted(), model, "AAPL", stale=False).bounds is None
+
+
+LONG = 60.0
+
+
+class Slow:
+    """A question that is answered when the test says so."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.at_once = self.most_at_once = 0
+        self.go = threading.Event()
+
+    def __call__(self, name: str = "x") -> str:
+        self.calls.append(name)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        assert self.go.wait(LONG)
+        self.at_once -= 1
+        if name == "bad":
+            raise ValueError(name)
+        return name.upper()
+
+
+@pytest.fixture
+def slow():
+    question = Slow()
+    yield question
+    question.go.set()  # no thread is left behind
+
+
+async def begun(slow: Slow, count: int = 1) -> None:
+    while len(slow.calls) < count:
+        await asyncio.sleep(0.001)
+
+
+def test_many_who_ask_the_same_share_one_answer(slow):
+    async def ask() -> list[str]:
+        shared: SingleFlight[str] = SingleFlight(max_keys=1, max_waiters=50)
+        asked = [asyncio.create_task(shared.call("x", slow, timeout_s=LONG)) for _ in range(20)]
+        await begun(slow)
+        slow.go.set()
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(ask()) == ["X"] * 20
+    assert slow.calls == ["x"]
+
+
+def test_asked_again_later_it_is_asked_again(slow):
+    async def ask() -> None:
+        shared: SingleFlight[str] = SingleFlight(max_keys=1, max_waiters=50)
+        for _ in range(3):
+            await shared.call("x", slow, timeout_s=LONG)
+
+    slow.go.set()
+    asyncio.run(ask())
+    assert len(slow.calls) == 3
+
+
+def test_different_questions_are_asked_one_after_the_other(slow):
+    async def ask() -> list[str]:
+        shared: SingleFlight[str] = SingleFlight(max_keys=5, max_waiters=50)
+        names = "abcde"
+        asked = [shared.call(name, lambda name=name: slow(name), timeout_s=LONG) for name in names]
+        waiting = asyncio.gather(*asked)
+        await begun(slow)
+        slow.go.set()
+        return await waiting
+
+    assert asyncio.run(ask()) == list("ABCDE")
+    assert (slow.calls, slow.most_at_once) == (list("abcde"), 1)
+
+
+def test_who_loses_patience_leaves_the_question_to_the_next(slow):
+    async def ask() -> str:
+        shared: SingleFlight[str] = SingleFlight(max_keys=1, max_waiters=50)
+        with pytest.raises(TimeoutError):
+            await shared.call("x", slow, timeout_s=0.01)
+        await begun(slow)
+        later = asyncio.create_task(shared.call("x", slow, timeout_s=LONG))
+        await asyncio.sleep(0)
+        slow.go.set()
+        return await later
+
+    assert asyncio.run(ask()) == "X"
+    assert slow.calls == ["x"]
+
+
+def test_one_who_goes_takes_the_answer_from_nobody(slow):
+    async def ask() -> str:
+        shared: SingleFlight[str] = SingleFlight(max_keys=1, max_waiters=50)
+        first, second = (asyncio.create_task(shared.call("x", slow, timeout_s=LONG)) for _ in range(2))
+        await begun(slow)
+        first.cancel()
+        await asyncio.wait([first])
+        slow.go.set()
+        return await second
+
+    assert asyncio.run(ask()) == "X"
+
+
+def test_too_many_different_questions(slow):
+    async def ask() -> None:
+        shared: SingleFlight[str] = SingleFlight(max_keys=2, max_waiters=50)
+        waiting = [asyncio.create_task(shared.call(name, slow, timeout_s=LONG)) for name in "ab"]
+        await begun(slow)
+        with pytest.raises(OverloadedError):
+            await shared.call("c", slow, timeout_s=LONG)
+        same = asyncio.create_task(shared.call("a", slow, timeout_s=LONG))
+        await asyncio.sleep(0)
+        slow.go.set()
+        assert await asyncio.gather(*waiting, same) == ["X"] * 3
+        assert await shared.call("c", slow, timeout_s=LONG) == "X"  # there is room again
+
+    asyncio.run(ask())
+
+
+def test_too_many_who_wait(slow):
+    async def ask() -> None:
+        shared: SingleFlight[str] = SingleFlight(max_keys=1, max_waiters=2)
+        waiting = [asyncio.create_task(shared.call("x", slow, timeout_s=LONG)) for _ in range(2)]
+        await begun(slow)
+        with pytest.raises(OverloadedError):
+            await shared.call("x", slow, timeout_s=LONG)
+        slow.go.set()
+        await asyncio.gather(*waiting)
+        for _ in range(3):  # there is room again
+            assert await shared.call("x", slow, timeout_s=LONG) == "X"
+
+    asyncio.run(ask())
+
+
+def test_a_failure_reaches_all_who_asked_and_none_after_them(slow):
+    async def ask() -> None:
+        shared: SingleFlight[str] = SingleFlight(max_keys=1, max_waiters=50)
+        both = asyncio.gather(
+            *(shared.call("x", lambda: slow("bad"), timeout_s=LONG) for _ in range(2)), return_exceptions=True
+        )
+        await begun(slow)
+        slow.go.set()
+        assert [repr(error) for error in await both] == ["ValueError('bad')"] * 2
+        assert await shared.call("x", slow, timeout_s=LONG) == "X"
+
+    asyncio.run(ask())
+
+
+def test_a_question_without_an_answer_does_not_hold_up_the_end_of_the_process():
+    script = (
+        "import asyncio, threading\n"
+        "from forecast.serve.live import SingleFlight\n"
+        "shared = SingleFlight(max_keys=1, max_waiters=50)\n"
+        "try:\n"
+        "    asyncio.run(shared.call('x', threading.Event().wait, timeout_s=0.01))\n"
+        "except TimeoutError:\n"
+        "    print('gone')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "gone\n", "")
