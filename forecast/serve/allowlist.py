@@ -73,7 +73,7 @@ def check_built(node: Any, *, where: str, also: Sequence[str] = ()) -> None:
     Raises:
         UserError: the first one that is not.
     """
-    from forecast.config.targets import locate
+    from forecast.config.building import locate
 
     for key, target in _targets(node, ""):
         try:

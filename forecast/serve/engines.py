@@ -228,13 +228,21 @@ def no_model(store: ModelStore) -> str:
     return f"no model is served: {store.source_path.name} is not there yet"
 
 
+def _next_request(loop: LitLoop, request_queue: Any, *, timeout: float | None) -> Any:
+    """A request that waits, None where none comes in time; the end of this process where the server is gone."""
+    try:
+        return loop.get_request(request_queue, timeout=timeout)
+    except (EOFError, ConnectionError):
+        raise SystemExit(1) from None
+
+
 class IdleLoop(LitLoop):
     """Waits: with `engine=inline` no request reaches LitServe's inference process."""
 
     def run(self, *arguments: Any) -> None:
         """LitServe calls this for ever, with api, device, worker, queue, transport, status and callbacks."""
         request_queue = arguments[3]
-        self.get_request(request_queue, timeout=None)
+        _next_request(self, request_queue, timeout=None)
 
 
 class GreedyLoop(LitLoop):
@@ -248,7 +256,7 @@ class GreedyLoop(LitLoop):
         """One batch; LitServe calls this for ever, see IdleLoop."""
         lit_api, _, _, request_queue, transport, *_ = arguments
         # Not for ever: the keeper of the queue gives the next request to whoever asked first, dead or alive.
-        first = self.get_request(request_queue, timeout=_POLL_S)
+        first = _next_request(self, request_queue, timeout=_POLL_S)
         if first is None or first[0] is None:
             return
         batch = [first]

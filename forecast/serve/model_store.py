@@ -153,7 +153,8 @@ def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any
     from omegaconf import DictConfig, OmegaConf
 
     from forecast import bundle
-    from forecast.config.reading import resolved
+    from forecast.config.composing import resolved
+    from forecast.config.renamed import rename_targets
 
     with _one_line(directory):
         folder = directory.resolve()
@@ -162,6 +163,7 @@ def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any
         if not isinstance(saved, DictConfig):
             raise UserError(f"{directory / 'config.yaml'}: is damaged (holds no mapping)")
         check_plain(OmegaConf.to_container(saved, resolve=False), where=str(directory))
+        rename_targets(saved)
         config = resolved(saved)
         check_targets(config, where=str(directory), also=allow)
         return {**config, "provenance": OmegaConf.to_container(saved.get("provenance", {}), resolve=False)}

@@ -23,7 +23,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from litserve import LitServer
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forecast.errors import UserError
 from forecast.serve.app import create_app
@@ -69,10 +69,20 @@ class Application:
         if scope["type"] != "lifespan":
             await self.application(scope, receive, send)
             return
+        last: list[Message] = []
+
+        async def send_but_last(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":  # uvicorn ends at once when it hears that
+                last.append(message)
+            else:
+                await send(message)
+
         try:
             async with self.application.router.lifespan_context(self.application):
                 self.announce()
-                await self.app(scope, receive, send)
+                await self.app(scope, receive, send_but_last)
+            for message in last:
+                await send(message)
         except UserError as error:
             _share(self.startup_error, error)
             await receive()  # lifespan.startup
@@ -127,9 +137,13 @@ def serve(settings: Settings) -> None:
             lifespan="on",
             ws="none",
         )
-    except (KeyboardInterrupt, RuntimeError) as error:  # LitServe's word for a worker that cannot start
-        if isinstance(error, RuntimeError) and not startup_error.value:
+    except KeyboardInterrupt:
+        pass
+    except RuntimeError:  # LitServe's word for a worker that cannot start
+        if not startup_error.value:
             raise
+    except (EOFError, ConnectionError):
+        failure.append("the process of LitServe's queues died; the server ends, and is to be started again")
     finally:
         stop.set()
         jobs.close()
