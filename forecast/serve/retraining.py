@@ -181,8 +181,8 @@ def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictC
     from forecast import bundle
     from forecast.config import check
     from forecast.config.composing import composed, task_of
-    from forecast.config.launches import remember
-    from forecast.config.reading import resolved
+    from forecast.config.composing import remember
+    from forecast.config import resolved
 
     bundle.verify(directory)
     raw = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"), resolve=False)

@@ -115,6 +115,9 @@ def serve(settings: Settings) -> None:
     def interrupt(*_: object) -> None:
         if not stop.is_set():  # whoever asks twice must not interrupt the shutdown itself
             stop.set()
+            logging.getLogger("litserve").setLevel(
+                logging.CRITICAL
+            )  # its watch fails when its queues are gone
             raise KeyboardInterrupt
 
     # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it drains and ends them all.
