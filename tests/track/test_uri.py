@@ -71,3 +71,18 @@ def test_relative_database_is_pinned_to_the_folder_of_the_run(
 def test_passwords_are_masked() -> None:
     assert redact_password("at mysql://me:pa-ss@db/x, then") == "at mysql://me:***@db/x, then"
     assert redact_password("http://host:5000/a@b") == "http://host:5000/a@b"
+
+
+def test_mlflows_environment_stands_above_our_default_and_below_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from forecast.config import compose
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    assert (compose().tracker.uri, compose().tracker.experiment_name) == ("sqlite:///mlflow.db", "forecast")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert (compose().tracker.uri, compose().tracker.experiment_name) == ("http://host:5000", "mine")
+    given = compose("tracker.uri=sqlite:///other.db", "tracker.experiment_name=theirs").tracker
+    assert (given.uri, given.experiment_name) == ("sqlite:///other.db", "theirs")
