@@ -25,18 +25,11 @@ def main(config: DictConfig) -> float | None:
     if config.trainer is None:
         print(pipeline.check_data(config))
         return None
-    hooks = pipeline.RunHooks()
+    hooks = None
     if in_sweep():
         from forecast.sweep import current_job
 
-        job = current_job()
-        hooks = pipeline.RunHooks(
-            on_epoch=job.on_epoch,
-            earlier=job.earlier,
-            tags=job.tags,
-            draw_plots=job.draw,
-            baseline_cache=job.fits,
-        )
+        hooks = current_job()
     run = pipeline.run(config, run_directory(config), hooks)
     print(run.verdict.text)
     print(run.directory)

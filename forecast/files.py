@@ -1,12 +1,14 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and locks between processes."""
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -29,6 +31,31 @@ def write_whole(path: Path, content: bytes | str) -> Path:
     with replacing(path) as scratch:
         scratch.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is not JSON.
+    """
+    return json.loads(path.read_text("utf-8"))
+
+
+def write_json(path: Path, value: object, *, indent: int = 1) -> Path:
+    """Replace a file by strict JSON (no NaN)."""
+    return write_whole(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, made when missing; the kernel releases it when the process dies."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
 
 
 class LocalPath:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
@@ -203,6 +204,109 @@ def git_revision() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """A run's config.yaml as plain values.
+
+    Raises:
+        OSError: there is none.
+        ValueError: it is no mapping.
+    """
+    import yaml
+
+    try:
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        content = yaml.load((directory / "config.yaml").read_text("utf-8"), Loader=loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{directory / 'config.yaml'}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{directory / 'config.yaml'}: is no mapping")
+    return content
+
+
+def identity_of(directory: Path) -> str | None:
+    """The identity that a run directory's config.yaml states; None where it states none."""
+    try:
+        return str(read_config(directory)["provenance"]["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What a run forecast, and on which prices that was evaluated in validation."""
+
+    tickers: tuple[str, ...]  # whose price is forecast
+    horizon: int
+    dates: tuple[str, str]  # first and last bar of validation
+    # rows, RMSE and MAE of the naive forecast: they change with every price and row
+    naive: tuple[float | None, ...]
+
+    @classmethod
+    def of(cls, directory: Path) -> Subject:
+        """Read it from a run directory.
+
+        Raises:
+            OSError: it holds no finished run.
+            ValueError: nor one of this version.
+        """
+        facts, data, metrics = (
+            json.loads((directory / f"{name}.json").read_text("utf-8"))
+            for name in ("scaler", "data", "metrics")
+        )
+        try:
+            names = [str(ticker) for ticker in data["tickers"]]
+            days = data["splits"]["val"]
+            return cls(
+                tickers=tuple(sorted(names)) if facts["scope"] == "panel" else tuple(names[:1]),
+                horizon=int(facts.get("horizon", facts["output_size"])),
+                dates=(str(days["first_day"]), str(days["last_day"])),
+                naive=tuple(metrics.get(f"val_{name}") for name in ("rows", "naive_rmse", "naive_mae")),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{directory}: is not a run directory of this version ({error})") from error
+
+
+SCALE_FREE = "val_theil_u"
+# In the price's unit: their size says nothing across tickers and dates.
+_IN_PRICES = ("rmse", "mae", "mse", "winkler")
+
+
+def in_prices(metric: str) -> bool:
+    """Whether a metric is in the price's unit, such as val_rmse."""
+    return metric.rpartition("_")[2] in _IN_PRICES
+
+
+def differences(subjects: Sequence[Subject]) -> list[str]:
+    """In what respect runs forecast different things: `tickers`, `horizon`, `dates`, `data`; empty if in none."""
+    if not subjects:
+        return []
+    first = subjects[0]
+    names = ("tickers", "horizon", "dates")
+    found = [name for name in names if len({getattr(subject, name) for subject in subjects}) > 1]
+    if not found and any(not _same_naive(first.naive, other.naive) for other in subjects[1:]):
+        found.append("data")
+    return found
+
+
+def incomparable(metric: str, subjects: Sequence[Subject]) -> str | None:
+    """Why runs cannot be ranked by a metric, in one line with a way out; None if they can."""
+    found = differences(subjects) if in_prices(metric) else []
+    if not found:
+        return None
+    return (
+        f"objective.metric={metric}: is in the price's unit, and these runs differ in {', '.join(found)}, so it "
+        f"does not rank them; use objective.metric={SCALE_FREE}"
+    )
+
+
+def _same_naive(one: Sequence[float | None], other: Sequence[float | None]) -> bool:
+    """The same but for the order of a sum."""
+    return all(
+        a == b if a is None or b is None else math.isclose(a, b, rel_tol=1e-9)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def _row(directory: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import yaml
 
 from forecast import bundle
 from forecast.bundle import sealing
-from forecast.sweep.job_state import JobState
+from forecast.sweep.record import JobResult
 
 METRICS = {
     "val_rmse": 1.0,
@@ -44,7 +44,7 @@ def write_run(
     return directory
 
 
-def job(number: int, directory: Path, *overrides: str, **changes: Any) -> JobState:
+def job(number: int, directory: Path, *overrides: str, **changes: Any) -> JobResult:
     """A job that has finished."""
     given = {
         "status": "finished",
@@ -53,4 +53,4 @@ def job(number: int, directory: Path, *overrides: str, **changes: Any) -> JobSta
         "mode": "min",
         "sweep": "s",
     } | changes
-    return JobState(number=number, overrides=list(overrides), directory=str(directory), **given)
+    return JobResult(number=number, overrides=list(overrides), directory=str(directory), **given)

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from forecast import bundle
 from forecast.config.nearest import nearest
 from forecast.errors import UserError
-from forecast.sweep.comparable import Subject
-from forecast.sweep.earlier import identity_of, read_config
+from forecast.runs import Subject, identity_of, read_config
 from forecast.track.connection import (
     call_with_timeout,
     check_uri,

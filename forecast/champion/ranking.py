@@ -11,7 +11,7 @@ from forecast.champion.candidate import Candidate
 from forecast.config.nearest import nearest
 from forecast.errors import UserError
 from forecast.evaluate.table import ratio_text
-from forecast.sweep.comparable import Subject, differences, incomparable
+from forecast.runs import Subject, differences, incomparable
 
 Mode = Literal["min", "max"]
 

@@ -142,7 +142,11 @@ class Launch:
                 raise self._failed
             return None
         message = to_message(error) if isinstance(error, HydraException) else None  # a sweeper's own
-        return self._session.end(error if message is None else UserError(message))
+        if message is not None:
+            refused = UserError(message)
+            refused.__cause__ = error
+            error = refused
+        return self._session.end(error)
 
     def job(self) -> Task:
         """What Hydra's launchers call, or pickle and call in another process."""

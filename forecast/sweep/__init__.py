@@ -1,4 +1,4 @@
-"""Sweeps that survive: each job records itself, what has finished is not run again, and all is told at the end."""
+"""Sweeps that survive: each job records itself, what has finished is not run again, all jobs are ranked at the end."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forecast.sweep.driver import SweepSession
     from forecast.sweep.job import current_job
+    from forecast.sweep.session import SweepSession
 
 __all__ = ["SweepSession", "current_job"]
 
-_HOME = {"SweepSession": "driver", "current_job": "job"}
+_HOME = {"SweepSession": "session", "current_job": "job"}
 
 
 def __getattr__(name: str) -> object:
-    """Import on first use: the driver is needed by sweeps alone."""
+    """Import on first use: a worker needs no session."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

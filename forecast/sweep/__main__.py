@@ -16,9 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("leaderboard", help="write leaderboard.csv and .html, and print the table")
     command.add_argument("directory", type=Path, metavar="DIR", help="of the sweep, multirun/DATE/TIME")
-    asked = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        _leaderboard(asked.directory)
+        _leaderboard(args.directory)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -26,18 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leaderboard(directory: Path) -> None:
-    from forecast.sweep import leaderboard
-    from forecast.sweep.issue import Issue
-    from forecast.sweep.job_state import jobs_of
-    from forecast.sweep.standing import standing
+    from forecast.sweep.leaderboard import Leaderboard
+    from forecast.sweep.record import Jobs, SweepRun
 
-    issue = Issue.load(directory)
-    jobs = jobs_of(directory, sweep=issue.sweep)
+    jobs = Jobs(directory, sweep=SweepRun.load(directory).sweep).read()
     if not jobs:
         raise UserError(f"{directory}: no job of this sweep has begun yet")
-    found = standing(jobs)
-    print(leaderboard.text(found))
-    for path in leaderboard.write(directory, found):
+    leaderboard = Leaderboard(jobs)
+    print(leaderboard.text())
+    for path in leaderboard.write(directory):
         print(path)
 
 

@@ -1,4 +1,4 @@
-"""Jobs, conducted as a worker would."""
+"""Jobs, run as a worker would."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from forecast.config.multirun import JobContext
-from forecast.sweep.job import Conductor
-from forecast.sweep.job_state import JobState
+from forecast.sweep.job import JobRunner, current_job
+from forecast.sweep.record import JobResult
 from forecast.track import process
 
 
@@ -20,14 +20,14 @@ def config() -> DictConfig:
     return OmegaConf.create({"objective": {"metric": "val_rmse", "mode": "min"}})
 
 
-Conduct = Callable[..., tuple[float | None, JobState]]
+RunJob = Callable[..., tuple[float | None, JobResult]]
 
 
 @pytest.fixture
-def conduct(tmp_path: Path, config: DictConfig) -> Conduct:
-    """Conduct a job in tmp_path/sweep/NUMBER, as a worker would; what it gave, and its job.json."""
+def run_job(tmp_path: Path, config: DictConfig) -> RunJob:
+    """Run a job in tmp_path/sweep/NUMBER, as a worker would; what it gave, and its job.json."""
 
-    def conduct(task: Callable[[DictConfig], float | None], *, number: int = 0, **changes: Any) -> Any:
+    def run_job(task: Callable[..., float | None], *, number: int = 0, **changes: Any) -> Any:
         given = {
             "sweep": "s",
             "directory": tmp_path / "sweep",
@@ -37,8 +37,8 @@ def conduct(tmp_path: Path, config: DictConfig) -> Conduct:
         }
         directory = tmp_path / "sweep" / str(number)
         directory.mkdir(parents=True, exist_ok=True)
-        facts = JobContext(number=number, overrides=["seed=1"], directory=directory)
-        value = Conductor(**given | changes)(facts, config, task)
-        return value, JobState.load(directory / "job.json")
+        context = JobContext(number=number, overrides=["seed=1"], directory=directory)
+        value = JobRunner(**given | changes)(context, config, lambda config: task(config, current_job()))
+        return value, JobResult.load(directory / "job.json")
 
-    return conduct
+    return run_job

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from commands import RUN, environment, run
 
-from forecast.sweep.job_state import JobState, jobs_of
+from forecast.sweep.record import JobResult, Jobs
 from forecast.track import process
 from forecast.track.connection import connect
 
@@ -67,12 +67,12 @@ def sweeping(folder: Path, arguments: list[str]) -> Iterator[subprocess.Popen[st
         process_.wait()
 
 
-def jobs(folder: Path) -> list[JobState]:
+def jobs(folder: Path) -> list[JobResult]:
     """Of the latest issue."""
     issues = sorted(
         folder.glob("multirun/*/*/sweep.json"), key=lambda path: json.loads(path.read_text())["began"]
     )
-    return jobs_of(issues[-1].parent) if issues else []
+    return Jobs(issues[-1].parent).read() if issues else []
 
 
 def until(found: Callable[[], Any], process_: subprocess.Popen[str], folder: Path) -> Any:
@@ -85,7 +85,7 @@ def until(found: Callable[[], Any], process_: subprocess.Popen[str], folder: Pat
     return answer
 
 
-def under_way(folder: Path, *, besides: int = 0) -> JobState | None:
+def under_way(folder: Path, *, besides: int = 0) -> JobResult | None:
     """A job that trains, once so many others have finished."""
     found = jobs(folder)
     if sum(job.status == "finished" for job in found) < besides:
@@ -93,7 +93,7 @@ def under_way(folder: Path, *, besides: int = 0) -> JobState | None:
     return next((job for job in found if job.status == "running" and job.epochs), None)
 
 
-def kill(job: JobState) -> None:
+def kill(job: JobResult) -> None:
     os.kill(int(job.process[process.PID]), signal.SIGKILL)
 
 

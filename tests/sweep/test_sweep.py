@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from commands import SMALL, Done, run
 
-from forecast.sweep.job_state import JobState, jobs_of
+from forecast.sweep.record import JobResult, Jobs
 from forecast.track.connection import connect
 
 HERE = ("-m", "hydra/launcher=basic", "champion=none", *SMALL)
@@ -38,8 +38,8 @@ def directory_of(done: Done) -> Path:
     return Path(done.out.splitlines()[-1])
 
 
-def jobs(done: Done) -> list[JobState]:
-    return jobs_of(directory_of(done))
+def jobs(done: Done) -> list[JobResult]:
+    return Jobs(directory_of(done)).read()
 
 
 def recorded(store: str) -> tuple[list[Any], list[Any]]:
@@ -122,8 +122,8 @@ def test_the_same_directory_again(tmp_path):
     assert directory_of(first) == tmp_path / "here"
     before = (tmp_path / "here" / "0" / "manifest.json").stat().st_mtime_ns
     again = sweep(tmp_path, "seed=1", "hydra.sweep.dir=here")
-    assert [job.status for job in jobs_of(tmp_path / "here", sweep=json.loads(
-        (tmp_path / "here" / "sweep.json").read_text())["sweep"])] == ["reused"]  # fmt: skip
+    assert [job.status for job in Jobs(tmp_path / "here", sweep=json.loads(
+        (tmp_path / "here" / "sweep.json").read_text())["sweep"]).read()] == ["reused"]  # fmt: skip
     assert (tmp_path / "here" / "0" / "manifest.json").stat().st_mtime_ns == before
     assert "1 of 1 jobs over (1 reused)" in again.err
 
@@ -142,8 +142,8 @@ def test_two_alike_in_one_sweep_run_once(tmp_path):
 def test_combinations_that_exclude_themselves_are_left_out_and_listed(tmp_path):
     done = sweep(tmp_path, "data=range_single,range_multiple", "data.tickers=[AAPL],[AAPL,IBM]")
     assert done.code == 0, done.err
-    assert [job.status for job in jobs(done)] == ["finished", "left out", "left out", "finished"]
-    assert "2 of 4 jobs left out:\n  job 1 (" in done.out
+    assert [job.status for job in jobs(done)] == ["finished", "skipped", "skipped", "finished"]
+    assert "2 of 4 jobs skipped:\n  job 1 (" in done.out
     assert "a single strategy takes exactly 1 ticker" in done.out
     assert run(tmp_path, *SMALL, "data=range_single", "data.tickers=[AAPL,IBM]").code == 2
 

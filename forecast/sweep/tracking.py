@@ -1,45 +1,43 @@
 """The run in MLflow that holds a sweep's runs as its children.
 
-It is opened by whichever job comes first to record itself, so that a sweep of which every job is refused leaves
-nothing in MLflow; and ended by the process that was started.
+It is opened by the first job that records itself, so that a sweep of which every job is refused leaves nothing in
+MLflow; and ended by the process that was started.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecast.files import locked
 from forecast.track.connection import error_summary
 from forecast.track.delivery import FILE, Record, Status
 
 if TYPE_CHECKING:
     from forecast.track import MLflowTracker
 
-PARENT_TAG = "mlflow.parentRunId"
-KIND_TAG = "kind"
-SWEEP = "sweep"
-PATIENCE_S = 30.0  # seconds: a sweep is over and can wait longer than a run
+PARENT_TAG, KIND_TAG, SWEEP = "mlflow.parentRunId", "kind", "sweep"
+LOCK = f".{FILE}.lock"
+PATIENCE_S = 30.0  # seconds: a sweep has ended and can wait longer than a run
 
 log = logging.getLogger(__name__)
 
 
-def parent_of(directory: Path, tracker: Any, *, driver: Mapping[str, str]) -> dict[str, str]:
+def parent_tags(directory: Path, tracker: Any, *, driver: Mapping[str, str]) -> dict[str, str]:
     """The tag that makes a run a child of the sweep's, which is opened if no other job has done so.
 
     Args:
         directory: of the sweep.
-        tracker: that is about to record the run; None or one of another kind knows no parents.
+        tracker: that is about to record the run; None or one of another kind has no parents.
         driver: the process that will end the sweep's run, for others to see whether it lives.
     """
     from forecast.track import MLflowTracker
 
     if not isinstance(tracker, MLflowTracker):
         return {}
-    with _one_at_a_time(directory):
+    with locked(directory / LOCK):
         if not (directory / FILE).is_file():
             MLflowTracker(
                 uri=tracker.uri, experiment_name=tracker.experiment_name, patience_s=tracker.patience_s
@@ -62,7 +60,7 @@ def end_parent(
     tracker: MLflowTracker | None = None,
     driver: Mapping[str, str],
 ) -> None:
-    """End the sweep's run, take over the runs of sweeps that were killed, and end what dead processes left.
+    """End the sweep's run, adopt the runs of sweeps that were killed, and end what dead processes left.
 
     What MLflow does not take now is left to `python -m forecast.track sync`; the sweep's result is not touched.
 
@@ -70,14 +68,15 @@ def end_parent(
         directory: of the sweep.
         status: how it ended.
         metrics: its summary.
-        reused: directories of the runs it took over from earlier sweeps.
+        reused: directories of the runs it took from earlier sweeps.
         tracker: the one of the config that is common to all jobs; None where there is none.
         driver: this process.
     """
     try:
-        adopted = _adoptable(reused, tracker)
+        _send_late(reused)
+        adopted = [] if tracker is None else _orphans(reused)
         if adopted and not (directory / FILE).is_file():
-            parent_of(directory, tracker, driver=driver)
+            parent_tags(directory, tracker, driver=driver)
         parent = _record(directory)
         if parent is not None and parent.run_id is not None:
             for path in adopted:
@@ -94,7 +93,7 @@ def end_parent(
         log.warning("the sweep is not wholly recorded in MLflow: %s", error_summary(error))
 
 
-def send_late(directories: Iterable[Path]) -> None:
+def _send_late(directories: Iterable[Path]) -> None:
     """Send the finished runs whose process died before MLflow knew all of them."""
     from forecast.track.sync import sync
 
@@ -106,13 +105,13 @@ def send_late(directories: Iterable[Path]) -> None:
             log.warning("%s: not sent to MLflow (%s)", path, why)
 
 
-def _adoptable(directories: Iterable[Path], tracker: MLflowTracker | None) -> list[Path]:
-    """Of finished runs, those whose sweep did not come to its end."""
+def _orphans(directories: Iterable[Path]) -> list[Path]:
+    """Of finished runs, those whose sweep did not finish."""
     from forecast.track.connection import connect
 
     found = []
-    finished: dict[tuple[str, str], bool] = {}  # whether it did, by store and run
-    for directory in directories if tracker is not None else ():
+    finished: dict[tuple[str, str], bool] = {}  # whether the sweep did, by store and run
+    for directory in directories:
         record = _record(directory)
         if record is None or record.run_id is None or PARENT_TAG not in record.tags:
             continue
@@ -143,11 +142,3 @@ def _record(directory: Path) -> Record | None:
         return Record.load(directory)
     except (OSError, ValueError):
         return None
-
-
-@contextmanager
-def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """Hold the sweep's lock; the kernel lets go of it when its holder dies."""
-    with (directory / f".{FILE}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

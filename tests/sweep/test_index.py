@@ -6,24 +6,25 @@ import threading
 
 from sweep_parts import write_run
 
-from forecast.sweep.earlier import EarlierRuns, identity_of
+from forecast.runs import identity_of
+from forecast.sweep.record import RunIndex
 
 RUN = "a" * 16
 
 
-def noted(root, *directories):
-    runs = EarlierRuns(root)
-    with runs.claimed(RUN):
+def indexed(root, *directories):
+    runs = RunIndex(root)
+    with runs.locked(RUN):
         for directory in directories:
-            runs.note(RUN, directory)
+            runs.add(RUN, directory)
     return runs
 
 
 def test_a_finished_run_is_found_wherever_the_tree_is_moved(tmp_path):
     first = tmp_path / "multirun"
-    noted(first, write_run(first / "day" / "0", identity=RUN))
+    indexed(first, write_run(first / "day" / "0", identity=RUN))
     second = first.rename(tmp_path / "moved")
-    assert EarlierRuns(second).find(RUN, own=second / "1") == second / "day" / "0"
+    assert RunIndex(second).find(RUN, own=second / "1") == second / "day" / "0"
 
 
 def test_what_is_unfinished_altered_gone_or_another_run_is_not(tmp_path):
@@ -31,33 +32,33 @@ def test_what_is_unfinished_altered_gone_or_another_run_is_not(tmp_path):
     (unfinished / "manifest.json").unlink()
     (altered / "metrics.json").write_text("{}")
     write_run(another, identity="b" * 16)
-    runs = noted(tmp_path, unfinished, altered, another, tmp_path / "gone")
+    runs = indexed(tmp_path, unfinished, altered, another, tmp_path / "gone")
     assert runs.find(RUN, own=tmp_path / "own") is None
     good = write_run(tmp_path / "good", identity=RUN)
-    runs.note(RUN, good)
+    runs.add(RUN, good)
     assert runs.find(RUN, own=tmp_path / "own") == good
 
 
-def test_its_own_directory_comes_first_though_nobody_noted_it(tmp_path):
+def test_its_own_directory_comes_first_though_nobody_added_it(tmp_path):
     own, other = (write_run(tmp_path / name, identity=RUN) for name in ("own", "other"))
-    assert noted(tmp_path, other).find(RUN, own=own) == own
+    assert indexed(tmp_path, other).find(RUN, own=own) == own
 
 
-def test_a_directory_is_noted_once(tmp_path):
-    runs = noted(tmp_path, tmp_path / "a", tmp_path / "a")
+def test_a_directory_is_added_once(tmp_path):
+    runs = indexed(tmp_path, tmp_path / "a", tmp_path / "a")
     assert (tmp_path / ".runs" / RUN).read_text() == "a\n"
-    runs.note(RUN, tmp_path.parent / "elsewhere")
+    runs.add(RUN, tmp_path.parent / "elsewhere")
     assert (tmp_path / ".runs" / RUN).read_text().splitlines()[1] == str(tmp_path.parent / "elsewhere")
 
 
 def test_two_alike_run_one_after_the_other(tmp_path):
-    runs, order, inside = EarlierRuns(tmp_path), [], threading.Event()
+    runs, order, inside = RunIndex(tmp_path), [], threading.Event()
 
     def second():
-        with EarlierRuns(tmp_path).claimed(RUN):
+        with RunIndex(tmp_path).locked(RUN):
             order.append("second")
 
-    with runs.claimed(RUN):
+    with runs.locked(RUN):
         thread = threading.Thread(target=second)
         thread.start()
         inside.wait(0.2)  # time enough for it to come first, if it could

@@ -7,8 +7,8 @@ import io
 import pytest
 from sweep_parts import job
 
-from forecast.sweep.job_state import FILE, jobs_of
-from forecast.sweep.live import Jobs, Live, span, summary
+from forecast.sweep.progress import ProgressReporter, duration, summary
+from forecast.sweep.record import JOB_FILE, Jobs
 
 
 def test_the_line_says_how_far_it_is_who_leads_and_how_long_it_takes(tmp_path):
@@ -34,7 +34,7 @@ def test_the_largest_leads_where_the_mode_says_so(tmp_path):
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (90, "2 min"), (9000, "2.5 h")])
 def test_a_length_of_time(seconds, text):
-    assert span(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
@@ -43,14 +43,14 @@ def test_a_file_is_read_again_only_when_it_has_changed(tmp_path, monkeypatch):
     second.save(tmp_path / "deeper" / "1")
     job(2, tmp_path, sweep="earlier").save(tmp_path / "2")
     jobs = Jobs(tmp_path, sweep="s")
-    assert [found.number for found in jobs.look()] == [0, 1]
+    assert [found.number for found in jobs.read()] == [0, 1]
     read = []
-    monkeypatch.setattr("forecast.sweep.job_state.JobState.load", lambda path: read.append(path) or first)
-    jobs.look()
+    monkeypatch.setattr("forecast.sweep.record.JobResult.load", lambda path: read.append(path) or first)
+    jobs.read()
     assert read == []
     second.save(tmp_path / "deeper" / "1")
-    jobs.look()
-    assert read == [tmp_path / "deeper" / "1" / FILE]
+    jobs.read()
+    assert read == [tmp_path / "deeper" / "1" / JOB_FILE]
 
 
 class Terminal(io.StringIO):
@@ -61,7 +61,7 @@ class Terminal(io.StringIO):
 def shown(tmp_path, stream, *jobs):
     for found in jobs:
         found.save(tmp_path / str(found.number))
-    live = Live(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
+    live = ProgressReporter(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
     live.start()
     live.stop()
     return stream.getvalue()
@@ -79,9 +79,9 @@ def test_a_terminal_sees_one_line_and_each_failure_once(tmp_path):
 def test_a_failure_is_told_once_though_it_is_seen_often(tmp_path):
     stream = io.StringIO()
     job(0, tmp_path, "seed=0", status="failed", error="no", objective=None).save(tmp_path / "0")
-    live = Live(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
-    live._show(last=False)
-    live._show(last=True)
+    live = ProgressReporter(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
+    live.show()
+    live.show(last=True)
     assert stream.getvalue().count("job 0 (seed=0): no") == 1
 
 
@@ -94,7 +94,7 @@ def test_a_file_sees_whole_lines(tmp_path):
 
 def test_a_screen_that_is_gone_does_not_end_the_sweep(tmp_path):
     stream = io.StringIO()
-    live = Live(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
+    live = ProgressReporter(Jobs(tmp_path, sweep="s"), total=2, stream=stream)
     stream.close()
     live.start()
     live.stop()
@@ -104,5 +104,5 @@ def test_damaged_records_are_no_jobs(tmp_path):
     job(0, tmp_path).save(tmp_path / "0")
     for name, text in {"1": "{", "2": "[]", "3": "{}"}.items():
         (tmp_path / name).mkdir()
-        (tmp_path / name / FILE).write_text(text)
-    assert [found.number for found in jobs_of(tmp_path)] == [0]
+        (tmp_path / name / JOB_FILE).write_text(text)
+    assert [found.number for found in Jobs(tmp_path).read()] == [0]
