@@ -134,8 +134,8 @@ class Launch:
             error = raised
         finally:
             _current = before
-            self._remove_empty()
         if self._session is None:
+            self._remove_empty()
             if error is not None:
                 self._raise(error)
             if self._failed is not None:
@@ -146,7 +146,10 @@ class Launch:
             refused = UserError(message)
             refused.__cause__ = error
             error = refused
-        return self._session.end(error)
+        try:
+            return self._session.end(error)
+        finally:
+            self._remove_empty()
 
     def job(self) -> Task:
         """What Hydra's launchers call, or pickle and call in another process."""
