@@ -59,7 +59,10 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class LocalPath:
-    """Marks an argument, `Annotated[str, LocalPath()]`: relative values are meant from where the command was given.
-
-    It may also take a URL; of those only `sqlite:///FILE` is relative.
+    """Marks an argument, `Annotated[str, LocalPath()]`, as a path: a relative one is meant from where the command
+    was given, and is saved as an absolute one. Text with a scheme (`models:/name`) is none.
     """
+
+
+class LocalUrl:
+    """Marks an argument as a URL, likewise; of those `sqlite:///FILE` alone may be relative."""

@@ -26,7 +26,7 @@ ASIDE = ("hydra", "provenance", "metadata")
 # `data.tickers=[^GSPC,7203],[CL=F]`, with + and without quotes: each list of names.
 _TICKERS = re.compile(r"(\+{0,2}data\.tickers=)(\[[^][{}()'\"$\\]*\](?:,\[[^][{}()'\"$\\]*\])*)")
 _PLAIN_NAME = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z][\w.-]*", re.ASCII | re.IGNORECASE)
-# A saved config has no groups, but "none of it" is the same there.
+# A saved config has no groups to choose from, but to leave one out is the same there.
 _NONE = re.compile(r"(trainer|tracker|champion|baselines|intervals)=none")
 
 
@@ -90,10 +90,10 @@ def readable_override(override: str, *, saved: bool = False) -> str:
 
     Args:
         override: as typed; `data.tickers=[^GSPC,7203]` becomes `data.tickers=['^GSPC','7203']`.
-        saved: of a saved config, where `tracker=none` becomes `tracker=null`.
+        saved: of a saved config, where `tracker=none` becomes `+tracker=none`: on top of what it says.
     """
     if saved and (found := _NONE.fullmatch(override)):
-        return f"{found[1]}=null"
+        return f"+{found[0]}"
     if not (found := _TICKERS.fullmatch(override)):
         return override
     return found[1] + re.sub(r"\[([^]]*)\]", lambda names: _quoted(names[0]), found[2])

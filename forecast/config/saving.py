@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from forecast.config.building import locate, signature
 from forecast.config.composing import CONFIG_NAME, conf_folder, hydra_node, launch_folder, resolved
-from forecast.files import LocalPath
+from forecast.files import LocalPath, LocalUrl
 
 _INTERPOLATION = re.compile(r"(\\*)\$\{")
 _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:)(.+)")
@@ -62,25 +62,25 @@ def with_metadata(text: str, metadata: Mapping[str, Any]) -> str:
 
 
 def absolute_paths(tree: Any, folder: Path) -> None:
-    """Make relative paths absolute, in place: of every node, the arguments annotated with `LocalPath`.
+    """Make relative paths absolute, in place: of every node, the arguments marked `LocalPath` or `LocalUrl`.
 
     Args:
         tree: a config, or plain dicts and lists.
         folder: that they are meant from.
     """
     if isinstance(tree, Mapping):
-        for name in _path_arguments(tree.get("_target_")):
+        for name, absolute in _path_arguments(tree.get("_target_")):
             value = tree.get(name)
             if isinstance(value, str):
-                tree[name] = _absolute(value, folder)  # type: ignore[index]
+                tree[name] = absolute(value, folder)  # type: ignore[index]
     items = tree.values() if isinstance(tree, Mapping) else tree
     for item in items:
         if isinstance(item, Mapping) or (not isinstance(item, str) and hasattr(item, "append")):
             absolute_paths(item, folder)
 
 
-def _path_arguments(target: Any) -> Iterator[str]:
-    """The names of a constructor's arguments that are paths."""
+def _path_arguments(target: Any) -> Iterator[tuple[str, Callable[[str, Path], str]]]:
+    """The names of a constructor's arguments that are paths or URLs, and how each is made absolute."""
     if not isinstance(target, str):
         return
     try:
@@ -90,15 +90,20 @@ def _path_arguments(target: Any) -> Iterator[str]:
     for name, parameter in known.parameters.items() if known else ():
         annotation = parameter.annotation
         arms = [annotation, *(() if get_origin(annotation) is Annotated else get_args(annotation))]
-        if any(isinstance(item, LocalPath) for arm in arms for item in getattr(arm, "__metadata__", ())):
-            yield name
+        for mark in (item for arm in arms for item in getattr(arm, "__metadata__", ())):
+            if isinstance(mark, LocalPath):
+                yield name, _absolute_path
+            elif isinstance(mark, LocalUrl):
+                yield name, _absolute_url
 
 
-def _absolute(value: str, folder: Path) -> str:
-    """A path, or a URL of a SQLite file, as seen from anywhere; other URLs (`http:`, `models:`) are that already."""
-    if found := _SQLITE.fullmatch(value):
-        return f"{found[1]}{os.path.abspath(folder / found[2])}"
+def _absolute_path(value: str, folder: Path) -> str:
     return value if _SCHEME.match(value) else os.path.abspath(folder / Path(value).expanduser())
+
+
+def _absolute_url(value: str, folder: Path) -> str:
+    found = _SQLITE.fullmatch(value)
+    return f"{found[1]}{os.path.abspath(folder / found[2])}" if found else value
 
 
 def _started_from(config: DictConfig) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from forecast.data.bars import COLUMNS, bar_table
 from forecast.data.sources.missing import missing_ticker
 from forecast.errors import UserError
+from forecast.files import LocalPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,7 @@ class FileSource:
         adjust: use Adj Close, where the file has it, to free prices of splits and dividends.
     """
 
-    def __init__(self, *, path: str, adjust: bool = True) -> None:
+    def __init__(self, *, path: Annotated[str, LocalPath()], adjust: bool = True) -> None:
         self.path = path
         self.adjust = adjust
         self._listed: dict[str, Path] = {}

@@ -18,6 +18,7 @@ from forecast.data.sources.yahoo_client import Answer, YahooClient
 from forecast.data.sources.yahoo_errors import YahooError, yahoo_error
 from forecast.data.sources.yahoo_symbols import yahoo_symbol
 from forecast.errors import UserError
+from forecast.files import LocalPath
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,7 @@ class YFinanceSource:
     def __init__(
         self,
         *,
-        cache_dir: str = ".cache/yfinance",
+        cache_dir: Annotated[str, LocalPath()] = ".cache/yfinance",
         adjust: bool = True,
         force_download: bool = False,
         offline: bool = False,
