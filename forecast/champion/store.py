@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, MinLen
 
 from forecast.errors import UserError
-from forecast.files import write_whole
+from forecast.files import LocalPath, write_whole
 
 HISTORY, INTENT, PARTIAL, LOCK = "history.json", ".intent.json", ".partial", ".lock"
 LOCK_TIMEOUT_S = 600.0  # a promotion takes seconds; one that takes longer hangs
@@ -48,7 +48,7 @@ class ChampionConfig:
     def __init__(
         self,
         *,
-        directory: Annotated[str, MinLen(1)] = "outputs/champion",
+        directory: Annotated[str, MinLen(1), LocalPath()] = "outputs/champion",
         require_skill: bool = False,
         require_audit: bool = False,
         registered_model: Annotated[str, MinLen(1)] | None = "forecast",

@@ -84,12 +84,17 @@ def data_request(config: DictConfig) -> dict[str, Any]:
 
 @cache  # the code that runs is what was imported, whatever is edited meanwhile
 def own_source() -> str:
-    """A hash of every Python file of this package and its Hydra plugins, so that edited code is another version."""
+    """A hash of this package's source and that of its Hydra plugins, so that edited code is another version."""
     package = Path(__file__).resolve().parents[1]
+    return source_hash(package, package.parent / "hydra_plugins")
+
+
+def source_hash(*folders: Path) -> str:
+    """A hash of the names and content of all Python files in folders; of nothing else there."""
     digest = hashlib.sha256()
-    for folder in (package, package.parent / "hydra_plugins"):
+    for folder in folders:
         for file in sorted(folder.rglob("*.py")):
-            digest.update(file.relative_to(package.parent).as_posix().encode() + b"\0" + file.read_bytes())
+            digest.update(file.relative_to(folder.parent).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
 

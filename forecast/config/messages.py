@@ -168,6 +168,8 @@ def _unknown_key(text: str, cause: Any) -> str:
 
     override = re.search(r"Could not override '(.+?)'", text)
     key = override[1] if override else str(cause.full_key)
+    if str(cause.full_key).startswith(f"{key}."):  # within a mapping that was given
+        key = str(cause.full_key)
     above, _, name = key.rpartition(".")
     node = cause.parent_node  # where the first part of the key that is unknown was looked for
     tree = OmegaConf.to_container(node, resolve=False) if isinstance(node, Container) else None

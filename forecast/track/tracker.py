@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Gt
 
 from forecast.errors import UserError
-<<<<<<< HEAD
+from forecast.files import LocalUrl
 from forecast.track import delivery, process
 from forecast.track.connection import (
     call_with_timeout,
@@ -27,15 +27,6 @@ from forecast.track.connection import (
     sqlite_file,
 )
 from forecast.track.delivery import FILE, MAX_TAG, Epoch, Record, Status, cut, finite, flatten, tags_of
-=======
-from forecast.files import LocalUrl
-from forecast.track import process, sending
-from forecast.track.fields import cut, finite, flatten, tags_of
-from forecast.track.record import FILE, Epoch, Record, Status
-from forecast.track.store import connect
-from forecast.track.uri import check_uri, masked, resolved, sqlite_file
-from forecast.track.waiting import reason, within
->>>>>>> 229ce78 (wip paths)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,13 +52,7 @@ class MLflowTracker:
         UserError: an address or a name no run could be recorded under.
     """
 
-    def __init__(
-        self,
-        *,
-        uri: Annotated[str, LocalUrl()],
-        experiment_name: str,
-        patience_s: Annotated[float, Gt(0)] = 10.0,
-    ) -> None:
+    def __init__(self, *, uri: Annotated[str, LocalUrl()], experiment_name: str, patience_s: Annotated[float, Gt(0)] = 10.0) -> None:
         check_uri(uri)
         if not experiment_name.strip() or len(experiment_name) > MAX_EXPERIMENT_NAME:
             raise UserError(

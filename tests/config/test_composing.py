@@ -9,8 +9,9 @@ from hydra.core.utils import JobRuntime
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
-from forecast.config import compose
-from forecast.config.composing import conf_folder
+from forecast.config import build, check, compose, compose_saved, locate, snapshot
+from forecast.config.composing import conf_folder, readable_override
+from forecast.config.renamed import RENAMED
 from forecast.errors import UserError
 
 
@@ -61,6 +62,16 @@ def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
         (
             "data.tickers[0]=A",
             "data.tickers[0]=A: cannot be read ('[' after 'data.tickers'); write key=value",
+        ),
+        (
+            "source.path=a^b",
+            "source.path=a^b: cannot be read ('^' after 'source.path=a'); write key=value, text in quotes: "
+            "\"source.path='a^b'\"",
+        ),
+        (
+            "data.columns=[a^b]",
+            "data.columns=[a^b]: cannot be read ('^' after 'data.columns=[a'); write key=value, text in quotes: "
+            "\"data.columns=['a^b']\"",
         ),
         ("seed=1,2", "seed=1,2: several values; add -m to sweep over them, or write [a,b] for a list"),
         (
@@ -116,3 +127,60 @@ def test_without_a_conf_folder_it_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.setattr("forecast.__path__", [str(tmp_path / "package")])
     monkeypatch.chdir(tmp_path)
     assert refused() == f"conf/run.yaml: neither beside the package nor in {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["^GSPC"],
+        ["CL=F", "AAPL"],
+        ["EURUSD=X"],
+        ["M&M.NS"],
+        ["7203"],
+        ["1E5", "NAN", "TRUE", "null"],
+        ["日経225"],
+        ["S&P 500"],
+        ["BRK-B"],
+        ["A"],
+        [],
+    ],
+    ids=str,
+)
+def test_tickers_are_text_whatever_they_look_like(names):
+    for separator in (",", ", "):
+        assert compose(f"data.tickers=[{separator.join(names)}]").data.tickers == names
+    quoted = ",".join(f"'{name}'" for name in names)
+    assert compose(f"data.tickers=[{quoted}]").data.tickers == names
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("data.tickers=[AAPL,IBM]", "data.tickers=[AAPL,IBM]"),
+        ("data.tickers=[^GSPC],[CL=F,AAPL],[IBM]", "data.tickers=['^GSPC'],['CL=F','AAPL'],[IBM]"),
+        ("+data.tickers=[7203]", "+data.tickers=['7203']"),
+        ("data.tickers=choice([A],[B])", "data.tickers=choice([A],[B])"),
+        ("data.tickers=[${x}]", "data.tickers=[${x}]"),
+        ("data.columns=[7203]", "data.columns=[7203]"),
+    ],
+)
+def test_only_lists_of_tickers_are_read_otherwise(typed, read):
+    assert readable_override(typed) == read
+
+
+def test_none_of_a_group_can_be_said_to_a_saved_config(tmp_path):
+    (tmp_path / "config.yaml").write_text(snapshot(compose("seed=3"), provenance={}))
+    config = compose_saved(tmp_path, "model.hidden_size=3")
+    assert (config.seed, config.model.hidden_size, config.tracker is None) == (3, 3, False)
+    with pytest.raises(UserError, match="^model=gru: a saved config has no groups"):
+        check(compose_saved(tmp_path, "model=gru"))
+
+
+def test_a_class_is_found_by_an_older_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(RENAMED, "forecast.old.Place", "forecast.champion.Champion")
+    (tmp_path / "config.yaml").write_text(
+        "champion: {_target_: forecast.old.Place, keep: 3}\nlist: [{_target_: forecast.old.Place}]\n"
+    )
+    config = compose_saved(tmp_path)
+    assert config.champion._target_ == config.list[0]._target_ == "forecast.champion.Champion"
+    assert locate("forecast.old.Place") is type(build({"_target_": "forecast.old.Place", "keep": 3}))

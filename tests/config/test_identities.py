@@ -11,6 +11,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from forecast.config import compose, data_request, identity
+from forecast.config.identities import source_hash
 from forecast.errors import UserError
 
 
@@ -115,3 +116,72 @@ def test_a_request_is_the_same_when_the_same_bars_are_asked_for(override, same):
     assert (
         data_request(compose("source=yfinance", override)) == data_request(compose("source=yfinance"))
     ) is same
+
+
+PLUGIN = """
+from plugin_helper import factor
+
+
+class Features:
+    def __init__(self, *, days=1): ...
+
+    def compute(self, bars):
+        return bars * factor
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """A class from outside, in a module that imports another."""
+    (tmp_path / "plugin_module.py").write_text(PLUGIN)
+    (tmp_path / "plugin_helper.py").write_text("factor = 2\n")
+    (tmp_path / "README.md").write_text("about it")
+    monkeypatch.syspath_prepend(tmp_path)
+    forget()
+    yield tmp_path
+    forget()
+
+
+def forget() -> None:
+    """As a new process would find them."""
+    for name in ("plugin_module", "plugin_helper"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("file", "changed"), [("plugin_module.py", True), ("plugin_helper.py", True), ("README.md", False)]
+)
+def test_the_source_of_a_class_from_outside_is_part_of_it(plugin, file, changed):
+    asked = "data.features._target_=plugin_module.Features"
+    before = named(asked)
+    forget()
+    assert named(asked) == before
+    path = plugin / file
+    path.write_text(path.read_text() + "\n")
+    forget()
+    assert (named(asked) != before) is changed
+    # What names it not is what it was: of a source of bars, the bars are what counts.
+    assert named() == named("source._target_=plugin_module.Features")
+
+
+def test_torchs_version_and_our_own_source_are_part_of_it(monkeypatch):
+    from forecast.config import identities
+
+    before = named()
+    monkeypatch.setattr(identities, "_installed", lambda name: f"another {name}")
+    other_torch = named()
+    monkeypatch.setattr(identities, "own_source", lambda: "edited")
+    assert len({before, other_torch, named()}) == 3
+
+
+def test_of_our_own_source_python_counts_and_nothing_else(tmp_path):
+    package = tmp_path / "package" / "deep"
+    package.mkdir(parents=True)
+    (package / "module.py").write_text("x = 1")
+    before = source_hash(tmp_path / "package")
+    (package / "notes.md").write_text("about it")
+    assert source_hash(tmp_path / "package") == before
+    (package / "module.py").write_text("x = 2")
+    edited = source_hash(tmp_path / "package")
+    (package / "module.py").rename(package / "moved.py")
+    assert len({before, edited, source_hash(tmp_path / "package")}) == 3

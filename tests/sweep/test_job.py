@@ -10,14 +10,8 @@ import pytest
 from sweep_parts import write_run
 
 from forecast.errors import IncompatibleError, StoppedError, UserError
-<<<<<<< HEAD
 from forecast.sweep.job import MAX_ATTEMPTS
 from forecast.sweep.record import JobResult
-=======
-from forecast.sweep import current_job
-from forecast.sweep.job import MOST_ATTEMPTS
-from forecast.sweep.job_state import JobState
->>>>>>> 229ce78 (wip paths)
 from forecast.track import process
 
 RUN = "0" * 16
@@ -30,20 +24,8 @@ def raising(error):
     return task
 
 
-<<<<<<< HEAD
 def test_a_finished_job(run_job, tmp_path):
     value, state = run_job(lambda config, hooks: 0.5)
-=======
-def test_outside_of_a_sweep_nothing_is_asked_for(tmp_path):
-    assert current_job().earlier(RUN) is None
-    assert current_job().tags(None) == {}
-    current_job().on_epoch(0, {"val_rmse": 1.0})
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_finished_job(conduct, tmp_path):
-    value, state = conduct(lambda config: 0.5)
->>>>>>> 229ce78 (wip paths)
     assert (value, state.status, state.objective, state.error) == (0.5, "finished", 0.5, None)
     assert state.title == "job 0 (seed=1)"
     assert state.seconds >= 0
@@ -88,11 +70,7 @@ def test_the_log_of_an_earlier_run_is_not_touched(run_job, tmp_path):
 def test_how_far_it_got_and_its_history_when_it_is_stopped(run_job, tmp_path):
     def task(_, hooks):
         for epoch, value in enumerate((3.0, 1.0, float("nan"), 2.0)):
-<<<<<<< HEAD
             hooks.on_epoch(epoch, {"val_rmse": value})
-=======
-            current_job().on_epoch(epoch, {"val_rmse": value})
->>>>>>> 229ce78 (wip paths)
         raise StoppedError("enough")
 
     value, state = run_job(task)
@@ -124,15 +102,9 @@ def test_a_job_whose_process_dies_every_time_is_given_up(run_job, tmp_path):
     assert run_job(lambda config, hooks: 1.0, sweep="again")[1].status == "finished"  # issued again: afresh
 
 
-<<<<<<< HEAD
 def test_a_finished_run_of_the_same_identity_is_not_run_again(run_job, tmp_path):
     def task(_, hooks):
         found = hooks.earlier(RUN)
-=======
-def test_a_finished_run_of_the_same_identity_is_not_run_again(conduct, tmp_path):
-    def task(_):
-        found = current_job().earlier(RUN)
->>>>>>> 229ce78 (wip paths)
         if found is not None:
             return 7.0
         write_run(tmp_path / "sweep" / "0", identity=RUN)
@@ -177,13 +149,8 @@ def trial(monkeypatch):
     return answer
 
 
-<<<<<<< HEAD
 def reporting(_, hooks):
     hooks.on_epoch(0, {"val_rmse": 1.0})
-=======
-def reporting(_):
-    current_job().on_epoch(0, {"val_rmse": 1.0})
->>>>>>> 229ce78 (wip paths)
     return 2.0
 
 
