@@ -57,14 +57,6 @@ class Table:
         """Whether it scrolls by itself, and so must be reached by keys."""
         return self.sortable and len(self.rows) >= LONG
 
-    def without_empty_reason(self) -> Table:
-        """The last column says why something is undefined: it breaks, or goes where everything is defined."""
-        last = len(self.header) - 1
-        look: dict[str, Any] = {"labels": self.labels, "sortable": self.sortable}
-        if any(row[last] for row in self.rows):
-            return Table(self.header, self.rows, prose=[last], **look)
-        return Table(self.header[:last], [row[:last] for row in self.rows], **look)
-
 
 @dataclass(frozen=True)
 class Terms:
@@ -142,7 +134,7 @@ def words_of(key: str) -> str:
     return key.replace("_", " ")
 
 
-def cut(count: int) -> list[Part]:
+def left_out(count: int) -> list[Part]:
     """What is said below a table that does not hold everything."""
     if count <= MAX_ROWS:
         return []
@@ -173,8 +165,7 @@ def record_parts(record: object, *, besides: Sequence[str] = ()) -> list[Part]:
     if not isinstance(record, Mapping):
         return [facts(record)] if record else []
     parts: list[Part] = [Text(sentence) for sentence in sentences(record, besides=besides)]
-    left_out = {*PROSE, *besides}
-    rest = {str(key): v for key, v in record.items() if key not in left_out and not _empty(v)}
+    rest = {str(k): v for k, v in record.items() if k not in (*PROSE, *besides) and not _empty(v)}
     if is_columns(rest):
         return [*parts, *_columns(rest)]
     single = {key: value for key, value in rest.items() if not _nested(value)}
@@ -207,7 +198,7 @@ def _columns(columns: Mapping[str, Sequence[object]]) -> list[Part]:
     columns = {name: column for name, column in columns.items() if any(value is not None for value in column)}
     shown = zip(*(column[:MAX_ROWS] for column in columns.values()), strict=True)
     rows = [[plain(value) for value in row] for row in shown]
-    return [Table([words_of(name) for name in columns], rows, sortable=len(rows) > 1), *cut(count)]
+    return [Table([words_of(name) for name in columns], rows, sortable=len(rows) > 1), *left_out(count)]
 
 
 def tree(value: object) -> Part:

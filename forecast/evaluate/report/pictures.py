@@ -17,7 +17,7 @@ from forecast.evaluate.report.run_plots import (
     forecast_plot,
     interval_levels,
     learning_plots,
-    moves_plots,
+    moves_plot,
     sizes_plot,
     subject,
 )
@@ -73,39 +73,41 @@ def pictures(
     """The PNG files of a run by name; see `write_plots`. Of a long test split, evenly spaced rows."""
     last_fold = history[-1].get("fold") if history else None
     fold = [epoch for epoch in history if epoch.get("fold") == last_fold]
+    if len(fold) < len(history):  # metrics have the naive error of all folds together
+        metrics = {**metrics, "val_naive_rmse": fold[-1].get("val_naive_rmse")}
     learning = learning_plots(fold, metrics, words=words)
-    drawn = {
-        "learning_curves": Picture(
-            [learning] if learning else [], "" if learning else "no epochs were trained"
-        )
-    }
+    trained = Picture([learning]) if learning else Picture([], "no epochs were trained")
     rows = first_step(forecasts)
     name = subject(ticker, forecasts)
     if not len(rows):
-        return drawn | dict.fromkeys(
-            ("forecast_test", "errors", "moves"), Picture([], f"{name}: no test rows")
-        )
+        empty = Picture([], f"{name}: no test rows")
+        return {"learning_curves": trained, "forecast_test": empty, "errors": empty, "moves": empty}
     stride = max(-(-len(rows) // MAX_POINTS), 1)
     shown = slice((len(rows) - 1) % stride, None, stride)  # the newest among them
     newest = rows.tail(ZOOM)
     whole = forecast_plot(rows.iloc[shown], name, levels=levels, words=words)
+    whole = replace(whole, title=f"{name}: the test split, {words.bars(len(rows))}")
     close = forecast_plot(newest, name, levels=levels, words=words)
+    close = replace(close, title=f"Its last {words.bars(len(newest))}")
     rolling, saved = error_plots(rows, name, shown, words=words)
-    every, groups = moves_plots(rows.iloc[shown], rows, words=words)
-    return drawn | {
-        "forecast_test": Picture(
-            [
-                [replace(whole, title=f"{name}: the test split, {words.bars(len(rows))}")],
-                [replace(close, title=f"Its last {words.bars(len(newest))}")],
-            ]
-        ),
-        "errors": Picture(
-            [
-                [sizes_plot(rows, name, words=words)],
-                [replace(rolling, title=rolling.title.removeprefix(f"{name}: "))],
-                [replace(saved, title="S" + saved.title.removeprefix(f"{name}: s"), legend=False)],
-            ]
-        ),
+    rolling = replace(rolling, title=rolling.title.removeprefix(f"{name}: "))
+    saved = replace(saved, title="S" + saved.title.removeprefix(f"{name}: s"), legend=False)
+    scatter = moves_plot(rows.iloc[shown], rows, name, words=words)
+    dots, means = scatter.series
+    every = replace(scatter, series=[dots], title="Both axes alike", square=True)
+    along = [x for x in scatter.positions if x is not None]
+    same = len(along) > 1 and min(along) == max(along)
+    groups = replace(
+        scatter,
+        series=[replace(means, role="model")],
+        title="The forecast move is always the same" if same else f"{means.name.capitalize()}, ± one s.e.",
+        y_label="mean return that came, %",
+        legend=False,
+    )
+    return {
+        "learning_curves": trained,
+        "forecast_test": Picture([[whole], [close]]),
+        "errors": Picture([[sizes_plot(rows, name, words=words)], [rolling], [saved]]),
         "moves": Picture([[every, groups]], f"{name}: {_right_signs(rows, words)}"),
     }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from forecast.evaluate.report.plot import Picture, Plot, Role, Series
+from forecast.evaluate.report.plot import Number, Picture, Plot, Role, Series
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH, DPI = 9.0, 110  # inches, dots an inch: 990 pixels
 ROW = 2.7  # inches a row of plots
-SIDE_BY_SIDE = 3.2  # inches of a row of several
+SIDE_BY_SIDE = 3.5  # inches of a row of several
 DOTTED = 40  # points up to which a line shows them, as on the page
 INK, QUIET, RULE = "#1b1f24", "#6b7280", "#e5e7eb"
 # distinct for the colour-blind too; the same as in assets/page.css
@@ -71,9 +72,8 @@ def figure(picture: Picture) -> Figure:
 
 
 def _draw(axes: Axes, plot: Plot) -> None:
-    import numpy as np
 
-    x = np.array(plot.positions, dtype=np.float64)
+    x = _array(plot.positions)
     _dress(axes, plot)
     if not len(x):
         _sentence(axes, "nothing to draw")
@@ -103,52 +103,30 @@ def _series(axes: Axes, x: Column, series: Series) -> None:
     import numpy as np
 
     values, lower, upper = (
-        None if column is None else np.array([np.nan if v is None else v for v in column], dtype=np.float64)
-        for column in (series.values, series.lower, series.upper)
+        None if column is None else _array(column) for column in (series.values, series.lower, series.upper)
     )
-    colour, label = COLOURS[series.role], _printable(series.name)
-    if series.kind == "band" and lower is not None and upper is not None:
-        axes.fill_between(x, lower, upper, color=colour, alpha=0.18, linewidth=0, label=label)
-    elif values is None:
-        return
-    elif series.kind == "bars":
-        half = (x[1] - x[0]) / 2 if len(x) > 1 else 0.5
-        outlined = series.role == "naive"
-        edges = np.append(x - half, x[-1] + half)
-        look: dict[str, Any] = {"linewidth": 1.5} if outlined else {"fill": True, "alpha": 0.35}
-        axes.stairs(values, edges, color=colour, label=label, **look)
-    elif series.kind == "dots":
+    look: dict[str, Any] = {"color": COLOURS[series.role], "label": _printable(series.name)}
+    if values is None:
         if lower is not None and upper is not None:
-            ends = np.stack([values - lower, upper - values])
-            axes.errorbar(
-                x,
-                values,
-                yerr=ends,
-                fmt="o",
-                color=colour,
-                markersize=5,
-                capsize=3,
-                linewidth=1.2,
-                label=label,
-            )
-        else:
-            axes.plot(x, values, "o", color=colour, markersize=3.5, alpha=0.4, markeredgewidth=0, label=label)
-    else:
-        known = int(np.isfinite(values).sum())
-        # dashes on top: a copy of the last price would hide a line
-        style, order = ((0, (3, 2)), 3.0) if series.role == "naive" else ("-", 2.0)
-        marker = "o" if known <= DOTTED else ""
-        axes.plot(
-            x,
-            values,
-            marker=marker,
-            markersize=3,
-            linestyle=style,
-            linewidth=1.3,
-            color=colour,
-            label=label,
-            zorder=order,
+            axes.fill_between(x, lower, upper, alpha=0.18, linewidth=0, **look)
+        return
+    known = np.isfinite(values)
+    if series.kind == "bars":
+        half = (x[1] - x[0]) / 2 if len(x) > 1 else 0.5
+        look |= {"linewidth": 1.5} if series.role == "naive" else {"fill": True, "alpha": 0.35}
+        axes.stairs(values, np.append(x - half, x[-1] + half), **look)
+    elif series.kind == "dots" and lower is not None and upper is not None:
+        ends = np.stack([values - lower, upper - values])[:, known]
+        axes.errorbar(
+            x[known], values[known], yerr=ends, fmt="o", markersize=5, capsize=3, linewidth=1.2, **look
         )
+    elif series.kind == "dots":
+        axes.plot(x[known], values[known], "o", markersize=3.5, alpha=0.4, markeredgewidth=0, **look)
+    else:
+        look["marker"] = "o" if known.sum() <= DOTTED else ""
+        if series.role == "naive":  # dashes on top: a copy of the last price would hide a line
+            look |= {"linestyle": (0, (3, 2)), "zorder": 3.0}
+        axes.plot(x, values, markersize=3, linewidth=1.3, **look)
 
 
 def _mark(axes: Axes, plot: Plot, x: Column, at: float, text: str) -> None:
@@ -172,16 +150,24 @@ def _mark(axes: Axes, plot: Plot, x: Column, at: float, text: str) -> None:
 def _diagonal(axes: Axes, plot: Plot, x: Column) -> None:
     import numpy as np
 
-    ends = (float(np.nanmin(x)), float(np.nanmax(x)))
+    columns = [_array(series.values) for series in plot.series if series.values is not None]
+    known = x[np.isfinite(columns).any(axis=0)] if columns else x
+    if not len(known):
+        return
+    ends = (float(known.min()), float(known.max()))
     if plot.square:
-        columns = [x, *(np.asarray(series.values, dtype=np.float64) for series in plot.series)]
-        edge = float(np.nanquantile(np.abs(np.concatenate(columns)), 0.998)) * 1.05 or 1.0
+        edge = float(np.nanquantile(np.abs(np.concatenate([known, *columns])), 0.998)) * 1.05 or 1.0
         ends = (-edge, edge)
         axes.set(xlim=ends, ylim=ends, aspect="equal")
         axes.axvline(0, color=QUIET, linewidth=0.8)
-    axes.plot(
-        ends, ends, color=COLOURS["naive"], linestyle="--", linewidth=1.2, label=_printable(plot.diagonal)
-    )
+    look: dict[str, Any] = {"color": COLOURS["naive"], "linestyle": "--", "linewidth": 1.2}
+    axes.plot(ends, ends, label=_printable(plot.diagonal), **look)
+
+
+def _array(column: Iterable[Number]) -> Column:
+    import numpy as np
+
+    return np.array([np.nan if value is None else value for value in column], dtype=np.float64)
 
 
 def _dress(axes: Axes, plot: Plot) -> None:

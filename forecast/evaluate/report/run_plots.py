@@ -51,7 +51,8 @@ def forecast_plots(forecasts: pd.DataFrame, *, levels: Sequence[float], words: W
         plots.append(replace(held, note=note))
     plots += [replace(plot, note=note) for plot in error_plots(rows, name, newest, words=words)]
     plots.append(sizes_plot(rows, name, words=words))
-    plots.append(_joined(*moves_plots(shown, shown, words=words), name=name, note=note))
+    scatter = moves_plot(shown, shown, name, words=words)
+    plots.append(replace(scatter, note=f"{scatter.note} {note}".strip()))
     test = forecasts[forecasts["split"] == "test"]
     return [*plots, steps_plot(test, ticker, words=words)] if test["step"].max() > 1 else plots
 
@@ -162,86 +163,52 @@ def sizes_plot(rows: pd.DataFrame, name: str, *, words: Words) -> Plot:
     )
 
 
-def moves_plots(dots: pd.DataFrame, rows: pd.DataFrame, *, words: Words) -> tuple[Plot, Plot]:
+def moves_plot(dots: pd.DataFrame, rows: pd.DataFrame, name: str, *, words: Words) -> Plot:
     """The move forecast against the return that came: bar by bar, and the means of equal groups.
 
     Args:
         dots: rows to show each by itself.
         rows: those the groups are made of.
+        name: what is shown.
         words: how to name what was forecast.
     """
     import numpy as np
 
-    said, came = _moves(dots)
-    order = np.argsort(said, kind="stable")
-    times = _times(dots[dots["naive"] != 0])
-    every = Plot(
-        title="Both axes alike",
-        x=said[order],
-        x_label="move forecast, %",
-        y_label="return that came, %",
-        series=[Series(name=f"a {words.bar}", kind="dots", role="model", values=came[order])],
-        levels=[(0.0, "no move", "faint")],
-        diagonal="perfect forecast",
-        notes=[times[place] for place in order],
-        nearest=True,
-        square=True,
-    )
     said, came = _moves(rows)
     parts = np.array_split(np.argsort(said, kind="stable"), max(min(GROUPS, len(said) // MIN_GROUP), 1))
     parts = [part for part in parts if len(part) > 1]
+    centre = np.array([said[part].mean() for part in parts])
     mean = np.array([came[part].mean() for part in parts])
     error = np.array([came[part].std(ddof=1) / len(part) ** 0.5 for part in parts])
-    grouped = f"{len(parts)} equal groups" if len(parts) > 1 else f"all {words.bar}s"
-    same = len(said) > 1 and np.ptp(said) == 0
-    series = Series(
-        name=f"mean of {grouped}",
-        kind="dots",
-        role="model",
-        values=mean,
-        lower=mean - error,
-        upper=mean + error,
-    )
-    groups = replace(
-        every,
-        title="The forecast move is always the same" if same else f"Mean of {grouped}, ± one s.e.",
-        y_label="mean return that came, %",
-        legend=False,
-        x=np.array([said[part].mean() for part in parts]),
-        series=[series],
-        notes=[f"mean of {words.bars(len(part))}, ± one standard error" for part in parts],
-        square=False,
-    )
-    return every, groups
-
-
-def _joined(every: Plot, groups: Plot, *, name: str, note: str) -> Plot:
-    """Both plots of moves in one, where the page can zoom."""
-    import numpy as np
-
-    xs = [np.asarray(plot.x, dtype=np.float64) for plot in (every, groups)]
-    order = np.argsort(np.concatenate(xs), kind="stable")
-
-    def padded(values: object, before: int, after: int) -> Column:
-        column = np.concatenate(
-            [np.full(before, np.nan), np.asarray(values, dtype=np.float64), np.full(after, np.nan)]
-        )
-        return column[order]
-
-    (dots,), (means,) = every.series, groups.series
-    first, second = len(xs[0]), len(xs[1])
-    values, lower, upper = (padded(column, first, 0) for column in (means.values, means.lower, means.upper))
-    means = replace(means, role="naive", values=values, lower=lower, upper=upper)
-    notes = [*(every.notes or ()), *(groups.notes or ())]
-    explained = "The dashed line is a perfect forecast; each axis has its own scale."
-    return replace(
-        every,
+    said, came = _moves(dots)
+    x = np.concatenate([said, centre])
+    order = np.argsort(x, kind="stable")
+    no_bar, no_group = np.full(len(parts), np.nan), np.full(len(said), np.nan)
+    notes = [*_times(dots[dots["naive"] != 0])]
+    notes += [f"mean of {words.bars(len(part))}, ± one standard error" for part in parts]
+    return Plot(
         title=f"{name}: the moves forecast against the returns that came",
-        x=np.concatenate(xs)[order],
-        series=[replace(dots, values=padded(dots.values, 0, second)), means],
+        x=x[order],
+        x_label="move forecast, %",
+        y_label="return that came, %",
+        series=[
+            Series(
+                name=f"a {words.bar}", kind="dots", role="model", values=np.concatenate([came, no_bar])[order]
+            ),
+            Series(
+                name=f"mean of {len(parts)} equal groups" if len(parts) > 1 else f"mean of all {words.bar}s",
+                kind="dots",
+                role="naive",
+                values=np.concatenate([no_group, mean])[order],
+                lower=np.concatenate([no_group, mean - error])[order],
+                upper=np.concatenate([no_group, mean + error])[order],
+            ),
+        ],
+        levels=[(0.0, "no move", "faint")],
+        diagonal="perfect forecast",
         notes=[notes[place] for place in order],
-        square=False,
-        note=f"{explained} {note}".strip(),
+        nearest=True,
+        note="The dashed line is a perfect forecast; each axis has its own scale.",
     )
 
 

@@ -5,18 +5,20 @@ A record that nobody described here is shown as `record_parts` shows it; parts o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from forecast.evaluate.report.parts import (
     MAX_ROWS,
+    PROSE,
     Part,
     Table,
     Text,
-    cut,
     digits_text,
     facts,
     is_columns,
+    left_out,
     percent_text,
     plain,
     record_parts,
@@ -25,21 +27,16 @@ from forecast.evaluate.report.parts import (
     tree,
     words_of,
 )
-from forecast.evaluate.report.plot import Plot, Series, Words, number, ticker_plot
+from forecast.evaluate.report.plot import Plot, Role, Series, Words, number, ticker_plot
 from forecast.evaluate.report.run_plots import interval_levels
 
 Record = Mapping[str, Any]
 Metrics = Mapping[str, float | None]
+Columns = Mapping[str, tuple[str, Callable[[Any], str]]]  # head -> key of an entry, how its value is written
 
 SPLITS = ("val", "test")
 FAR = 1.2  # ratio of a baseline that would squeeze the others of a plot into one line
-FOLDS_SHOWN = ("figures", "best", "selected_on", "failed")
-TESTS_SHOWN = (
-    *("against", "direction", "tickers", "holm", "lines", "best_baseline", "best_why"),
-    *("alpha", "split", "units", "rows", "rows_left_out"),
-)
-INTERVALS_SHOWN = ("levels", "rows", "rows_without", "pooled", "steps", "tickers", "reliability", "method")
-FIELD_SHOWN = ("overall", "steps", "tickers", "split", "units", "mean")
+WHY = "undefined because"  # head of a column of reasons
 FIELD = {  # figure -> its name, its short name, what a value is multiplied by
     "r2_zero": ("R2 of returns, against no move, %", "R2 against no move, %", 100),
     "r2_mean": ("R2 of returns, against the mean move of the past, %", "R2 against the mean move, %", 100),
@@ -48,19 +45,21 @@ FIELD = {  # figure -> its name, its short name, what a value is multiplied by
     "rank_ic": ("RankIC: the same of ranks", "RankIC", 1),
     "rank_icir": ("RankICIR", "RankICIR", 1),
 }
-SHARES = ("total_return", "annual_return", "annual_volatility", "max_drawdown")  # shown in percent
-RULE = {
-    "sharpe": "Sharpe ratio",
-    "sharpe_se": "its standard error",
-    "turnover": "turnover a session",
-    "break_even_bps": "cost at which it earns nothing, basis points",
+RULE = {  # figure -> its name, what a value is multiplied by
+    "total_return": ("total return, %", 100),
+    "annual_return": ("annual return, %", 100),
+    "annual_volatility": ("annual volatility, %", 100),
+    "max_drawdown": ("max drawdown, %", 100),
+    "sharpe": ("Sharpe ratio", 1),
+    "sharpe_se": ("its standard error", 1),
+    "turnover": ("turnover a session", 1),
+    "break_even_bps": ("cost at which it earns nothing, basis points", 1),
 }
 RULE_TERMS = {
     "cost_bps": "cost of a trade, basis points",
     "sessions": "sessions",
     "sessions_per_year": "sessions a year",
 }
-RULE_SHOWN = ("strategy", "buy_and_hold", "label", "lines", "split", *RULE_TERMS)
 
 
 def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[str, list[Part]]]:
@@ -72,12 +71,12 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
         words: how to name what was forecast.
     """
     known: dict[str, tuple[str, Callable[[Any], list[Part]]]] = {
-        "folds": ("Folds", lambda record: fold_parts(record, words)),
-        "baselines": ("Baselines", lambda record: baseline_parts(record, metrics, words)),
-        "significance": ("Significance", lambda record: significance_parts(record, words)),
-        "intervals": ("Intervals", lambda record: interval_parts(record, words)),
-        "field": ("Figures of the field", lambda record: field_parts(record, words)),
-        "economics": ("A trading rule, for illustration only", trading_rule_parts),
+        "folds": ("Folds", partial(_folds, words=words)),
+        "baselines": ("Baselines", partial(_baselines, metrics=metrics, words=words)),
+        "significance": ("Significance", partial(_significance, words=words)),
+        "intervals": ("Intervals", partial(_intervals, words=words)),
+        "field": ("Figures of the field", partial(_field, words=words)),
+        "economics": ("A trading rule, for illustration only", _trading_rule),
     }
     made = []
     for key in dict.fromkeys([*known, *evaluation]):
@@ -90,6 +89,46 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
     return made
 
 
+def _table(entries: Iterable[Record], columns: Columns, **look: Any) -> Table:
+    """A row an entry. The column of reasons may break, and goes where everything is defined."""
+    rows = [[write(entry.get(key)) for key, write in columns.values()] for entry in entries]
+    header = list(columns)
+    if WHY in header:
+        place = header.index(WHY)
+        if any(row[place] for row in rows):
+            look["prose"] = [place]
+        else:
+            header, rows = (
+                [head for head in header if head != WHY],
+                [row[:place] + row[place + 1 :] for row in rows],
+            )
+    return Table(header, rows, **look)
+
+
+def _by_ticker(
+    columns: Mapping[str, Sequence[Any]], heads: Columns, plots: Sequence[Plot], *, title: str
+) -> list[Part]:
+    """Plots and a table of columns, a row a ticker; its first rows where it is long."""
+    known = {head: column for head, column in heads.items() if column[0] in columns}
+    names = [key for key, _ in known.values()]
+    rows = zip(*(columns[key][:MAX_ROWS] for key in names), strict=True)
+    table = _table((dict(zip(names, row, strict=True)) for row in rows), known, sortable=True)
+    return [Text(title, "h3"), *plots, table, *left_out(len(columns["ticker"]))]
+
+
+def _rest(record: Record, *shown: str) -> list[Part]:
+    """What is left of a record whose sentences and the keys named have been shown."""
+    return record_parts(record, besides=[*shown, *PROSE])
+
+
+def _line(name: str, role: Role, values: Sequence[float | None]) -> Series:
+    return Series(name=name, kind="line", role=role, values=values)
+
+
+def _reason(value: object) -> str:
+    return str(value or "")
+
+
 def ratio_text(ratio: float | None) -> str:
     """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
     if ratio is None:
@@ -100,133 +139,119 @@ def ratio_text(ratio: float | None) -> str:
     return f"{ratio:.{decimals}f}"
 
 
-def fold_parts(folds: Sequence[Record], words: Words) -> list[Part]:
-    """A walk-forward fold by fold.
+def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
+    """A walk-forward fold by fold: fold, train, val and test ([first, last] bar), refit, epochs, seconds, metrics."""
 
-    Args:
-        folds: each with fold, train, val and test ([first, last] bar), refit, epochs, seconds, metrics (flat).
-        words: how to name what was forecast.
-    """
+    def span(ends: object) -> str:
+        return " to ".join(map(str, ends)) if isinstance(ends, list | tuple) and ends else "-"
 
     def column(name: str) -> list[float | None]:
         return [number((fold.get("metrics") or {}).get(name)) for fold in folds]
 
-    def span(fold: Record, split: str) -> str:
-        ends = fold.get(split)
-        return " to ".join(map(str, ends)) if isinstance(ends, list | tuple) and ends else "-"
-
-    test = {name: column(f"test_{name}") for name in ("rmse", "naive_rmse", "theil_u", "direction")}
-    header = [
-        *("fold", "trained on", "tested on", "RMSE", "naive RMSE", "ratio", "direction %"),
-        *("epochs", "seconds", "fitted"),
-    ]
-    rows = [
-        [
-            *(str(fold.get("fold", "")), span(fold, "train"), span(fold, "test")),
-            *(plain(test["rmse"][n]), plain(test["naive_rmse"][n]), ratio_text(test["theil_u"][n])),
-            percent_text(test["direction"][n]),
-            *(plain(fold.get("epochs")), plain(fold.get("seconds")), "anew" if fold.get("refit") else "no"),
-        ]
-        for n, fold in enumerate(folds)
-    ]
-    names = [f"{fold.get('fold', '')}: {span(fold, 'test')[:7]}" for fold in folds]
+    columns: Columns = {
+        "fold": ("fold", lambda value: "" if value is None else str(value)),
+        "trained on": ("train", span),
+        "tested on": ("test", span),
+        "RMSE": ("test_rmse", plain),
+        "naive RMSE": ("test_naive_rmse", plain),
+        "ratio": ("test_theil_u", ratio_text),
+        "direction %": ("test_direction", percent_text),
+        "epochs": ("epochs", plain),
+        "seconds": ("seconds", plain),
+        "fitted": ("refit", lambda refit: "anew" if refit else "no"),
+    }
     ratios = Plot(
         title=f"RMSE ratio to {words.naive} by fold",
-        names=names,
+        names=[f"{fold.get('fold', '')}: {span(fold.get('test'))[:7]}" for fold in folds],
         y_label="ratio, below 1 is better",
-        series=[
-            Series(name="val", kind="line", role="other", values=column("val_theil_u")),
-            Series(name="test", kind="line", role="model", values=test["theil_u"]),
-        ],
+        series=[_line("val", "other", column("val_theil_u")), _line("test", "model", column("test_theil_u"))],
         levels=[(1.0, words.naive, "naive")],
     )
     errors = Plot(
         title="RMSE on test by fold",
-        names=names,
+        names=ratios.names,
         y_label=words.unit,
         y_zero=True,
         series=[
-            Series(name=words.naive, kind="line", role="naive", values=test["naive_rmse"]),
-            Series(name="model", kind="line", role="model", values=test["rmse"]),
+            _line(words.naive, "naive", column("test_naive_rmse")),
+            _line("model", "model", column("test_rmse")),
         ],
     )
-    return [Table(header, rows, sortable=True), ratios, errors]
+    return [
+        _table(({**fold, **(fold.get("metrics") or {})} for fold in folds), columns, sortable=True),
+        ratios,
+        errors,
+    ]
 
 
-def baseline_parts(record: Record, metrics: Metrics, words: Words) -> list[Part]:
-    """The model beside its baselines: a table a split, best ratio first, and the ratios as a plot.
+def _baselines(record: Record, metrics: Metrics, words: Words) -> list[Part]:
+    """The model beside its baselines: a table a split, best first, and the ratios as a plot.
 
     Args:
         record: best, selected_on, figures (name -> split -> rmse, mae, theil_u, direction ...), failed (name -> why).
         metrics: of the run, for the rows of the model and of naive.
         words: how to name what was forecast.
     """
-    figures: Mapping[str, Mapping[str, Record]] = record.get("figures") or {}
+    figures = {name: by for name, by in (record.get("figures") or {}).items() if name != "naive"}
     parts: list[Part] = []
     if record.get("best") is not None:
         by = record.get("selected_on")
         chosen = f", chosen by {by} before the first test {words.bar}" if by else ""
         parts.append(Text(f"Best baseline: {record['best']}{chosen}."))
+    columns: Columns = {
+        "": ("name", str),
+        "RMSE": ("rmse", plain),
+        "MAE": ("mae", plain),
+        "ratio": ("theil_u", ratio_text),
+        "direction %": ("direction", percent_text),
+    }
     for split in reversed(SPLITS):
-        rows = _baseline_rows(split, figures, metrics)
-        if rows:
-            header = ["", "RMSE", "MAE", "ratio", "direction %"]
-            parts += [Text(f"On {split}", "h3"), Table(header, rows, sortable=True, best=0)]
+        own = {name: metrics.get(f"{split}_{name}") for name in ("rmse", "mae", "theil_u", "direction")}
+        naive = {name: metrics.get(f"{split}_naive_{name}") for name in ("rmse", "mae")} | {"theil_u": 1.0}
+        rows: list[dict[str, Any]] = [{"name": "model", **own}, {"name": "naive", **naive}]
+        rows += [{"name": name, **(by.get(split) or {})} for name, by in figures.items()]
+        ranked = sorted(
+            (row for row in rows if row.get("rmse") is not None), key=lambda row: float(row["rmse"])
+        )
+        if ranked:
+            parts += [Text(f"On {split}", "h3"), _table(ranked, columns, sortable=True, best=0)]
     parts += _baseline_ratios(figures, metrics, words)
     failed = record.get("failed") or {}
     if failed:
         reasons = tree({str(key): str(why) for key, why in failed.items()})
         parts += [Text("Left out, with the reason", "h3"), reasons]
-    return [*parts, *record_parts(record, besides=FOLDS_SHOWN)]
-
-
-def _baseline_rows(
-    split: str, figures: Mapping[str, Mapping[str, Record]], metrics: Metrics
-) -> list[list[str]]:
-    names = ("rmse", "mae", "theil_u", "direction")
-    rows: dict[str, Record] = {
-        "model": {name: metrics.get(f"{split}_{name}") for name in names},
-        "naive": {name: metrics.get(f"{split}_naive_{name}") for name in names[:2]} | {"theil_u": 1.0},
-    }
-    rows |= {name: splits[split] for name, splits in figures.items() if name != "naive" and splits.get(split)}
-    ranked = sorted(
-        (item for item in rows.items() if item[1].get("rmse") is not None),
-        key=lambda item: float(item[1]["rmse"]),
-    )
-    return [
-        [
-            *(name, plain(row.get("rmse")), plain(row.get("mae"))),
-            *(ratio_text(row.get("theil_u")), percent_text(row.get("direction"))),
-        ]
-        for name, row in ranked
-    ]
+    return [*parts, *record_parts(record, besides=("figures", "best", "selected_on", "failed"))]
 
 
 def _baseline_ratios(
     figures: Mapping[str, Mapping[str, Record]], metrics: Metrics, words: Words
 ) -> list[Plot]:
-    ratios = {
-        name: {split: number((splits.get(split) or {}).get("theil_u")) for split in SPLITS}
-        for name, splits in figures.items()
-        if name != "naive"
-    }
-    if not ratios:
+    if not figures:
         return []
     own = {split: number(metrics.get(f"{split}_theil_u")) for split in SPLITS}
+    ratios = {
+        name: {split: number((by.get(split) or {}).get("theil_u")) for split in SPLITS}
+        for name, by in figures.items()
+    }
     far = [
         name for name, by in ratios.items() if min((r for r in by.values() if r is not None), default=0) > FAR
     ]
+    if len(far) == len(ratios) or max(ratio or 0.0 for ratio in own.values()) >= FAR:
+        far = []
     near = [name for name in ratios if name not in far]
-    if not near or max(ratio or 0.0 for ratio in own.values()) >= FAR:
-        near, far = list(ratios), []
-    columns = {split: [own[split], *(ratios[name][split] for name in near)] for split in SPLITS}
+    roles: dict[str, Role] = {"val": "other", "test": "model"}
     plot = Plot(
         title=f"RMSE ratio to {words.naive}",
         names=["model", *near],
         y_label="ratio, below 1 is better",
         series=[
-            Series(name="val", kind="dots", role="other", values=columns["val"]),
-            Series(name="test", kind="dots", role="model", values=columns["test"]),
+            Series(
+                name=split,
+                kind="dots",
+                role=role,
+                values=[own[split], *(ratios[name][split] for name in near)],
+            )
+            for split, role in roles.items()
         ],
         levels=[(1.0, words.naive, "naive")],
         note=f"Above {FAR:g}, and not drawn: {', '.join(far)}." if far else "",
@@ -234,119 +259,103 @@ def _baseline_ratios(
     return [plot]
 
 
-def significance_parts(record: Record, words: Words) -> list[Part]:
-    """Tests against naive and the best baseline, pooled, by step and by ticker.
-
-    What they say in words stands below the verdict.
+def _significance(record: Record, words: Words) -> list[Part]:
+    """Tests against naive and the best baseline; what they say in words stands below the verdict.
 
     Args:
         record: against (reference -> loss -> overall and steps), direction (overall and steps), tickers (columns).
         words: how to name what was forecast.
     """
-    against: Mapping[str, Mapping[str, Record]] = record.get("against") or {}
     parts: list[Part] = [Text(note) for note in sentences(record, besides=["lines"])]
     if record.get("rows_left_out"):
         parts.append(Text(f"{plain(record['rows_left_out'])} rows are left out: their last price is 0."))
-    rows = []
-    for reference, losses in against.items():
-        for loss, tests in losses.items():
-            test: Record = tests.get("overall") or {}
-            figures = [digits_text(test.get(name)) for name in ("stat", "p", "p_better")]
-            why = str(test.get("why") or "")
-            rows.append([reference, f"{loss} error", *figures, plain(test.get("origins")), why])
-    if rows:
-        header = [
-            "against",
-            "loss",
-            "DM statistic",
-            "p",
-            "p, one-sided",
-            f"{words.bar}s",
-            "undefined because",
-        ]
-        table = Table(header, rows, labels=2).without_empty_reason()
-        parts += [Text("Diebold-Mariano: does the model err less?", "h3"), table]
+    against: Mapping[str, Mapping[str, Record]] = record.get("against") or {}
+    figures: Columns = {
+        "DM statistic": ("stat", digits_text),
+        "p": ("p", digits_text),
+        "p, one-sided": ("p_better", digits_text),
+    }
+    tests = [
+        {"against": reference, "loss": f"{loss} error", **(test.get("overall") or {})}
+        for reference, losses in against.items()
+        for loss, test in losses.items()
+    ]
+    if tests:
+        heads: Columns = {"against": ("against", str), "loss": ("loss", str)}
+        last: Columns = {f"{words.bar}s": ("origins", plain), WHY: ("why", _reason)}
+        title = "Diebold-Mariano: does the model err less?"
+        parts += [Text(title, "h3"), _table(tests, {**heads, **figures, **last}, labels=2)]
     steps: Sequence[Record] = ((against.get("naive") or {}).get("squared") or {}).get("steps") or []
     if len(steps) > 1:
-        rows = [[digits_text(step.get(name)) for name in ("step", "stat", "p", "p_better")] for step in steps]
-        header = [f"{words.bar}s ahead", "DM statistic", "p", "p, one-sided"]
-        table = Table(header, rows, sortable=True)
-        parts += [Text("Against naive by step, squared error", "h3"), table]
+        columns: Columns = {f"{words.bar}s ahead": ("step", digits_text), **figures}
+        parts += [Text("Against naive by step, squared error", "h3"), _table(steps, columns, sortable=True)]
     parts += _direction(record.get("direction") or {})
-    alpha = number(record.get("alpha")) or 0.05
-    parts += _ticker_tests(record.get("tickers") or {}, confidence=1 - alpha, words=words)
-    return [*parts, *_unsaid(record, TESTS_SHOWN)]
+    tickers: Mapping[str, Sequence[Any]] = record.get("tickers") or {}
+    if len(tickers.get("ticker") or ()) > 1:
+        confidence = 1 - (number(record.get("alpha")) or 0.05)
+        parts += _ticker_tests(tickers, confidence=confidence, words=words)
+    shown = ("against", "direction", "tickers", "holm", "best_baseline", "best_why")
+    return [*parts, *_rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out")]
 
 
 def _direction(record: Record) -> list[Part]:
     steps = record.get("steps") or []
-    entries = [("all steps", record.get("overall") or {})]
-    entries += [(f"{step.get('step')} ahead", step) for step in steps if len(steps) > 1]
-    rows = [
-        [
-            label,
-            *(percent_text(entry.get(name)) for name in ("share", "low", "high")),
-            plain(entry.get("moved")),
-            *(digits_text(entry.get(name)) for name in ("pt_stat", "pt_p")),
-            str(entry.get("pt_why") or entry.get("why") or ""),
-        ]
-        for label, entry in entries
-        if entry
-    ]
-    if not rows:
+    entries = [{"label": "all steps", **record["overall"]}] if record.get("overall") else []
+    entries += [{"label": f"{step.get('step')} ahead", **step} for step in steps if len(steps) > 1]
+    if not entries:
         return []
-    header = ["", "right %", "low %", "high %", "rows that moved", "PT statistic", "p", "undefined because"]
+    columns: Columns = {
+        "": ("label", str),
+        "right %": ("share", percent_text),
+        "low %": ("low", percent_text),
+        "high %": ("high", percent_text),
+        "rows that moved": ("moved", plain),
+        "PT statistic": ("pt_stat", digits_text),
+        "p": ("pt_p", digits_text),
+        WHY: ("reason", _reason),
+    }
     title = "Direction: share of right signs with Wilson's interval, and Pesaran-Timmermann's test"
-    return [Text(title, "h3"), Table(header, rows).without_empty_reason()]
+    reasons = ({**entry, "reason": entry.get("pt_why") or entry.get("why")} for entry in entries)
+    return [Text(title, "h3"), _table(reasons, columns)]
 
 
 def _ticker_tests(columns: Mapping[str, Sequence[Any]], *, confidence: float, words: Words) -> list[Part]:
-    names = [str(name) for name in columns.get("ticker") or []]
-    if len(names) < 2:
-        return []
-    share, test = percent_text, digits_text
-    shown: dict[str, tuple[str, Callable[[object], str]]] = {
-        "ticker": ("ticker", _text),
-        "origins": (f"{words.bar}s", plain),
-        "dm_stat": ("DM statistic", test),
-        "dm_p": ("DM p", test),
-        "dm_p_holm": ("DM p, Holm", test),
-        "direction": ("direction %", share),
-        "direction_low": ("low %", share),
-        "direction_high": ("high %", share),
-        "pt_p": ("PT p", test),
-        "pt_p_holm": ("PT p, Holm", test),
-        "why": ("undefined because", _text),
+    heads: Columns = {
+        "ticker": ("ticker", _reason),
+        f"{words.bar}s": ("origins", plain),
+        "DM statistic": ("dm_stat", digits_text),
+        "DM p": ("dm_p", digits_text),
+        "DM p, Holm": ("dm_p_holm", digits_text),
+        "direction %": ("direction", percent_text),
+        "low %": ("direction_low", percent_text),
+        "high %": ("direction_high", percent_text),
+        "PT p": ("pt_p", digits_text),
+        "PT p, Holm": ("pt_p_holm", digits_text),
+        WHY: ("why", _reason),
     }
-    known = {key: columns[key] for key in shown if len(columns.get(key) or []) == len(names)}
-    # Those that stand out come first, so that a table cut short holds them.
-    p = [number(value) for value in known.get("dm_p", [None] * len(names))]
-    ranked = sorted(range(len(names)), key=lambda place: (p[place] is None, p[place] or 0.0))
-    rows = [[shown[key][1](column[place]) for key, column in known.items()] for place in ranked[:MAX_ROWS]]
-    table = Table([shown[key][0] for key in known], rows, sortable=True)
-    plots = []
+    count = len(columns["ticker"])
+    known = {key: column for key, column in columns.items() if column is not None and len(column) == count}
+    names = [str(name) for name in known["ticker"]]
+    plots: list[Plot] = []
     if "dm_stat" in known:
         title = "Diebold-Mariano statistic against naive by ticker, above 0 where the model errs less"
         plots += ticker_plot(title, names, known["dm_stat"], y_label="statistic", level=(0.0, "alike"))
-    if {"direction", "direction_low", "direction_high"} <= set(known):
-        right, low, high = (
-            [scaled(value) for value in known[key]]
-            for key in ("direction", "direction_low", "direction_high")
-        )
+    shares = [[scaled(v) for v in known.get(f"direction{end}", ())] for end in ("", "_low", "_high")]
+    if all(shares):
         title = f"Share of right signs by ticker, with Wilson's {100 * confidence:g} % interval"
+        ends = (shares[1], shares[2])
         plots += ticker_plot(
-            title, names, right, y_label="right, %", level=(50.0, "a coin"), whiskers=(low, high)
+            title, names, shares[0], y_label="right, %", level=(50.0, "a coin"), whiskers=ends
         )
-    return [
-        Text("By ticker; Holm: p corrected for the number of tickers", "h3"),
-        *plots,
-        table.without_empty_reason() if "why" in known else table,
-        *cut(len(names)),
-    ]
+    # Those that stand out come first, so that a table cut short holds them.
+    p = [number(value) for value in known.get("dm_p", [None] * count)]
+    ranked = sorted(range(count), key=lambda place: (p[place] is None, p[place] or 0.0))
+    ordered = {key: [column[place] for place in ranked] for key, column in known.items()}
+    return _by_ticker(ordered, heads, plots, title="By ticker; Holm: p corrected for the number of tickers")
 
 
-def interval_parts(record: Record, words: Words) -> list[Part]:
-    """Whether the intervals held what they promise: figures by level, reliability, by step and by ticker.
+def _intervals(record: Record, words: Words) -> list[Part]:
+    """Whether the intervals held what they promise: by level, reliability, by step and by ticker.
 
     Args:
         record: levels, method, pooled (level -> figures), reliability (points), steps (level -> figures of each),
@@ -354,129 +363,106 @@ def interval_parts(record: Record, words: Words) -> list[Part]:
         words: how to name what was forecast.
     """
     levels = [f"{100 * level:g}" for level in interval_levels(record)]
+    columns: Columns = {
+        "rows": ("rows", plain),
+        "coverage %": ("coverage", percent_text),
+        f"width % of {words.target}": ("width_percent", plain),
+        "Winkler score": ("winkler", plain),
+        "naive coverage %": ("naive_coverage", percent_text),
+        "naive Winkler score": ("naive_winkler", plain),
+    }
     parts: list[Part] = [Text(line) for line in sentences(record)]
     if record.get("method"):
         same = "The naive intervals are made in the same way."
         parts.append(Text(f"Method: {record['method']}. {same}", style="note"))
-    header = [
-        *("", "rows", "coverage %", f"width % of {words.target}", "Winkler score"),
-        *("naive coverage %", "naive Winkler score"),
-    ]
     pooled: Mapping[str, Record] = record.get("pooled") or {}
     if pooled:
-        parts.append(Table(header, [_interval_row(f"{key} %", pooled.get(key) or {}) for key in levels]))
-    points = [p for p in record.get("reliability") or [] if number(p.get("nominal")) is not None]
-    if points:
-        promised, held, naive = (
-            [scaled(point.get(key)) for point in points]
-            for key in ("nominal", "empirical", "naive_empirical")
-        )
-        plot = Plot(
-            title="Reliability of the intervals on test",
-            x=promised,
-            x_label="promised, %",
-            y_label="held, %",
-            series=[
-                Series(name=f"around {words.naive}", kind="line", role="other", values=naive),
-                Series(name="around the forecast", kind="line", role="model", values=held),
-            ],
-            diagonal="as promised",
-            note="On the dashed line an interval holds as many outcomes as it promises; above it is too wide.",
-        )
-        parts.append(plot)
-    steps: Sequence[Record] = (record.get("steps") or {}).get(levels[0]) or [] if levels else []
-    if len(steps) > 1:
-        plot = Plot(
-            title=f"Coverage of the {levels[0]} % intervals by step",
-            x=[float(step) for step in range(1, len(steps) + 1)],
+        rows = [{"level": f"{key} %", **(pooled.get(key) or {})} for key in levels]
+        parts.append(_table(rows, {"": ("level", str), **columns}))
+    points = [point for point in record.get("reliability") or [] if number(point.get("nominal")) is not None]
+    promised, held, naive = (
+        [scaled(point.get(key)) for point in points] for key in ("nominal", "empirical", "naive_empirical")
+    )
+    reliability = Plot(
+        title="Reliability of the intervals on test",
+        x=promised,
+        x_label="promised, %",
+        y_label="held, %",
+        series=[_line(f"around {words.naive}", "other", naive), _line("around the forecast", "model", held)],
+        diagonal="as promised",
+        note="On the dashed line an interval holds as many outcomes as it promises; above it is too wide.",
+    )
+    parts += [reliability] if points else []
+    if levels:
+        level = (float(levels[0]), "promised")
+        title = f"Coverage of the {levels[0]} % intervals by"
+        held = [scaled(step.get("coverage")) for step in (record.get("steps") or {}).get(levels[0]) or []]
+        by_step = Plot(
+            title=f"{title} step",
+            x=[float(step + 1) for step in range(len(held))],
             x_label=f"{words.bar}s ahead",
             whole=True,
             y_label="held, %",
-            series=[
-                Series(
-                    name="held", kind="line", role="model", values=[scaled(s.get("coverage")) for s in steps]
-                )
-            ],
-            levels=[(float(levels[0]), "promised", "naive")],
+            series=[_line("held", "model", held)],
+            levels=[(*level, "naive")],
         )
-        parts.append(plot)
-    tickers: Mapping[str, Mapping[str, Record]] = record.get("tickers") or {}
-    if len(tickers) > 1 and levels:
-        entries = {name: by.get(levels[0]) or {} for name, by in tickers.items()}
-        coverage = [scaled(entry.get("coverage")) for entry in entries.values()]
-        title, level = f"Coverage of the {levels[0]} % intervals by ticker", (float(levels[0]), "promised")
-        rows = [_interval_row(name, entry) for name, entry in list(entries.items())[:MAX_ROWS]]
-        parts += [
-            Text("By ticker", "h3"),
-            *ticker_plot(title, list(entries), coverage, y_label="held, %", level=level),
-            Table(["ticker", *header[1:]], rows, sortable=True),
-            *cut(len(entries)),
-        ]
-    return [*parts, *_unsaid(record, INTERVALS_SHOWN)]
+        parts += [by_step] if len(held) > 1 else []
+        tickers: Mapping[str, Mapping[str, Record]] = record.get("tickers") or {}
+        if len(tickers) > 1:
+            entries = [by.get(levels[0]) or {} for by in tickers.values()]
+            values = {key: [entry.get(key) for entry in entries] for key, _ in columns.values()}
+            coverage = [scaled(value) for value in values["coverage"]]
+            plots = ticker_plot(f"{title} ticker", list(tickers), coverage, y_label="held, %", level=level)
+            heads: Columns = {"ticker": ("ticker", str), **columns}
+            parts += _by_ticker({"ticker": list(tickers), **values}, heads, plots, title="By ticker")
+    shown = ("levels", "rows", "rows_without", "pooled", "steps", "tickers", "reliability", "method")
+    return [*parts, *_rest(record, *shown)]
 
 
-def _interval_row(label: str, entry: Record) -> list[str]:
-    return [
-        *(label, plain(entry.get("rows")), percent_text(entry.get("coverage"))),
-        *(plain(entry.get("width_percent")), plain(entry.get("winkler"))),
-        *(percent_text(entry.get("naive_coverage")), plain(entry.get("naive_winkler"))),
-    ]
-
-
-def field_parts(record: Record, words: Words) -> list[Part]:
+def _field(record: Record, words: Words) -> list[Part]:
     """Out-of-sample R2 of returns and information coefficients: of all rows, by step, by ticker.
 
     Args:
         record: overall (figures, their standard errors, why), steps, tickers (columns).
         words: how to name what was forecast.
     """
-    parts: list[Part] = [Text(sentence) for sentence in sentences(record)]
+    figures: Columns = {
+        short: (key, partial(digits_text, digits=4, by=by)) for key, (_, short, by) in FIELD.items()
+    }
     overall: Record = record.get("overall") or {}
-    why: Mapping[str, Any] = overall.get("why") or {}
+    steps: Sequence[Record] = record.get("steps") or []
     tickers = record.get("tickers")
     names = [str(name) for name in tickers.get("ticker", ())] if is_columns(tickers) else []
     rows = [
-        [name, *(digits_text(overall.get(k), 4, by) for k in (key, f"{key}_se")), str(why.get(key) or "")]
+        {
+            "name": name,
+            "value": digits_text(overall[key], 4, by),
+            "se": digits_text(overall.get(f"{key}_se"), 4, by),
+            "why": (overall.get("why") or {}).get(key),
+        }
         for key, (name, _, by) in FIELD.items()
         # across one ticker nothing correlates
         if key in overall and (len(names) != 1 or key.startswith("r2"))
     ]
+    parts: list[Part] = [Text(sentence) for sentence in sentences(record)]
     if rows:
-        header = ["", "value", "standard error", "undefined because"]
-        parts.append(Table(header, rows).without_empty_reason())
-    steps: Sequence[Record] = record.get("steps") or []
+        heads: Columns = {"": ("name", str), "value": ("value", str), "standard error": ("se", str)}
+        parts.append(_table(rows, {**heads, WHY: ("why", _reason)}))
     if len(steps) > 1:
-        keys = [key for key in FIELD if key in steps[0]]
-        rows = [
-            [plain(step.get("step")), *(digits_text(step.get(key), 4, FIELD[key][2]) for key in keys)]
-            for step in steps
-        ]
-        header = [f"{words.bar}s ahead", *(FIELD[key][1] for key in keys)]
-        parts += [Text("By step", "h3"), Table(header, rows, sortable=True)]
+        known = {head: column for head, column in figures.items() if column[0] in steps[0]}
+        columns: Columns = {f"{words.bar}s ahead": ("step", plain), **known}
+        parts += [Text("By step", "h3"), _table(steps, columns, sortable=True)]
     if is_columns(tickers) and len(names) > 1:
         values = [scaled(value) for value in tickers.get("r2_zero", [None] * len(names))]
         title = "R2 of returns by ticker, above 0 where the model errs less than no move"
-        plot = ticker_plot(title, names, values, y_label="R2, %", level=(0.0, "no better"))
-        parts += [Text("By ticker", "h3"), *plot, *_ticker_r2(tickers)]
-    return [*parts, *_unsaid(record, FIELD_SHOWN)]
+        plots = ticker_plot(title, names, values, y_label="R2, %", level=(0.0, "no better"))
+        r2 = {head: column for head, column in figures.items() if column[0].startswith("r2")}
+        by_ticker: Columns = {"ticker": ("ticker", _reason), **r2, WHY: ("why", _reason)}
+        parts += _by_ticker(tickers, by_ticker, plots, title="By ticker")
+    return [*parts, *_rest(record, "overall", "steps", "tickers", "split", "units", "mean")]
 
 
-def _ticker_r2(columns: Mapping[str, Sequence[Any]]) -> list[Part]:
-    heads = {"ticker": "ticker", "r2_zero": FIELD["r2_zero"][1], "r2_mean": FIELD["r2_mean"][1]}
-    heads = {key: head for key, head in (heads | {"why": "undefined because"}).items() if key in columns}
-    count = len(columns["ticker"])
-    rows = [
-        [
-            _text(columns[key][n]) if key in ("ticker", "why") else digits_text(columns[key][n], 4, 100)
-            for key in heads
-        ]
-        for n in range(min(count, MAX_ROWS))
-    ]
-    table = Table(list(heads.values()), rows, sortable=True)
-    return [table.without_empty_reason() if "why" in heads else table, *cut(count)]
-
-
-def trading_rule_parts(record: Record) -> list[Part]:
+def _trading_rule(record: Record) -> list[Part]:
     """The sign strategy beside buy and hold.
 
     Args:
@@ -489,23 +475,16 @@ def trading_rule_parts(record: Record) -> list[Part]:
     }
     rows = []
     for name in dict.fromkeys(key for side in sides.values() for key in side if key != "why"):
-        head = f"{words_of(name)}, %" if name in SHARES else RULE.get(name, words_of(name))
-        by = 100 if name in SHARES else 1
-        cells = ["" if name not in side else digits_text(side[name], 4, by) for side in sides.values()]
-        rows.append([head, *cells])
+        head, by = RULE.get(name, (words_of(name), 1))
+        rows.append(
+            [head, *("" if name not in side else digits_text(side[name], 4, by) for side in sides.values())]
+        )
     if rows:
         parts.append(Table(["", *map(words_of, sides)], rows))
     terms = {name: record[key] for key, name in RULE_TERMS.items() if key in record}
-    if terms:
-        parts.append(facts(terms))
+    parts += [facts(terms)] if terms else []
     parts += record_parts({words_of(name): side["why"] for name, side in sides.items() if side.get("why")})
-    return [*parts, *record_parts(record, besides=RULE_SHOWN)]
-
-
-def _unsaid(record: Record, shown: Sequence[str]) -> list[Part]:
-    """What is left of a record whose sentences and the keys named have been shown."""
-    return record_parts(record, besides=[*shown, "lines", "notes", "note", "warnings", "label"])
-
-
-def _text(value: object) -> str:
-    return str(value or "")
+    return [
+        *parts,
+        *record_parts(record, besides=("strategy", "buy_and_hold", "label", "lines", "split", *RULE_TERMS)),
+    ]

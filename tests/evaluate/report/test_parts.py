@@ -17,6 +17,8 @@ from forecast.evaluate.report.parts import (
     sentences,
     tree,
 )
+from forecast.evaluate.report.plot import Words
+from forecast.evaluate.report.sections import sections
 
 
 @pytest.mark.parametrize(
@@ -69,11 +71,14 @@ def test_long_sortable_table_scrolls_by_keys_too():
     assert show(Table(["a"], rows[:-1], sortable=True)).startswith('<div class="wide">')
 
 
-def test_the_reason_column_goes_where_nothing_is_undefined():
-    rows = [["1", ""]]
-    assert "why" not in show(Table(["x", "why"], rows).without_empty_reason())
-    found = Table(["x", "why"], [*rows, ["2", "<3"]]).without_empty_reason()
-    assert '<td class="text">&lt;3</td>' in show(found)
+@pytest.mark.parametrize("why", [None, "<3 origins"])
+def test_the_reason_column_goes_where_nothing_is_undefined(why):
+    test = {"stat": 1.0, "p": None if why else 0.5, "why": why}
+    record = {"significance": {"against": {"naive": {"squared": {"overall": test}}}}}
+    ((_, parts),) = sections(record, {}, Words())
+    found = "".join(map(show, parts))
+    assert ("undefined because" in found) == bool(why)
+    assert ('<td class="text">&lt;3 origins</td>' in found) == bool(why)
 
 
 def test_mapping_is_a_list_of_terms():

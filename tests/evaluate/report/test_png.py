@@ -163,9 +163,15 @@ def test_the_kept_epoch_and_the_naive_level_are_marked():
 
 
 def test_of_several_folds_the_last_is_drawn():
-    epochs = [{"fold": fold, **epoch} for fold in (0, 1) for epoch in history(3 + fold)]
-    left, _ = figure(learning(epochs, {})).axes
+    """Beside the naive error of that fold, not of all of them."""
+    epochs = [
+        {"fold": fold, "val_naive_rmse": 1.5 + fold, **epoch}
+        for fold in (0, 1)
+        for epoch in history(3 + fold)
+    ]
+    left, right = figure(learning(epochs, {"val_naive_rmse": 2.0})).axes
     assert len(lines_of(left)["val"]) == 4
+    assert lines_of(right)["tomorrow = today"][0] == 2.5
 
 
 @pytest.mark.parametrize("kept", [0, 1])
