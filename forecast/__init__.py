@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from forecast.model.predictor import Predictor
+    from forecast.model.inference import Predictor
     from forecast.predict.future import Future
     from forecast.runs import Run, Runs
 

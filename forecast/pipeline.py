@@ -20,6 +20,7 @@ from forecast.data.record import record as data_record
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate.folds import Fold, Holdout
 from forecast.files import write_whole
+from forecast.model.building import build_forecaster, make_trainer, train
 from forecast.runlog import logged
 from forecast.runs import Run, draw_plots, package_version, provenance, read_run, strategy_name
 
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.data.market import MarketData
-    from forecast.evaluate.baselines import Fits
-    from forecast.model.forecaster import Forecaster
-    from forecast.model.trainer import Fit, Trainer
+    from forecast.model.baselines import BaselineCache
+    from forecast.model.forecaster import Forecaster, TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class RunHooks:
     on_epoch: OnEpoch = lambda _number, _metrics: None
     earlier: Callable[[str], Path | None] = lambda _identity: None
     tags: Callable[[Any], Mapping[str, str]] = lambda _tracker: {}
-    baseline_cache: Fits | None = None
+    baseline_cache: BaselineCache | None = None
     draw_plots: bool = True
 
 
@@ -77,19 +77,15 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
     with logged() as run_log, trainer.pinned():
         # Parts: whatever can be refused is refused before a bar is fetched.
         data = build(config.data, source=build(config.source), target=build(config.get("target")))
-        sizes = trainer.sizes(data.facts)
-        network = build(config.model, **sizes)
         evaluation = build(config.get("evaluation")) or Holdout()
         baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
         tracker = config.tracker and build(config.tracker)
 
-        from forecast.evaluate.baselines import Fits
         from forecast.evaluate.judgement import Judgement
-        from forecast.evaluate.metrics import Tally
-        from forecast.model.probing import check_network
+        from forecast.evaluate.metrics import EpochScore
+        from forecast.model.baselines import BaselineCache
 
-        check_network(network, **sizes, name=f"model._target_={config.model._target_}")
-        trainer.check_objective(partial(Tally, horizon=data.horizon))
+        build_forecaster(config, data.facts, score=EpochScore(horizon=data.horizon))
 
         # Data.
         data.load()
@@ -128,7 +124,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 data,
                 folded=walking,
                 baselines=baselines,
-                learn=partial((hooks.baseline_cache or Fits()).fit, identity=learnt),
+                learn=partial((hooks.baseline_cache or BaselineCache()).fit, identity=learnt),
                 intervals=intervals,
                 significance=evaluation.significance,
                 economics=evaluation.economics,
@@ -138,7 +134,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                     judgement.add(fold, forecaster, here, went)
                     if walking:
                         hooks.on_epoch(fold.number, judgement.so_far("val"))
-            bundle.write_model(directory, forecaster, here, widths=judgement.widths)
+            bundle.write_model(directory, forecaster, here, intervals=judgement.widths)
 
             # Figures, verdict, report.
             figures, record = judgement.result()
@@ -189,40 +185,24 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
     )
 
 
-def make_trainer(config: DictConfig) -> Trainer:
-    """The `trainer` node, with the objective and the seed."""
-    trainer: Trainer = build(
-        config.trainer, metric=config.objective.metric, mode=config.objective.mode, seed=config.seed
-    )
-    return trainer
-
-
-def fit(config: DictConfig, data: MarketData, on_epoch: OnEpoch) -> tuple[Forecaster, Fit]:
-    """Fit to split data from the seed's initial weights, whatever was fitted before.
+def fit(config: DictConfig, data: MarketData, on_epoch: OnEpoch) -> tuple[Forecaster, TrainingResult]:
+    """TrainingResult to split data from the seed's initial weights, whatever was fitted before.
 
     Args:
         config: of the run.
         data: split.
         on_epoch: called with the number and metrics of each epoch.
     """
-    from forecast.evaluate.metrics import Tally
-    from forecast.model.forecaster import Forecaster
+    from forecast.evaluate.metrics import EpochScore
 
-    trainer = make_trainer(config)
-    with trainer.pinned():
-        forecaster = Forecaster(
-            network=build(config.model, **trainer.sizes(data.facts)),
-            normaliser=data.normaliser_,
-            quantile_levels=trainer.quantile_levels,
-        )
-        return forecaster, trainer.fit(
-            forecaster, data, score=partial(Tally, horizon=data.horizon), on_epoch=on_epoch
-        )
+    score = EpochScore(horizon=data.horizon)
+    forecaster = build_forecaster(config, data.facts, score=score)
+    return forecaster, train(forecaster, data, score=score, on_epoch=on_epoch)
 
 
 def fit_each(
     config: DictConfig, data: MarketData, folds: list[Fold], *, parallel: int, on_epoch: OnEpoch
-) -> Iterator[tuple[Fold, MarketData, Forecaster, Fit]]:
+) -> Iterator[tuple[Fold, MarketData, Forecaster, TrainingResult]]:
     """The folds in order, each with its data and its forecaster.
 
     Args:
@@ -250,7 +230,7 @@ def fit_each(
 
 def _fit_on_ray(
     config: DictConfig, data: MarketData, folds: list[Fold], parallel: int, on_epoch: OnEpoch
-) -> Iterator[tuple[Forecaster, Fit]]:
+) -> Iterator[tuple[Forecaster, TrainingResult]]:
     """Fits made by Ray workers, at most `parallel` at once, in order of folds."""
     import ray
 
@@ -273,7 +253,7 @@ def _fit_on_ray(
             ray.shutdown()
 
 
-def _fit_remotely(shared: tuple[DictConfig, MarketData], fold: Fold) -> tuple[Forecaster, Fit]:
+def _fit_remotely(shared: tuple[DictConfig, MarketData], fold: Fold) -> tuple[Forecaster, TrainingResult]:
     config, data = shared
     return fit(config, data.divided(fold.stretches), lambda *_: None)
 

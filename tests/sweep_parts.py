@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from forecast import bundle
-from forecast.bundle import sealing
+from forecast.bundle import manifest
 from forecast.sweep.record import JobResult
 
 METRICS = {
@@ -28,7 +28,7 @@ def write_run(
 ) -> Path:
     """A directory that looks like a finished run: sealed, with its identity."""
     (directory / "plots").mkdir(parents=True, exist_ok=True)
-    for name in sealing._SEALED:
+    for name in manifest.REQUIRED:
         (directory / name).write_text("", "utf-8")
     data = {
         "tickers": list(tickers),

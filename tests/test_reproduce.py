@@ -181,7 +181,7 @@ def test_bars_up_to_a_day_give_the_recorded_forecast(tmp_path, strategy, model, 
             table = bars[row.ticker]
             day = table.index[table.index.get_loc(origin) + row.step]
             there = recorded.loc[(row.ticker, day, row.step)]
-            assert there["forecast"] == row.forecast
+            assert there["forecast"] == pytest.approx(row.forecast, rel=1e-6)
             assert there["naive"] == row.naive == pytest.approx(table["Close"][origin], rel=1e-6)
             seen.add(there["split"])
     assert seen == {"train", "val", "test"}
@@ -189,7 +189,7 @@ def test_bars_up_to_a_day_give_the_recorded_forecast(tmp_path, strategy, model, 
     if predictor.enough is not None:
         last = {ticker: table.iloc[-predictor.enough :] for ticker, table in known.items()}
         again = predictor.predict(last["AAPL"] if strategy.endswith("single") else last)
-        pd.testing.assert_frame_equal(again, answers, check_exact=True)
+        pd.testing.assert_frame_equal(again, answers, rtol=1e-6)
     every = predictor.predict(known["AAPL"] if strategy.endswith("single") else known, every=True)
     last = every[every["origin"] == origins[-1]].reset_index(drop=True)
-    pd.testing.assert_frame_equal(last, answers, check_exact=True)
+    pd.testing.assert_frame_equal(last, answers, rtol=1e-6)

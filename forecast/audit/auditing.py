@@ -42,7 +42,7 @@ def audit(config: DictConfig) -> Iterator[Outcome]:
     Raises:
         UserError: the data cannot be had as asked, so that there is nothing to audit.
     """
-    from forecast.pipeline import make_trainer
+    from forecast.model.building import make_trainer
 
     with make_trainer(config).pinned():
         subject = Subject(config)

@@ -8,6 +8,9 @@ from forecast.audit.finding import LeakError
 from forecast.audit.markets import Shuffled
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from forecast.audit.subject import Subject
 
 _SEED = 19_990_101
@@ -27,14 +30,16 @@ def batch_invariance(subject: Subject) -> str:
     import numpy as np
 
     windows = subject.original.windows_["val"]
-    batch = windows.take(windows.spread(256)).windows
-    together = subject.forecaster.predict(batch)
+    index = windows.spread(256)
+
+    def forecast(chosen: NDArray[np.integer]) -> NDArray[np.float64]:
+        return subject.forecaster.forecast(windows.take(chosen)).values
+
+    together = forecast(index)
     ways = {
-        "alone": np.concatenate(
-            [subject.forecaster.predict(batch[i : i + 1]) for i in range(min(len(batch), 24))]
-        ),
-        "in reversed order": subject.forecaster.predict(np.ascontiguousarray(batch[::-1]))[::-1],
-        "asked again": subject.forecaster.predict(batch),
+        "alone": np.concatenate([forecast(index[at : at + 1]) for at in range(min(len(index), 24))]),
+        "in reversed order": forecast(index[::-1])[::-1],
+        "asked again": forecast(index),
     }
     exact = True
     for way, answers in ways.items():
@@ -46,7 +51,7 @@ def batch_invariance(subject: Subject) -> str:
                 "the model looks at the rest of the batch or remembers it"
             )
         exact = exact and bool(np.array_equal(answers, expected))
-    return f"{len(batch)} windows, {'exactly' if exact else 'up to rounding'}"
+    return f"{len(index)} windows, {'exactly' if exact else 'up to rounding'}"
 
 
 def shuffled_control(subject: Subject) -> str:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from forecast.bundle.golden import replay
-from forecast.bundle.loading import forecasts_of, load
-from forecast.bundle.saving import write_model
-from forecast.bundle.sealing import MANIFEST, begin, finish, is_finished, verify, write_json
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "MANIFEST",
-    "begin",
-    "finish",
-    "forecasts_of",
-    "is_finished",
-    "load",
-    "replay",
-    "verify",
-    "write_json",
-    "write_model",
-]
+from forecast.bundle.manifest import MANIFEST, begin, finish, is_finished, verify, write_json
+
+_HOME = {
+    "forecasts_of": "model_files",
+    "load": "model_files",
+    "read_golden": "golden",
+    "read_reference": "reference",
+    "replay": "golden",
+    "verify_golden": "golden",
+    "write_model": "model_files",
+}
+
+__all__ = [*_HOME, "MANIFEST", "begin", "finish", "is_finished", "verify", "write_json"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: numpy and the model are not needed to look at a manifest."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""What the network was shown in training, in a few figures a feature: what a server holds its requests against."""
+"""The drift reference: what the forecaster was shown in training, in a few figures a feature."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.bundle.sealing import write_json
+from forecast.bundle.manifest import write_json
+from forecast.model.inference import inputs_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
-    from forecast.data.normaliser import WindowNormaliser
     from forecast.model.forecaster import Forecaster
 
     Inputs = NDArray[np.float32]
 
 FILE = "reference.json"
 # As many windows as the scalers are fitted on, fewer where they are large: enough for deciles, quickly sorted.
-_MOST_WINDOWS, _MOST_VALUES = 16_384, 2**24
+_MAX_WINDOWS, _MAX_VALUES = 16_384, 2**24
 _DECILES = np.arange(1, 10) / 10
 
 
@@ -85,10 +85,10 @@ class Reference:
         return cls(
             windows=state["windows"],
             names=list(features),
-            low=np.asarray([told["low"] for told in features.values()], dtype=np.float64),
-            high=np.asarray([told["high"] for told in features.values()], dtype=np.float64),
-            edges=[np.asarray(told["edges"], dtype=np.float64) for told in features.values()],
-            shares=[np.asarray(told["shares"], dtype=np.float64) for told in features.values()],
+            low=np.asarray([own["low"] for own in features.values()], dtype=np.float64),
+            high=np.asarray([own["high"] for own in features.values()], dtype=np.float64),
+            edges=[np.asarray(own["edges"], dtype=np.float64) for own in features.values()],
+            shares=[np.asarray(own["shares"], dtype=np.float64) for own in features.values()],
         )
 
 
@@ -124,24 +124,6 @@ def counted(values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray
     return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)
 
 
-def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> Inputs:
-    """What the network sees of raw windows.
-
-    Args:
-        normaliser: fitted.
-        windows: (windows, lookback, columns) raw panel rows, contiguous.
-
-    Returns:
-        (windows, lookback, features)
-    """
-    import torch
-
-    with torch.inference_mode():
-        device = next(normaliser.buffers()).device
-        inputs: Inputs = normaliser.inputs(torch.from_numpy(windows).to(device)).cpu().numpy()
-    return inputs
-
-
 def write_reference(directory: Path, forecaster: Forecaster, data: MarketData) -> None:
     """Measure the training windows, all of them or an even spread of up to 16,384.
 
@@ -153,12 +135,12 @@ def write_reference(directory: Path, forecaster: Forecaster, data: MarketData) -
         data: split as it was fitted to.
     """
     train, names = data.windows_["train"], data.layout.names[: len(data.layout.relations)]
-    most = max(1, min(_MOST_WINDOWS, _MOST_VALUES // (data.seq_len * len(names))))
-    windows = np.ascontiguousarray(train.take(train.spread(most)).windows)
-    inputs = inputs_of(forecaster.normaliser, windows)
-    finite = np.isfinite(inputs).all(
-        axis=(1, 2)
-    )  # the ratio of two extreme prices may be more than a float holds
+    count = max(1, min(_MAX_WINDOWS, _MAX_VALUES // (data.seq_len * len(names))))
+    windows = np.ascontiguousarray(train.take(train.spread(count)).windows)
+    normaliser = forecaster.normaliser
+    inputs = windows[..., : len(names)] if normaliser is None else inputs_of(normaliser, windows)
+    # the ratio of two extreme prices may be more than a float holds
+    finite = np.isfinite(inputs).all(axis=(1, 2))
     if finite.any():
         write_json(directory / FILE, reference_of(inputs[finite], list(names)).to_json())
 

@@ -10,6 +10,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 # `_target_` in a saved config -> where the class is now. Applied when a saved config is loaded or replayed.
 RENAMED: dict[str, str] = {
     "forecast.champion.Champion": "forecast.champion.ChampionConfig",
+    "forecast.evaluate.baselines.AutoArima": "forecast.model.AutoArima",
+    "forecast.evaluate.baselines.AutoEts": "forecast.model.AutoEts",
+    "forecast.evaluate.baselines.Baselines": "forecast.model.Baselines",
+    "forecast.evaluate.baselines.Drift": "forecast.model.Drift",
+    "forecast.evaluate.baselines.HistoricalMean": "forecast.model.HistoricalMean",
+    "forecast.evaluate.baselines.MovingAverage": "forecast.model.MovingAverage",
+    "forecast.evaluate.baselines.Ridge": "forecast.model.Ridge",
+    "forecast.evaluate.baselines.Trees": "forecast.model.Trees",
 }
 
 

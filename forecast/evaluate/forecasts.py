@@ -40,8 +40,8 @@ def pieces(forecaster: Forecaster, data: MarketData, split: str) -> Iterator[Pie
     windows = data.windows_[split]
     for start in range(0, len(windows), _PIECE):
         batch = windows.take(np.arange(start, min(start + _PIECE, len(windows))))
-        forecast = forecaster.predict(batch.windows)  # (B, h)
-        count, horizon = forecast.shape
+        forecast = forecaster.forecast(batch)
+        count, horizon = forecast.values.shape
         ahead = batch.rows[:, None] + np.arange(1, horizon + 1)  # (B, h) panel rows of the days forecast
         last_close = batch.windows[:, -1, data.layout.target].astype(np.float64)
         rows = Rows(
@@ -50,12 +50,11 @@ def pieces(forecaster: Forecaster, data: MarketData, split: str) -> Iterator[Pie
             step=np.tile(np.arange(1, horizon + 1, dtype=np.int32), count),
             origin=np.repeat(data.panel_.days[batch.rows], horizon),
             actual=batch.future[..., data.layout.target].astype(np.float64).ravel(),
-            forecast=forecast.ravel(),
+            forecast=forecast.values.ravel(),
             naive=np.repeat(last_close, horizon),
         )
-        levels = forecaster.quantile_levels
-        quantiles = None if levels is None else forecaster.quantiles(batch.windows).reshape(-1, len(levels))
-        yield Piece(batch, rows, quantiles)
+        quantiles = forecast.quantiles  # (B, h, Q)
+        yield Piece(batch, rows, None if quantiles is None else quantiles.reshape(len(rows), -1))
 
 
 class PriceTable:

@@ -12,13 +12,14 @@ import numpy as np
 
 from forecast.data.record import calendar_day
 from forecast.data.split import SPLITS
-from forecast.evaluate.baselines import Baselines, BaselineTally
+from forecast.evaluate.baselines.tally import BaselineTally
 from forecast.evaluate.field import Field
 from forecast.evaluate.forecasts import Piece, PriceTable, pieces
 from forecast.evaluate.intervals import JudgedIntervals
 from forecast.evaluate.metrics import Tally
 from forecast.evaluate.rows import Rows
 from forecast.evaluate.significance.moves import Moves
+from forecast.model.baselines import Baselines
 from forecast.model.intervals import columns as bound_columns
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
     from forecast.evaluate.folds import Fold
     from forecast.evaluate.intervals.judged import Intervals
     from forecast.evaluate.significance import Significance
-    from forecast.model.forecaster import Forecaster
+    from forecast.model.forecaster import Forecaster, TrainingResult
     from forecast.model.intervals import Widths
-    from forecast.model.trainer import Fit
 
     Column = NDArray[np.float64]
 
@@ -84,14 +84,16 @@ class Judgement:
         self.history: list[dict[str, float]] = []  # of all folds that were fitted anew
         self._losses: list[dict[str, float]] = []
         self._tallies = {split: Tally(horizon=self.horizon) for split in SPLITS[1:]}
-        self._rivals = baselines and BaselineTally(baselines=baselines, horizon=self.horizon)
+        self._rivals = None if baselines is None else BaselineTally(baselines=baselines, horizon=self.horizon)
         self._rows: dict[str, list[tuple[Rows, Mapping[str, Column]]]] = {split: [] for split in SPLITS[1:]}
         self._bounds = bound_columns(intervals.levels) if intervals is not None else []
         columns = ["actual", "forecast", "naive", *self._bounds]
         plan: dict[str, Any] = {"names": self.names, "folded": folded}
         self._forecasts = PriceTable(directory / "forecasts.parquet", columns=columns, **plan)
-        self._others = baselines and PriceTable(
-            directory / "baselines.parquet", columns=baselines.names, **plan
+        self._others = (
+            None
+            if baselines is None
+            else PriceTable(directory / "baselines.parquet", columns=baselines.names, **plan)
         )
 
     def __enter__(self) -> Judgement:
@@ -106,7 +108,7 @@ class Judgement:
     ) -> None:
         self._open.__exit__(kind, error, trace)
 
-    def add(self, fold: Fold, forecaster: Forecaster, data: MarketData, fit: Fit) -> Figures:
+    def add(self, fold: Fold, forecaster: Forecaster, data: MarketData, fit: TrainingResult) -> Figures:
         """Forecast a fold; the figures of its validation and test rows.
 
         Training rows are written for the first fold alone: those of the others are mostly the same.
@@ -181,7 +183,7 @@ class Judgement:
             evaluation["intervals"] = self.intervals.record()
         return metrics, {**evaluation, "folds": self.folds}
 
-    def _fitted(self, fold: Fold, data: MarketData, fit: Fit) -> None:
+    def _fitted(self, fold: Fold, data: MarketData, fit: TrainingResult) -> None:
         self.last_fit = fit
         self._losses.append(fit.history[fit.best_epoch])
         self.history += [{"fold": fold.number, **epoch} if self.folded else epoch for epoch in fit.history]
@@ -204,7 +206,7 @@ class Judgement:
         for tally in (own, self._tallies[split]):
             tally.add(rows.actual, rows.forecast, rows.naive, scale)
         if self.baselines is not None and self._rivals is not None and self._others is not None:
-            asked = self.baselines.predict(data, piece.batch)
+            asked = self.baselines.forecast(piece.batch, horizon=data.horizon)
             self._rivals.add(split, rows, asked, scale=scale)
             rivals = {name: prices.ravel() for name, prices in asked.items()}  # (B, h) -> (rows,)
             self._others.write(rows, split, rivals, fold=fold)
@@ -222,7 +224,7 @@ class Judgement:
         return Moves.of(rows, names=self.names, baselines=rivals)
 
 
-def _described(fold: Fold, fit: Fit, figures: Figures) -> dict[str, Any]:
+def _described(fold: Fold, fit: TrainingResult, figures: Figures) -> dict[str, Any]:
     return {
         "fold": fold.number,
         **{

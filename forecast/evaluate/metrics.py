@@ -201,3 +201,34 @@ def _root(value: float | None) -> float | None:
 def _spread(square: float | None, mean: float | None) -> float | None:
     """Standard deviation from the means of squares and of values."""
     return None if square is None or mean is None else _root(max(square - mean**2, 0.0))
+
+
+class EpochScore:
+    """Metrics of the validation rows of an epoch.
+
+    Args:
+        horizon: steps forecast at once.
+    """
+
+    def __init__(self, *, horizon: int) -> None:
+        self.horizon = horizon
+
+    @property
+    def names(self) -> list[str]:
+        """`val_rmse` and so on."""
+        return [*Tally(horizon=self.horizon).result("val")]
+
+    def __call__(
+        self,
+        *,
+        actual: NDArray[np.float64],
+        forecast: NDArray[np.float64],
+        naive: NDArray[np.float64],
+        scale: NDArray[np.float64],
+    ) -> dict[str, float | None]:
+        """Name -> metric, of (windows, horizon) values and the (windows,) scale of MASE."""
+        import numpy as np
+
+        tally = Tally(horizon=self.horizon)
+        tally.add(actual.ravel(), forecast.ravel(), naive.ravel(), np.repeat(scale, self.horizon))
+        return tally.result("val")

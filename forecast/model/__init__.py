@@ -1,26 +1,38 @@
-"""Windows to forecasts: layers, the network, the forecaster, its training."""
+"""Windows to forecasts: networks and their training, classical forecasters, baselines, forecasts from raw bars."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from forecast.model.ensemble import Ensemble
-    from forecast.model.network import LayeredNetwork
-    from forecast.model.trainer import Trainer
-
-__all__ = ["Ensemble", "LayeredNetwork", "Trainer"]
+from typing import Any
 
 _HOME = {
-    "Ensemble": "forecast.model.ensemble",
-    "LayeredNetwork": "forecast.model.network",
-    "Trainer": "forecast.model.trainer",
+    "AutoArima": "classical",
+    "AutoEts": "classical",
+    "Baselines": "baselines",
+    "Drift": "naive",
+    "Ensemble": "network",
+    "Forecast": "forecaster",
+    "Forecaster": "forecaster",
+    "HistoricalMean": "naive",
+    "LayeredNetwork": "network",
+    "MovingAverage": "naive",
+    "Naive": "naive",
+    "Predictor": "inference",
+    "Ridge": "regression",
+    "Trainer": "trainer",
+    "TrainingResult": "forecaster",
+    "Trees": "regression",
 }
 
+__all__ = [*_HOME]
 
-def __getattr__(name: str) -> object:
+
+def __getattr__(name: str) -> Any:
     """Import on first use, so that composing a config costs nothing."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,150 +1,130 @@
-"""Network and normaliser in one: raw windows in, prices out."""
+"""What forecasts: one protocol for networks, classical models and baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor, nn
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from forecast.data.market import MarketData
     from forecast.data.normaliser import WindowNormaliser
+    from forecast.data.windows import WindowBatch
 
-# Matrix products of fewer rows take other code paths and differ in the last bit; padded to a multiple of this,
-# a window's forecast is the same whatever stands beside it (measured: 32 rows and more agree bit for bit).
-_BLOCK = 32
-# Windows answered at once: enough to keep the arithmetic busy; on a processor few enough to stay in its cache (an LSTM
-# of 128 units answers 512 at a time a fifth quicker than 2,048).
-_MOST, _MOST_ON_GPU = 512, 2048
+    Values = NDArray[np.float64]
+
+# Takes the number and the metrics of each epoch.
+OnEpoch = Callable[[int, dict[str, float]], None]
 
 
-class Forecaster(nn.Module):
-    """What is trained, evaluated, saved and served.
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts of some windows, in the target's unit."""
 
-    Args:
-        network: (batch, lookback, features) -> (batch, horizon), in normalised units; with `quantile_levels`
-            (batch, horizon * levels), a step's levels side by side.
-        normaliser: the run's fitted normaliser.
-        quantile_levels: ascending, 0.5 among them, of a network that answers with quantiles; else None.
+    values: Values  # (batch, horizon)
+    quantiles: Values | None = (
+        None  # (batch, horizon, levels), ascending; None of a forecaster without levels
+    )
 
-    `block` is the multiple that batches are padded to, so that a window's forecast does not depend on its neighbours.
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training went."""
+
+    history: list[dict[str, float]]  # an entry an epoch: train_loss, val_loss, val_rmse, ...
+    best_epoch: int  # whose weights were kept
+    seconds: float
+
+
+class Score(Protocol):
+    """Metrics of the validation rows of an epoch; `forecast.evaluate` gives one."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What it reports: `val_rmse` and so on."""
+        ...
+
+    def __call__(
+        self, *, actual: Values, forecast: Values, naive: Values, scale: Values
+    ) -> Mapping[str, float | None]:
+        """Name -> metric; None where it is not defined.
+
+        Args:
+            actual: (windows, horizon) in the target's unit.
+            forecast: likewise.
+            naive: likewise, "tomorrow = today".
+            scale: (windows,) in-sample naive error of each window's series.
+        """
+        ...
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """Fits, forecasts, and gives its state without pickle.
+
+    A class with these may stand as `model` of a config (trained, saved, served) and among its `baselines`.
+
+    Attributes:
+        quantile_levels: in (0, 1), ascending, 0.5 among them; None where only `values` are forecast.
+        history: bars it looks at, up to and with the last one known; None = all there are.
+        normaliser: what it sees of a window, once fitted; None where it looks at raw bars.
     """
 
-    def __init__(
-        self,
-        *,
-        network: nn.Module,
-        normaliser: WindowNormaliser,
-        quantile_levels: tuple[float, ...] | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.normaliser = normaliser
-        self.quantile_levels = quantile_levels
-        self.block = _BLOCK
+    quantile_levels: tuple[float, ...] | None
+    history: int | None
+    normaliser: WindowNormaliser | None
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Raw windows to prices; of a network that answers with quantiles the median.
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> TrainingResult | None:
+        """Learn from the training bars alone, whatever was learnt before.
 
         Args:
-            windows: (batch, lookback, columns) raw panel rows.
+            data: prepared. What is needed of it later is kept: forecasts are asked for with other bars, too.
+            on_epoch: takes the number and metrics of each epoch.
 
         Returns:
-            (batch, horizon) float64, in the source's units.
+            how it went; None of a forecaster that is not trained in epochs.
         """
-        return self.normaliser.prices(windows, self.central(self.answers(windows)))
+        ...
 
-    def answers(self, windows: Tensor) -> Tensor:
-        """The network's answers in normalised units, (batch, outputs), the same whatever the batch."""
-        return self._seen(windows)[1]
-
-    def _seen(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network sees, (batch, lookback, features), and what it answers, (batch, outputs)."""
-        count = windows.shape[0]
-        most = _MOST if windows.is_cpu else _MOST_ON_GPU
-        if count > most:
-            pieces = [self._seen(piece) for piece in windows.split(most)]
-            return torch.cat([inputs for inputs, _ in pieces]), torch.cat([answers for _, answers in pieces])
-        missing = -count % self.block
-        if not missing:
-            inputs = self.normaliser.inputs(windows)
-            return inputs, self.network(inputs)
-        inputs = self.normaliser.inputs(torch.cat((windows, windows[:1].expand(missing, -1, -1))))
-        return inputs[:count], self.network(inputs)[:count]
-
-    def central(self, answers: Tensor) -> Tensor:
-        """The answer that is the forecast: (batch, outputs) -> (batch, horizon)."""
-        if self.quantile_levels is None:
-            return answers
-        return self._sorted(answers)[..., self.quantile_levels.index(0.5)]
-
-    def _sorted(self, answers: Tensor) -> Tensor:
-        """(batch, horizon * levels) -> (batch, horizon, levels), ascending: quantiles that crossed change places.
-
-        Source: Chernozhukov, Fernandez-Val and Galichon (2010), https://doi.org/10.3982/ECTA7880.
-        """
-        assert self.quantile_levels is not None
-        return answers.reshape(len(answers), -1, len(self.quantile_levels)).sort(dim=-1).values
-
-    @torch.inference_mode()
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Forward without gradients, in evaluation mode, on numpy arrays.
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """Forecast what follows each window.
 
         Args:
-            windows: (batch, lookback, columns).
-
-        Returns:
-            (batch, horizon) prices.
+            batch: `batch.rows` are the rows in `batch.panel` of the last bars known; nothing after them may be
+                looked at, so `batch.future` is out of bounds.
         """
-        (prices,) = self._on_arrays(lambda raw: [self(raw)], windows)
-        return prices
+        ...
 
-    @torch.inference_mode()
-    def predict_seen(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """What `predict` gives, and what the network saw to answer it.
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What was learnt: arrays, and JSON values."""
+        ...
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """Take what `state` gave, of an earlier version too.
 
         Args:
-            windows: (batch, lookback, columns).
-
-        Returns:
-            (batch, horizon) prices, and (batch, lookback, features) normalised.
+            arrays: as state gave them.
+            facts: as state gave them, with `lookback`, `horizon` and `input_size`.
         """
+        ...
 
-        def both(raw: Tensor) -> list[Tensor]:
-            inputs, answers = self._seen(raw)
-            return [self.normaliser.prices(raw, self.central(answers)), inputs]
 
-        prices, inputs = self._on_arrays(both, windows)
-        return prices, inputs
+def one_thread() -> Any:
+    """A context in which every BLAS and OpenMP loaded so far uses one thread: import first, then enter.
 
-    @torch.inference_mode()
-    def quantiles(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The prices below which the future lies with the probabilities `quantile_levels`.
+    Small problems gain nothing from more, and jobs beside each other lose by them.
+    """
+    return _thread_pools(len(sys.modules)).limit(limits=1)
 
-        Args:
-            windows: (batch, lookback, columns).
 
-        Returns:
-            (batch, horizon, levels) prices, ascending; at 0.5 exactly what `predict` gives.
-        """
-        (prices,) = self._on_arrays(
-            lambda raw: [self.normaliser.prices(raw, self._sorted(self.answers(raw)))], windows
-        )
-        return prices
+@lru_cache(maxsize=1)
+def _thread_pools(_: int) -> Any:
+    """Those loaded so far; to look for them takes 10 ms, and only an import can bring more."""
+    from threadpoolctl import ThreadpoolController
 
-    def _on_arrays(
-        self, compute: Callable[[Tensor], list[Tensor]], windows: NDArray[np.float32]
-    ) -> list[NDArray[Any]]:
-        training = self.training or self.network.training
-        if training:  # to tell every part takes its time
-            self.eval()
-        try:
-            device = self.normaliser.device
-            return [found.cpu().numpy() for found in compute(torch.from_numpy(windows).to(device))]
-        finally:
-            if training:
-                self.train()
+    return ThreadpoolController()

@@ -1,4 +1,4 @@
-"""From widths to lower and upper prices: one rule for evaluation and serving."""
+"""From half-widths to lower and upper bounds: one rule for evaluation and serving."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 Pairs = tuple[tuple[int, int] | None, ...]
 
 
-def endings(levels: Sequence[float]) -> list[str]:
-    """What columns and figures of each level end in: nothing for the first, `_50` for a further one of 0.5."""
+def suffixes(levels: Sequence[float]) -> list[str]:
+    """Of the columns and metrics of each level: nothing for the first, `_50` for a further one of 0.5."""
     return ["", *(f"_{100 * level:g}" for level in levels[1:])]
 
 
 def columns(levels: Sequence[float]) -> list[str]:
     """`lower`, `upper`, `lower_50`, `upper_50` and so on."""
-    return [side + ending for ending in endings(levels) for side in ("lower", "upper")]
+    return [side + suffix for suffix in suffixes(levels) for side in ("lower", "upper")]
 
 
 def quantile_pairs(levels: Sequence[float], quantile_levels: Sequence[float] | None) -> Pairs:
@@ -86,13 +86,13 @@ def bounds(
 
 
 @dataclass(frozen=True)
-class Widths:
+class IntervalState:
     """What a bundle needs to put intervals around new forecasts.
 
     Args:
         levels: largest first.
-        quantile_levels: of the network the widths belong to; None when it answers with prices alone.
-        pooled: (levels, horizon) for a ticker the run did not have, as shares of the last Close.
+        quantile_levels: of the forecaster the half-widths belong to; None when it forecasts values alone.
+        pooled: (levels, horizon) half-widths for a ticker the run did not have, as shares of the last Close.
         own: ticker -> (levels, horizon).
     """
 
@@ -150,7 +150,7 @@ class Widths:
         }
 
     @classmethod
-    def from_json(cls, state: Mapping[str, Any]) -> Widths:
+    def from_json(cls, state: Mapping[str, Any]) -> IntervalState:
         """Restore from to_json."""
         levels = state["quantile_levels"]
         return cls(
@@ -163,3 +163,8 @@ class Widths:
 
 def _plain(widths: Prices) -> list[list[float | None]]:
     return [[None if np.isnan(width) else float(width) for width in level] for level in widths]
+
+
+# Earlier names.
+Widths = IntervalState
+endings = suffixes

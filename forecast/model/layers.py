@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
-
-from forecast.model import lstm
 
 
 class Recurrent(nn.Module):
@@ -49,14 +47,9 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
-        x = x.transpose(0, 1)  # (B, L, F) -> (L, B, F)
-        state: Any = None
-        if lstm.suits(self.cell):
-            evaluated = not torch.is_grad_enabled() and not self.training
-            of = lstm.steps_of if evaluated else lstm.steps_in_training
-            steps = of(self.cell, x)  # -> (L, B, W)
-        else:
-            steps, state = self.cell(x)
+        # steps first: torch would turn a batch-first window round twice
+        steps: Tensor
+        steps, state = self.cell(x.transpose(0, 1))  # (B, L, F) -> (L, B, W)
         if not self.last:
             return steps.transpose(0, 1)  # (L, B, W) -> (B, L, W)
         if not self.cell.bidirectional:
@@ -66,10 +59,12 @@ class Recurrent(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Dilated causal convolutions with a residual path.
+    """Dilated causal convolutions, a residual path around each.
 
-    Step t of the output depends on steps up to t alone. Source: Bai, Kolter and Koltun (2018),
-    https://arxiv.org/abs/1803.01271.
+    Step t of the output depends on steps up to t alone. Lighter than the TCN of Bai, Kolter and Koltun (2018,
+    https://arxiv.org/abs/1803.01271), whose blocks hold two convolutions with weight normalisation and a ReLU after the
+    sum: here a block is one convolution, ReLU and dropout, and the sum is left as it is. The dilations are those of van
+    den Oord et al. (2016), https://arxiv.org/abs/1609.03499.
 
     Args:
         input_size: features a step.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
-from annotated_types import Ge, Lt, MinLen
-from torch import nn
+import torch
+from annotated_types import Ge, Le, Lt, MinLen
+from torch import Tensor, nn
 
 from forecast.errors import UserError
 from forecast.model.layers import LastStep, Recurrent, TemporalBlock
-from forecast.model.probing import Shape, answer_shape, reason
 
+Shape = tuple[int, ...]
+
+_PROBE_WINDOWS = 2
 _RECURRENT: dict[str, Callable[..., nn.RNNBase]] = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
 _SEQUENCE = [*_RECURRENT, "TCN"]
 _ELEMENTWISE: dict[str, type[nn.Module]] = {
@@ -69,14 +73,14 @@ class LayeredNetwork(nn.Sequential):
                 self.append(LastStep())
                 shape = shape[1:]
             layer = self._layer(item, shape, items, last=item.index == last_reader, output_size=output_size)
-            shape = answer_shape(layer, shape, name=f"model.{item}")
+            shape = output_shape(layer, shape, name=f"model.{item}")
             self.append(layer)
         if shape != (output_size,):
             raise UserError(
                 f"model.layer_config: the last layer {items[-1]} gives {shape}, needs ({output_size},): "
                 "one answer a step of data.horizon (and quantile); end with Linear"
             )
-        # A forecaster that has learnt nothing yet says "tomorrow = today" rather than something at random.
+        # A network that has learnt nothing yet forecasts "tomorrow = today" rather than something at random.
         if isinstance(self[-1], nn.Linear):
             nn.init.zeros_(self[-1].weight)
             nn.init.zeros_(self[-1].bias)
@@ -163,21 +167,20 @@ class _Item:
 
     def call(self, layer: type[nn.Module], **defaults: Any) -> nn.Module:
         """Build a layer of this package or of torch; what the config says stands above the defaults."""
-        from forecast.config.faults import Fault
-        from forecast.config.nearest import did_you_mean
-        from forecast.config.rules import broken
-        from forecast.config.targets import signature
+        from forecast.config.building import signature
+        from forecast.config.checking import violations
+        from forecast.config.messages import ConfigFault, did_you_mean
 
         known = signature(layer)
         rules = {} if known is None else known.parameters
-        faults: list[Fault] = []
+        faults: list[ConfigFault] = []
         for name, value in self.arguments.items():
             key = f"model.{self}: {name}"
             if name in rules and name != "kind":
-                faults += broken(value, rules[name].annotation, key)
+                faults += violations(value, rules[name].annotation, key)
             else:
                 allowed = [other for other in rules if other != "kind"]
-                faults.append(Fault(key, value, "unknown key", did_you_mean(name, allowed)))
+                faults.append(ConfigFault(key, value, "unknown key", did_you_mean(name, allowed)))
         if faults:
             raise UserError("\n".join(map(str, faults)))
         built: nn.Module = self._built(partial(layer, **(defaults | self.arguments)))
@@ -188,12 +191,11 @@ class _Item:
         try:
             return build()
         except (TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"model.{self}: {reason(error)}") from error
+            raise UserError(f"model.{self}: {first_line(error)}") from error
 
     def elsewhere(self, shape: Shape) -> nn.Module:
         """Build a `_target_` node, giving it its input width and lookback where it asks and the config is silent."""
-        from forecast.config import build
-        from forecast.config.targets import locate, signature
+        from forecast.config.building import build, locate, signature
 
         taken = signature(locate(self.arguments["_target_"]))
         known = dict.fromkeys(_WIDTH_ARGUMENTS, shape[-1]) | {"lookback": shape[0]}
@@ -203,3 +205,131 @@ class _Item:
         if not isinstance(layer, nn.Module):
             raise UserError(f"model.{self}: gives a {type(layer).__name__}, must give a torch module")
         return layer
+
+
+class Ensemble(nn.Module):
+    """Networks alike but for their first weights, used as one; the forecast is the mean of theirs.
+
+    Each is trained on its own loss, as if it stood alone, and all are kept from the epoch that was best for their mean.
+    The mean varies less from seed to seed than a single network does (Lakshminarayanan, Pritzel and Blundell 2017,
+    https://arxiv.org/abs/1612.01474).
+
+    First weights are drawn one network after the other, so those of the k-th depend on the run's seed and on k, not
+    on how many follow it; the first is the network that stands alone under `model=lstm`.
+
+    Args:
+        input_size: features a step.
+        lookback: steps a window.
+        output_size: horizon, times the number of quantiles where the network answers with those.
+        layer_config: the layers of each, first to last, as of LayeredNetwork.
+        hidden_size: width of every layer that does not say its own.
+        num_layers: of every recurrent or TCN layer that does not say its own.
+        dropout: of every Dropout, recurrent or TCN layer that does not say its own.
+        members: how many.
+
+    Raises:
+        UserError: see LayeredNetwork.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        lookback: int,
+        output_size: int,
+        layer_config: Annotated[list[str | dict[str, Any]], MinLen(1)],
+        hidden_size: Annotated[int, Ge(1)] = 32,
+        num_layers: Annotated[int, Ge(1)] = 1,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        members: Annotated[int, Ge(1), Le(100)] = 5,
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(
+            LayeredNetwork(
+                input_size=input_size,
+                lookback=lookback,
+                output_size=output_size,
+                layer_config=layer_config,
+                hidden_size=hidden_size,
+                num_layers=num_layers,
+                dropout=dropout,
+            )
+            for _ in range(members)
+        )
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(batch, lookback, features) -> (batch, outputs), the mean of all members."""
+        return torch.stack([member(windows) for member in self.members]).mean(dim=0)
+
+
+def output_shape(layer: nn.Module, shape: Shape, *, name: str) -> Shape:
+    """What a layer makes of one window or its features, (lookback, features) or (features,): zeros go through it.
+
+    Args:
+        layer: built; left in the mode it was in.
+        shape: of its input, without the batch.
+        name: opens the message: a config key and its value.
+
+    Raises:
+        UserError: it cannot take that shape, or answers with something no layer can follow.
+    """
+    training = layer.training
+    layer.eval()
+    try:
+        with torch.no_grad(), _one_thread():
+            out = layer(torch.zeros(_PROBE_WINDOWS, *shape))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise UserError(f"{name}: cannot take {shape}: {first_line(error)}") from error
+    finally:
+        layer.train(training)
+    if not isinstance(out, Tensor) or out.dim() not in (2, 3) or len(out) != _PROBE_WINDOWS:
+        what = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise UserError(
+            f"{name}: gives {what} for {_PROBE_WINDOWS} windows, must give (batch, features) "
+            "or (batch, lookback, features)"
+        )
+    return tuple(out.shape[1:])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on this thread alone: threads started here would be missing in a process that is forked later."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def check_network(network: object, *, input_size: int, lookback: int, output_size: int, name: str) -> None:
+    """Refuse what cannot be trained: loss and forecast would broadcast a wrong shape without a word.
+
+    Args:
+        network: as built from a `model` node, of this package or from elsewhere.
+        input_size: features a step.
+        lookback: steps a window.
+        output_size: horizon, times the number of quantiles where the network answers with those.
+        name: opens the message: a config key and its value.
+
+    Raises:
+        UserError: no torch module, no parameters, or not (batch, lookback, features) -> (batch, horizon).
+    """
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{name}: gives a {type(network).__name__}, must give a torch module")
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UserError(f"{name}: has no parameters to learn")
+    shape = output_shape(network, (lookback, input_size), name=name)
+    if shape != (output_size,):
+        raise UserError(
+            f"{name}: makes (batch, {', '.join(map(str, shape))}) of (batch, {lookback}, {input_size}), "
+            f"must make (batch, {output_size}): one answer a step of data.horizon (and quantile)"
+        )
+
+
+def first_line(error: Exception) -> str:
+    """The first line of torch's complaint."""
+    text = (str(error).splitlines() or [type(error).__name__])[0]
+    if "allocate memory" in text:
+        return "there is not that much memory; lower model.hidden_size or data.seq_len"
+    return text

@@ -8,34 +8,24 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.errors import UserError
+from forecast.model.forecaster import OnEpoch, Score, TrainingResult
 
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
-    from forecast.model.forecaster import Forecaster
-    from forecast.model.training import Score
+    from forecast.model.neural import NetworkForecaster
 
 log = logging.getLogger(__name__)
 
 
 class TrainingDivergedError(RuntimeError):
     """No epoch gave a finite objective."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How a training went."""
-
-    history: list[dict[str, float]]  # an entry an epoch: train_loss, val_loss, val_rmse, ...
-    best_epoch: int  # whose weights were kept
-    seconds: float
 
 
 class Trainer:
@@ -51,11 +41,12 @@ class Trainer:
         patience: epochs without a better objective before stopping; None = never stop early.
         min_delta: what counts as better, in the objective's units.
         gradient_clip: largest norm of the gradient; None = any.
-        loss: what is made small, in units of the target's spread in training, see losses.py.
+        loss: what is made small, in units of the target's spread in training, see optimisation.py.
         quantiles: the levels a network answers with under `loss="quantile"`; ascending, 0.5 among them.
         lr_schedule: over the epochs.
         accelerator: auto = a GPU where there is one.
-        precision: as pytorch-lightning's; the mixed ones need a GPU.
+        precision: as pytorch-lightning's; bf16-mixed needs a GPU. (16-mixed would need its losses scaled and
+            has no more to offer: bfloat16 has the range of 32 bits.)
         threads: torch threads; pinned, because sums in another order differ in the last bits.
         progress: a progress bar; auto = where standard error is a terminal.
 
@@ -79,7 +70,7 @@ class Trainer:
         quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.05, 0.5, 0.95),
         lr_schedule: Literal["constant", "cosine", "plateau"] = "cosine",
         accelerator: Literal["cpu", "gpu", "auto"] = "cpu",
-        precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true",
+        precision: Literal["32-true", "bf16-mixed"] = "32-true",
         threads: Annotated[int, Ge(1), Le(256)] = 1,
         progress: Literal["auto", "on", "off"] = "auto",
     ) -> None:
@@ -114,14 +105,6 @@ class Trainer:
         """What a forecaster trained here answers with besides the median; None: nothing."""
         return tuple(float(level) for level in self.quantiles) if self.loss == "quantile" else None
 
-    def sizes(self, facts: Mapping[str, int]) -> dict[str, int]:
-        """What a network must know to be built and trained here.
-
-        Args:
-            facts: of the data; its output_size is the horizon.
-        """
-        return {**facts, "output_size": facts["output_size"] * len(self.quantile_levels or (0.5,))}
-
     @contextmanager
     def pinned(self) -> Iterator[None]:
         """Fix threads, algorithms and seeds, before a network draws its first weight.
@@ -149,16 +132,16 @@ class Trainer:
             torch.use_deterministic_algorithms(strict)
             memory.fill_uninitialized_memory = filled
 
-    def check_objective(self, score: Callable[[], Score]) -> None:
+    def check_objective(self, names: Sequence[str]) -> None:
         """Refuse an objective that no epoch reports.
 
         Args:
-            score: makes an empty accumulator of validation forecasts.
+            names: what a Score reports.
 
         Raises:
-            UserError: the objective is no metric of an epoch.
+            UserError: the objective is none of them.
         """
-        known = ["train_loss", "val_loss", *score().result("val")]
+        known = ["train_loss", "val_loss", *names]
         if self.metric not in known:
             near = difflib.get_close_matches(self.metric, known, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -167,32 +150,27 @@ class Trainer:
             )
 
     def fit(
-        self,
-        forecaster: Forecaster,
-        data: MarketData,
-        *,
-        score: Callable[[], Score],
-        on_epoch: Callable[[int, dict[str, float]], None],
-    ) -> Fit:
+        self, forecaster: NetworkForecaster, data: MarketData, *, score: Score, on_epoch: OnEpoch
+    ) -> TrainingResult:
         """Train in place.
 
         Args:
             forecaster: left with the best epoch's weights.
             data: prepared.
-            score: makes an empty accumulator of validation forecasts.
-            on_epoch: called with the number and metrics of each epoch.
+            score: metrics of the validation rows of an epoch.
+            on_epoch: takes the number and metrics of each epoch.
 
         Raises:
             UserError: the objective is no metric of an epoch.
             TrainingDivergedError: it was not a finite number in any epoch.
         """
         import pytorch_lightning as pl
+        from pytorch_lightning.callbacks import EarlyStopping
 
-        from forecast.model.callbacks import BestWeights, EpochLog, stop_early
-        from forecast.model.losses import loss_function
-        from forecast.model.training import Chunks, ForecastModule
+        from forecast.model.optimisation import loss_function
+        from forecast.model.training import BestWeights, Chunks, EpochLog, ForecastModule
 
-        self.check_objective(score)
+        self.check_objective(score.names)
         module = ForecastModule(
             forecaster=forecaster,
             batch_size=data.batch_size,
@@ -210,9 +188,15 @@ class Trainer:
         bar = self.progress == "on" or (self.progress == "auto" and sys.stderr.isatty())
         callbacks: list[pl.Callback] = [best, EpochLog(on_epoch=on_epoch, quiet=bar)]
         if self.patience is not None:
-            callbacks.append(
-                stop_early(self.metric, self.mode, patience=self.patience, min_delta=self.min_delta)
+            # A missing or non-finite objective ends training at once.
+            stop = EarlyStopping(
+                monitor=self.metric,
+                mode=self.mode,
+                patience=self.patience,
+                min_delta=self.min_delta,
+                strict=False,
             )
+            callbacks.append(stop)
         began = time.monotonic()
         with warnings.catch_warnings(), quiet_lightning():
             # Chunks are gathered in the main process on purpose: windows are views, workers would copy the panel.
@@ -250,7 +234,7 @@ class Trainer:
             )
         best.restore()
         forecaster.cpu()
-        return Fit(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)
+        return TrainingResult(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The Lightning module: an optimisation step costs what its arithmetic costs.
+"""The Lightning module and its callbacks: an optimisation step costs what its arithmetic costs.
 
 Lightning's per-step machinery and a DataLoader's per-sample collation cost more than the step of a small network.
 So a `training_step` here is a chunk of many batches: windows are gathered and normalised for the whole chunk at
@@ -7,43 +7,34 @@ once, and the loop over its batches is bare.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+import logging
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
 
-from forecast.model.adam import Adam
-from forecast.model.ensemble import Ensemble
+from forecast.model.forecaster import OnEpoch, Score
+from forecast.model.network import Ensemble
+from forecast.model.neural import NetworkForecaster
+from forecast.model.optimisation import Adam, Loss, clip_gradients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.windows import WindowBatch, WindowIndex
-    from forecast.model.forecaster import Forecaster
-    from forecast.model.losses import Loss
+
+log = logging.getLogger(__name__)
 
 # A chunk is gathered and normalised at once: large enough to hide the cost of a call, small beside a large panel.
 _CHUNK_BYTES = 16 * 2**20
 
 # What a user watches while it trains.
-SHOWN = ("train_loss", "val_loss", "val_rmse", "val_theil_u")
+_REPORTED = ("train_loss", "val_loss", "val_rmse", "val_theil_u")
 
 LrSchedule = Literal["constant", "cosine", "plateau"]
-
-
-class Score(Protocol):
-    """Accumulates forecasts of a split; `forecast.evaluate` gives one."""
-
-    def add(self, actual: Any, forecast: Any, naive: Any, scale: Any) -> None:
-        """Take rows of equal shape."""
-        ...
-
-    def result(self, prefix: str) -> dict[str, float | None]:
-        """Metrics of all rows."""
-        ...
 
 
 class Chunks:
@@ -76,20 +67,6 @@ class Chunks:
             yield self.windows.take(order[start : start + self.size])
 
 
-def clip(parameters: list[nn.Parameter], most: float) -> None:
-    """Scale gradients so that their joint norm is at most `most`.
-
-    One norm of all gradients laid end to end costs a third of torch's clip_grad_norm_ on small networks, and most
-    steps need no scaling.
-    """
-    gradients = torch.cat(
-        [parameter.grad.reshape(-1) for parameter in parameters if parameter.grad is not None]
-    )
-    norm = torch.linalg.vector_norm(gradients)
-    if norm > most:
-        nn.utils.clip_grads_with_norm_(parameters, most, norm)
-
-
 class ForecastModule(pl.LightningModule):
     """A loss in normalised units, fused Adam, gradient clipping, one schedule step an epoch.
 
@@ -107,13 +84,13 @@ class ForecastModule(pl.LightningModule):
         metric: the objective.
         mode: `min` or `max`.
         naive_scale: in-sample naive error of each series.
-        score: makes an empty Score.
+        score: metrics of the validation rows of an epoch.
     """
 
     def __init__(
         self,
         *,
-        forecaster: Forecaster,
+        forecaster: NetworkForecaster,
         batch_size: int,
         learning_rate: float,
         weight_decay: float,
@@ -123,7 +100,7 @@ class ForecastModule(pl.LightningModule):
         metric: str,
         mode: str,
         naive_scale: np.ndarray,
-        score: Callable[[], Score],
+        score: Score,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -172,73 +149,119 @@ class ForecastModule(pl.LightningModule):
         networks = list(network.members) if isinstance(network, Ensemble) else [network]
         parameters = [list(one.parameters()) for one in networks]
         with torch.no_grad():
-            inputs = self.forecaster.normaliser.inputs(batch["windows"])  # (chunk, L, F)
-            targets = self.forecaster.normaliser.targets(batch["windows"], batch["future"])  # (chunk, h)
+            inputs = self.forecaster.fitted.inputs(batch["windows"])  # (chunk, L, F)
+            targets = self.forecaster.fitted.targets(batch["windows"], batch["future"])  # (chunk, h)
         losses, counts = [], []
         for x, y in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True):
             for one, own in zip(networks, parameters, strict=True):
                 loss = self.loss(one(x), y)
                 loss.backward()
                 if self.gradient_clip is not None:
-                    clip(own, self.gradient_clip)
+                    clip_gradients(own, self.gradient_clip)
                 losses.append(loss.detach())
                 counts.append(x.shape[0])
-            adam.advance()
+            adam.step_and_clear()
         self._loss += torch.stack(losses) @ torch.tensor(counts, dtype=losses[0].dtype, device=self.device)
         self._seen += sum(counts)
 
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
-        self._val_score = self.score()
         self._val_loss, self._val_seen = 0.0, 0
-        self._diverged = False
+        self._validated: dict[str, list[NDArray[np.float64]]] = {
+            name: [] for name in ("actual", "forecast", "naive", "scale")
+        }
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         """Forecast every validation row of a chunk."""
         windows, future = batch["windows"], batch["future"]
-        normaliser = self.forecaster.normaliser
+        normaliser = self.forecaster.fitted
         answers = self.forecaster.answers(windows)
         loss = self.loss(answers, normaliser.targets(windows, future))
         self._val_loss += float(loss) * len(windows)
         self._val_seen += len(windows)
         actual = future[..., normaliser.target].double()
         naive = windows[:, -1:, normaliser.target].double().expand_as(actual)
-        scale = np.repeat(batch["scale"], actual.shape[1])
-        forecast = normaliser.prices(windows, self.forecaster.central(answers))
-        if torch.isfinite(forecast).all():
-            self._val_score.add(_flat(actual), _flat(forecast), _flat(naive), scale)
-        else:
-            self._diverged = True
+        forecast = normaliser.values(windows, self.forecaster.central(answers))
+        for name, values in (("actual", actual), ("forecast", forecast), ("naive", naive)):
+            self._validated[name].append(values.cpu().numpy())
+        self._validated["scale"].append(batch["scale"])
 
     def on_validation_epoch_end(self) -> None:
         """Log what the epoch reached; callbacks and the progress bar read it."""
         metrics: dict[str, float] = {"val_loss": self._val_loss / self._val_seen}
-        if self._diverged:
+        validated = {name: np.concatenate(chunks) for name, chunks in self._validated.items()}
+        diverged = not np.isfinite(validated["forecast"]).all()
+        if diverged:
             metrics[self.metric] = float("nan")  # which ends training
         else:
-            metrics |= {k: v for k, v in self._val_score.result("val").items() if v is not None}
+            metrics |= {name: value for name, value in self.score(**validated).items() if value is not None}
         metrics["learning_rate"] = self._adam.param_groups[0]["lr"]
         metrics["train_loss"] = float(self._loss) / max(self._seen, 1)
         self.history.append({"epoch": len(self.history), **metrics})
         # Each costs a millisecond or two: only what the progress bar shows and what stops training.
-        self.log_dict({name: metrics[name] for name in SHOWN if name in metrics}, prog_bar=True)
-        if self.metric not in SHOWN and self.metric in metrics:
+        self.log_dict({name: metrics[name] for name in _REPORTED if name in metrics}, prog_bar=True)
+        if self.metric not in _REPORTED and self.metric in metrics:
             self.log(self.metric, metrics[self.metric])
-        if self.lr_schedule == "plateau":
+        if self.lr_schedule == "plateau" and not diverged:
             self._halve_on_plateau()
 
     def _halve_on_plateau(self) -> None:
         """Halve the learning rate after five epochs without a better objective."""
-        if self._diverged:
-            return
-        values = [epoch.get(self.metric, float("nan")) for epoch in self.history]
+        values = np.array([epoch.get(self.metric, np.nan) for epoch in self.history])
+        if np.isnan(values).all():
+            return  # the objective is not defined here, as `direction` is not where no price moved
         best = int(np.nanargmin(values) if self.mode == "min" else np.nanargmax(values))
         stalled = len(values) - 1 - best
         if stalled and stalled % 5 == 0:
             self._adam.param_groups[0]["lr"] *= 0.5
 
 
-def _flat(tensor: Tensor) -> NDArray[np.float64]:
-    """(batch, horizon) -> (batch * horizon,) on the CPU."""
-    flat: NDArray[np.float64] = tensor.cpu().numpy().ravel()
-    return flat
+class BestWeights(pl.Callback):
+    """Keep the weights of the epoch with the best objective, in memory: no file, no pickle.
+
+    Args:
+        forecaster: whose network is trained.
+        metric: the objective.
+        mode: `min` or `max`.
+    """
+
+    def __init__(self, *, forecaster: NetworkForecaster, metric: str, mode: str) -> None:
+        self.forecaster = forecaster
+        self.metric = metric
+        self.sign = 1.0 if mode == "min" else -1.0
+        self.best = math.inf
+        self.epoch: int | None = None
+        self._weights: dict[str, Any] = {}
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
+        """Compare the epoch that just ended."""
+        value = trainer.callback_metrics.get(self.metric)
+        if value is not None and math.isfinite(value) and self.sign * float(value) < self.best:
+            self.best = self.sign * float(value)
+            self.epoch = trainer.current_epoch
+            weights = self.forecaster.network.state_dict()
+            self._weights = {name: value.detach().clone() for name, value in weights.items()}
+
+    def restore(self) -> None:
+        """Put the best weights back."""
+        self.forecaster.network.load_state_dict(self._weights)
+
+
+class EpochLog(pl.Callback):
+    """Hand each epoch's metrics on, and log a line where no progress bar shows them.
+
+    Args:
+        on_epoch: takes the epoch's number and metrics.
+        quiet: no lines.
+    """
+
+    def __init__(self, *, on_epoch: OnEpoch, quiet: bool) -> None:
+        self.on_epoch = on_epoch
+        self.level = logging.DEBUG if quiet else logging.INFO
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: ForecastModule) -> None:  # type: ignore[override]
+        """After validation."""
+        metrics = {key: value for key, value in pl_module.history[-1].items() if key != "epoch"}
+        self.on_epoch(trainer.current_epoch, metrics)
+        text = ", ".join(f"{name} {metrics[name]:.5g}" for name in _REPORTED if name in metrics)
+        log.log(self.level, "epoch %d: %s", trainer.current_epoch, text)

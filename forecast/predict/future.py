@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from forecast.model.predictor import Predictor
+    from forecast.model.inference import Predictor
 
 
 @dataclass(frozen=True)

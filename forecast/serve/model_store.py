@@ -25,11 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.bundle.reference import Reference
-    from forecast.model.predictor import Predictor
+    from forecast.model.inference import Predictor
 
 # Relative to the price: other processors, devices and versions of torch sum in another order.
-TOLERANCE = 1e-6
-_PROVED_WINDOWS = 256
 _MAX_PATH_BYTES = 4096
 _log = logging.getLogger(__name__)
 
@@ -98,14 +96,14 @@ class LoadedModel:
             windows: (batch, lookback, columns) raw panel rows.
             tickers: (batch,) whose they are; "" where nobody said.
         """
-        forecaster, intervals = self.predictor.forecaster, self.predictor.intervals
-        values, inputs = forecaster.predict_seen(windows)  # (B, h), (B, L, F)
+        forecast, intervals = self.predictor.forecast_windows(windows, tickers), self.predictor.intervals
         bounds = None
         if intervals is not None:
-            naive = windows[:, -1, forecaster.normaliser.target].astype(np.float64)  # (B,)
-            quantiles = None if intervals.quantile_levels is None else forecaster.quantiles(windows)
-            bounds = intervals.bounds(list(tickers), values, naive, quantiles)[0]  # (2, B, h)
-        return Forecasts(values=values, bounds=bounds, inputs=inputs)
+            naive = self.predictor.naive(windows)  # (B,)
+            bounds = intervals.bounds(list(tickers), forecast.values, naive, forecast.quantiles)[
+                0
+            ]  # (2, B, h)
+        return Forecasts(values=forecast.values, bounds=bounds, inputs=self.predictor.inputs(windows))
 
     def out_of_range(self, inputs: NDArray[np.float32]) -> list[tuple[str, ...]]:
         """A warning for each window in which the network sees what training had none like.
@@ -195,7 +193,7 @@ def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu
         model = LoadedModel(
             directory=folder,
             version=f"{folder.name}@{hashlib.sha256(manifest).hexdigest()[:8]}",
-            predictor=bundle.load(folder),
+            predictor=bundle.load(folder, verify=False),  # check_bundle has hashed its files
             config=config,
             metadata=_json(folder / "metadata.json"),
             metrics=_json(folder / "metrics.json") or {},
@@ -203,30 +201,13 @@ def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu
             reference=read_reference(folder),
         )
         torch.set_num_threads(model.threads)
-        model.predictor.forecaster.block = 1  # no padding: agreement to 1e-6 is enough here
         if device != "cpu":
             try:
-                model.predictor.forecaster.to(device)
+                model.predictor.to(device)
             except (RuntimeError, AssertionError) as error:
                 raise UserError(f"engine.accelerator={device}: {' '.join(str(error).split())}") from error
-        _prove(model)
+        bundle.verify_golden(folder, model.predictor, quick=True)
         return model
-
-
-def _prove(model: LoadedModel) -> None:
-    """Forecast windows that the run kept, and compare with what it recorded."""
-    from forecast.bundle.golden import kept
-
-    windows, recorded = kept(model.directory)  # (B, L, C), (B, h)
-    some = np.linspace(0, len(windows) - 1, min(len(windows), _PROVED_WINDOWS)).astype(int)
-    values = model.forecast(windows[some], [""] * len(some)).values
-    wrong = ~np.isclose(values, recorded[some], rtol=TOLERANCE, atol=0.0).all(axis=1)
-    if wrong.any():
-        raise UserError(
-            f"{model.directory}: the model does not give the forecasts it was recorded with: {int(wrong.sum())} of "
-            f"{len(some)} windows differ by more than {TOLERANCE:g} of the price; the weights, or the versions of "
-            "torch and this package, are not those of the run"
-        )
 
 
 class ModelStore:

@@ -166,8 +166,9 @@ class _Server(LitServer):
         import pandas  # noqa: F401
         import torch  # noqa: F401  imported, not run: threads of a forward would not survive the fork
 
-        import forecast.bundle.loading
-        import forecast.model.predictor  # noqa: F401
+        import forecast.bundle.model_files
+        import forecast.model.inference
+        import forecast.model.neural  # noqa: F401
 
         super().verify_worker_status()
 

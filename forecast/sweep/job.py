@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.config.multirun import JobContext, Task
-    from forecast.evaluate.baselines import Fits
+    from forecast.model.baselines import BaselineCache
     from forecast.pipeline import RunHooks
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ SAVE_S = 1.0  # seconds between two saves of a job's progress
 
 
 _current: _Job | None = None  # what this process runs
-_baselines: Fits | None = None  # fitted in this process, for all its jobs
+_baselines: BaselineCache | None = None  # fitted in this process, for all its jobs
 
 
 class _InterruptedError(StoppedError):
@@ -43,13 +43,13 @@ class _InterruptedError(StoppedError):
 
 def current_job() -> RunHooks:
     """The hooks of the job that this process runs; outside of a sweep they do nothing."""
-    from forecast.evaluate.baselines import Fits
+    from forecast.model.baselines import BaselineCache
     from forecast.pipeline import RunHooks
 
     global _baselines
     if _current is None:
         return RunHooks()
-    _baselines = _baselines or Fits()
+    _baselines = _baselines or BaselineCache()
     return RunHooks(
         on_epoch=_current.on_epoch,
         earlier=_current.earlier,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from forecast import bundle
-from forecast.bundle import sealing
+from forecast.bundle import manifest
 
 _CONFIG = """\
 objective: {{metric: val_rmse, mode: min}}
@@ -30,7 +30,7 @@ def made_up_run(directory: Path, *, ratio: float = 0.99, size: int = 10) -> Path
         "metrics.json": json.dumps({"val_rmse": 1.0, "val_theil_u": ratio, "test_theil_u": ratio}),
         "report.html": "x" * size,
     }
-    for name in (*sealing._SEALED, "plots/moves.png"):
+    for name in (*manifest.REQUIRED, "plots/moves.png"):
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts.get(name, f"{name} of {directory.name}"), "utf-8")

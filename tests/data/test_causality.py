@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from forecasters import with_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markets import STRATEGIES, market, tables
 
 from forecast.data import HealthCheck
 from forecast.model import LayeredNetwork
-from forecast.model.forecaster import Forecaster
 
 
 def corrupted(source, after, *, seed=99):
@@ -69,8 +69,8 @@ def test_the_past_is_blind_to_the_future(strategy, at, anchor, instance_norm, ca
             data.windows_[split].take(np.arange(len(data.windows_[split]))) for data in (one, two)
         )
         known, known_two = day(one, batch.rows) <= last_known, day(two, other.rows) <= last_known
-        forecasts = Forecaster(network=network, normaliser=one.normaliser_).predict(batch.windows[known])
-        again = Forecaster(network=network, normaliser=one.normaliser_).predict(other.windows[known_two])
+        forecasts = with_network(network, one.normaliser_).predict(batch.windows[known])
+        again = with_network(network, one.normaliser_).predict(other.windows[known_two])
         np.testing.assert_array_equal(forecasts, again)
 
 

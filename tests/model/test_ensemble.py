@@ -3,15 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from forecasters import trained, with_network
 from torch import nn
 
 from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SyntheticSource
 from forecast.errors import UserError
-from forecast.evaluate.metrics import Tally
 from forecast.model import Ensemble, LayeredNetwork, Trainer
-from forecast.model.forecaster import Forecaster
 
 PLAN = {"layer_config": ["GRU", "Linear"], "hidden_size": 6, "num_layers": 1, "dropout": 0.0}
 FACTS = {"input_size": 4, "lookback": 8, "output_size": 1}
@@ -47,14 +46,7 @@ def data():
 def fit(data, network, **keys):
     plan = {"max_epochs": 1, "learning_rate": 1e-2, "gradient_clip": 0.05, "progress": "off"} | keys
     trainer = Trainer(metric="val_loss", mode="min", seed=0, **plan)
-    forecaster = Forecaster(
-        network=network, normaliser=data.normaliser_, quantile_levels=trainer.quantile_levels
-    )
-    with trainer.pinned():
-        result = trainer.fit(
-            forecaster, data, score=lambda: Tally(horizon=data.horizon), on_epoch=lambda *_: None
-        )
-    return forecaster, result
+    return trained(trainer, lambda: network, data)
 
 
 def test_first_weights_depend_on_seed_and_place_alone():
@@ -97,10 +89,11 @@ def test_its_losses_are_the_members_mean_and_the_mean_s_own(data):
 
 def test_forecasts_do_not_depend_on_the_batch(data):
     network = answering(ensemble(3, hidden_size=16))
-    forecaster = Forecaster(network=network, normaliser=data.normaliser_)
+    forecaster = with_network(network, data.normaliser_)
     windows = data.windows_["train"].take(np.arange(100)).windows
-    pieces = [forecaster.predict(windows[start : start + 7]) for start in range(0, 100, 7)]
-    np.testing.assert_array_equal(np.concatenate(pieces), forecaster.predict(windows))
+    pieces = [forecaster.forecast_windows(windows[at : at + 7]).values for at in range(0, 100, 7)]
+    together = forecaster.forecast_windows(windows).values
+    np.testing.assert_allclose(np.concatenate(pieces), together, rtol=1e-6)
 
 
 def test_quantiles_of_an_ensemble_are_the_means_of_its_members(data):
@@ -109,11 +102,12 @@ def test_quantiles_of_an_ensemble_are_the_means_of_its_members(data):
     forecaster, _ = fit(data, network, loss="quantile", quantiles=levels, max_epochs=4)
     windows = data.windows_["val"].take(np.arange(40)).windows
     members = [
-        Forecaster(network=member, normaliser=data.normaliser_, quantile_levels=levels).quantiles(windows)
+        with_network(member, data.normaliser_, quantile_levels=levels).forecast_windows(windows).quantiles
         for member in network.members
     ]
-    np.testing.assert_allclose(forecaster.quantiles(windows), np.mean(members, axis=0), rtol=1e-4)
-    assert (np.diff(forecaster.quantiles(windows), axis=-1) >= 0).all()
+    quantiles = forecaster.forecast_windows(windows).quantiles
+    np.testing.assert_allclose(quantiles, np.mean(members, axis=0), rtol=1e-4)
+    assert (np.diff(quantiles, axis=-1) >= 0).all()
 
 
 def test_weights_load_strictly():

@@ -1,4 +1,4 @@
-"""Widths as a bundle keeps them: exact in JSON, pooled for strangers, never crossing."""
+"""IntervalState as a bundle keeps them: exact in JSON, pooled for strangers, never crossing."""
 
 import json
 
@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from forecast.model.intervals import Widths, bounds, columns, quantile_pairs
+from forecast.model.intervals import IntervalState, bounds, columns, quantile_pairs
 
 
 def widths(seed=0, *, quantile_levels=None):
     rng = np.random.default_rng(seed)
-    return Widths(
+    return IntervalState(
         levels=(0.9, 0.5),
         quantile_levels=quantile_levels,
         pooled=rng.exponential(size=(2, 3)),
@@ -24,7 +24,7 @@ def widths(seed=0, *, quantile_levels=None):
 @pytest.mark.parametrize("quantile_levels", [None, (0.05, 0.5, 0.95)])
 def test_json_gives_every_bit_back(quantile_levels):
     kept = widths(quantile_levels=quantile_levels)
-    back = Widths.from_json(json.loads(json.dumps(kept.to_json(), allow_nan=False)))
+    back = IntervalState.from_json(json.loads(json.dumps(kept.to_json(), allow_nan=False)))
     assert back.levels == kept.levels
     assert back.quantile_levels == kept.quantile_levels
     np.testing.assert_array_equal(back.pooled, kept.pooled)
@@ -34,9 +34,9 @@ def test_json_gives_every_bit_back(quantile_levels):
 
 
 def test_a_width_nobody_knows_is_null():
-    kept = Widths(levels=(0.9,), quantile_levels=None, pooled=np.array([[np.nan]]), own={})
+    kept = IntervalState(levels=(0.9,), quantile_levels=None, pooled=np.array([[np.nan]]), own={})
     text = json.dumps(kept.to_json(), allow_nan=False)
-    found = Widths.from_json(json.loads(text)).bounds(["A"], np.array([[5.0]]), np.array([5.0]))
+    found = IntervalState.from_json(json.loads(text)).bounds(["A"], np.array([[5.0]]), np.array([5.0]))
     assert np.isnan(found).all()
 
 

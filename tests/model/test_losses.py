@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from forecasters import trained, whole, with_network
 from sklearn.metrics import mean_pinball_loss
 from torch import nn
 
@@ -11,10 +12,8 @@ from forecast.data.features import NoProcessing
 from forecast.data.normaliser import WindowNormaliser
 from forecast.data.sources import SyntheticSource
 from forecast.errors import UserError
-from forecast.evaluate.metrics import Tally
 from forecast.model import LayeredNetwork, Trainer
-from forecast.model.forecaster import Forecaster
-from forecast.model.losses import loss_function, pinball
+from forecast.model.optimisation import loss_function, pinball
 
 LEVELS = (0.05, 0.3, 0.5, 0.95)
 LOSSES = ["mse", "mae", "huber", "quantile"]
@@ -37,18 +36,8 @@ def data():
 
 def fitted(data, loss, **keys):
     one = trainer(loss, **keys)
-    with one.pinned():
-        network = LayeredNetwork(**one.sizes(data.facts), layer_config=["GRU", "Linear"], hidden_size=6)
-        forecaster = Forecaster(
-            network=network, normaliser=data.normaliser_, quantile_levels=one.quantile_levels
-        )
-        score = lambda: Tally(horizon=data.horizon)  # noqa: E731
-        fit = one.fit(forecaster, data, score=score, on_epoch=lambda *_: None)
-    return forecaster, fit
-
-
-def split(data, name):
-    return data.windows_[name].take(np.arange(len(data.windows_[name])))
+    sizes = {**data.facts, "output_size": data.horizon * len(one.quantile_levels or [0.5])}
+    return trained(one, lambda: LayeredNetwork(**sizes, layer_config=["GRU", "Linear"], hidden_size=6), data)
 
 
 def test_pinball_is_scikit_learn_s():
@@ -76,7 +65,7 @@ def test_a_loss_of_a_small_and_a_large_error(name, by_hand):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_val_loss_is_the_loss_that_is_trained_on(data, loss):
     forecaster, fit = fitted(data, loss)
-    batch = split(data, "val")
+    batch = whole(data, "val")
     windows, future = torch.from_numpy(batch.windows), torch.from_numpy(batch.future)
     with torch.no_grad():
         answers = forecaster.answers(windows)
@@ -98,9 +87,9 @@ def test_each_loss_gives_other_weights(data):
 def test_quantiles_enclose_the_share_they_say(data):
     forecaster, _ = fitted(data, "quantile", max_epochs=12, patience=None, learning_rate=1e-2)
     for name in ("train", "val"):
-        batch = split(data, name)
+        batch = whole(data, name)
         actual = batch.future[..., data.layout.target]
-        quantiles = forecaster.quantiles(batch.windows)
+        quantiles = forecaster.forecast(batch).quantiles
         assert quantiles.shape == (*actual.shape, len(LEVELS))
         below = (actual[..., None] <= quantiles).mean(axis=(0, 1))
         np.testing.assert_allclose(below, LEVELS, atol=0.03 if name == "train" else 0.08)
@@ -108,11 +97,10 @@ def test_quantiles_enclose_the_share_they_say(data):
 
 def test_the_forecast_is_the_median(data):
     forecaster, fit = fitted(data, "quantile")
-    batch = split(data, "val")
-    forecast, quantiles = forecaster.predict(batch.windows), forecaster.quantiles(batch.windows)
-    np.testing.assert_array_equal(forecast, quantiles[..., LEVELS.index(0.5)])
-    np.testing.assert_array_equal(forecast, forecaster(torch.from_numpy(batch.windows)).detach().numpy())
-    error = np.sqrt(np.mean((forecast - batch.future[..., data.layout.target]) ** 2))
+    batch = whole(data, "val")
+    found = forecaster.forecast(batch)
+    np.testing.assert_array_equal(found.values, found.quantiles[..., LEVELS.index(0.5)])
+    error = np.sqrt(np.mean((found.values - batch.outcome) ** 2))
     assert fit.history[fit.best_epoch]["val_rmse"] == pytest.approx(error, rel=1e-5)
 
 
@@ -129,21 +117,17 @@ class Crossing(nn.Module):
 
 def test_quantiles_that_cross_change_places():
     normaliser = WindowNormaliser(anchor="last", relations=["price"], closes=[0], target=0)
-    forecaster = Forecaster(network=Crossing(), normaliser=normaliser, quantile_levels=LEVELS)
+    forecaster = with_network(Crossing(), normaliser, quantile_levels=LEVELS)
     windows = np.full((2, 4, 1), 100.0, np.float32)
-    quantiles = forecaster.quantiles(windows)
+    found = forecaster.forecast_windows(windows)
     expected = [[95, 101, 102, 103], [50, 100, 125, 150]]  # a step's levels stand side by side
-    np.testing.assert_allclose(quantiles, [expected, expected], rtol=1e-6)
-    np.testing.assert_allclose(forecaster.predict(windows), [[102, 125]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found.quantiles, [expected, expected], rtol=1e-6)
+    np.testing.assert_allclose(found.values, [[102, 125]] * 2, rtol=1e-6)
 
 
-def test_sizes_and_levels():
-    facts = {"input_size": 4, "lookback": 8, "output_size": 3}
-    assert trainer("mse").sizes(facts) == facts
+def test_levels():
     assert trainer("mse").quantile_levels is None
-    assert trainer("quantile").sizes(facts) == {**facts, "output_size": 12}
     assert trainer("quantile").quantile_levels == LEVELS
-    assert trainer("quantile", quantiles=[0.5]).sizes(facts) == facts
 
 
 @pytest.mark.parametrize("levels", [[0.9, 0.5], [0.1, 0.9], [], [0.5, 0.5], [0.1, 0.50001, 0.9]])

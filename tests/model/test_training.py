@@ -1,21 +1,25 @@
 """Training: what it may depend on, what it keeps, when it stops."""
 
+import copy
 import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from forecasters import trained, with_network
+from torch import nn
 
+from forecast.config import check, compose
 from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SyntheticSource
 from forecast.errors import UserError
 from forecast.evaluate.metrics import Tally
 from forecast.model import LayeredNetwork, Trainer
-from forecast.model.forecaster import Forecaster
+from forecast.model.optimisation import Adam, clip_gradients
 from forecast.model.trainer import TrainingDivergedError
-from forecast.model.training import Chunks, clip
+from forecast.model.training import Chunks
 
 
 class Altered(SyntheticSource):
@@ -39,14 +43,14 @@ def prepared(*, after=None, **keys):
     return data
 
 
-def fit(data, *, seed=0, metric="val_rmse", mode="min", on_epoch=lambda epoch, metrics: None, **keys):
+def fit(data, *, seed=0, metric="val_rmse", mode="min", on_epoch=None, **keys):
     plan = {"max_epochs": 3, "learning_rate": 3e-3, "progress": "off"} | keys
     trainer = Trainer(metric=metric, mode=mode, seed=seed, **plan)
-    with trainer.pinned():
-        network = LayeredNetwork(**data.facts, layer_config=["GRU", "Linear"], hidden_size=6)
-        forecaster = Forecaster(network=network, normaliser=data.normaliser_)
-        result = trainer.fit(forecaster, data, score=lambda: Tally(horizon=data.horizon), on_epoch=on_epoch)
-    return forecaster, result
+
+    def network():
+        return LayeredNetwork(**data.facts, layer_config=["GRU", "Linear"], hidden_size=6)
+
+    return trained(trainer, network, data, on_epoch=on_epoch)
 
 
 def weights(forecaster):
@@ -80,7 +84,7 @@ def test_best_epoch_s_weights_are_kept():
     batch = windows.take(np.arange(len(windows)))
     actual = batch.future[:, 0, data.layout.target].astype(float)
     naive = batch.windows[:, -1, data.layout.target].astype(float)
-    tally.add(actual, forecaster.predict(batch.windows)[:, 0], naive, data.naive_scale_[batch.series])
+    tally.add(actual, forecaster.forecast(batch).values[:, 0], naive, data.naive_scale_[batch.series])
     assert tally.result("val")["val_rmse"] == pytest.approx(best["val_rmse"], rel=1e-12)
     assert best["epoch"] < len(result.history) - 1, "with the last epoch best this test proves nothing"
 
@@ -96,11 +100,11 @@ def test_training_stops_when_the_objective_stalls():
     assert len(result.history) == result.best_epoch + 1 + 2
 
 
-def test_every_epoch_is_told_with_its_metrics():
-    told = []
-    _, result = fit(prepared(), on_epoch=lambda epoch, metrics: told.append((epoch, metrics)))
-    assert [epoch for epoch, _ in told] == [0, 1, 2]
-    for (_, metrics), entry in zip(told, result.history, strict=True):
+def test_every_epoch_is_reported_with_its_metrics():
+    epochs = []
+    _, result = fit(prepared(), on_epoch=lambda epoch, metrics: epochs.append((epoch, metrics)))
+    assert [epoch for epoch, _ in epochs] == [0, 1, 2]
+    for (_, metrics), entry in zip(epochs, result.history, strict=True):
         assert metrics == {key: value for key, value in entry.items() if key != "epoch"}
         assert {"train_loss", "val_loss", "val_rmse", "val_theil_u", "learning_rate"} <= set(metrics)
 
@@ -137,7 +141,7 @@ def test_divergence_is_said():
         fit(prepared(), learning_rate=1e30, gradient_clip=None, max_epochs=3)
 
 
-def test_clip_is_torch_s_clip():
+def test_clipping_is_torch_s():
     torch.manual_seed(0)
     for most in (0.1, 1e6):
         ours = [torch.nn.Parameter(torch.randn(5, 3)), torch.nn.Parameter(torch.randn(7))]
@@ -146,7 +150,7 @@ def test_clip_is_torch_s_clip():
         theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
         for mine, other in zip(ours, theirs, strict=True):
             other.grad = mine.grad.clone()
-        clip(ours, most)
+        clip_gradients(ours, most)
         torch.nn.utils.clip_grad_norm_(theirs, most)
         for mine, other in zip(ours, theirs, strict=True):
             torch.testing.assert_close(mine.grad, other.grad)
@@ -174,16 +178,74 @@ def test_an_epoch_shows_every_window_once_in_an_order_of_its_own(monkeypatch):
 )
 @pytest.mark.parametrize("hidden", [6, 128])
 def test_forecasts_do_not_depend_on_the_batch(layer_config, hidden):
+    """Beyond the last bits, in which products of few rows differ from those of many."""
     data = prepared()
     torch.manual_seed(0)
     network = LayeredNetwork(**data.facts, layer_config=layer_config, hidden_size=hidden)
     torch.nn.init.normal_(network[-1].weight)
-    forecaster = Forecaster(network=network, normaliser=data.normaliser_)
-    windows = data.windows_["train"].take(np.arange(300)).windows
-    whole = forecaster.predict(windows)
-    for size in (1, 7, 33, 299):
-        pieces = np.concatenate([forecaster.predict(windows[i : i + size]) for i in range(0, 300, size)])
-        np.testing.assert_array_equal(pieces, whole)
+    forecaster = with_network(network, data.normaliser_)
+    windows = data.windows_["train"].take(np.arange(520)).windows
+    together = forecaster.forecast_windows(windows).values
+    for size in (1, 7, 33, 519):
+        pieces = [forecaster.forecast_windows(windows[at : at + size]).values for at in range(0, 520, size)]
+        np.testing.assert_allclose(np.concatenate(pieces), together, rtol=1e-6)
+
+
+def test_fitting_again_begins_anew():
+    data = prepared()
+    forecaster, result = fit(data)
+    first = weights(forecaster)
+    assert forecaster.fit(data).history == result.history
+    assert torch.equal(weights(forecaster), first)
+
+
+def test_plateau_with_an_objective_that_is_not_defined_at_first():
+    """`direction` has no value where the forecast never moves; that is no reason to fail."""
+    data = prepared()
+    trainer = Trainer(
+        metric="val_direction", mode="max", seed=0, max_epochs=3, lr_schedule="plateau", progress="off"
+    )
+
+    class Undefined:
+        names = ("val_direction",)
+        calls = 0
+
+        def __call__(self, **_):
+            self.calls += 1
+            return {"val_direction": 50.0 if self.calls == 3 else None}
+
+    network = LayeredNetwork(**data.facts, layer_config=["GRU", "Linear"], hidden_size=6)
+    forecaster = with_network(network, data.normaliser_)
+    result = trainer.fit(forecaster, data, score=Undefined(), on_epoch=lambda *_: None)
+    assert [epoch.get("val_direction") for epoch in result.history] == [None, None, 50.0]
+    assert result.best_epoch == 2
+
+
+def test_adam_takes_the_steps_of_torch_s_own_bit_for_bit():
+    torch.manual_seed(3)
+    ours = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Linear(8, 1))
+    theirs = copy.deepcopy(ours)
+    quick = Adam(ours.parameters(), learning_rate=1e-2, weight_decay=1e-2)
+    plain = torch.optim.Adam(theirs.parameters(), lr=1e-2, weight_decay=1e-2, fused=True)
+    for number in range(30):
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(number))
+        for one in (ours, theirs):
+            # now and then a layer takes no part, at the first step too
+            through = nn.Sequential(one[0], one[1], one[3]) if number % 7 == 0 else one
+            through(x).square().mean().backward()
+        if number == 20:  # as a schedule does
+            quick.param_groups[0]["lr"] = plain.param_groups[0]["lr"] = 3e-3
+        quick.step_and_clear()
+        plain.step()
+        plain.zero_grad()
+        assert all(parameter.grad is None for parameter in ours.parameters())
+        for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            assert torch.equal(mine, other)
+
+
+def test_losses_that_would_need_scaling_are_left_out():
+    with pytest.raises(UserError, match=r"^trainer\.precision=16-mixed: must be "):
+        check(compose("trainer.precision=16-mixed"))
 
 
 def test_threads_are_pinned_and_given_back():

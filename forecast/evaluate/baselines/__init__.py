@@ -1,7 +1,4 @@
-"""What a network has to beat besides "tomorrow = today", judged on the same rows: the `baselines` node of a config.
-
-A baseline is a class with `fit(data)` and `predict(data, batch)`, see baseline.py; a YAML line runs it.
-"""
+"""Earlier names of what is in forecast.model, and the figures of the baselines."""
 
 from __future__ import annotations
 
@@ -9,17 +6,16 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "AutoArima": "auto_arima",
-    "AutoEts": "auto_ets",
-    "Baseline": "baseline",
-    "BaselineTally": "tally",
-    "Baselines": "members",
-    "Drift": "drift",
-    "Fits": "fits",
-    "HistoricalMean": "historical_mean",
-    "MovingAverage": "moving_average",
-    "Ridge": "ridge",
-    "Trees": "trees",
+    "AutoArima": "forecast.model.classical",
+    "AutoEts": "forecast.model.classical",
+    "BaselineCache": "forecast.model.baselines",
+    "BaselineTally": "forecast.evaluate.baselines.tally",
+    "Baselines": "forecast.model.baselines",
+    "Drift": "forecast.model.naive",
+    "HistoricalMean": "forecast.model.naive",
+    "MovingAverage": "forecast.model.naive",
+    "Ridge": "forecast.model.regression",
+    "Trees": "forecast.model.regression",
 }
 
 __all__ = [*_HOME]
@@ -27,7 +23,7 @@ __all__ = [*_HOME]
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
-from forecast.evaluate.baselines.members import NAIVE, Baselines
 from forecast.evaluate.metrics import SPLITS, Tally
+from forecast.model.baselines import NAIVE, Baselines
 
 if TYPE_CHECKING:
     import numpy as np

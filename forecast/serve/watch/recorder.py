@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.bundle.reference import inputs_of
 from forecast.serve.watch import drift
 from forecast.serve.watch.chores import Chores
 from forecast.serve.watch.counting import Counting
@@ -146,11 +145,11 @@ class Recorder:
             self._keep(lambda outcomes: _came(outcomes, served, ticker, bars))  # noqa: B023 - called at once
 
     def _look_at(self, batch: Batch) -> None:
-        served, normaliser = batch.served, batch.served.predictor.forecaster.normaliser
+        served, predictor = batch.served, batch.served.predictor
         if self._page is not None and served.reference is not None:
-            inputs = inputs_of(normaliser, batch.windows)
+            inputs = predictor.inputs(batch.windows)
             drift.add(self._page, served.version, served.reference, inputs, newest=self._drift_windows)
-        closes = batch.windows[..., normaliser.target]  # (B, L)
+        closes = batch.windows[..., predictor.layout.target]  # (B, L)
         self._keep(
             lambda outcomes: outcomes.remember(
                 served.version, batch.tickers, closes, batch.forecast, batch.bounds, batch.origins
@@ -185,7 +184,7 @@ def _joined(batches: list[Batch]) -> list[Batch]:
         forecast = np.concatenate([batch.forecast for batch in of_model])
         bounds = [batch.bounds for batch in of_model if batch.bounds is not None]
         good = np.isfinite(windows).all(axis=(1, 2)) & np.isfinite(forecast).all(axis=1)
-        good &= (windows[..., of_model[0].served.predictor.forecaster.normaliser.target] > 0).all(axis=1)
+        good &= (windows[..., of_model[0].served.predictor.layout.target] > 0).all(axis=1)
         if not good.any():
             continue
         places = np.flatnonzero(good).tolist()

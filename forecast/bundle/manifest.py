@@ -1,4 +1,4 @@
-"""The seal of a run directory: a checksum of every file, written last.
+"""The manifest of a run directory: a checksum of every file, written last.
 
 A directory without `manifest.json` is no finished run, and one whose files do not match it has been altered.
 """
@@ -14,8 +14,8 @@ from forecast.errors import UserError
 from forecast.files import write_whole
 
 MANIFEST = "manifest.json"
-# What a run writes and seals; whatever else stands in the folder is somebody else's.
-_SEALED = (
+# What every run writes; whatever else stands in the folder is somebody else's.
+REQUIRED = (
     "config.yaml",
     "data.json",
     "evaluation.json",
@@ -27,7 +27,7 @@ _SEALED = (
     "scaler.json",
     "report.html",
 )
-# Sealed like the others where a run writes them.
+# Listed like the others where a run writes them.
 _OPTIONAL = (
     "baselines.parquet",
     "intervals.json",
@@ -40,7 +40,7 @@ _OPTIONAL = (
     "plots/moves.png",
 )
 # Still written to after the run is finished, by the log and by the tracker.
-_LIVING = ("run.log", "mlflow.json")
+_UNLISTED = ("run.log", "mlflow.json")
 _FORMAT = 2
 
 
@@ -57,7 +57,12 @@ def begin(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (MANIFEST, *_SEALED, *_OPTIONAL, *_LIVING):  # the manifest first: half a run is no run
+        for name in (
+            MANIFEST,
+            *REQUIRED,
+            *_OPTIONAL,
+            *_UNLISTED,
+        ):  # the manifest first: half a run is no run
             (directory / name).unlink(missing_ok=True)
         write_whole(directory / "run.log", "")
     except OSError as error:
@@ -67,19 +72,19 @@ def begin(directory: Path) -> None:
 
 
 def finish(directory: Path, *, version: str) -> None:
-    """Seal the run: after this it is finished."""
+    """Write the manifest: after this the run is finished."""
     written = [name for name in _OPTIONAL if (directory / name).is_file()]
-    files = {name: _digest(directory / name) for name in (*_SEALED, *written)}
+    files = {name: _digest(directory / name) for name in (*REQUIRED, *written)}
     write_json(directory / MANIFEST, {"format": _FORMAT, "version": version, "files": files})
 
 
 def is_finished(directory: Path) -> bool:
-    """Whether a run was sealed there."""
+    """Whether a run was finished there."""
     return (directory / MANIFEST).is_file()
 
 
 def verify(directory: Path) -> dict[str, Any]:
-    """Check a run directory against its manifest.
+    """Check a run directory against its manifest, every file hashed: once where it comes from elsewhere.
 
     Raises:
         UserError: no finished run, a file missing or altered, or written by an incompatible version.
@@ -93,7 +98,7 @@ def verify(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory / MANIFEST}: is damaged ({error})") from error
     if form != _FORMAT:
         raise UserError(f"{directory}: written in format {form}, this version reads {_FORMAT}")
-    if unlisted := sorted(set(_SEALED) - set(written)):
+    if unlisted := sorted(set(REQUIRED) - set(written)):
         raise UserError(f"{directory / MANIFEST}: is damaged (does not list {', '.join(unlisted)})")
     for name, digest in written.items():
         path = directory / name

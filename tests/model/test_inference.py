@@ -4,12 +4,12 @@ import inspect
 
 import numpy as np
 import pytest
+from forecast.model.bar_windows import BarWindows
 from markets import random_bars
 
 from forecast.data import features as shipped
 from forecast.data.features import NoProcessing, Returns, Technical, WithCalendar, WithRange
 from forecast.errors import UserError
-from forecast.model.bar_windows import BarWindows
 
 STRATEGIES = [
     NoProcessing(),

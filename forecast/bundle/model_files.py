@@ -1,0 +1,136 @@
+"""The forecaster of a run: arrays as safetensors, facts as JSON, read back into a predictor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.bundle.golden import write_golden
+from forecast.bundle.manifest import verify as verify_manifest
+from forecast.bundle.manifest import write_json
+from forecast.bundle.reference import write_reference
+from forecast.errors import UserError
+from forecast.files import write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecast.data.market import MarketData
+    from forecast.model.forecaster import Forecaster
+    from forecast.model.inference import Predictor
+    from forecast.model.intervals import IntervalState
+
+
+def write_model(
+    directory: Path, forecaster: Forecaster, data: MarketData, *, intervals: IntervalState | None = None
+) -> None:
+    """The forecaster, the golden windows that prove it, and what it was shown in training.
+
+    Args:
+        directory: of the run.
+        forecaster: fitted.
+        data: split as it was fitted to.
+        intervals: around its forecasts; None = no intervals.
+    """
+    from safetensors.numpy import save
+
+    arrays, facts = forecaster.state()
+    write_whole(directory / "model.safetensors", save(arrays))
+    common = {
+        **data.facts,
+        "output_size": data.horizon * len(forecaster.quantile_levels or (0.5,)),
+        "horizon": data.horizon,
+        "tickers": data.tickers,
+        "scope": data.scope,
+        "columns": data.layout.names,
+    }
+    assert not common.keys() & facts.keys()
+    write_json(directory / "scaler.json", common | facts)
+    if intervals is not None:
+        write_json(directory / "intervals.json", intervals.to_json())
+    write_golden(directory, forecaster, data)
+    write_reference(directory, forecaster, data)
+
+
+def load(directory: str | Path, *, verify: bool = True) -> Predictor:
+    """A predictor from a finished run directory.
+
+    Args:
+        directory: as a run printed it.
+        verify: hash its files first; False where that was just done.
+
+    Raises:
+        UserError: see `verify` of the manifest; a class of the run cannot be imported here.
+    """
+    from safetensors.numpy import load_file
+
+    from forecast.config import build
+    from forecast.data.features import with_calendar
+    from forecast.model.building import restore_forecaster
+    from forecast.model.inference import Predictor
+    from forecast.model.intervals import IntervalState
+
+    directory = Path(directory)
+    if verify:
+        verify_manifest(directory)
+    config = read_config(directory)
+    facts = json.loads((directory / "scaler.json").read_text(encoding="utf-8"))
+    facts.setdefault("horizon", facts["output_size"])  # of a run without quantiles, by an earlier version
+    widths = directory / "intervals.json"
+    return Predictor(
+        forecaster=restore_forecaster(config, load_file(directory / "model.safetensors"), facts),
+        features=with_calendar(build(config.data.features), config.data.get("calendar")),
+        target=build(config.get("target")),
+        scope=facts["scope"],
+        tickers=facts["tickers"],
+        lookback=facts["lookback"],
+        horizon=facts["horizon"],
+        adjust=bool(config.source.get("adjust", False)),
+        intervals=IntervalState.from_json(json.loads(widths.read_text("utf-8")))
+        if widths.is_file()
+        else None,
+    )
+
+
+def read_config(directory: Path) -> Any:
+    """The config of a run, with classes that have moved since by their new names.
+
+    Raises:
+        UserError: what the run took from outside the package cannot be imported here.
+    """
+    from omegaconf import OmegaConf
+
+    from forecast.config.building import locate
+    from forecast.config.renamed import rename_targets
+
+    config = OmegaConf.load(directory / "config.yaml")
+    rename_targets(config)
+    for node in (config.model, config.data.features):
+        for target in _targets(node):
+            try:
+                locate(target)
+            except ImportError as error:
+                raise UserError(
+                    f"{directory}: was made with {target}, which cannot be imported: {error}"
+                ) from error
+    return config
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """Every `_target_` at or below a node."""
+    from omegaconf import DictConfig, ListConfig
+
+    if isinstance(node, DictConfig) and "_target_" in node:
+        yield node._target_
+    if isinstance(node, DictConfig | ListConfig):
+        for item in node.values() if isinstance(node, DictConfig) else node:
+            yield from _targets(item)
+
+
+def forecasts_of(directory: Path, ticker: str) -> pd.DataFrame:
+    """One ticker's rows of the forecast table, without reading the others' into memory."""
+    import pandas as pd
+
+    return pd.read_parquet(directory / "forecasts.parquet", filters=[("ticker", "==", ticker)])

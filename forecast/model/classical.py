@@ -1,0 +1,324 @@
+"""ARIMA and exponential smoothing of log values: fitted once to the training bars of a series, then rolled forward."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+
+from annotated_types import Ge, Le
+
+from forecast.errors import UserError
+from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+from forecast.model.naive import by_series, last_values, values_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.data.windows import WindowBatch
+
+    Column = NDArray[np.float64]
+
+Model = TypeVar("Model")
+
+# A model of daily prices that has seen fewer bars knows nothing.
+_MIN_BARS = 30
+# 5 % point of the KPSS statistic of level stationarity, Kwiatkowski et al. (1992), table 1.
+_KPSS = 0.463
+# Trend and whether it is damped: simple smoothing, Holt's, Holt's damped.
+_FORMS: tuple[tuple[str | None, bool], ...] = ((None, False), ("add", False), ("add", True))
+
+
+class Arima(NamedTuple):
+    """An ARIMA model of log values."""
+
+    orders: tuple[int, int, int]  # p, d, q
+    mean: float  # of the differences, or of the log values themselves where d = 0
+    params: list[float]  # AR and MA coefficients and the variance, as statsmodels has them
+
+
+class Ets(NamedTuple):
+    """A state space model of exponential smoothing with additive errors."""
+
+    trend: str | None
+    damped: bool
+    params: list[float]
+    damping: float  # of the trend, 1 where it is not damped
+
+
+class AutoArima:
+    """ARIMA of each series' log values by statsmodels, fitted to the training bars and not refitted.
+
+    Differenced once unless the KPSS test finds log values stationary at 5 %; then AR and MA orders, then whether the
+    differences have a mean, by the corrected Akaike criterion (after Hyndman and Khandakar (2008), Automatic time
+    series forecasting, Journal of Statistical Software 27). Forecasts roll forward with those parameters from bar to
+    bar. A series with fewer than 30 training bars, one that never moved in them, and one that was not trained on are
+    forecast as their last value.
+
+    Args:
+        max_order: AR and MA order together.
+        max_series: a panel of more is refused: a fit takes a second or two a series.
+
+    Raises:
+        UserError: statsmodels is missing.
+    """
+
+    quantile_levels = None
+    normaliser = None
+    history = None
+    horizon_: int
+    models_: dict[str, Arima]  # series -> its model
+
+    def __init__(
+        self, *, max_order: Annotated[int, Ge(0), Le(10)] = 2, max_series: Annotated[int, Ge(1)] = 20
+    ) -> None:
+        self.max_order = max_order
+        self.max_series = max_series
+        _need_statsmodels("AutoArima")
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        import statsmodels.tsa.arima.model  # noqa: F401  before the threads are counted
+
+        self.horizon_ = data.horizon
+        with one_thread():
+            self.models_ = _fit_each(data, self._choose, max_series=self.max_series)
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        with one_thread():
+            return _forecast_each(batch, self.models_, _roll_arima, horizon=self.horizon_)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {}, {"models": {name: model._asdict() for name, model in self.models_.items()}}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.horizon_ = facts["horizon"]
+        self.models_ = {name: Arima(**model) for name, model in facts["models"].items()}
+
+    def _choose(self, logs: Column) -> Arima:
+        import numpy as np
+
+        once = needs_difference(logs)
+        values = np.diff(logs) if once else logs
+        mean = float(values.mean())
+        orders = [(p, q) for p in range(self.max_order + 1) for q in range(self.max_order + 1 - p)]
+        # With the mean first: without it, AR terms would be chosen that imitate one.
+        tried = [_fit_arima(values, mean, *order) for order in orders]
+        if once:
+            tried.append(_fit_arima(values, 0.0, *orders[_least(tried)]))
+        _, mean, params, (p, q) = tried[_least(tried)]
+        return Arima(orders=(p, int(once), q), mean=mean, params=params)
+
+
+class AutoEts:
+    """Exponential smoothing of each series' log values by statsmodels, fitted to the training bars and not refitted.
+
+    Without trend, with one, or with a damped one, whichever the corrected Akaike criterion prefers (after Hyndman et
+    al. (2002), A state space framework for automatic forecasting, International Journal of Forecasting 18). Additive
+    errors of logarithms are relative errors of values. Forecasts roll forward with those parameters from bar to bar. A
+    series with fewer than 30 training bars, one that never moved in them, and one that was not trained on are
+    forecast as their last value.
+
+    Args:
+        max_series: a panel of more is refused: a fit takes a tenth of a second a series.
+
+    Raises:
+        UserError: statsmodels is missing.
+    """
+
+    quantile_levels = None
+    normaliser = None
+    history = None
+    horizon_: int
+    models_: dict[str, Ets]  # series -> its model
+
+    def __init__(self, *, max_series: Annotated[int, Ge(1)] = 200) -> None:
+        self.max_series = max_series
+        _need_statsmodels("AutoEts")
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        import statsmodels.tsa.exponential_smoothing.ets  # noqa: F401  before the threads are counted
+
+        self.horizon_ = data.horizon
+        with one_thread():
+            self.models_ = _fit_each(data, _choose_ets, max_series=self.max_series)
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        with one_thread():
+            return _forecast_each(batch, self.models_, _roll_ets, horizon=self.horizon_)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {}, {"models": {name: model._asdict() for name, model in self.models_.items()}}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.horizon_ = facts["horizon"]
+        self.models_ = {name: Ets(**model) for name, model in facts["models"].items()}
+
+
+def _need_statsmodels(name: str) -> None:
+    """Refuse a forecaster before anything runs, where the package behind it is missing."""
+    if importlib.util.find_spec("statsmodels") is None:
+        raise UserError(
+            f"baselines: {name} needs the package statsmodels; install it with pip install -e '.[stats]', "
+            "or use baselines=default"
+        )
+
+
+def _fit_each(data: MarketData, fit: Callable[[Column], Model], *, max_series: int) -> dict[str, Model]:
+    """A model of each series' training bars.
+
+    Args:
+        data: prepared.
+        fit: log values, oldest first -> model.
+        max_series: refuse more.
+
+    Raises:
+        ValueError: more series, or a value that has no logarithm.
+    """
+    import numpy as np
+
+    names = data.panel_.names
+    if len(names) > max_series:
+        raise ValueError(
+            f"fits one series after the other, and {len(names):,} are more than max_series={max_series:,}"
+        )
+    models: dict[str, Model] = {}
+    ranges = data.panel_.rows_between(*data.split_ranges_["train"])
+    for name, (first, stop) in zip(names, ranges, strict=True):
+        known = data.panel_.values[first:stop, data.layout.target].astype(np.float64)
+        if (known <= 0).any():
+            raise ValueError(f"{name} has a price of {known.min():g}, which has no logarithm")
+        if len(known) >= _MIN_BARS and np.ptp(known) > 0:
+            models[name] = fit(np.log(known))
+    return models
+
+
+def _forecast_each(
+    batch: WindowBatch,
+    models: Mapping[str, Model],
+    roll: Callable[[Model, Column, NDArray[np.int64], int], Column],
+    *,
+    horizon: int,
+) -> Forecast:
+    """Forecasts of a batch, each series filtered once over its history up to the newest bar asked for.
+
+    Args:
+        batch: windows; their rows say from which bars to forecast.
+        models: of each series; one without is forecast as its last value.
+        roll: model, log values, places of (n,) origins in them, horizon -> (n, horizon) log values, each of
+            which knows the values up to its origin alone.
+        horizon: steps.
+    """
+    import numpy as np
+
+    values = np.repeat(last_values(batch), horizon, axis=1)
+    for series, places in by_series(batch.series):
+        model = models.get(batch.panel.names[series])
+        if model is None:
+            continue
+        rows = batch.rows[places]
+        # no finite forecast comes of a value without a logarithm, which whoever asked reports
+        with np.errstate(divide="ignore", invalid="ignore"):
+            known = np.log(values_of(batch, series, rows.max() + 1))
+        values[places] = np.exp(roll(model, known, rows - batch.panel.first_rows[series], horizon))
+    return Forecast(values)
+
+
+class _Tried(NamedTuple):
+    aicc: float
+    mean: float
+    params: list[float]
+    orders: tuple[int, int]
+
+
+def _least(tried: list[_Tried]) -> int:
+    return min(range(len(tried)), key=lambda place: tried[place].aicc)
+
+
+def _fit_arima(values: Column, mean: float, p: int, q: int) -> _Tried:
+    from statsmodels.tsa.arima.model import ARIMA
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of starting values; what they lead to is judged by its likelihood
+        fitted = ARIMA(values - mean, order=(p, 0, q), trend="n").fit(method="innovations_mle")
+    count = len(fitted.params) + (mean != 0.0)  # the mean was estimated too
+    aicc = -2 * float(fitted.llf) + 2 * count * len(values) / (len(values) - count - 1)
+    return _Tried(aicc if math.isfinite(aicc) else math.inf, mean, fitted.params.tolist(), (p, q))
+
+
+def needs_difference(logs: Column) -> bool:
+    """Whether the KPSS test finds log values not stationary at 5 %."""
+    from statsmodels.tsa.stattools import kpss
+
+    with warnings.catch_warnings():
+        # that the p-value lies outside of its table; the statistic is all we need
+        warnings.simplefilter("ignore")
+        # As many lags as Hyndman and Khandakar take; more of them take a random walk for stationary.
+        return bool(kpss(logs, regression="c", nlags=int(3 * math.sqrt(len(logs)) / 13))[0] > _KPSS)
+
+
+def _roll_arima(model: Arima, logs: Column, places: NDArray[np.int64], horizon: int) -> Column:
+    import numpy as np
+    from statsmodels.tsa.arima.model import ARIMA
+
+    p, d, q = model.orders
+    values = np.diff(logs) if d else logs
+    process = ARIMA(values - model.mean, order=(p, 0, q), trend="n")
+    filtered = process.filter(np.asarray(model.params)).filter_results
+    # Column t: what the bars up to and with t say of the state after them.
+    state = filtered.predicted_state[:, 1:][:, places - d]  # (states, n)
+    design, transition = filtered.design[:, :, 0], filtered.transition[:, :, 0]
+    steps = []
+    for _ in range(horizon):
+        steps.append((design @ state)[0] + model.mean)
+        state = transition @ state
+    ahead = np.stack(steps, axis=1)  # (n, horizon)
+    return logs[places, None] + np.cumsum(ahead, axis=1) if d else ahead
+
+
+def _choose_ets(logs: Column) -> Ets:
+    from statsmodels.tools.sm_exceptions import ConvergenceWarning
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
+    best, least = None, math.inf
+    for trend, damped in _FORMS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ConvergenceWarning)
+            try:
+                fitted = ETSModel(logs, error="add", trend=trend, damped_trend=damped).fit(disp=False)
+            except ConvergenceWarning:
+                continue  # a form that does not converge is none to choose
+        if fitted.aicc < least:
+            damping = dict(zip(fitted.model.param_names, fitted.params, strict=True)).get(
+                "damping_trend", 1.0
+            )
+            best, least = Ets(trend, damped, fitted.params.tolist(), float(damping)), float(fitted.aicc)
+    if best is None:
+        raise ValueError("no form of exponential smoothing converged")
+    return best
+
+
+def _roll_ets(model: Ets, logs: Column, places: NDArray[np.int64], horizon: int) -> Column:
+    import numpy as np
+    from statsmodels.tsa.exponential_smoothing.ets import ETSModel
+
+    process = ETSModel(logs, error="add", trend=model.trend, damped_trend=model.damped)
+    smooth = process.smooth(np.asarray(model.params))
+    level = np.asarray(smooth.level)[places, None]  # (n, 1) after the bar of the origin
+    if model.trend is None:
+        return np.repeat(level, horizon, axis=1)
+    # The slope's share of each step: damping, damping + damping^2, ...
+    shares = np.cumsum(model.damping ** np.arange(1, horizon + 1))
+    path: Column = level + np.asarray(smooth.slope)[places, None] * shares
+    return path

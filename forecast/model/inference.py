@@ -1,0 +1,455 @@
+"""Raw bars in, forecasts out: the same features, windows and forecaster as in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecast.data.bars import COLUMNS, bar_table, is_bar_table
+from forecast.data.features import Features, warm_up
+from forecast.data.panel import Panel, Series, build_panel
+from forecast.data.series import Scope, layout, rows, side_by_side
+from forecast.data.target import Close, Target
+from forecast.data.windows import WindowBatch
+from forecast.errors import UserError
+from forecast.model.forecaster import Forecast, Forecaster
+from forecast.model.intervals import IntervalState
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from forecast.data.normaliser import WindowNormaliser
+    from forecast.data.series import Layout
+
+    # Times and panel rows of a series, (bars,) and (bars, columns).
+    Rows = tuple[NDArray[np.datetime64], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class InferenceWindows:
+    """Windows of one or many series, and which series cannot have one.
+
+    Args:
+        batch: the windows, with the bars behind them; None where there are none.
+        refused: series -> why it has no window.
+    """
+
+    batch: WindowBatch | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """(windows,) of the series."""
+        return [] if self.batch is None else [self.batch.panel.names[one] for one in self.batch.series]
+
+    @property
+    def origins(self) -> NDArray[np.datetime64]:
+        """(windows,) time of the last bar."""
+        if self.batch is None:
+            return np.empty(0, "datetime64[ns]")
+        return self.batch.panel.time_of(self.batch.origin)
+
+    @property
+    def windows(self) -> NDArray[np.float32]:
+        """(windows, lookback, columns) raw panel rows."""
+        return np.empty((0, 0, 0), np.float32) if self.batch is None else self.batch.windows
+
+
+class Predictor:
+    """A fitted forecaster that takes raw bars.
+
+    Args:
+        forecaster: fitted.
+        features: the strategy's.
+        target: what is forecast; None = the Close.
+        scope: the strategy's.
+        tickers: the run's; `multiple` wants all of them, `single` takes any one, `panel` any number.
+        lookback: bars a window holds.
+        horizon: bars forecast at once.
+        adjust: whether prices are adjusted by `Adj Close` where the bars have it, as the source did in training.
+        intervals: half-widths as of the run's last bar; None: forecasts without intervals.
+    """
+
+    def __init__(
+        self,
+        *,
+        forecaster: Forecaster,
+        features: Features,
+        scope: Scope,
+        tickers: Sequence[str],
+        lookback: int,
+        horizon: int,
+        adjust: bool,
+        target: Target | None = None,
+        intervals: IntervalState | None = None,
+    ) -> None:
+        self.forecaster = forecaster
+        self.features = features
+        self.target = target or Close()
+        self.scope = scope
+        self.tickers = list(tickers)
+        self.lookback = lookback
+        self.horizon = horizon
+        self.adjust = adjust
+        self.intervals = intervals
+        self.layout: Layout = layout(
+            features, target=self.target, tickers=self.tickers if scope == "multiple" else None
+        )
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Of the intervals, `lower` and `upper` first; empty without intervals."""
+        return () if self.intervals is None else self.intervals.levels
+
+    @property
+    def enough(self) -> int | None:
+        """The latest bars of a ticker that its last window needs; None where it may be any number.
+
+        Tickers side by side stand on their common dates; features and forecasters that do not say how far they look
+        back may look at everything.
+        """
+        before, history = warm_up(self.features), self.forecaster.history
+        if before is None or history is None or self.scope == "multiple":
+            return None
+        return max(self.lookback, history) + max(before, self.target.warm_up)
+
+    def predict(
+        self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False
+    ) -> pd.DataFrame:
+        """Forecast the bars that follow.
+
+        Args:
+            bars: one ticker's table (Date index, ascending; High, Low, Close, Volume, and Open where a strategy
+                wants it), a mapping ticker -> table, or one table with (ticker, column) columns.
+            every: forecast from every bar that has a whole window without a gap behind it, not from the last alone.
+
+        Returns:
+            A row a ticker, origin and step: `ticker`, `origin` (the last bar the forecast saw), `step` (1 .. horizon),
+            `forecast` and `naive` (the last Close), prices in the units of `bars`; with intervals `lower` and `upper`
+            of the first of `levels`, `lower_50` and so on of further ones.
+
+        Raises:
+            UserError: other tickers than the model's, missing columns, unordered dates, too few bars, a gap.
+        """
+        windows = self._windows(_by_ticker(bars, self.tickers[0]), every=every)
+        for reason in windows.refused.values():
+            raise UserError(reason)
+        return self.table(windows)
+
+    def predict_many(self, bars: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Forecast what follows the last bar of each ticker that can be forecast.
+
+        Args:
+            bars: ticker -> table, as predict takes them.
+
+        Returns:
+            the table of predict, and the reason for each ticker that is not in it.
+
+        Raises:
+            UserError: other tickers than the model's.
+        """
+        windows = self.windows(bars)
+        return self.table(windows), windows.refused
+
+    def windows(self, bars: Mapping[str, pd.DataFrame]) -> InferenceWindows:
+        """The last window of each series that can be forecast, and why the others cannot.
+
+        Args:
+            bars: ticker -> table, as predict takes them.
+
+        Raises:
+            UserError: other tickers than the model's.
+        """
+        return self._windows(bars, every=False)
+
+    def table(self, windows: InferenceWindows) -> pd.DataFrame:
+        """What follows windows, a row a window and step, in the columns of predict."""
+        import pandas as pd
+
+        columns = {
+            "ticker": np.repeat(np.asarray(windows.names, dtype=object), self.horizon),
+            "origin": np.repeat(windows.origins, self.horizon),
+            "step": np.tile(np.arange(1, self.horizon + 1), len(windows.names)),
+        }
+        bounds = [] if self.intervals is None else self.intervals.columns
+        if windows.batch is None:
+            return pd.DataFrame(columns | {name: np.empty(0) for name in ("forecast", "naive", *bounds)})
+        forecast = self.forecaster.forecast(windows.batch)
+        naive = self.naive(windows.windows)  # (B,)
+        columns |= {"forecast": forecast.values.ravel(), "naive": np.repeat(naive, self.horizon)}
+        if self.intervals is not None:
+            both = self.intervals.bounds(windows.names, forecast.values, naive, forecast.quantiles)
+            columns |= dict(zip(bounds, both.reshape(len(bounds), -1), strict=True))  # (levels, 2, B, h)
+        return pd.DataFrame(columns)
+
+    def forecast_windows(self, windows: NDArray[np.float32], names: Sequence[str] | None = None) -> Forecast:
+        """Forecast from windows alone; a forecaster that looks further back sees no more than they hold.
+
+        Args:
+            windows: (batch, bars, columns) raw panel rows, without a gap; at least the lookback.
+            names: (batch,) of their series; None or "" where nobody says.
+        """
+        if self.scope != "panel":
+            names = [self.tickers[0]] * len(windows)
+        elif names is None:
+            names = [""] * len(windows)
+        return self.forecaster.forecast(
+            batch_of(windows, names=names, lookback=self.lookback, layout=self.layout)
+        )
+
+    def inputs(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the forecaster sees of raw windows: (batch, lookback, columns) -> (batch, lookback, features).
+
+        One without a normaliser sees the features as they are.
+        """
+        normaliser = self.forecaster.normaliser
+        if normaliser is None:
+            return windows[..., : len(self.layout.relations)]
+        return inputs_of(normaliser, windows)
+
+    def naive(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(batch,) the last value of the target, of raw windows (batch, lookback, columns)."""
+        return windows[:, -1, self.layout.target].astype(np.float64)
+
+    def to(self, device: str) -> None:
+        """Have a network compute on another device, as torch names it."""
+        move = getattr(self.forecaster, "to", None)
+        if move is not None:
+            move(device)
+
+    def _windows(self, tables: Mapping[str, pd.DataFrame], *, every: bool) -> InferenceWindows:
+        """The last window of each series, or all without a gap of those whose last window has none."""
+        checked, refused = self._checked(tables)
+        # Bars before those may only warm features up, and have looked at a neighbour, see _together.
+        needed = 0 if every or self.enough is None else max(self.lookback, self.forecaster.history or 0)
+        series = (
+            self._one_by_one(checked, refused)
+            if every or self.enough is None
+            else self._together(checked, self.enough, refused)
+        )
+        good: list[Series] = []
+        for name, (times, values) in series.items():
+            reason = self._unusable(name, times, values)
+            if reason:
+                refused[name] = reason
+            else:
+                good.append(Series(name=name, times=times[-needed:], values=values[-needed:]))
+        if not good:
+            return InferenceWindows(refused=refused)
+        panel = build_panel(good, num_columns=len(self.layout.names))
+        if every:
+            # (windows,) the last bars of windows that lie in one segment
+            ends = [np.arange(first + self.lookback - 1, stop) for first, stop in panel.segments]
+            counts = [len(own) for own in ends]
+            found, owner = np.concatenate(ends), np.repeat(panel.segment_series, counts).astype(np.int64)
+        else:
+            found, owner = panel.first_rows[1:] - 1, np.arange(len(good))
+        windows = panel.values[found[:, None] + np.arange(1 - self.lookback, 1)]  # (windows, L, C)
+        bad = self._unanchored(windows)
+        refused |= {
+            panel.names[one]: (
+                f"{panel.names[one]}: a Close of 0 or less, or a negative Volume, in the window"
+            )
+            for one in owner[bad]
+        }
+        if bad.all():
+            return InferenceWindows(refused=refused)
+        batch = WindowBatch(
+            windows=windows[~bad],
+            future=np.empty((int((~bad).sum()), 0, windows.shape[2]), np.float32),
+            series=owner[~bad],
+            rows=found[~bad],
+            panel=panel,
+            layout=self.layout,
+        )
+        return InferenceWindows(batch, refused)
+
+    def _checked(self, tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+        """Bar tables in the model's order, and which tickers' bars are none."""
+        if self.scope == "single" and len(tables) != 1:
+            raise UserError(f"{list(tables)}: the model forecasts one ticker at a time")
+        if self.scope == "multiple":
+            if set(tables) != set(self.tickers):
+                raise UserError(f"{list(tables)}: the model wants the bars of {self.tickers}")
+            tables = {ticker: tables[ticker] for ticker in self.tickers}
+        checked: dict[str, pd.DataFrame] = {}
+        refused: dict[str, str] = {}
+        for ticker, table in tables.items():
+            try:
+                checked[ticker] = self._bars(ticker, table)
+            except UserError as error:
+                refused[ticker] = str(error)
+        return checked, refused
+
+    def _bars(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        if not is_bar_table(table):
+            columns = [column for column in COLUMNS if column in table.columns]
+            if "Close" not in columns:
+                raise UserError(
+                    f"{ticker}: the bars have no Close; their columns are {', '.join(map(str, table.columns))}"
+                )
+            table = bar_table(table, adjust=self.adjust, origin=ticker, columns=columns)
+        if not (table.index.is_monotonic_increasing and table.index.is_unique):
+            raise UserError(f"{ticker}: dates must be ascending and distinct, oldest first")
+        return table
+
+    def _one_by_one(self, tables: Mapping[str, pd.DataFrame], refused: dict[str, str]) -> dict[str, Rows]:
+        """Times and panel rows of each series, from all its bars."""
+        features: dict[str, pd.DataFrame] = {}
+        for ticker, table in tables.items():
+            try:
+                features[ticker] = self._features(ticker, table)
+            except UserError as error:
+                refused[ticker] = str(error)
+        if self.scope != "multiple":
+            return {ticker: (_times(table), table.to_numpy(np.float32)) for ticker, table in features.items()}
+        if refused:
+            return {}
+        dates, values = side_by_side(features, len(self.features.columns))
+        return {self.tickers[0]: (dates.to_numpy(), values)}
+
+    def _together(
+        self, tables: Mapping[str, pd.DataFrame], enough: int, refused: dict[str, str]
+    ) -> dict[str, Rows]:
+        """Times and panel rows of the last bars, the features of all tickers computed in one pass.
+
+        A feature that looks back over `warm_up` bars comes out the same whatever stands before them, be it another
+        ticker's bars, so the tickers' last bars may stand one after the other. A ticker with fewer bars than that
+        would look into its neighbour and is computed alone.
+        """
+        import pandas as pd
+
+        together = {
+            ticker: table
+            for ticker, table in tables.items()
+            if len(table) >= enough and len(table.columns) == len(COLUMNS)
+        }
+        series = self._one_by_one({t: table for t, table in tables.items() if t not in together}, refused)
+        if together:
+            times = np.stack([_times(table)[-enough:] for table in together.values()])  # (tickers, bars)
+            joined = pd.DataFrame(
+                np.concatenate([table.to_numpy()[-enough:] for table in together.values()]),
+                index=pd.DatetimeIndex(times.ravel(), name="Date"),
+                columns=pd.Index(COLUMNS),
+            )
+            try:
+                values = self._features(next(iter(together)), joined).to_numpy(np.float32)
+            except ValueError:
+                # Of one ticker, or because features want ascending dates: alone, each says what it lacks.
+                return self._one_by_one(tables, refused)
+            by_ticker = values.reshape(len(together), enough, -1)
+            series |= dict(zip(together, zip(times, by_ticker, strict=True), strict=True))
+        return {ticker: series[ticker] for ticker in tables if ticker in series}
+
+    def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        try:
+            return rows(self.features, table, self.target)
+        except KeyError as error:
+            missing = [column for column in COLUMNS if column not in table.columns]
+            raise UserError(
+                f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
+            ) from error
+
+    def _unusable(self, name: str, times: NDArray[np.datetime64], values: NDArray[np.float32]) -> str | None:
+        """Why the last window of a series cannot be forecast from."""
+        count = len(values)
+        if count < self.lookback:
+            return f"{name}: {count} bars, but the model looks back over {self.lookback}"
+        if not np.isfinite(values[count - self.lookback :]).all():
+            before = max(warm_up(self.features) or 0, self.target.warm_up)
+            if count < self.lookback + before:
+                return (
+                    f"{name}: {count} bars, but the model looks back over {self.lookback}, "
+                    f"and its features over {before} before those"
+                )
+            return f"{name}: the window that ends on {str(times[-1])[:10]} holds a gap or a NaN"
+        return None
+
+    def _unanchored(self, windows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(windows,) those that cannot be expressed relative to their last bar."""
+        normaliser = self.forecaster.normaliser
+        if normaliser is None or normaliser.anchor == "none":
+            return np.zeros(len(windows), np.bool_)
+        prices = {
+            close
+            for close, relation in zip(normaliser.closes, normaliser.relations, strict=True)
+            if relation in ("price", "spread") or self.target.positive
+        }
+        if self.target.positive:
+            prices.add(self.layout.target)
+        volumes = [number for number, name in enumerate(normaliser.relations) if name == "amount"]
+        return np.asarray(
+            (windows[..., sorted(prices)] <= 0).any(axis=(1, 2))
+            | (windows[..., volumes] < 0).any(axis=(1, 2))
+        )
+
+
+def batch_of(
+    windows: NDArray[np.float32],
+    *,
+    names: Sequence[str],
+    lookback: int,
+    layout: Layout,
+    counts: NDArray[np.integer] | None = None,
+) -> WindowBatch:
+    """Windows that stand alone as a batch, each a series of its own, its bars numbered from 0.
+
+    Args:
+        windows: (batch, bars, columns) raw panel rows, at least the lookback.
+        names: (batch,) of their series.
+        lookback: bars a window holds.
+        layout: of the columns.
+        counts: (batch,) how many of the bars, the newest, there are; None = all.
+    """
+    count, bars, width = windows.shape
+    lengths = np.full(count, bars) if counts is None else np.asarray(counts)
+    there = np.arange(bars) >= (bars - lengths)[:, None]  # (B, bars)
+    first_rows = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    panel = Panel(
+        values=windows.reshape(-1, width) if counts is None else windows[there],
+        times=np.nonzero(there)[1].astype(np.int32),
+        calendar=np.arange(bars).astype("datetime64[ns]"),
+        names=list(names),
+        first_rows=first_rows,
+        segments=np.stack((first_rows[:-1], first_rows[1:]), axis=1),
+        segment_series=np.arange(count, dtype=np.int32),
+    )
+    return WindowBatch(
+        windows=windows[:, bars - lookback :],
+        future=np.empty((count, 0, width), np.float32),
+        series=np.arange(count),
+        rows=first_rows[1:] - 1,
+        panel=panel,
+        layout=layout,
+    )
+
+
+def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a network sees of raw windows: (windows, lookback, columns) -> (windows, lookback, features)."""
+    import torch
+
+    with torch.inference_mode():
+        raw = torch.from_numpy(np.ascontiguousarray(windows)).to(normaliser.device)
+        inputs: NDArray[np.float32] = normaliser.inputs(raw).cpu().numpy()
+    return inputs
+
+
+def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Mapping[str, pd.DataFrame]:
+    if isinstance(bars, Mapping):
+        return bars
+    if bars.columns.nlevels == 2:
+        return {ticker: bars[ticker] for ticker in bars.columns.get_level_values(0).unique()}
+    return {only: bars}
+
+
+def _times(table: pd.DataFrame) -> NDArray[np.datetime64]:
+    """(bars,) times of a bar table; several times as quick as its index's own to_numpy."""
+    import pandas as pd
+
+    index = table.index
+    assert isinstance(index, pd.DatetimeIndex)
+    return index.asi8.view("datetime64[ns]")

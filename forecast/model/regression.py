@@ -1,0 +1,266 @@
+"""Learners of tables: the normalised window that a network sees, as one flat row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.data.normaliser import WindowNormaliser
+    from forecast.data.windows import WindowBatch
+
+_ALPHAS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
+# Share of the training bars, the newest, on which the penalty is chosen.
+_HELD_OUT = 0.2
+# Fewer training windows than this would teach nothing, however wide they are.
+_MIN_WINDOWS = 100
+# Of scikit-learn's own classes, what a saved gradient boosting may be made of beyond what skops trusts by itself.
+_TREE_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
+
+
+class TrainingTable(NamedTuple):
+    """Training windows and what followed them."""
+
+    inputs: NDArray[np.float32]  # (windows, lookback * features) normalised
+    targets: NDArray[np.float32]  # (windows, horizon) normalised
+    origin: NDArray[np.int32]  # (windows,) position in the calendar of the last bar
+    end: NDArray[np.int32]  # (windows,) of the last target
+
+
+def training_table(data: MarketData, *, max_values: int) -> TrainingTable:
+    """Windows of the training split.
+
+    Args:
+        data: prepared.
+        max_values: numbers in `inputs`; of more, evenly spaced windows are taken.
+    """
+    import torch
+
+    train = data.windows_["train"]
+    width = data.seq_len * len(data.layout.relations)
+    batch = train.take(train.spread(max(max_values // width, _MIN_WINDOWS)))
+    windows, future = torch.from_numpy(batch.windows), torch.from_numpy(batch.future)
+    return TrainingTable(
+        inputs=flat_inputs(data.normaliser_, batch.windows),
+        targets=data.normaliser_.targets(windows, future).numpy(),
+        origin=batch.origin,
+        end=batch.ahead[:, -1],
+    )
+
+
+def flat_inputs(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(batch, lookback, columns) raw -> (batch, lookback * features), normalised as for the network."""
+    import torch
+
+    flat: NDArray[np.float32] = normaliser.inputs(torch.from_numpy(windows)).flatten(1).numpy()
+    return flat
+
+
+def denormalise(
+    normaliser: WindowNormaliser, windows: NDArray[np.float32], answers: NDArray[np.float64]
+) -> Forecast:
+    """(batch, horizon) normalised answers to forecasts in the target's unit."""
+    import torch
+
+    return Forecast(normaliser.values(torch.from_numpy(windows), torch.from_numpy(answers)).numpy())
+
+
+class Ridge:
+    """Ridge regression from the normalised window the network sees to each of its targets (direct multi-step).
+
+    All series are pooled. The penalty is chosen on the newest fifth of the training bars: the largest whose squared
+    error, learnt from the older bars, is not above the least one by more than two standard errors (the windows that
+    end together counted as one). Then all training bars are learnt from.
+
+    Args:
+        alphas: penalties to choose from, on the sum of squares of normalised windows.
+        max_values: numbers to learn from, windows x lookback x features; of more, evenly spaced windows are taken.
+
+    Source: Hoerl and Kennard (1970), Ridge regression, Technometrics 12; solved by scikit-learn,
+    https://scikit-learn.org/stable/modules/generated/sklearn.linear_model.Ridge.html
+    """
+
+    quantile_levels = None
+    normaliser: WindowNormaliser | None = None
+    history: int | None = None  # the lookback, once fitted
+    alpha_: float
+    coefficients_: NDArray[np.float64]  # (lookback * features, horizon)
+    intercept_: NDArray[np.float64]  # (horizon,)
+
+    def __init__(
+        self,
+        *,
+        alphas: Annotated[list[Annotated[float, Gt(0)]], MinLen(1)] | None = None,
+        max_values: Annotated[int, Ge(1)] = 4_000_000,
+    ) -> None:
+        self.alphas = list(_ALPHAS) if alphas is None else [float(alpha) for alpha in alphas]
+        self.max_values = max_values
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        import numpy as np
+        from sklearn import linear_model
+
+        self.normaliser, self.history = data.normaliser_, data.seq_len
+        table = training_table(data, max_values=self.max_values)
+        inputs, targets = table.inputs.astype(np.float64), table.targets.astype(np.float64)
+
+        def solve(alpha: float, rows: NDArray[np.bool_] | slice) -> linear_model.Ridge:
+            return linear_model.Ridge(alpha=alpha, solver="cholesky").fit(inputs[rows], targets[rows])
+
+        border = np.quantile(table.origin, 1 - _HELD_OUT, method="lower")
+        older, newer = table.end <= border, table.origin >= border
+        with one_thread():
+            self.alpha_ = max(self.alphas)  # where too few windows are left to choose by
+            if len(self.alphas) > 1 and older.any():
+                answers = [solve(alpha, older).predict(inputs[newer]) for alpha in self.alphas]
+                errors = [
+                    np.square(a.reshape(-1, data.horizon) - targets[newer]).mean(axis=1) for a in answers
+                ]
+                self.alpha_ = choose_alpha(self.alphas, np.stack(errors), table.origin[newer])
+            solved = solve(self.alpha_, slice(None))
+        self.coefficients_ = np.ascontiguousarray(solved.coef_.reshape(data.horizon, -1).T)
+        self.intercept_ = np.reshape(solved.intercept_, data.horizon)
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        assert self.normaliser is not None, "not fitted"
+        inputs = flat_inputs(self.normaliser, batch.windows).astype("float64")
+        return denormalise(self.normaliser, batch.windows, inputs @ self.coefficients_ + self.intercept_)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        assert self.normaliser is not None, "not fitted"
+        arrays = {"coefficients": self.coefficients_, "intercept": self.intercept_}
+        return arrays, {"alpha": self.alpha_, "normaliser": self.normaliser.to_json()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """See Forecaster."""
+        self.normaliser, self.history = normaliser_of(facts), facts["lookback"]
+        self.alpha_ = facts["alpha"]
+        self.coefficients_, self.intercept_ = arrays["coefficients"], arrays["intercept"]
+
+
+class Trees:
+    """Histogram gradient boosting from the normalised window the network sees to its targets, one model a step.
+
+    All series are pooled. The defaults are few and small trees: in daily prices there is little to find, and larger
+    ones learn noise (31 leaves: RMSE 1 to 5 % above that of "tomorrow = today" on the embedded data).
+
+    Args:
+        iterations: trees a step.
+        learning_rate: weight of each.
+        leaves: of a tree.
+        min_samples_leaf: training windows a leaf.
+        max_values: numbers to learn from, windows x lookback x features, all steps together; of more, evenly
+            spaced windows are taken.
+
+    Source: Friedman (2001), Greedy function approximation, Annals of Statistics 29; scikit-learn's,
+    https://scikit-learn.org/stable/modules/generated/sklearn.ensemble.HistGradientBoostingRegressor.html
+    """
+
+    quantile_levels = None
+    normaliser: WindowNormaliser | None = None
+    history: int | None = None  # the lookback, once fitted
+    models_: list[Any]  # one a step
+
+    def __init__(
+        self,
+        *,
+        iterations: Annotated[int, Ge(1)] = 50,
+        learning_rate: Annotated[float, Gt(0), Le(1)] = 0.02,
+        leaves: Annotated[int, Ge(2)] = 4,
+        min_samples_leaf: Annotated[int, Ge(1)] = 100,
+        max_values: Annotated[int, Ge(1)] = 4_000_000,
+    ) -> None:
+        self.iterations = iterations
+        self.learning_rate = learning_rate
+        self.leaves = leaves
+        self.min_samples_leaf = min_samples_leaf
+        self.max_values = max_values
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        self.normaliser, self.history = data.normaliser_, data.seq_len
+        table = training_table(data, max_values=self.max_values // data.horizon)
+        with one_thread():
+            self.models_ = [
+                HistGradientBoostingRegressor(
+                    max_iter=self.iterations,
+                    learning_rate=self.learning_rate,
+                    max_leaf_nodes=self.leaves,
+                    min_samples_leaf=self.min_samples_leaf,
+                    early_stopping=False,  # it would hold out windows at random, which overlap those it learns from
+                    random_state=0,
+                ).fit(table.inputs, targets)
+                for targets in table.targets.T
+            ]
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        import numpy as np
+
+        assert self.normaliser is not None, "not fitted"
+        inputs = flat_inputs(self.normaliser, batch.windows)
+        with one_thread():
+            answers = np.stack([model.predict(inputs) for model in self.models_], axis=1)
+        return denormalise(self.normaliser, batch.windows, answers)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster: each step's model as skops writes it, which is no pickle, byte by byte."""
+        import numpy as np
+        from skops import io
+
+        assert self.normaliser is not None, "not fitted"
+        arrays = {
+            f"step_{step}": np.frombuffer(io.dumps(model), np.uint8)
+            for step, model in enumerate(self.models_, start=1)
+        }
+        return arrays, {"normaliser": self.normaliser.to_json()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """See Forecaster."""
+        from skops import io
+
+        self.normaliser, self.history = normaliser_of(facts), facts["lookback"]
+        self.models_ = [
+            io.loads(arrays[f"step_{step}"].tobytes(), trusted=_TREE_TYPES)
+            for step in range(1, facts["horizon"] + 1)
+        ]
+
+
+def normaliser_of(facts: Mapping[str, Any]) -> WindowNormaliser:
+    """The normaliser that a forecaster was saved with."""
+    from forecast.data.normaliser import WindowNormaliser
+
+    return WindowNormaliser.from_json(facts["normaliser"])
+
+
+def choose_alpha(alphas: list[float], errors: NDArray[np.float64], times: NDArray[np.int32]) -> float:
+    """The largest penalty that is no worse than the best beyond noise.
+
+    Args:
+        alphas: penalties.
+        errors: (alphas, windows) squared.
+        times: (windows,) of the last bar.
+
+    Source: the one-standard-error rule of Hastie, Tibshirani and Friedman (2009), The Elements of Statistical
+    Learning, 7.10, with two, and on differences, for returns are hardly predictable and what seems so is mostly luck.
+    """
+    import numpy as np
+
+    _, time = np.unique(times, return_inverse=True)
+    excess = errors - errors[errors.mean(axis=1).argmin()]
+    by_time = np.stack([np.bincount(time, weights=row) for row in excess]) / np.bincount(time)
+    noise = by_time.std(axis=1) / np.sqrt(by_time.shape[1])
+    return max(alpha for alpha, fine in zip(alphas, by_time.mean(axis=1) <= 2 * noise, strict=True) if fine)
