@@ -8,7 +8,7 @@ ARGS  ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test browser check audit bench serve sweep lock clean
+.PHONY: run test browser check audit bench serve sweep docs lock clean
 
 run: $(READY)
 	$(BIN)/python run.py $(ARGS)
@@ -39,6 +39,10 @@ sweep: $(READY)
 
 serve: $(READY)
 	$(BIN)/python serve.py $(ARGS)
+
+# The tables of docs/configuration.md, from conf/ and the constructors' annotations.
+docs: $(READY)
+	$(BIN)/python docs/generate.py
 
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; none was found. Name one: make PYTHON=/path/to/python"; exit 1; }

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
-# Of each primary config its section, and the options that belong to it alone.
-SECTIONS = {
-    name: CONFIGURATION.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    for name, title in (("run", "Keys"), ("serve", "Serve"))
-}
-SERVES = ("engine",)
-OPTIONS = sorted(path for path in (ROOT / "conf").rglob("*/*.yaml") if "hydra" not in path.parts[-3:])
+_spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+assert _spec is not None
+assert _spec.loader is not None
+generated = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(generated)
 
 # <!-- marker -->, perhaps one line of text, then a fenced block.
 BLOCK = re.compile(
@@ -118,63 +115,27 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: f"{path.parent.name}={path.stem}")
-def test_configuration_names_every_option(path):
-    assert f"`{path.parent.name}={path.stem}`" in CONFIGURATION
+def test_the_tables_of_options_and_keys_are_up_to_date():
+    assert generated.render(CONFIGURATION) == CONFIGURATION, "run: make docs"
 
 
-@pytest.mark.parametrize("primary", SECTIONS)
-def test_configuration_has_every_key_and_no_other(primary):
-    rows, conf = {key for key, _ in documented(primary)}, values(primary)
-    assert sorted(set(conf) - rows) == [], "in conf/, not in docs/configuration.md"
-    assert sorted(rows - set(conf) - NODES) == [], "in docs/configuration.md, not in conf/"
+def test_every_group_has_its_tables():
+    tables = set(re.findall(r"^<!-- keys: ([a-z]+) -->$", CONFIGURATION, re.MULTILINE))
+    files = {path.parent.name for path in (ROOT / "conf").glob("*/*.yaml")}
+    of_no_keys = {"experiment", "target"}  # a choice of options, and nodes without keys
+    assert tables == {"run", "serve"} | files - of_no_keys
+    assert "<!-- options -->\n" in CONFIGURATION
 
 
-@pytest.mark.parametrize("primary", SECTIONS)
-def test_configuration_shows_true_defaults(primary):
-    conf = values(primary)
-    for key, default in documented(primary):
-        if key not in NODES:
-            assert yaml.safe_load(default) in conf[key], f"{key}: {default} is no value it has in conf/"
-
-
-NODES = {
-    "data.scaler",
-    "data.features",
-    "data.health",
-    "watch.log",
-    "watch.outcomes",
-}  # explained as a whole, besides their keys
-
-
-def documented(primary: str) -> list[tuple[str, str]]:
-    """Key and default of each row of the tables of keys."""
-    return re.findall(r"^\| `([a-z_.]+)` \|([^|]*)\|", SECTIONS[primary], re.MULTILINE)
-
-
-def values(primary: str) -> dict[str, list[Any]]:
-    """Every key that a file of conf/ has, with all values it has in them."""
-    found: dict[str, list[Any]] = {}
-    options = [path for path in OPTIONS if (path.parent.name in SERVES) == (primary == "serve")]
-    for path in [ROOT / "conf" / f"{primary}.yaml", *options]:
-        text = path.read_text("utf-8")
-        everywhere = path.parent.name == "conf" or text.startswith("# @package _global_")
-        tree = {
-            name: value for name, value in yaml.safe_load(text).items() if name not in ("defaults", "hydra")
-        }
-        for key, value in leaves(tree, "" if everywhere else f"{path.parent.name}."):
-            if str(value).startswith("${oc.env:"):  # what it is without the variable
-                value = yaml.safe_load(value.rpartition(",")[2].rstrip("}"))
-            found.setdefault(key, []).append(value)
-    groups = {path.parent.name for path in options}  # of which one option is none
-    return {key: all_ for key, all_ in found.items() if key not in groups}
-
-
-def leaves(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}.")
-        elif name.startswith("_"):
-            assert f"`{name}" in CONFIGURATION, name
-        else:
-            yield f"{prefix}{name}", value
+def test_a_table_shows_values_rules_and_meanings():
+    rows = list(generated.keys_table("trainer"))
+    assert (
+        "| `trainer.gradient_clip` | 1.0 | a number > 0 or null | largest norm of the gradient; null = any |"
+        in rows
+    )
+    assert any(
+        row.startswith("| `trainer.max_epochs` | 50; 2 with smoke | an integer >= 1 | ") for row in rows
+    )
+    for name in ("run", "serve", "data", "model", "trainer", "tracker", "champion"):
+        for row in list(generated.keys_table(name))[2:]:
+            assert not row.endswith("|  |"), f"no comment in conf/ says what it means: {row}"

@@ -241,6 +241,18 @@ def describe_type(annotation: Any) -> str:
     return "given" if kind is Any or kind is object else "a mapping with _target_"
 
 
+def describe_rule(annotation: Any) -> str:
+    """The whole rule of an annotation: `an integer >= 1 or null`; empty where it takes anything."""
+    kind = get_origin(annotation) or annotation
+    if kind in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(filter(None, map(describe_rule, get_args(annotation)))))
+    if kind is Annotated:
+        base, *metadata = get_args(annotation)
+        words = [text.removeprefix("be ") for item in metadata for text, _ in _bounds(item)]
+        return " ".join([describe_rule(base), " and ".join(words).replace("have at", "with at")]).strip()
+    return "" if describe_type(annotation) == "given" else describe_type(annotation)
+
+
 def _fits(value: Any, annotation: Any) -> bool:
     """Whether a value is of the kind an annotation names, whatever its bounds and its items."""
     kind = get_origin(annotation) or annotation
