@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from forecast import bundle
@@ -42,6 +45,16 @@ def write_run(
     (directory / "config.yaml").write_text(yaml.safe_dump(config), "utf-8")
     bundle.finish(directory, version="0")
     return directory
+
+
+class Fatal(torch.nn.Module):
+    """A layer that kills the process it is built in, once the run has its directory."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Unchanged, where it is only looked at how it changes shapes."""
+        if len(x) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
 
 
 def job(number: int, directory: Path, *overrides: str, **changes: Any) -> JobResult:

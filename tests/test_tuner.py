@@ -10,7 +10,7 @@ from typing import Any
 
 import hydra_plugins.hydra_ray_launcher._config
 import pytest
-from commands import REPOSITORY, SMALL, run, run_apart
+from commands import REPOSITORY, SMALL, run
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -128,15 +128,15 @@ def test_a_tuner_without_a_sweep_is_not_passed_over_in_silence(tmp_path, overrid
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_a_search_stops_the_hopeless_and_repeats_itself(tmp_path):
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_search_stops_the_hopeless(tmp_path):
     """Learning rates of zero or so learn nothing: one of two stops at the first rung, and none at the last epoch."""
     command = (
         "-m", *SMALL, "tuner=asha", "tracker=none", "champion=none", "baselines=none", "trainer.max_epochs=4",
         "trainer.patience=null", "tuner.grace_period=1", "tuner.reduction_factor=2", "tuner.max_concurrent=1",
         "++tuner.space={trainer.learning_rate: 'choice(1e-2,1e-9,2e-9,3e-9)'}", "hydra.sweep.dir=sweep",
     )  # fmt: skip
-    done = run_apart(tmp_path, *command)
+    done = run(tmp_path, *command)
     assert done.code == 0, done.err
     jobs = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("*/job.json"))]
     assert [job["number"] for job in jobs] == [0, 1, 2, 3]
@@ -147,6 +147,20 @@ def test_a_search_stops_the_hopeless_and_repeats_itself(tmp_path):
     assert len({job["process"]["forecast.pid"] for job in jobs}) == 1, "imports are paid once"
     best = min(job["objective"] for job in jobs)
     assert any(job["objective"] == best and job["status"] == "finished" for job in jobs)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_sweep_whose_worker_dies_says_so_and_is_not_interrupted(tmp_path):
+    layers = "'choice([Flatten,Linear],[Flatten,{_target_: sweep_parts.Fatal},Linear])'"
+    command = ("-m", *SMALL, "tuner=grid", "tracker=none", "champion=none", "baselines=none")
+    space = f"++tuner.space={{model.layer_config: {layers}}}"
+    done = run(tmp_path, *command, space, "hydra.sweep.dir=sweep")
+    assert done.code == 1, done.err
+    assert "1 of 2 jobs failed:\n  job 1 (" in done.err
+    assert "its worker died 2 times; out of memory or killed?" in done.err
+    assert "interrupted" not in done.out + done.err
+    jobs = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("*/job.json"))]
+    assert [(job["status"], job["attempts"]) for job in jobs] == [("finished", 1), ("failed", 2)]
 
 
 def test_the_sweep_benchmarks_can_be_asked_for_help():

@@ -112,6 +112,16 @@ def test_points_are_drawn_once_each(reading):
     assert sorted(space.sample(num_samples=500, seed=0)) == sorted(space.grid())
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("num_samples", [1, 2, 5])
+def test_choices_given_twice_are_one_point(reading, num_samples):
+    space = reading("seed=choice(1,1,1,1,1,1,1,1,2)", "x=1,1")
+    assert space.size() == 2
+    points = space.sample(num_samples, seed=0)
+    assert len(points) == len(set(points)) == min(num_samples, 2)
+    assert list(space.grid()) == [("1", "1"), ("2", "1")]
+
+
 def test_draws_follow_the_distribution(reading):
     space = reading("lr=tag(log,interval(1e-4,1e-2))", "n=tag(int,interval(1,3))", "x=interval(-1,1)")
     points = space.sample(num_samples=400, seed=0)

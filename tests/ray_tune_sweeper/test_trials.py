@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hydra.core.utils import JobStatus
 from hydra.errors import ConfigCompositionException, MissingConfigException
+from ray.tune.schedulers import FIFOScheduler
 
 from hydra_plugins.ray_tune_sweeper import SweepError, TrialsFailed
 
@@ -181,6 +182,29 @@ def test_a_killed_worker_costs_one_attempt(sweep, app):
     assert str(raised.value) == told
     attempts = {x: len(list(app.glob(f"attempt_{x}_*"))) for x in range(4)}
     assert attempts == {0: 1, 1: 2, 2: 2, 3: 1}
+
+
+def test_a_space_with_fewer_points_than_samples_says_how_many_there_are(sweep, caplog):
+    keys = ("hydra.sweeper.num_samples=5", "x=choice(1,1,1,1,1,1,1,1,1,1,1)")
+    returns = sweep(lambda config: float(config.x), *keys)
+    assert [job.return_value for job in returns] == [1.0]
+    assert "hydra.sweeper.num_samples=5: the space has 1 distinct points, each is tried once" in caplog.text
+
+
+class Losing(FIFOScheduler):
+    """Gives up the second trial before it starts."""
+
+    def on_trial_add(self, _, trial):
+        if trial.config["number"] == 1:
+            trial.set_status(trial.TERMINATED)
+
+
+def test_trials_that_are_lost_are_no_interruption(sweep, monkeypatch):
+    monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._sweep.built_scheduler", lambda _: Losing())
+    with pytest.raises(TrialsFailed) as raised:
+        sweep(lambda config: float(config.x), *GRID, "x=1,2,3")
+    told = "1 of 3 trials failed:\n  trial 1 (x=2): lost: Ray Tune left it terminated, without a result"
+    assert str(raised.value) == told
 
 
 def test_a_worker_that_cannot_be_started_says_why(sweep, monkeypatch):
