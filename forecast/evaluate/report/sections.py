@@ -263,7 +263,8 @@ def _significance(record: Record, words: Words) -> list[Part]:
     """Tests against naive and the best baseline; what they say in words stands below the verdict.
 
     Args:
-        record: against (reference -> loss -> overall and steps), direction (overall and steps), tickers (columns).
+        record: against (reference -> loss -> overall and steps), clark_west and direction (overall and steps),
+            tickers (columns).
         words: how to name what was forecast.
     """
     parts: list[Part] = [Text(note) for note in sentences(record, besides=["lines"])]
@@ -289,21 +290,38 @@ def _significance(record: Record, words: Words) -> list[Part]:
     if len(steps) > 1:
         columns: Columns = {f"{words.bar}s ahead": ("step", digits_text), **figures}
         parts += [Text("Against naive by step, squared error", "h3"), _table(steps, columns, sortable=True)]
+    parts += _nested(record.get("clark_west") or {}, words)
     parts += _direction(record.get("direction") or {})
     tickers: Mapping[str, Sequence[Any]] = record.get("tickers") or {}
     if len(tickers.get("ticker") or ()) > 1:
         confidence = 1 - (number(record.get("alpha")) or 0.05)
         parts += _ticker_tests(tickers, confidence=confidence, words=words)
-    shown = ("against", "direction", "tickers", "holm", "best_baseline", "best_why")
+    shown = ("against", "clark_west", "direction", "tickers", "holm", "best_baseline", "best_why")
     return [*parts, *_rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out")]
 
 
-def _direction(record: Record) -> list[Part]:
+def _pooled_and_by_step(record: Record) -> list[dict[str, Any]]:
+    """The test of all steps and, of several, that of each, with a label."""
     steps = record.get("steps") or []
     entries = [{"label": "all steps", **record["overall"]}] if record.get("overall") else []
-    entries += [{"label": f"{step.get('step')} ahead", **step} for step in steps if len(steps) > 1]
-    if not entries:
-        return []
+    return entries + [{"label": f"{step.get('step')} ahead", **step} for step in steps if len(steps) > 1]
+
+
+def _nested(record: Record, words: Words) -> list[Part]:
+    entries = _pooled_and_by_step(record)
+    columns: Columns = {
+        "": ("label", str),
+        "CW statistic": ("stat", digits_text),
+        "p, one-sided": ("p_better", digits_text),
+        f"{words.bar}s": ("origins", plain),
+        WHY: ("why", _reason),
+    }
+    title = "Clark-West: has the model skill beyond naive, which is nested in it?"
+    return [Text(title, "h3"), _table(entries, columns)] if entries else []
+
+
+def _direction(record: Record) -> list[Part]:
+    entries = [{**one, "why": one.get("pt_why") or one.get("why")} for one in _pooled_and_by_step(record)]
     columns: Columns = {
         "": ("label", str),
         "right %": ("share", percent_text),
@@ -312,11 +330,10 @@ def _direction(record: Record) -> list[Part]:
         "rows that moved": ("moved", plain),
         "PT statistic": ("pt_stat", digits_text),
         "p": ("pt_p", digits_text),
-        WHY: ("reason", _reason),
+        WHY: ("why", _reason),
     }
     title = "Direction: share of right signs with Wilson's interval, and Pesaran-Timmermann's test"
-    reasons = ({**entry, "reason": entry.get("pt_why") or entry.get("why")} for entry in entries)
-    return [Text(title, "h3"), _table(reasons, columns)]
+    return [Text(title, "h3"), _table(entries, columns)] if entries else []
 
 
 def _ticker_tests(columns: Mapping[str, Sequence[Any]], *, confidence: float, words: Words) -> list[Part]:

@@ -173,3 +173,14 @@ def test_sentences_may_be_left_out_by_key():
     assert sentences({"lines": ["a"], "notes": ["b"]}, besides=["lines"]) == ["b"]
     assert sentences({"lines": "a", "notes": [1, {}]}) == ["a"]
     assert sentences(["a"]) == []
+
+
+def test_clark_west_stands_beside_diebold_mariano():
+    test = {"stat": 1.75, "p_better": 0.04, "origins": 491, "lags": 2, "why": None}
+    steps = [{"step": step, **test} for step in (1, 2)]
+    record = {"significance": {"clark_west": {"overall": test, "steps": steps}}}
+    ((_, parts),) = sections(record, {}, Words())
+    title, table = parts
+    assert title.content.startswith("Clark-West")
+    assert table.header == ["", "CW statistic", "p, one-sided", "days"]
+    assert table.rows == [[label, "1.75", "0.04", "491"] for label in ("all steps", "1 ahead", "2 ahead")]
