@@ -20,8 +20,7 @@ def measure(strategy: str, tickers: int, folder: Path) -> str:
     import forecast
     from forecast import bundle
     from forecast.config import build
-    from forecast.predict.asking import config_of
-    from forecast.predict.future import foresee, load_bars
+    from forecast.predict import config_of, forecast_ahead, load_bars
 
     directory = folder / strategy
     forecast.run(
@@ -36,7 +35,7 @@ def measure(strategy: str, tickers: int, folder: Path) -> str:
     loaded = time.perf_counter() - began
 
     began = time.perf_counter()
-    found = foresee(predictor, bars, calendar=health.calendar, refused=refused, notes=[])
+    found = forecast_ahead(predictor, bars, calendar=health.calendar, refused=refused, notes=[])
     together = time.perf_counter() - began
     assert len(found.table) == tickers * predictor.horizon
 

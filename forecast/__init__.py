@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from forecast.model.inference import Predictor
-    from forecast.predict.future import Future
+    from forecast.predict import Future
     from forecast.runs import Run, Runs
 
 __all__ = ["future", "load", "run", "runs"]
@@ -79,6 +79,6 @@ def future(directory: str | Path, *overrides: str) -> Future:
     Raises:
         UserError: no finished run there, an override that does not fit it, or no ticker can be forecast.
     """
-    from forecast.predict.future import future as foretell
+    from forecast.predict import future as forecast_future
 
-    return foretell(directory, *overrides)
+    return forecast_future(directory, *overrides)

@@ -24,16 +24,16 @@ MARKS = {True: "passed", False: "LEAK", None: "ERROR"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0 if every check passed, 1 if not, 2 for a mistake in what was asked."""
+    """Run the command; returns 0 if every check passed, 1 if not, 2 for a mistake in what was args."""
     parser = argparse.ArgumentParser(
         prog="python -m forecast.audit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("-cd", "--config-dir", type=Path, metavar="FOLDER", help="options of your own")
     parser.add_argument("words", nargs="*", metavar="key=value", help="as run.py takes them")
-    asked = parser.parse_intermixed_args(arguments)
-    runs = [Path(word.removeprefix("run=")) for word in asked.words if word.startswith("run=")]
+    args = parser.parse_intermixed_args(arguments)
+    runs = [Path(word.removeprefix("run=")) for word in args.words if word.startswith("run=")]
     try:
-        return _audit(asked.words, asked.config_dir, runs[0] if runs else None)
+        return _audit(args.words, args.config_dir, runs[0] if runs else None)
     except UserError as error:
         print(error, file=sys.stderr)
         return USERS_MISTAKE
@@ -50,7 +50,7 @@ def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> i
     if config.trainer is None:
         raise UserError("trainer=none: the audit fits the model for a few epochs; choose a trainer")
 
-    from forecast.audit.auditing import audit, record
+    from forecast.audit.checks import audit, record
     from forecast.bundle import write_json
 
     outcomes = []

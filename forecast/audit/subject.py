@@ -3,20 +3,155 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-from forecast.audit.markets import Recorded
 from forecast.config import build
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from omegaconf import DictConfig
 
     from forecast.data.bars import Source
     from forecast.data.market import MarketData
+    from forecast.data.period import DateRange
     from forecast.evaluate.folds import Evaluation, Fold
     from forecast.model.forecaster import Forecaster
+
+
+class LeakError(Exception):
+    """A check failed; the message names the feature and the date, or whatever else shows the future."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check.
+
+    Args:
+        check: its name.
+        passed: None where the plug-in raised, so that nothing is known.
+        detail: what was looked at, or what was found.
+        seconds: it took.
+    """
+
+    check: str
+    passed: bool | None
+    detail: str
+    seconds: float
+
+
+class CachedSource:
+    """The bars a run would see, fetched once and kept.
+
+    Args:
+        source: the run's.
+        range: the part of the history the run uses.
+    """
+
+    def __init__(self, source: Source, range: DateRange) -> None:
+        self.source = source
+        self.range = range
+        self.bars = cache(self._bars)
+
+    def tickers(self) -> list[str]:
+        """As the source says."""
+        return self.source.tickers()
+
+    def _bars(self, ticker: str) -> pd.DataFrame:
+        return self.range.cut(self.source.bars(ticker))
+
+
+class Until:
+    """Bars up to a day, as if the rest had not happened yet."""
+
+    def __init__(self, source: Source, last_day: pd.Timestamp) -> None:
+        self.source = source
+        self.last_day = last_day
+
+    def tickers(self) -> list[str]:
+        """As the source says."""
+        return self.source.tickers()
+
+    def bars(self, ticker: str) -> pd.DataFrame:
+        """Bars of `last_day` and before."""
+        bars = self.source.bars(ticker)
+        return bars[bars.index <= self.last_day]
+
+
+class CorruptedAfter:
+    """Bars after a day take another course: plausible prices and volumes, but not those that came."""
+
+    def __init__(self, source: Source, last_day: pd.Timestamp, *, seed: int) -> None:
+        self.source = source
+        self.last_day = last_day
+        self.seed = seed
+
+    def tickers(self) -> list[str]:
+        """As the source says."""
+        return self.source.tickers()
+
+    def bars(self, ticker: str) -> pd.DataFrame:
+        """Prices after `last_day` times a random path of 5 % steps, volumes times a factor from 1/4 to 4."""
+        import numpy as np
+
+        bars = self.source.bars(ticker).copy()
+        later = np.flatnonzero(bars.index > self.last_day)
+        rng = _generator(self.seed, ticker)
+        # Bounded, so that no price leaves what a health check allows.
+        path = np.exp(np.clip(np.cumsum(rng.normal(0, 0.05, len(later))), -0.7, 0.7))
+        for place, column in enumerate(bars.columns):
+            factor = 4 ** rng.uniform(-1, 1, len(later)) if column == "Volume" else path
+            bars.iloc[later, place] = bars.iloc[later, place].to_numpy() * factor
+        return bars
+
+
+class Shuffled:
+    """The same bars in random order, each relative to the Close before it: nothing is left to be forecast."""
+
+    def __init__(self, source: Source, *, seed: int) -> None:
+        self.source = source
+        self.seed = seed
+
+    def tickers(self) -> list[str]:
+        """As the source says."""
+        return self.source.tickers()
+
+    def bars(self, ticker: str) -> pd.DataFrame:
+        """Dates stay; prices are chained anew from permuted relative bars."""
+        import numpy as np
+        import pandas as pd
+
+        bars = self.source.bars(ticker)
+        if len(bars) < 2:
+            return bars
+        close = bars["Close"].to_numpy()
+        order = _generator(self.seed, ticker).permutation(len(bars) - 1) + 1
+        prices = [column for column in bars.columns if column != "Volume"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = (bars[prices].to_numpy()[1:] / close[:-1, None])[order - 1]  # (bars - 1, prices)
+        moves = relative[:, prices.index("Close")]
+        # A steady drift is no skill, but a model that learns it beats "tomorrow = today": it is taken out.
+        drift = np.exp(np.nanmean(np.log(moves)))
+        before = close[0] * np.concatenate(([1.0], np.cumprod(moves / drift)[:-1]))
+        values = bars.to_numpy(np.float64).copy()
+        for place, column in enumerate(bars.columns):
+            values[1:, place] = (
+                values[order, place]
+                if column == "Volume"
+                else relative[:, prices.index(column)] / drift * before
+            )
+        return pd.DataFrame(values, index=bars.index, columns=bars.columns)
+
+
+def _generator(seed: int, ticker: str) -> np.random.Generator:
+    import zlib
+
+    import numpy as np
+
+    return np.random.default_rng((seed, zlib.crc32(ticker.encode())))
+
 
 # Of a panel of thousands, so many tickers are audited: a leak is in the code, which is the same for all of them.
 MOST_TICKERS = 6
@@ -34,13 +169,13 @@ class Subject:
         from omegaconf import open_dict
 
         source = build(config.source)
-        asked = build(config.data, source=source, target=build(config.get("target")))
+        built = build(config.data, source=source, target=build(config.get("target")))
         self.config = copy.deepcopy(config)
-        self.source = Recorded(source, asked.range)
-        self.left_out = asked.tickers[MOST_TICKERS:] if asked.scope == "panel" else []
-        self.tickers: list[str] = asked.tickers[: MOST_TICKERS if asked.scope == "panel" else None]
+        self.source = CachedSource(source, built.range)
+        self.left_out = built.tickers[MOST_TICKERS:] if built.scope == "panel" else []
+        self.tickers: list[str] = built.tickers[: MOST_TICKERS if built.scope == "panel" else None]
         with open_dict(self.config):
-            # The range is cut once, before anything is spoilt, or `period` would count from another last bar.
+            # The range is cut once, before anything is corrupted, or `period` would count from another last bar.
             self.config.data.update({"tickers": self.tickers, "period": "max", "start": None, "end": None})
             if self.config.trainer is not None:
                 self.config.trainer.update({"progress": "off"})

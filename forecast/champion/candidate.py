@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
-from forecast.config.nearest import nearest
+from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.runs import Subject, identity_of, read_config
 from forecast.track.connection import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from forecast.champion.candidate import Candidate
-from forecast.config.nearest import nearest
+from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.evaluate.table import ratio_text
 from forecast.runs import Subject, differences, incomparable

@@ -304,7 +304,7 @@ def latest(bars: LiveBars, monitoring: Watch, model: LoadedModel, ticker: str, *
     """
     import torch
 
-    from forecast.predict.sessions import days_ahead
+    from forecast.data.bars import Bars
 
     found = bars.of(model, ticker, stale=stale)
     predictor, warnings = model.predictor, list(found.warnings)
@@ -315,7 +315,7 @@ def latest(bars: LiveBars, monitoring: Watch, model: LoadedModel, ticker: str, *
         windows = predictor.windows(found.tables)
         for reason in windows.refused.values():
             raise HTTPException(409, _line(reason))
-        ahead = days_ahead(windows.origins, predictor.horizon, calendar=found.calendar)[0]
+        ahead = Bars(calendar=found.calendar).next_times(windows.origins, predictor.horizon)[0]
         table = predictor.table(windows)
     except UserError as error:
         raise HTTPException(409, _line(error)) from error

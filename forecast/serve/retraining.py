@@ -179,10 +179,8 @@ def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictC
     from omegaconf import OmegaConf
 
     from forecast import bundle
-    from forecast.config import check
-    from forecast.config.composing import composed, task_of
-    from forecast.config.composing import remember
-    from forecast.config import resolved
+    from forecast.config import check, resolved
+    from forecast.config.composing import composed, remember, task_of
 
     bundle.verify(directory)
     raw = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"), resolve=False)

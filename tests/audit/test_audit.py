@@ -8,9 +8,8 @@ from omegaconf import OmegaConf, open_dict
 
 import forecast
 from forecast.audit.__main__ import main
-from forecast.audit.auditing import CHECKS, audit
-from forecast.audit.finding import LeakError
-from forecast.audit.subject import Subject
+from forecast.audit.checks import CHECKS, audit
+from forecast.audit.subject import LeakError, Subject
 from forecast.config import check, compose
 from forecast.pipeline import make_trainer
 

@@ -12,7 +12,7 @@ import pytest
 from commands import SMALL, Done
 
 import forecast
-from forecast.predict.__main__ import main
+from forecast.predict import main
 
 SCOPES = {
     "single": ("data=no_processing_single",),

@@ -8,11 +8,10 @@ import pytest
 from markets import random_bars
 
 import forecast
+from forecast.data.bars import Bars
 from forecast.errors import UserError
 from forecast.model.intervals import Widths
-from forecast.predict.future import foresee
-from forecast.predict.sessions import days_ahead
-from forecast.predict.writing import text_of
+from forecast.predict import forecast_ahead, text_of
 
 RUN = ("trainer=smoke", "tracker=none", "baselines=none", "model.hidden_size=4", "data.period=4y")
 
@@ -48,7 +47,9 @@ def test_intervals_of_the_ticker_or_of_all(runs):
 
 def test_intervals_are_printed_with_their_levels(runs):
     bars = {"IBM": random_bars(60, seed=0)}
-    found = foresee(with_intervals(runs["panel"]), bars, calendar="XNYS", refused={}, notes=[])
+    found = forecast_ahead(
+        with_intervals(runs["panel"]), bars, calendar=Bars(calendar="XNYS"), refused={}, notes=[]
+    )
     text = text_of(found, output=None)
     assert text.splitlines()[0].split()[-4:] == ["lower", "upper", "lower_50", "upper_50"]
     assert "lower to upper: 90 % interval; lower_50 to upper_50: 50 % interval" in text
@@ -58,7 +59,7 @@ def test_intervals_are_printed_with_their_levels(runs):
 def test_no_ticker_left_is_refused_with_the_first_reason(runs):
     bars = {name: random_bars(5, seed=0) for name in ("A", "B", "C")}
     with pytest.raises(UserError, match=r"^A: 5 bars.*\(nor can 2 others be forecast\); ask for"):
-        foresee(forecast.load(runs["panel"]), bars, calendar=None, refused={}, notes=[])
+        forecast_ahead(forecast.load(runs["panel"]), bars, calendar=Bars(), refused={}, notes=[])
 
 
 @pytest.mark.parametrize("intervals", ["conformal", "adaptive"])
@@ -95,9 +96,9 @@ def test_a_bundle_keeps_its_intervals(tmp_path, intervals):
         (None, "2012-12-24", ["2012-12-25", "2012-12-26"]),
     ],
 )
-def test_days_ahead(calendar, day, expected):
+def test_the_bars_that_come_next(calendar, day, expected):
     days = pd.to_datetime([day, "2013-01-02", day]).to_numpy()
-    found = days_ahead(days, 2, calendar=calendar)
+    found = Bars(calendar=calendar).next_times(days, 2)
     assert found.dtype == "datetime64[ns]"
     assert found.astype("datetime64[D]").astype(str).tolist() == [
         expected,
@@ -108,4 +109,4 @@ def test_days_ahead(calendar, day, expected):
 
 def test_a_calendar_that_ends_says_so():
     with pytest.raises(UserError, match="knows 1900-01-01 to 2099-12-31"):
-        days_ahead(np.array(["2099-12-30"], "datetime64[D]"), 5, calendar="XNYS")
+        Bars(calendar="XNYS").next_times(np.array(["2099-12-30"], "datetime64[D]"), 5)

@@ -1,0 +1,468 @@
+"""The checks of the audit: nothing changes with bars that come later, and no skill where nothing can be forecast."""
+
+from __future__ import annotations
+
+import sysconfig
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from forecast.audit.subject import CheckResult, CorruptedAfter, LeakError, Shuffled, Subject, Until
+from forecast.config import build
+from forecast.data.record import calendar_day
+from forecast.data.series import rows
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+    from omegaconf import DictConfig
+
+    from forecast.data.market import MarketData
+    from forecast.data.panel import Panel
+    from forecast.evaluate.folds import Fold
+
+
+# Early ones, where windows fill up, and an even spread; all rows before each are compared.
+_EARLY = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
+_SPREAD = 10
+_DATA_CUTS = 3
+# Bars a strategy may need before it can be computed at all.
+_FEW = 60
+# Sums of the same numbers in another order differ by this much of a column's size, and leak nothing.
+_ROUNDING = 1e-9
+
+
+def features_of_a_prefix(subject: Subject) -> str:
+    """Features of bars up to t equal those of all bars up to t, also where the last bar is a day without trading.
+
+    Raises:
+        LeakError: one does not; names feature, ticker and the earliest date found.
+    """
+    cuts = 0
+    too_few: dict[str, None] = {}
+    for ticker, bars in subject.bars.items():
+        cuts += _compare(subject, ticker, bars, too_few)
+    named = f"{cuts} cuts, {len(subject.bars)} ticker(s), {len(subject.original.features.columns)} features"
+    return "; ".join([named, *too_few])
+
+
+def data_of_a_prefix(subject: Subject) -> str:
+    """The panel (source, health check, strategy, scope together) of bars up to t equals that of all bars up to t.
+
+    Raises:
+        LeakError: it does not; names column, series and the earliest date found.
+    """
+    import numpy as np
+    import pandas as pd
+
+    calendar = subject.original.panel_.calendar_days
+    places = np.linspace(len(calendar) * 0.4, len(calendar) - 2, _DATA_CUTS).astype(int)
+    seen = []
+    for place in places:
+        day = pd.Timestamp(int(calendar[place]), unit="D")
+        try:
+            short = subject.data(Until(subject.source, day)).panel_
+        except UserError:
+            continue  # a ticker that has no bars yet, or ends early by then: nothing to compare
+        _same_panel(subject.original.panel_, short, int(calendar[place]), subject.original.layout.names)
+        seen.append(f"{day:%Y-%m-%d}")
+    if not seen:
+        raise UserError(
+            "data: no day but the last has bars of every ticker before it, so no part of it can be compared; "
+            "audit with fewer data.tickers"
+        )
+    return f"cut after {', '.join(seen)}"
+
+
+def _compare(subject: Subject, ticker: str, bars: pd.DataFrame, too_few: dict[str, None]) -> int:
+    """Compare at every cut, of the bars as they are and with a day without trading at the cut; how many cuts."""
+    import numpy as np
+
+    features, last = subject.config.data.features, len(bars) - 2
+    cuts = sorted({*(cut for cut in _EARLY if cut <= last), *np.linspace(0, last, _SPREAD).astype(int)})
+    as_they_are = rows(build(features), bars)
+    for cut in cuts:
+        flat = _without_trading(bars, cut)
+        for table, what in ((bars, ""), (flat, " (a day without trading)")):
+            try:
+                prefix = rows(build(features), table.iloc[: cut + 1])
+            except Exception as error:
+                if cut >= _FEW:
+                    raise
+                # No leak: a strategy may need some history. It is reported, since serving would meet it too.
+                why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                too_few.setdefault(f"raised on the first {cut + 1} bars ({why})", None)
+                continue
+            whole = as_they_are if table is bars else rows(build(features), table)
+            found = _first_difference(whole.iloc[: cut + 1], prefix)
+            if found is not None:
+                row, column = found
+                there, here = (float(t.to_numpy()[row, column]) for t in (whole, prefix))
+                raise LeakError(
+                    f"feature {whole.columns[column]} of {ticker} on {whole.index[row]:%Y-%m-%d} is "
+                    f"{there:g}, but {here:g} when no bar after "
+                    f"{bars.index[cut]:%Y-%m-%d}{what} is known: it looks ahead"
+                )
+    return 2 * len(cuts)
+
+
+def _first_difference(whole: pd.DataFrame, prefix: pd.DataFrame) -> tuple[int, int] | None:
+    """Row and column of the earliest value that differs."""
+    import numpy as np
+
+    a, b = whole.to_numpy(np.float64), prefix.to_numpy(np.float64)
+    size = np.nanmax(np.abs(np.where(np.isfinite(a), a, np.nan)), axis=0, initial=0.0)  # (F,)
+    with np.errstate(invalid="ignore"):
+        same = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= _ROUNDING * size)
+    wrong = np.argwhere(~same)
+    return (int(wrong[0][0]), int(wrong[0][1])) if len(wrong) else None
+
+
+def _without_trading(bars: pd.DataFrame, cut: int) -> pd.DataFrame:
+    """The bars with a flat one without volume at the cut: gaps are where a leak by filling shows."""
+    flat = bars.copy()
+    close = bars["Close"].iloc[max(cut - 1, 0)]
+    flat.iloc[cut] = [0.0 if column == "Volume" else close for column in bars.columns]
+    return flat
+
+
+def _same_panel(whole: Panel, short: Panel, last_day: int, columns: list[str]) -> None:
+    for name in short.names:
+        a, b = _rows_of(whole, name, last_day), _rows_of(short, name, last_day)
+        if list(a) != list(b):
+            day = min(set(a) ^ set(b))
+            raise LeakError(
+                f"{name} on {calendar_day(day)}: is a row or not depending on bars after {calendar_day(last_day)}"
+            )
+        for day, values in a.items():
+            if (values != b[day]).any():
+                column = columns[int((values != b[day]).argmax())]
+                raise LeakError(
+                    f"{column} of {name} on {calendar_day(day)} depends on bars after {calendar_day(last_day)}"
+                )
+                    f"{column} of {name} on {calendar_day(day)} depends on bars after {calendar_day(last_day)}"
+                )
+
+
+def _rows_of(panel: Panel, name: str, last_day: int) -> dict[int, np.ndarray]:
+    """Rows of one series, by day, up to a day."""
+    found = {}
+    for owner, (start, stop) in zip(panel.series, panel.bounds, strict=True):
+        if panel.names[owner] == name:
+            for row in range(start, stop):
+                if panel.days[row] <= last_day:
+                    found[int(panel.days[row])] = panel.values[row]
+    return found
+
+
+_CORRUPTION_SEED = 20_210_531
+_MOST_FOLDS = 4
+
+
+def scaler_span(subject: Subject) -> str:
+    """Scalers and the scale of MASE are the same when every bar after training takes another course.
+
+    Raises:
+        LeakError: they are not.
+    """
+    return _fitted_on_train_alone(subject, subject.folds[0])
+
+
+def fold_isolation(subject: Subject) -> str:
+    """Every fold's stretches follow one another, and its scalers know its training days alone.
+
+    Raises:
+        LeakError: they do not.
+    """
+    folds = subject.folds
+    tested: list[tuple[int, int]] = []
+    for fold in folds:
+        _in_order(subject.original, fold)
+        tested.append(fold.stretches["test"])
+    for (_, last), (first, _) in pairwise(tested):
+        if first <= last:
+            raise LeakError(f"{calendar_day(first)} is tested in two folds")
+    step = max(1, len(folds) // _MOST_FOLDS)
+    for fold in folds[::step]:
+        _fitted_on_train_alone(subject, fold)
+    return f"{len(folds)} fold(s)"
+
+
+def window_borders(subject: Subject) -> str:
+    """The days a window forecasts lie inside its split; no split's window is in another; none is lost.
+
+    Raises:
+        LeakError: names split and date.
+    """
+    import numpy as np
+
+    data = subject.original
+    counts = {}
+    for split, (first, last) in data.stretches_.items():
+        windows = data.windows_[split]
+        ahead = np.arange(1, data.horizon + 1)
+        count = 0
+        for start in range(0, len(windows), 65_536):
+            batch = windows.take(np.arange(start, min(start + 65_536, len(windows))))
+            days = data.panel_.days[batch.rows[:, None] + ahead]  # (B, h)
+            outside = (days < first) | (days > last)
+            if outside.any():
+                day = calendar_day(days[outside][0])
+                raise LeakError(
+                    f"a {split} window forecasts {day}, outside of {calendar_day(first)} to {calendar_day(last)}"
+                )
+            count += len(batch.rows)
+        counts[split] = count
+        wanted = _windows_there_should_be(data, first, last)
+        if split != "train" and count != wanted:
+            raise LeakError(
+                f"{split}: {count} windows are evaluated, but {wanted} have a whole window behind them"
+            )
+    return ", ".join(f"{count:,} {split}" for split, count in counts.items())
+
+
+def future_corruption(subject: Subject) -> str:
+    """Windows, weights and forecasts up to the end of validation are the same when every test bar is another.
+
+    Raises:
+        LeakError: they are not; names what differs.
+    """
+    import numpy as np
+
+    last = subject.original.stretches_["val"][1]
+    corrupted = subject.data(CorruptedAfter(subject.source, _timestamp(last), seed=_CORRUPTION_SEED))
+    corrupted.divide(subject.original.stretches_)
+    for split in ("train", "val"):
+        ours, theirs = subject.original.windows_[split], corrupted.windows_[split]
+        if len(ours) != len(theirs):
+            raise LeakError(
+                f"{split}: has {len(ours)} windows, but {len(theirs)} when the test days are others"
+            )
+        index = ours.spread(4096)
+        a, b = ours.take(index), theirs.take(index)
+        for name, mine, other in (("window", a.windows, b.windows), ("future", a.future, b.future)):
+            wrong = np.argwhere(mine != other)
+            if len(wrong):
+                column = subject.original.layout.names[wrong[0][-1]]
+                day = calendar_day(subject.original.panel_.days[a.rows[wrong[0][0]]])
+                raise LeakError(f"{column} in the {split} {name} at {day} depends on bars of the test split")
+    refitted = subject.fitted(corrupted)
+    (ours_fitted, _), (theirs_fitted, _) = subject.forecaster.state(), refitted.state()
+    for name, value in ours_fitted.items():
+        if not np.array_equal(value, theirs_fitted[name]):
+            raise LeakError(f"the fitted weights ({name}) depend on bars of the test split")
+    windows = subject.original.windows_["val"]
+    batch = windows.take(windows.spread(2048))
+    if not np.array_equal(subject.forecaster.forecast(batch).values, refitted.forecast(batch).values):
+        raise LeakError("validation forecasts depend on bars of the test split")
+    return f"bars after {calendar_day(last)} changed; windows, weights and forecasts before it did not"
+
+
+def _fitted_on_train_alone(subject: Subject, fold: Fold) -> str:
+    import numpy as np
+
+    last = fold.stretches["train"][1]
+    ours = subject.original.divided(fold.stretches)
+    theirs = subject.data(
+        CorruptedAfter(subject.source, _timestamp(last), seed=_CORRUPTION_SEED + fold.number)
+    )
+    theirs.divide(fold.stretches)
+    before, after = ours.normaliser_.to_json(), theirs.normaliser_.to_json()
+    for name in ("scaler", "target_scaler"):
+        if before[name] != after[name]:
+            raise LeakError(
+                f"{name} of fold {fold.number} (training ends {calendar_day(last)}) is fitted on later bars too: "
+                f"{_which(before[name], after[name], ours.layout.names if name == 'scaler' else ['Close'])}"
+            )
+    if not np.array_equal(ours.naive_scale_, theirs.naive_scale_, equal_nan=True):
+        raise LeakError(f"the scale of MASE in fold {fold.number} is measured on later bars too")
+    return f"training ends {calendar_day(last)}"
+
+
+def _which(
+    before: dict[str, list[float]] | None, after: dict[str, list[float]] | None, names: list[str]
+) -> str:
+    if before is None or after is None:
+        return "it is there with some bars and not with others"
+    for number, name in enumerate(names):
+        for key in before:
+            a, b = before[key], after[key]
+            if isinstance(a, list) and number < len(a) and a[number] != b[number]:
+                return f"{key} of {name} is {a[number]:g}, and {b[number]:g} when the later bars are others"
+    return "its state differs"
+
+
+def _in_order(data: MarketData, fold: Fold) -> None:
+    import numpy as np
+
+    calendar = data.panel_.calendar_days
+    places = {split: np.searchsorted(calendar, days) for split, days in fold.stretches.items()}
+    for earlier, later in (("train", "val"), ("val", "test")):
+        gap = int(places[later][0] - places[earlier][1]) - 1
+        if gap < data.horizon:
+            raise LeakError(
+                f"fold {fold.number}: {earlier} ends {calendar_day(fold.stretches[earlier][1])} and {later} begins "
+                f"{calendar_day(fold.stretches[later][0])}: {gap} days between them, but the horizon is {data.horizon}"
+            )
+
+
+def _windows_there_should_be(data: MarketData, first: int, last: int) -> int:
+    """Counted one by one: origins with a whole window behind them and the horizon inside the split."""
+    days = data.panel_.days
+    count = 0
+    for start, stop in data.panel_.bounds:
+        for origin in range(start + data.seq_len - 1, stop - data.horizon):
+            count += bool(days[origin + 1] >= first and days[origin + data.horizon] <= last)
+    return count
+
+
+def _timestamp(day: int) -> pd.Timestamp:
+    import pandas as pd
+
+    return pd.Timestamp(int(day), unit="D")
+
+
+_SHUFFLE_SEED = 19_990_101
+_CONTROL_EPOCHS = 8
+# Of a forecast that knows nothing: more than daily prices ever allow, and more than so many standard errors.
+_R2, _DIRECTION, _ERRORS = 0.02, 0.57, 4.0
+# Of the price: sums in another order differ by less.
+_TOLERANCE = 1e-6
+
+
+def batch_invariance(subject: Subject) -> str:
+    """A window's forecast is the same alone, among others, in another order, and built a second time.
+
+    Raises:
+        LeakError: it is not.
+    """
+    import numpy as np
+
+    windows = subject.original.windows_["val"]
+    index = windows.spread(256)
+
+    def forecast(chosen: NDArray[np.integer]) -> NDArray[np.float64]:
+        return subject.forecaster.forecast(windows.take(chosen)).values
+
+    together = forecast(index)
+    ways = {
+        "alone": np.concatenate([forecast(index[at : at + 1]) for at in range(min(len(index), 24))]),
+        "in reversed order": forecast(index[::-1])[::-1],
+        "asked again": forecast(index),
+    }
+    for way, answers in ways.items():
+        expected = together[: len(answers)]
+        if not np.allclose(answers, expected, rtol=_TOLERANCE, atol=0):
+            worst = int(np.abs(answers / expected - 1).max(axis=1).argmax())
+            raise LeakError(
+                f"the forecast of a window is {answers[worst, 0]:g} {way}, but {expected[worst, 0]:g} among others: "
+                "the model looks at the rest of the batch or remembers it"
+            )
+    return f"{len(index)} windows, within {_TOLERANCE:g} of the price"
+
+
+def shuffled_control(subject: Subject) -> str:
+    """On the same bars in random order, without their drift, skill vanishes.
+
+    Raises:
+        LeakError: it does not: the strategy hands the model what is to be forecast.
+    """
+    from forecast.evaluate.forecasts import pieces
+    from forecast.evaluate.metrics import Tally
+
+    data = subject.data(Shuffled(subject.source, seed=_SHUFFLE_SEED))
+    data.divide(subject.evaluation.folds(data)[0].stretches)
+    forecaster = subject.fitted(data, epochs=_CONTROL_EPOCHS)
+    tally = Tally(horizon=data.horizon)
+    for split in ("val", "test"):
+        for piece in pieces(forecaster, data, split):
+            rows = piece.rows
+            tally.add(rows.actual, rows.forecast, rows.naive, data.naive_scale_[rows.series])
+    figures = tally.result("x")
+    gain, gain_error = figures["x_r2_oos"] or 0.0, figures["x_r2_oos_se"] or 0.0
+    share, share_error = figures["x_direction"] or 0.5, figures["x_direction_se"] or 0.0
+    figures_text = (
+        f"R2 {100 * gain:+.2f} % +/- {100 * gain_error:.2f}, "
+        f"direction {100 * share:.1f} % +/- {100 * share_error:.1f}"
+    )
+    if (gain > _R2 and gain > _ERRORS * gain_error) or share - _ERRORS * share_error > _DIRECTION:
+        raise LeakError(
+            f"on shuffled bars, where nothing can be forecast, the model has skill: {figures_text}"
+        )
+    return figures_text
+
+
+CHECKS: dict[str, Callable[[Subject], str]] = {
+    "prefix causality": features_of_a_prefix,
+    "prefix causality of the data": data_of_a_prefix,
+    "window borders": window_borders,
+    "scaler span": scaler_span,
+    "fold isolation": fold_isolation,
+    "future corruption": future_corruption,
+    "batch invariance": batch_invariance,
+    "shuffled control": shuffled_control,
+}
+
+
+def audit(config: DictConfig) -> Iterator[CheckResult]:
+    """Run every check, one after the other.
+
+    Args:
+        config: composed and checked, with a trainer.
+
+    Yields:
+        an outcome a check; one whose plug-in raised has not passed, and the others go on.
+
+    Raises:
+        UserError: the data cannot be had as built, so that there is nothing to audit.
+    """
+    from forecast.model.building import make_trainer
+
+    with make_trainer(config).pinned():
+        subject = Subject(config)
+        _ = subject.original
+        for name, check in CHECKS.items():
+            began = time.monotonic()
+            passed: bool | None = True
+            try:
+                detail = check(subject)
+            except LeakError as leak:
+                passed, detail = False, str(leak)
+            except UserError as error:
+                passed, detail = None, str(error)
+            except Exception as error:  # noqa: BLE001  a plug-in may raise anything; the other checks go on
+                passed, detail = (
+                    None,
+                    f"{type(error).__name__}: {' '.join(str(error).split())}{_where(error)}",
+                )
+            yield CheckResult(name, passed, detail, round(time.monotonic() - began, 3))
+
+
+def record(outcomes: list[CheckResult], *, identity: str | None) -> dict[str, Any]:
+    """What audit.json says.
+
+    Args:
+        outcomes: of all checks.
+        identity: of the run that was audited; None when it was a config.
+    """
+    return {
+        "passed": all(outcome.passed for outcome in outcomes),
+        "identity": identity,
+        "checks": [asdict(outcome) for outcome in outcomes],
+    }
+
+
+def _where(error: Exception) -> str:
+    """File and line of the innermost frame that is no library's: the plug-in's, where it raised."""
+    libraries = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(libraries)
+    ]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -1,0 +1,465 @@
+"""python -m forecast.predict run=DIRECTORY [key=value ...] [output=FILE]: forecast the next sessions.
+
+run=outputs/DATE/TIME             a finished run, or outputs/champion
+data.tickers=[AAPL,IBM]           other tickers than the run's; null = every ticker the source has
+source=files source.path=FOLDER   bars from elsewhere than the run's
+data.end=2012-12-31               as if that day were today; data.start and data.period likewise
+data.health.stale=drop            how the bars are judged
+output=FILE.csv                   write the table there, too; .csv or .parquet
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.data.bars import Bars
+from forecast.errors import UserError
+from forecast.files import replacing
+from forecast.model.intervals import columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from omegaconf import DictConfig
+
+    from forecast.model.inference import Predictor
+
+
+# What a trained model can be asked anew with; all else was decided when it was trained.
+_FREE = ("source", "data.tickers", "data.period", "data.start", "data.end", "data.health")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The words of a command line.
+
+    Args:
+        run: directory of a finished run.
+        output: file for the table; None = only print it.
+        overrides: of the run's config, as run.py takes them.
+    """
+
+    run: Path
+    output: Path | None
+    overrides: tuple[str, ...]
+
+
+def parse_arguments(words: Sequence[str]) -> Arguments:
+    """Sort the words of a command line.
+
+    Raises:
+        UserError: no run, or one of the two said twice.
+    """
+    own: dict[str, str] = {}
+    overrides = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        if key not in ("run", "output") or not equals:
+            overrides.append(word)
+        elif key in own:
+            raise UserError(f"{word}: {key}={own[key]} stands there already")
+        elif not value:
+            raise UserError(
+                f"{word}: must name a {'run directory' if key == 'run' else '.csv or .parquet file'}"
+            )
+        else:
+            own[key] = value
+    if "run" not in own:
+        raise UserError(
+            "run: missing; name a run directory: python -m forecast.predict run=outputs/DATE/TIME"
+        )
+    output = own.get("output")
+    return Arguments(Path(own["run"]), None if output is None else Path(output), tuple(overrides))
+
+
+def config_of(directory: Path, overrides: Sequence[str]) -> DictConfig:
+    """The saved config of a run, with overrides, checked as any other is.
+
+    Args:
+        directory: of a finished run.
+        overrides: `key=value` of what may change; `source=NAME` takes that option of conf/source in place of the
+            run's.
+
+    Raises:
+        UserError: an unknown key, a value against its rule, or a key that the model was trained with.
+    """
+    from forecast.config import check, compose
+    from forecast.config.composing import composed, task_of
+
+    fresh = any(override.partition("=")[0] == "source" for override in overrides)
+    sources = [override for override in overrides if fresh and _names_source(override)]
+    others = [override for override in overrides if override not in sources]
+    folder = directory.absolute()
+    config = task_of(composed(folder, "config", others, saved=True))
+    saved = task_of(composed(folder, "config", [], saved=True))
+    if fresh:
+        config.source = compose(*sources).source
+    check(config)
+    changed = dict(_differing(_plain(saved), _plain(config), ""))
+    if changed:
+        raise UserError(
+            "\n".join(
+                f"{key}={value}: the model was trained otherwise; free to choose are {', '.join(_FREE)}"
+                for key, value in changed.items()
+            )
+        )
+    return config
+
+
+def _names_source(override: str) -> bool:
+    return override.lstrip("+~").partition("=")[0].partition(".")[0] == "source"
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    from forecast.config.composing import resolved
+
+    return resolved(config)
+
+
+def _differing(saved: Any, now: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Keys that differ and must not."""
+    if key in _FREE:
+        return
+    if isinstance(saved, dict) and isinstance(now, dict):
+        for name in [*saved, *(name for name in now if name not in saved)]:
+            yield from _differing(saved.get(name), now.get(name), f"{key}.{name}" if key else str(name))
+    elif saved != now:
+        yield key, now
+
+
+@dataclass(frozen=True)
+class Future:
+    """Forecasts of days that have not come.
+
+    Args:
+        table: a row a ticker and step: `ticker`, `origin` (day of its last bar), `date` (day being forecast), `step`,
+            `forecast`, `naive`, with intervals `lower`, `upper` and so on, and `days_behind` (calendar days from
+            `origin` to the latest bar of any ticker).
+        levels: of the intervals, `lower` and `upper` first.
+        refused: ticker -> why there is no forecast for it.
+        notes: what a reader must know, in sentences.
+    """
+
+    table: pd.DataFrame
+    levels: tuple[float, ...]
+    refused: dict[str, str] = field(repr=False)
+    notes: list[str] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return str(self.table.to_html(index=False))
+
+
+def future(directory: str | Path, *overrides: str) -> Future:
+    """Forecast the sessions after the last bar of each ticker.
+
+    Args:
+        directory: of a finished run, as it printed it.
+        overrides: of the run's config: `source`, `data.tickers`, `data.period`, `data.start`, `data.end`,
+            `data.health` and what is below them.
+
+    Raises:
+        UserError: no finished run there, an override that does not fit it, no bars, or no ticker can be forecast.
+    """
+    from forecast import bundle
+    from forecast.config import build
+    from forecast.runlog import logged
+
+    directory = Path(directory)
+    bundle.verify(directory)
+    config = config_of(directory, overrides)
+    predictor = bundle.load(directory)
+    with logged(), _threads(int(config.trainer.get("threads", 1))):
+        source, health = build(config.source), build(config.data.health)
+        tickers = _tickers(config, predictor, source)
+        bars, refused = load_bars(config, predictor, source, health, tickers)
+        return forecast_ahead(
+            predictor,
+            bars,
+            calendar=Bars(
+                interval=config.data.get("interval", "1d"),
+                calendar=None if health is None else health.calendar,
+            ),
+            refused=refused,
+            notes=[*_run_quality(directory), *_unseen_tickers(predictor, tickers), *_end_note(config)],
+        )
+
+
+def load_bars(
+    config: DictConfig, predictor: Predictor, source: Any, health: Any, tickers: list[str]
+) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """Checked bars of each ticker, as many as the model looks at; and why a ticker has none.
+
+    Args:
+        config: of the run, with overrides.
+        predictor: of the run.
+        source: built.
+        health: built; None = bars are taken as they are.
+        tickers: asked for.
+
+    Raises:
+        UserError: no such ticker, or bars at fault whose policy is error.
+    """
+    from forecast.data.period import DateRange
+
+    data = config.data
+    span = DateRange(period=data.period, start=data.start, end=data.end)
+    bars: dict[str, pd.DataFrame] = {}
+    refused: dict[str, str] = {}
+    for ticker in tickers:
+        own = span.cut(source.bars(ticker))
+        if own.empty:
+            refused[ticker] = f"{ticker}: no bars in data.start={data.start}, data.end={data.end}"
+            continue
+        if health is not None:
+            own, _ = health.check(ticker, own)
+        # A copy, so that thousands of whole histories do not stay in memory.
+        bars[ticker] = own if predictor.enough is None else own.iloc[-predictor.enough :].copy()
+    return bars, refused
+
+
+def forecast_ahead(
+    predictor: Predictor,
+    bars: dict[str, pd.DataFrame],
+    *,
+    calendar: Bars,
+    refused: dict[str, str],
+    notes: list[str],
+) -> Future:
+    """Forecast what follows the bars at hand, all tickers in one pass.
+
+    Args:
+        predictor: of the run.
+        bars: ticker -> checked bars.
+        calendar: of the bars: which time comes next.
+        refused: tickers without bars, and why.
+        notes: already known.
+
+    Raises:
+        UserError: no ticker can be forecast.
+    """
+    import numpy as np
+
+    if bars:
+        table, without_window = predictor.predict_many(bars)
+        refused = {**refused, **without_window}
+    if not bars or table.empty:
+        first, *others = refused.values()
+        more = f" (nor can {len(others)} others be forecast)" if others else ""
+        raise UserError(f"{first}{more}; ask for a longer data.period or other data.tickers")
+    horizon = predictor.horizon
+    origins = table["origin"].to_numpy()
+    dates = calendar.next_times(origins[::horizon], horizon).ravel()
+    table.insert(2, "date", dates)
+    latest = max(own.index[-1] for own in bars.values()).to_datetime64()
+    table["days_behind"] = ((latest - origins) / np.timedelta64(1, "D")).astype(np.int64)
+    remarks = list(notes)
+    if calendar.calendar is None:
+        remarks.append(
+            "data.health.calendar=null: the days are weekdays, whether the exchange is open or not"
+        )
+    if predictor.intervals is None:
+        remarks.append("the run has no intervals")
+    return Future(table=table, levels=predictor.levels, refused=refused, notes=remarks)
+
+
+def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]:
+    """Which tickers to forecast for."""
+    named = config.data.tickers
+    tickers = source.tickers() if named is None else [str(ticker) for ticker in named]
+    shown = f"data.tickers={tickers[:6]}{'...' if len(tickers) > 6 else ''}"
+    if not tickers:
+        raise UserError(f"{shown}: names no ticker")
+    if len(set(tickers)) != len(tickers):
+        raise UserError(f"{shown}: names a ticker twice")
+    if predictor.scope == "single" and len(tickers) > 1:
+        raise UserError(
+            f"{shown}: the model forecasts one ticker at a time; ask once for each, or train a panel strategy"
+        )
+    if predictor.scope == "multiple" and set(tickers) != set(predictor.tickers):
+        raise UserError(f"{shown}: the model sees its tickers side by side and wants {predictor.tickers}")
+    return tickers
+
+
+def _run_quality(directory: Path) -> list[str]:
+    """How the run did on its test days."""
+    metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    notes = []
+    ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
+    if ratio is not None:
+        notes.append(
+            f"on its test days the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times as "
+            'much as "tomorrow = today" (RMSE)'
+        )
+    if coverage is not None:
+        notes.append(f"lower to upper held {100 * coverage:.1f} % of the outcomes there")
+    return notes
+
+
+def _unseen_tickers(predictor: Predictor, tickers: list[str]) -> list[str]:
+    """Tickers the model was not trained on."""
+    unseen = sorted(set(tickers) - set(predictor.tickers))
+    if not unseen:
+        return []
+    some = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5:,} more" if len(unseen) > 5 else "")
+    known = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
+    widths = (
+        ""
+        if predictor.intervals is None
+        else "; their intervals are as wide as those of all its tickers together"
+    )
+    return [f"not trained on {some}, but on {known}{widths}"]
+
+
+def _end_note(config: DictConfig) -> list[str]:
+    """A run that was trained up to a day goes on asking for bars up to that day."""
+    end = config.data.end
+    return [] if end is None else [f"data.end={end}: later bars are not looked at; data.end=null takes all"]
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many as in training: sums in another order differ in the last bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_SHOWN = 40  # rows on the screen
+
+
+def check_output(path: Path) -> None:
+    """Refuse a file that could not be written once the forecasts are there.
+
+    Raises:
+        UserError: neither .csv nor .parquet, or its folder does not exist.
+    """
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise UserError(f"output={path}: must end in .csv or .parquet")
+    if not path.parent.is_dir():
+        raise UserError(f"output={path}: {path.parent} is no folder; make it first")
+    if path.is_dir():
+        raise UserError(f"output={path}: is a folder; name a file")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write all rows; the file is replaced as a whole, or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        with replacing(path) as scratch:
+            if path.suffix.lower() == ".csv":
+                table.to_csv(scratch, index=False, date_format="%Y-%m-%d")
+            else:
+                table.to_parquet(scratch, index=False)
+    except OSError as error:
+        raise UserError(f"output={path}: cannot be written ({error.strerror or error})") from error
+
+
+def text_of(future: Future, *, output: Path | None) -> str:
+    """The table with what must be known to read it.
+
+    Args:
+        future: the forecasts.
+        output: where all rows were written; None = nowhere.
+    """
+    table = future.table
+    bounds = [name for name in columns(future.levels) if name in table] if future.levels else []
+    stepped = len(table) and table["step"].max() > 1
+    head = [
+        "ticker",
+        "last bar",
+        "date",
+        *(["step"] if stepped else []),
+        "forecast",
+        "naive",
+        "move %",
+        *bounds,
+    ]
+    rows = [head]
+    for row in table.head(_SHOWN).to_dict("records"):
+        move = f"{100 * (row['forecast'] / row['naive'] - 1):+.2f}" if row["naive"] else "-"
+        mark = "*" if row["days_behind"] else ""
+        rows.append(
+            [
+                f"{row['ticker']}{mark}",
+                f"{row['origin']:%Y-%m-%d}",
+                f"{row['date']:%Y-%m-%d}",
+                *([str(row["step"])] if stepped else []),
+                *(f"{row[name]:.6g}" for name in ("forecast", "naive")),
+                move,
+                *("-" if row[name] != row[name] else f"{row[name]:.6g}" for name in bounds),
+            ]
+        )
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
+    lines = [
+        "  ".join(
+            word.ljust(width) if place == 0 else word.rjust(width)
+            for place, (word, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    if len(table) > _SHOWN:
+        where = f"all of them are in {output}" if output else "output=FILE.csv writes all of them"
+        lines.append(f"... and {len(table) - _SHOWN:,} rows more; {where}")
+    return "\n".join([*lines, "", *_legend(future, output)])
+
+
+def _legend(future: Future, output: Path | None) -> list[str]:
+    lines = ['naive: "tomorrow = today", the last Close; move: forecast against it']
+    if future.levels:
+        pairs = zip(columns(future.levels)[::2], columns(future.levels)[1::2], future.levels, strict=True)
+        lines.append("; ".join(f"{low} to {high}: {100 * level:g} % interval" for low, high, level in pairs))
+    behind = future.table[future.table["days_behind"] > 0]
+    if len(behind):
+        number = behind["ticker"].nunique()
+        lines.append(
+            f"* last bar older than that of others, by up to {behind['days_behind'].max()} days "
+            f"({number} ticker{'s' * (number != 1)})"
+        )
+    lines += future.notes
+    reasons = list(future.refused.values())
+    lines += [f"left out: {reason}" for reason in reasons[:5]]
+    if len(reasons) > 5:
+        lines.append(f"left out: {len(reasons) - 5:,} more")
+    if output is not None:
+        lines.append(f"written to {output}")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns 0, 2 for a mistake in what was asked, 130 when interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if {"-h", "--help"} & set(words):
+        print(__doc__)
+        return 0
+    try:
+        args = parse_arguments(words)
+        if args.output is not None:
+            check_output(args.output)
+        result = future(args.run, *args.overrides)
+        if args.output is not None:
+            write_table(args.output, result.table)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    print(text_of(result, output=args.output))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
