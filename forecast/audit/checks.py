@@ -145,8 +145,6 @@ def _same_panel(whole: Panel, short: Panel, last_day: int, columns: list[str]) -
                 raise LeakError(
                     f"{column} of {name} on {calendar_day(day)} depends on bars after {calendar_day(last_day)}"
                 )
-                    f"{column} of {name} on {calendar_day(day)} depends on bars after {calendar_day(last_day)}"
-                )
 
 
 def _rows_of(panel: Panel, name: str, last_day: int) -> dict[int, np.ndarray]:
