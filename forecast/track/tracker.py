@@ -52,7 +52,13 @@ class MLflowTracker:
         UserError: an address or a name no run could be recorded under.
     """
 
-    def __init__(self, *, uri: Annotated[str, LocalUrl()], experiment_name: str, patience_s: Annotated[float, Gt(0)] = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        uri: Annotated[str, LocalUrl()],
+        experiment_name: str,
+        patience_s: Annotated[float, Gt(0)] = 10.0,
+    ) -> None:
         check_uri(uri)
         if not experiment_name.strip() or len(experiment_name) > MAX_EXPERIMENT_NAME:
             raise UserError(
