@@ -1,13 +1,18 @@
 """The run directory: sealed, verified, and nobody else's files in it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import forecast
-from forecast.bundle import is_finished, verify
+from forecast.bundle import is_finished, load, read_golden, verify, verify_golden
 from forecast.data.sources import SampleSource
 from forecast.errors import UserError
 
@@ -95,6 +100,106 @@ def test_a_run_that_fails_in_an_old_directory_leaves_nothing_of_the_old_one(copy
     assert not (copy / "metrics.json").exists()
     assert not (copy / "forecasts.parquet").exists()
     assert (copy / "mine.txt").exists()
+
+
+OLD_RUN = Path(__file__).parent / "old_run"
+# A network that moves: with these, its forecasts differ in the last bits from processor to processor.
+MOVING = ["trainer.learning_rate=0.03", "trainer.weight_decay=0", "model.hidden_size=32", "baselines=none"]
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("moving") / "run"
+    return forecast.run(*SMALL, *MOVING, "trainer.threads=2", directory=directory).directory
+
+
+def python(code, *arguments, **variables):
+    """Run code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+VERIFY = "import sys; from forecast.bundle import load, verify_golden; d = sys.argv[1]; print(verify_golden(d, load(d)))"
+
+
+def test_a_run_loads_on_another_kind_of_processor(moving):
+    old = {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}
+    done = python(VERIFY, moving, **old)
+    assert (done.returncode, done.stdout.strip()) == (0, str(len(read_golden(moving).windows))), done.stderr
+
+
+FORK = """
+import os, sys, torch
+from forecast.bundle import load, read_golden
+torch.set_num_threads(2)
+predictor, golden = load(sys.argv[1]), read_golden(sys.argv[1])
+child = os.fork()
+if child == 0:
+    predictor.forecast_windows(golden.windows, golden.names)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+"""
+
+
+def test_loading_starts_no_threads_that_a_forked_process_would_wait_for(moving):
+    done = python(FORK, moving, OMP_NUM_THREADS="2")
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+
+
+def test_a_run_of_before_the_redesign_loads_and_proves_itself():
+    assert verify_golden(OLD_RUN, load(OLD_RUN)) == 30
+    predictor = load(OLD_RUN)
+    bars = predictor_bars(OLD_RUN)
+    recorded = pd.read_parquet(OLD_RUN / "forecasts.parquet").set_index("date")["forecast"]
+    answer = predictor.predict(bars.iloc[:-1])
+    assert recorded[bars.index[-1]] == pytest.approx(answer["forecast"].item(), rel=1e-6)
+
+
+def predictor_bars(directory):
+    from forecast.config import build, compose_saved
+
+    config = compose_saved(directory)
+    return build(config.source).bars(config.data.tickers[0])
+
+
+def test_other_weights_are_noticed(moving, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    copy = shutil.copytree(moving, tmp_path / "copy")
+    weights = load_file(copy / "model.safetensors")
+    weights["1.bias"] = weights["1.bias"] + np.float32(1e-3)
+    save_file(weights, copy / "model.safetensors")
+    with pytest.raises(UserError, match="does not give the forecasts it was recorded with"):
+        verify_golden(copy, load(copy, verify=False))
+    with pytest.raises(UserError, match=r"model\.safetensors: was altered"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    "model", ["naive", "drift", "historical_mean", "moving_average", "ridge", "trees", "ets"]
+)
+@pytest.mark.parametrize("strategy", ["range_single", "range_panel"])
+def test_a_model_without_a_network_runs_loads_and_forecasts_the_same(model, strategy, tmp_path):
+    plan = [f"model={model}", f"data={strategy}", "data.horizon=2", "baselines=none"]
+    if model == "moving_average":
+        plan.append("model.window=30")  # looks further back than a window
+    words = [word for word in SMALL if not word.startswith("model.")]
+    finished = forecast.run(*words, *plan, directory=tmp_path / "run")
+    predictor = load(finished.directory)
+    assert verify_golden(finished.directory, predictor) > 0
+    source = SampleSource()
+    bars = {ticker: source.bars(ticker).iloc[:-40] for ticker in predictor.tickers}
+    recorded = finished.forecasts.set_index(["ticker", "date", "step"])["forecast"]
+    first = source.bars("AAPL").index[-755]  # of data.period=3y
+    for row in predictor.predict({ticker: own.loc[first:] for ticker, own in bars.items()}).itertuples():
+        day = source.bars(row.ticker).index[-41 + row.step]
+        if model != "historical_mean":  # it knows bars that the run did not have
+            assert recorded[row.ticker, day, row.step] == pytest.approx(row.forecast, rel=1e-6)
+    if predictor.enough is not None:
+        few = predictor.predict({ticker: own.iloc[-predictor.enough :] for ticker, own in bars.items()})
+        pd.testing.assert_frame_equal(few, predictor.predict(bars), rtol=1e-6)
 
 
 def raw(last=None):

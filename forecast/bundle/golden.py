@@ -82,7 +82,7 @@ def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> N
     write_whole(directory / FILE, save(contiguous, metadata=names))
 
 
-def read_golden(directory: Path) -> Golden:
+def read_golden(directory: str | Path) -> Golden:
     """The golden windows of a finished run, of an earlier version too.
 
     Args:
@@ -91,7 +91,7 @@ def read_golden(directory: Path) -> Golden:
     import numpy as np
     from safetensors import safe_open
 
-    with safe_open(directory / FILE, framework="numpy") as file:
+    with safe_open(Path(directory) / FILE, framework="numpy") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
         names = json.loads(file.metadata()["names"])
     counts = arrays.get("counts")

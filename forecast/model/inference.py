@@ -135,7 +135,7 @@ class Predictor:
         Raises:
             UserError: other tickers than the model's, missing columns, unordered dates, too few bars, a gap.
         """
-        windows = self._windows(_by_ticker(bars, self.tickers[0]), every=every)
+        windows = self.windows(_by_ticker(bars, self.tickers[0]), every=every)
         for reason in windows.refused.values():
             raise UserError(reason)
         return self.table(windows)
@@ -155,16 +155,60 @@ class Predictor:
         windows = self.windows(bars)
         return self.table(windows), windows.refused
 
-    def windows(self, bars: Mapping[str, pd.DataFrame]) -> InferenceWindows:
+    def windows(self, bars: Mapping[str, pd.DataFrame], *, every: bool = False) -> InferenceWindows:
         """The last window of each series that can be forecast, and why the others cannot.
 
         Args:
             bars: ticker -> table, as predict takes them.
+            every: all windows without a gap, of those series whose last window has none.
 
         Raises:
             UserError: other tickers than the model's.
         """
-        return self._windows(bars, every=False)
+        checked, refused = self._checked(bars)
+        # Bars before those may only warm features up, and have looked at a neighbour, see _together.
+        needed = 0 if every or self.enough is None else max(self.lookback, self.forecaster.history or 0)
+        series = (
+            self._one_by_one(checked, refused)
+            if every or self.enough is None
+            else self._together(checked, self.enough, refused)
+        )
+        good: list[Series] = []
+        for name, (times, values) in series.items():
+            reason = self._unusable(name, times, values)
+            if reason:
+                refused[name] = reason
+            else:
+                good.append(Series(name=name, times=times[-needed:], values=values[-needed:]))
+        if not good:
+            return InferenceWindows(refused=refused)
+        panel = build_panel(good, num_columns=len(self.layout.names))
+        if every:
+            # (windows,) the last bars of windows that lie in one segment
+            ends = [np.arange(first + self.lookback - 1, stop) for first, stop in panel.segments]
+            counts = [len(own) for own in ends]
+            found, owner = np.concatenate(ends), np.repeat(panel.segment_series, counts).astype(np.int64)
+        else:
+            found, owner = panel.first_rows[1:] - 1, np.arange(len(good))
+        windows = panel.values[found[:, None] + np.arange(1 - self.lookback, 1)]  # (windows, L, C)
+        bad = self._unanchored(windows)
+        refused |= {
+            panel.names[one]: (
+                f"{panel.names[one]}: a Close of 0 or less, or a negative Volume, in the window"
+            )
+            for one in owner[bad]
+        }
+        if bad.all():
+            return InferenceWindows(refused=refused)
+        batch = WindowBatch(
+            windows=windows[~bad],
+            future=np.empty((int((~bad).sum()), 0, windows.shape[2]), np.float32),
+            series=owner[~bad],
+            rows=found[~bad],
+            panel=panel,
+            layout=self.layout,
+        )
+        return InferenceWindows(batch, refused)
 
     def table(self, windows: InferenceWindows) -> pd.DataFrame:
         """What follows windows, a row a window and step, in the columns of predict."""
@@ -220,53 +264,6 @@ class Predictor:
         move = getattr(self.forecaster, "to", None)
         if move is not None:
             move(device)
-
-    def _windows(self, tables: Mapping[str, pd.DataFrame], *, every: bool) -> InferenceWindows:
-        """The last window of each series, or all without a gap of those whose last window has none."""
-        checked, refused = self._checked(tables)
-        # Bars before those may only warm features up, and have looked at a neighbour, see _together.
-        needed = 0 if every or self.enough is None else max(self.lookback, self.forecaster.history or 0)
-        series = (
-            self._one_by_one(checked, refused)
-            if every or self.enough is None
-            else self._together(checked, self.enough, refused)
-        )
-        good: list[Series] = []
-        for name, (times, values) in series.items():
-            reason = self._unusable(name, times, values)
-            if reason:
-                refused[name] = reason
-            else:
-                good.append(Series(name=name, times=times[-needed:], values=values[-needed:]))
-        if not good:
-            return InferenceWindows(refused=refused)
-        panel = build_panel(good, num_columns=len(self.layout.names))
-        if every:
-            # (windows,) the last bars of windows that lie in one segment
-            ends = [np.arange(first + self.lookback - 1, stop) for first, stop in panel.segments]
-            counts = [len(own) for own in ends]
-            found, owner = np.concatenate(ends), np.repeat(panel.segment_series, counts).astype(np.int64)
-        else:
-            found, owner = panel.first_rows[1:] - 1, np.arange(len(good))
-        windows = panel.values[found[:, None] + np.arange(1 - self.lookback, 1)]  # (windows, L, C)
-        bad = self._unanchored(windows)
-        refused |= {
-            panel.names[one]: (
-                f"{panel.names[one]}: a Close of 0 or less, or a negative Volume, in the window"
-            )
-            for one in owner[bad]
-        }
-        if bad.all():
-            return InferenceWindows(refused=refused)
-        batch = WindowBatch(
-            windows=windows[~bad],
-            future=np.empty((int((~bad).sum()), 0, windows.shape[2]), np.float32),
-            series=owner[~bad],
-            rows=found[~bad],
-            panel=panel,
-            layout=self.layout,
-        )
-        return InferenceWindows(batch, refused)
 
     def _checked(self, tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
         """Bar tables in the model's order, and which tickers' bars are none."""

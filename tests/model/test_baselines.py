@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from markets import market, tables
 
-import forecast.evaluate.baselines
+import forecast.model
 from forecast.errors import UserError
-from forecast.evaluate.baselines import Baselines, Drift, Fits, MovingAverage
+from forecast.model import Baselines, Drift, MovingAverage
+from forecast.model.baselines import BaselineCache
+from forecast.model.forecaster import Forecast
 
 
 class Faulty:
     """The last price, until something goes wrong."""
 
-    def __init__(self, *, fit=None, predict=None, mark=None):
-        self.at_fit, self.at_predict = fit, predict
+    def __init__(self, *, fit=None, forecast=None, mark=None):
+        self.at_fit, self.at_forecast = fit, forecast
         self.mark = mark  # tells it from others
         self.fitted = self.asked = 0
 
@@ -28,10 +30,10 @@ class Faulty:
         if self.at_fit:
             self.at_fit()
 
-    def predict(self, data, batch):
+    def forecast(self, batch):
         self.asked += 1
-        prices = np.repeat(batch.windows[:, -1:, data.layout.target].astype(float), data.horizon, axis=1)
-        return prices if self.at_predict is None else self.at_predict(prices)
+        values = np.repeat(batch.history[:, -1:], 2, axis=1)
+        return Forecast(values if self.at_forecast is None else self.at_forecast(values))
 
 
 def raises(error):
@@ -76,10 +78,10 @@ def odd():
         pytest.param({"fit": raises(ZeroDivisionError())}, "ZeroDivisionError: ZeroDivisionError", id="without words"),
         pytest.param({"fit": raises(KeyError("x"))}, "KeyError: 'x'", id="another error"),
         pytest.param({"fit": warns(UserWarning, "lbfgs failed to converge (status=1)")}, "lbfgs failed to converge (status=1)", id="does not converge"),
-        pytest.param({"predict": raises(UserError("a=1: no"))}, "a=1: no", id="raises when asked"),
-        pytest.param({"predict": warns(RuntimeWarning, "possible\nconvergence problem")}, "possible convergence problem", id="does not converge when asked"),
-        pytest.param({"predict": lambda prices: prices[:, :1]}, r"forecasts have the shape (42, 1), must have (42, 2)", id="shape"),
-        pytest.param({"predict": lambda prices: None}, "forecasts have the shape (), must have (42, 2)", id="nothing"),
+        pytest.param({"forecast": raises(UserError("a=1: no"))}, "a=1: no", id="raises when asked"),
+        pytest.param({"forecast": warns(RuntimeWarning, "possible\nconvergence problem")}, "possible convergence problem", id="does not converge when asked"),
+        pytest.param({"forecast": lambda prices: prices[:, :1]}, r"forecasts have the shape (42, 1), must have (42, 2)", id="shape"),
+        pytest.param({"forecast": lambda prices: None}, "forecasts have the shape (), must have (42, 2)", id="nothing"),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore")  # as where nobody asked for errors
@@ -89,21 +91,21 @@ def test_a_baseline_that_fails(faulty, reason, data, batch, caplog):
     assert len(batch.rows) == 42
     for _ in range(2):
         baselines.fit(data)
-        found = baselines.predict(data, batch)
+        found = baselines.forecast(batch, horizon=2)
         assert list(found) == ["naive", "average"]
     assert list(baselines.failed) == ["mine"]
     assert baselines.failed["mine"].startswith(reason)
     assert "\n" not in baselines.failed["mine"]
-    assert (member.fitted, member.asked) == (1, "predict" in faulty), "it is asked no more"
+    assert (member.fitted, member.asked) == (1, "forecast" in faulty), "it is asked no more"
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warned == [f"baseline mine is left out: {baselines.failed['mine']}"]
 
 
 def test_a_forecast_that_is_no_number_is_named(data, batch, odd):
-    baselines = Baselines(members={"mine": Faulty(predict=odd)})
+    baselines = Baselines(members={"mine": Faulty(forecast=odd)})
     baselines.fit(data)
-    assert list(baselines.predict(data, batch)) == ["naive"]
-    day = np.datetime64(int(data.panel_.days[batch.rows[2]]), "D")
+    assert list(baselines.forecast(batch, horizon=2)) == ["naive"]
+    day = str(data.panel_.time_of(batch.origin[2]))[:10]
     assert baselines.failed == {"mine": f"forecast of inf for T0, step 2 from {day} (1 such forecasts)"}
 
 
@@ -123,7 +125,7 @@ def test_ctrl_c_is_no_failure(data):
 def test_naive_is_always_there(data, batch):
     baselines = Baselines(members={})
     baselines.fit(data)
-    (found,) = baselines.predict(data, batch).values()
+    (found,) = baselines.forecast(batch, horizon=2).values()
     last = data.panel_.values[batch.rows, data.layout.target].astype(np.float64)
     np.testing.assert_array_equal(found, np.stack([last, last], axis=1))
     assert baselines.names == ["naive"]
@@ -137,7 +139,7 @@ def test_seconds_add_up(data, batch):
     baselines = Baselines(members={"drift": Drift()})
     baselines.fit(data)
     fitted = baselines.seconds["drift"]
-    baselines.predict(data, batch)
+    baselines.forecast(batch, horizon=2)
     assert 0 < fitted < baselines.seconds["drift"]
 
 
@@ -147,7 +149,7 @@ def test_seconds_add_up(data, batch):
         ({"My-own": Drift()}, "baselines.members.My-own: a name has lower-case letters, digits and _"),
         ({"naive": Drift()}, "baselines.members.naive: the name is taken; give it another one than"),
         ({"step": Drift()}, "baselines.members.step: the name is taken"),
-        ({"mine": object()}, "baselines.members.mine: gives a object, must give a baseline: fit(data)"),
+        ({"mine": object()}, "baselines.members.mine: gives a object, must give a forecaster: fit(data)"),
     ],
 )
 def test_refusals(members, line):
@@ -159,67 +161,67 @@ def test_refusals(members, line):
 def test_checking_a_config_imports_nothing_heavy():
     heavy = {"numpy", "pandas", "torch", "sklearn", "scipy", "statsmodels", "threadpoolctl"}
     code = (
-        "import sys, forecast.evaluate.baselines as b; [getattr(b, name) for name in b.__all__ if name != 'BaselineTally'];"
+        "import sys, forecast.model as m; [getattr(m, name) for name in m.__all__ if name not in {'Ensemble', 'LayeredNetwork', 'Predictor'}];"
         f" print(sorted({heavy} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("name", forecast.evaluate.baselines.__all__)
+@pytest.mark.parametrize("name", forecast.model.__all__)
 def test_names(name):
-    assert getattr(forecast.evaluate.baselines, name).__name__ == name
-    assert name in dir(forecast.evaluate.baselines)
+    assert getattr(forecast.model, name).__name__ == name
+    assert name in dir(forecast.model)
 
 
 def test_unknown_name():
     with pytest.raises(AttributeError, match="no attribute 'Drifts'"):
-        _ = forecast.evaluate.baselines.Drifts
+        _ = forecast.model.Drifts
 
 
 @pytest.fixture
 def folds(data):
     """The same days, split for a second time."""
-    return [data, data.divided(data.stretches_)]
+    return [data, data.with_split(data.split_ranges_)]
 
 
-def fitted(fits, data, *, identity="a", fold=0, **faulty):
+def fitted(cache, data, *, identity="a", fold=0, **faulty):
     """Baselines of a run of its own, and their first member."""
     baselines = Baselines(members={"mine": Faulty(**faulty), "drift": Drift()})
-    fits.fit(baselines, data, identity=identity, fold=fold)
+    cache.fit(baselines, data, identity=identity, fold=fold)
     return baselines
 
 
 def test_what_another_run_learnt_is_taken(folds, batch):
-    fits = Fits()
-    first = fitted(fits, folds[0])
-    first.members["drift"].predict = None  # whatever a run does to its own
-    second = fitted(fits, folds[1])
+    cache = BaselineCache()
+    first = fitted(cache, folds[0])
+    first.members["drift"].forecast = None  # whatever a run does to its own
+    second = fitted(cache, folds[1])
     assert second.members["mine"].fitted == 1, "a copy of what was fitted"
     alone = Baselines(members={"drift": Drift()})
     alone.fit(folds[1])
-    for name, prices in alone.predict(folds[1], batch).items():
-        assert np.array_equal(prices, second.predict(folds[1], batch)[name])
+    for name, prices in alone.forecast(batch, horizon=2).items():
+        assert np.array_equal(prices, second.forecast(batch, horizon=2)[name])
 
 
 def test_only_the_last_are_remembered(data):
-    fits = Fits(most_bytes=10_000)
-    fitted(fits, data, mark=1)
-    assert fitted(fits, data, mark=2).members["mine"].mark == 1
-    assert fitted(fits, data, mark=3, fold=1).members["mine"].mark == 3, "another fold"
-    assert fitted(fits, data, mark=4, identity="b").members["mine"].mark == 4, "other data"
-    assert fitted(fits, data, mark=5).members["mine"].mark == 5, "forgotten since"
+    cache = BaselineCache(max_bytes=10_000)
+    fitted(cache, data, mark=1)
+    assert fitted(cache, data, mark=2).members["mine"].mark == 1
+    assert fitted(cache, data, mark=3, fold=1).members["mine"].mark == 3, "another fold"
+    assert fitted(cache, data, mark=4, identity="b").members["mine"].mark == 4, "other data"
+    assert fitted(cache, data, mark=5).members["mine"].mark == 5, "forgotten since"
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_what_failed_is_tried_again(data):
-    fits = Fits()
-    assert list(fitted(fits, data, fit=raises(KeyError("x"))).failed) == ["mine"]
-    assert fitted(fits, data, mark=2).members["mine"].mark == 2
+    cache = BaselineCache()
+    assert list(fitted(cache, data, fit=raises(KeyError("x"))).failed) == ["mine"]
+    assert fitted(cache, data, mark=2).members["mine"].mark == 2
 
 
 @pytest.mark.parametrize("mark", [lambda: None, "x" * 10_001], ids=["cannot be copied", "too large"])
 def test_what_cannot_be_kept_is_fitted_again(data, mark):
-    fits = Fits(most_bytes=10_000)
-    fitted(fits, data, mark=mark)
-    assert fitted(fits, data, mark=2).members["mine"].mark == 2
+    cache = BaselineCache(max_bytes=10_000)
+    fitted(cache, data, mark=mark)
+    assert fitted(cache, data, mark=2).members["mine"].mark == 2

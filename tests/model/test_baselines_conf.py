@@ -10,7 +10,7 @@ import yaml
 from forecast.config import build, check, compose
 from forecast.errors import UserError
 
-RUN = yaml.safe_load((Path(__file__).parents[3] / "conf" / "run.yaml").read_text("utf-8"))
+RUN = yaml.safe_load((Path(__file__).parents[2] / "conf" / "run.yaml").read_text("utf-8"))
 DEFAULT = ["naive", "drift", "historical_mean", "moving_average", "ridge", "trees"]
 
 
@@ -27,11 +27,11 @@ def composed(option, *overrides):
         (["default", "~baselines.members.trees"], [name for name in DEFAULT if name != "trees"]),
         (["default", "baselines.members.ridge=null"], [name for name in DEFAULT if name != "ridge"]),
         (
-            ["default", "+baselines.members.week._target_=forecast.evaluate.baselines.MovingAverage"],
+            ["default", "+baselines.members.week._target_=forecast.model.MovingAverage"],
             [*DEFAULT, "week"],
         ),
         (
-            ["default", "+baselines.members.month={_target_:forecast.evaluate.baselines.MovingAverage,window:21}"],
+            ["default", "+baselines.members.month={_target_:forecast.model.MovingAverage,window:21}"],
             [*DEFAULT, "month"],
         ),
         (["default", "baselines.members={}"], ["naive"]),
@@ -76,9 +76,9 @@ def test_defaults_of_code_and_conf_agree():
         ("baselines.members.trees.leaves=many", "baselines.members.trees.leaves=many: must be an integer"),
         ("baselines.members.trees=7", "baselines.members.trees=7: must be a mapping with _target_ or null"),
         (
-            "baselines.members.drift._target_=forecast.evaluate.baselines.Drifts",
-            "baselines.members.drift._target_=forecast.evaluate.baselines.Drifts: cannot be imported: "
-            "forecast.evaluate.baselines has no Drifts; did you mean Drift?",
+            "baselines.members.drift._target_=forecast.model.Drifts",
+            "baselines.members.drift._target_=forecast.model.Drifts: cannot be imported: "
+            "forecast.model has no Drifts; did you mean Drift?",
         ),
         ("+baselines.window=3", "baselines.window=3: unknown key; known: members"),
     ],
@@ -91,7 +91,7 @@ def test_refused_before_anything_runs(override, line):
 
 def test_a_missing_package_is_the_users_line(monkeypatch):
     config = composed("all")
-    monkeypatch.setattr("forecast.evaluate.baselines.log_series.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("forecast.model.classical.importlib.util.find_spec", lambda name: None)
     with pytest.raises(
         UserError, match=r"^baselines: AutoArima needs the package statsmodels; install it with"
     ):
@@ -100,5 +100,5 @@ def test_a_missing_package_is_the_users_line(monkeypatch):
 
 def test_what_is_no_baseline():
     config = composed("default", "+baselines.members.mine._target_=builtins.dict")
-    with pytest.raises(UserError, match=r"^baselines\.members\.mine: gives a dict, must give a baseline"):
+    with pytest.raises(UserError, match=r"^baselines\.members\.mine: gives a dict, must give a forecaster"):
         build(config.baselines)

@@ -1,12 +1,14 @@
-"""The simple baselines and the linear one, computed again from the bars by other means."""
+"""The simple forecasters, ridge and trees, computed again from the bars by other means."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from forecasters import whole
 from markets import market, random_bars, tables
 
-from forecast.evaluate.baselines import Drift, HistoricalMean, MovingAverage, Ridge, Trees
+from forecast.model import Drift, HistoricalMean, MovingAverage, Ridge, Trees
+from forecast.model.regression import choose_alpha, training_table
 
 HORIZON = 3
 
@@ -21,14 +23,15 @@ def data(source):
     return market(source, "no_processing_panel", horizon=HORIZON)
 
 
-def forecasts(baseline, data, split="test"):
-    """Ticker, place of the origin among the ticker's bars, forecast."""
-    baseline.fit(data)
-    windows = data.windows_[split]
-    batch = windows.take(np.arange(len(windows)))
-    found = baseline.predict(data, batch)
-    days = data.panel_.days[batch.rows].astype("datetime64[D]")
-    return [(data.panel_.names[s], day, row) for s, day, row in zip(batch.series, days, found, strict=True)]
+def forecasts(forecaster, data, split="test"):
+    """Ticker, time of the origin, forecast."""
+    forecaster.fit(data)
+    batch = whole(data, split)
+    values = forecaster.forecast(batch).values
+    times = data.panel_.time_of(batch.origin)
+    return [
+        (data.panel_.names[s], time, row) for s, time, row in zip(batch.series, times, values, strict=True)
+    ]
 
 
 def closes(source, ticker):
@@ -37,7 +40,7 @@ def closes(source, ticker):
 
 
 def test_drift(source, data):
-    last_day = np.datetime64(data.stretches_["train"][1], "D")
+    last_day = data.panel_.time_of(data.split_ranges_["train"][1])
     for ticker, day, row in forecasts(Drift(), data):
         trained, known = closes(source, ticker).loc[:last_day], closes(source, ticker).loc[:day]
         slope = trained.diff().mean()
@@ -45,10 +48,10 @@ def test_drift(source, data):
 
 
 def test_drift_of_a_rolling_window_begins_where_training_does(source, data):
-    first, last = data.stretches_["train"]
-    rolled = data.divided(data.stretches_ | {"train": (first + 60, last)})
+    first, last = data.split_ranges_["train"]
+    rolled = data.with_split(data.split_ranges_ | {"train": (first + 60, last)})
     (ticker, day, row), *_ = forecasts(Drift(), rolled)
-    trained = closes(source, ticker).loc[np.datetime64(first + 60, "D") : np.datetime64(last, "D")]
+    trained = closes(source, ticker).loc[data.panel_.time_of(first + 60) : data.panel_.time_of(last)]
     wanted = closes(source, ticker)[day] + trained.diff().mean() * np.arange(1, HORIZON + 1)
     np.testing.assert_allclose(row, wanted, rtol=1e-12)
 
@@ -62,7 +65,7 @@ def test_historical_mean(source, data):
 
 @pytest.mark.parametrize("window", [1, 5, 400])
 def test_moving_average(source, data, window, monkeypatch):
-    monkeypatch.setattr("forecast.evaluate.baselines.moving_average._PIECE", 1000)
+    monkeypatch.setattr("forecast.model.naive._CHUNK", 1000)
     for ticker, day, row in forecasts(MovingAverage(window=window), data):
         mean = closes(source, ticker).loc[:day].iloc[-window:].mean()
         np.testing.assert_allclose(row, mean, rtol=1e-12)
@@ -73,7 +76,7 @@ def test_gaps_are_closed_up(source):
     gone = holed["T0"].index[[40, 41, 137]]
     holed["T0"].loc[gone, "High"] = np.nan
     data = market(holed, "no_processing_single", horizon=1, seq_len=4)
-    assert len(data.panel_.bounds) == 3
+    assert len(data.panel_.segments) == 3
     left = closes(holed, "T0").drop(gone)
     for _, day, row in forecasts(MovingAverage(window=5), data):
         np.testing.assert_allclose(row, left.loc[:day].iloc[-5:].mean(), rtol=1e-12)
@@ -86,17 +89,17 @@ def anchored(bars, place, lookback):
     """The window of a ticker relative to its last Close: High, Low, Close, Volume."""
     columns = bars[["High", "Low", "Close", "Volume"]].astype("float32").astype("float64")
     window = columns.iloc[place - lookback + 1 : place + 1]
-    told = window / window["Close"].iloc[-1] - 1
-    told["Volume"] = np.log1p(window["Volume"]) - np.log1p(window["Volume"].iloc[-1])
-    return told.to_numpy()
+    anchored = window / window["Close"].iloc[-1] - 1
+    anchored["Volume"] = np.log1p(window["Volume"]) - np.log1p(window["Volume"].iloc[-1])
+    return anchored.to_numpy()
 
 
-class Lessons:
+class TableByHand:
     """All training windows of one ticker, from its bars."""
 
     def __init__(self, bars, data):
         close = bars["Close"].astype("float32").astype("float64").to_numpy()
-        last_day = np.datetime64(data.stretches_["train"][1], "D")
+        last_day = data.panel_.time_of(data.split_ranges_["train"][1])
         stop = np.searchsorted(bars.index.to_numpy(), last_day, side="right")
         origins = range(data.seq_len - 1, stop - data.horizon)
         windows = np.stack([anchored(bars, place, data.seq_len) for place in origins])
@@ -114,23 +117,21 @@ class Lessons:
 def test_ridge_is_the_closed_form(source):
     bars = source["T0"]
     data = market({"T0": bars}, "no_processing_single", horizon=HORIZON)
-    taught = Lessons(bars, data)
-    centre, level = taught.inputs.mean(axis=0), taught.targets.mean(axis=0)
-    gram = (taught.inputs - centre).T @ (taught.inputs - centre) + 7.0 * np.eye(taught.inputs.shape[1])
-    weights = np.linalg.solve(gram, (taught.inputs - centre).T @ (taught.targets - level))
+    table = TableByHand(bars, data)
+    centre, level = table.inputs.mean(axis=0), table.targets.mean(axis=0)
+    gram = (table.inputs - centre).T @ (table.inputs - centre) + 7.0 * np.eye(table.inputs.shape[1])
+    weights = np.linalg.solve(gram, (table.inputs - centre).T @ (table.targets - level))
     ridge = Ridge(alphas=[7.0])
-    told = forecasts(ridge, data)
+    found = forecasts(ridge, data)
     assert ridge.alpha_ == 7.0
-    for _, day, row in told:
+    for _, day, row in found:
         place = bars.index.get_loc(day)
-        seen = taught.scaled(anchored(bars, place, data.seq_len))
-        moves = ((seen - centre) @ weights + level) * taught.scale
+        seen = table.scaled(anchored(bars, place, data.seq_len))
+        moves = ((seen - centre) @ weights + level) * table.scale
         np.testing.assert_allclose(row, closes(source, "T0").iloc[place] * (1 + moves), rtol=2e-6)
 
 
 def test_ridge_chooses_the_largest_penalty_that_is_no_worse():
-    from forecast.evaluate.baselines.ridge import _choose
-
     days = np.repeat(np.arange(50, dtype=np.int32), 2)
     noise = np.random.default_rng(0).normal(0, 1, 100)
     base = 10 + noise
@@ -139,15 +140,13 @@ def test_ridge_chooses_the_largest_penalty_that_is_no_worse():
     )
     # the second is worse by less than its noise, the third by exactly 0.5 everywhere; the fourth's tickers cancel
     # out on each day, so it is no worse at all
-    assert _choose([1.0, 10.0, 100.0, 5.0], errors, days) == 5.0
-    assert _choose([1.0, 10.0, 100.0], errors[:3], days) == 1.0
-    assert _choose([1.0, 100.0, 10.0], errors[[0, 2, 0]], days) == 10.0
+    assert choose_alpha([1.0, 10.0, 100.0, 5.0], errors, days) == 5.0
+    assert choose_alpha([1.0, 10.0, 100.0], errors[:3], days) == 1.0
+    assert choose_alpha([1.0, 100.0, 10.0], errors[[0, 2, 0]], days) == 10.0
 
 
-def test_ridge_chooses_on_days_that_its_lessons_do_not_reach(source, monkeypatch):
+def test_ridge_chooses_on_bars_that_its_training_does_not_reach(source, monkeypatch):
     from sklearn import linear_model
-
-    from forecast.evaluate.baselines.anchored import lessons
 
     data = market({"T0": source["T0"]}, "no_processing_single", horizon=HORIZON)
     fit, counts = linear_model.Ridge.fit, []
@@ -155,11 +154,11 @@ def test_ridge_chooses_on_days_that_its_lessons_do_not_reach(source, monkeypatch
         linear_model.Ridge, "fit", lambda self, x, y: counts.append(len(x)) or fit(self, x, y)
     )
     Ridge(alphas=[1.0, 2.0]).fit(data)
-    taught = lessons(data, most=10**9)
-    held_out = np.quantile(taught.origin, 0.8, method="lower")
+    table = training_table(data, max_values=10**9)
+    held_out = np.quantile(table.origin, 0.8, method="lower")
     # The last targets of the older windows are known when the first of the newer ones is asked.
-    assert counts == [(taught.end <= held_out).sum()] * 2 + [len(taught.origin)]
-    assert counts[0] == (taught.origin < held_out).sum() - (HORIZON - 1)
+    assert counts == [(table.end <= held_out).sum()] * 2 + [len(table.origin)]
+    assert counts[0] == (table.origin < held_out).sum() - (HORIZON - 1)
 
 
 def follower(count=900, *, share, seed=3):
@@ -177,11 +176,11 @@ def follower(count=900, *, share, seed=3):
 @pytest.mark.parametrize("baseline", [Ridge(), Trees()], ids=["ridge", "trees"])
 def test_what_can_be_learnt_is_learnt(baseline):
     data = market({"AR": follower(2000, share=0.6)}, "no_processing_single", horizon=2)
-    told = forecasts(baseline, data)
+    found = forecasts(baseline, data)
     close = data.panel_.values[:, data.layout.target].astype(np.float64)
-    rows = np.searchsorted(data.panel_.days, [day.astype(int) for _, day, _ in told])
+    rows = np.searchsorted(data.panel_.calendar, [time for _, time, _ in found])
     actual = close[rows[:, None] + np.arange(1, 3)]
-    errors = np.square(np.stack([row for *_, row in told]) - actual).mean()
+    errors = np.square(np.stack([row for *_, row in found]) - actual).mean()
     naive = np.square(close[rows, None] - actual).mean()
     assert np.sqrt(errors / naive) < 0.95  # 0.8 = sqrt(1 - 0.6^2) is all there is at step 1
 
@@ -203,19 +202,19 @@ def test_trees_are_those_of_scikit_learn(source):
 
     bars = source["T0"]
     data = market({"T0": bars}, "no_processing_single", horizon=HORIZON)
-    taught = Lessons(bars, data)
+    table = TableByHand(bars, data)
     oracle = [
         HistGradientBoostingRegressor(
             max_iter=20, learning_rate=0.1, max_leaf_nodes=4, min_samples_leaf=10, early_stopping=False
-        ).fit(taught.inputs, targets)
-        for targets in taught.targets.T
+        ).fit(table.inputs, targets)
+        for targets in table.targets.T
     ]
     trees = Trees(iterations=20, learning_rate=0.1, leaves=4, min_samples_leaf=10)
     agree = []
     for _, day, row in forecasts(trees, data):
         place = bars.index.get_loc(day)
-        seen = taught.scaled(anchored(bars, place, data.seq_len))
-        moves = [model.predict(seen[None])[0] for model in oracle] * taught.scale
+        seen = table.scaled(anchored(bars, place, data.seq_len))
+        moves = [model.predict(seen[None])[0] for model in oracle] * table.scale
         wanted = closes(source, "T0").iloc[place] * (1 + moves)
         agree.append(np.allclose(row, wanted, rtol=1e-5))
     # A window on the border between two leaves may fall either way by rounding.
@@ -224,13 +223,11 @@ def test_trees_are_those_of_scikit_learn(source):
 
 @pytest.mark.parametrize("kind", [Ridge, Trees])
 def test_large_panels_are_thinned(kind, data, monkeypatch):
-    from forecast.evaluate.baselines.anchored import lessons
-
-    monkeypatch.setattr("forecast.evaluate.baselines.anchored._FEWEST", 50)
+    monkeypatch.setattr("forecast.model.regression._MIN_WINDOWS", 50)
     windows = len(data.windows_["train"])
     width = data.seq_len * 4
-    assert len(lessons(data, most=windows * width).inputs) == windows
-    thinned = lessons(data, most=width * 120).inputs
+    assert len(training_table(data, max_values=windows * width).inputs) == windows
+    thinned = training_table(data, max_values=width * 120).inputs
     assert 90 <= len(thinned) <= 120 < windows
     few, every = kind(max_values=width * 120), kind()
     assert any(

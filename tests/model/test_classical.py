@@ -9,7 +9,7 @@ from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
 from forecast.errors import UserError
-from forecast.evaluate.baselines import AutoArima, AutoEts, Baselines, auto_arima, auto_ets
+from forecast.model import AutoArima, AutoEts, Baselines, classical
 
 HORIZON = 4
 
@@ -29,11 +29,11 @@ def moving(count, *, ar=0.0, ma=0.0, mean=0.0, seed=0):
     return 3 + np.cumsum(moves)
 
 
-def told(baseline, data, split="test", *, every=1):
+def forecasts(baseline, data, split="test", *, every=1):
     baseline.fit(data)
     windows = data.windows_[split]
     batch = windows.take(np.arange(0, len(windows), every))
-    return batch.rows, baseline.predict(data, batch)
+    return batch.rows, baseline.forecast(batch).values
 
 
 def logs_of(data):
@@ -54,8 +54,8 @@ def logs_of(data):
 def test_arima_forecasts_what_statsmodels_does_from_each_bar(logs, orders):
     data = market({"A": bars_of(logs)}, "no_processing_single", horizon=HORIZON)
     arima = AutoArima()
-    rows, found = told(arima, data, every=9)
-    (p, d, q), mean, params = arima.models_[0].model
+    rows, found = forecasts(arima, data, every=9)
+    (p, d, q), mean, params = arima.models_["A"]
     assert (p, d, q) in orders
     assert (mean != 0) == (d == 0 or abs(np.diff(logs).mean()) > 0.01)
     known = logs_of(data)
@@ -73,21 +73,21 @@ def test_arima_learns_the_parameters_of_the_training_days(mean):
     data = market({"A": bars_of(moving(900, ar=0.6, mean=mean))}, "no_processing_single")
     arima = AutoArima(max_order=1)
     arima.fit(data)
-    orders, found, params = arima.models_[0].model
-    trained = np.diff(logs_of(data)[data.panel_.days <= data.stretches_["train"][1]])
+    orders, found, params = arima.models_["A"]
+    trained = np.diff(logs_of(data)[data.panel_.times <= data.split_ranges_["train"][1]])
     exact = ARIMA(trained, order=(1, 0, 0), trend="c").fit()
     assert orders == (1, 1, 0)
     np.testing.assert_allclose(params, exact.params[1:], rtol=2e-2)
     np.testing.assert_allclose(found, exact.params[0] if mean else 0, rtol=0.1)
 
 
-@pytest.mark.parametrize("form", auto_ets._FORMS)
+@pytest.mark.parametrize("form", classical._FORMS)
 def test_smoothing_forecasts_what_statsmodels_does_from_each_bar(form, monkeypatch):
-    monkeypatch.setattr(auto_ets, "_FORMS", (form,))
+    monkeypatch.setattr(classical, "_FORMS", (form,))
     data = market({"A": bars_of(moving(300, ma=-0.5, mean=0.01))}, "no_processing_single", horizon=HORIZON)
     ets = AutoEts()
-    rows, found = told(ets, data, every=4)
-    trend, damped, params, damping = ets.models_[0].model
+    rows, found = forecasts(ets, data, every=4)
+    trend, damped, params, damping = ets.models_["A"]
     assert (trend, damped) == form
     assert damped == (damping < 1)
     known = logs_of(data)
@@ -102,7 +102,7 @@ def test_smoothing_sees_a_trend_where_there_is_one():
     for name, logs in (("steady", steady), ("walk", moving(300, seed=2))):
         ets = AutoEts()
         ets.fit(market({"A": bars_of(logs)}, "no_processing_single"))
-        forms[name] = ets.models_[0].model.trend
+        forms[name] = ets.models_["A"].trend
     assert forms == {"steady": "add", "walk": None}
 
 
@@ -124,7 +124,7 @@ def test_a_price_without_a_logarithm(kind):
     assert baselines.failed == {"stats": "A has a price of -1, which has no logarithm"}
 
 
-def test_smoothing_that_never_converges_is_told(monkeypatch):
+def test_smoothing_that_never_converges_is_refused(monkeypatch):
     fit = ETSModel.fit
     monkeypatch.setattr(ETSModel, "fit", lambda self, **keys: fit(self, maxiter=1, **keys))
     baselines = Baselines(members={"ets": AutoEts()})
@@ -144,5 +144,5 @@ def test_without_statsmodels(kind, monkeypatch):
 
 
 def test_the_kpss_test_tells_prices_from_returns():
-    assert auto_arima._wanders(moving(500, seed=6))
-    assert not auto_arima._wanders(np.diff(moving(500, seed=6)))
+    assert classical.needs_difference(moving(500, seed=6))
+    assert not classical.needs_difference(np.diff(moving(500, seed=6)))

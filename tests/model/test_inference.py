@@ -4,12 +4,12 @@ import inspect
 
 import numpy as np
 import pytest
-from forecast.model.bar_windows import BarWindows
 from markets import random_bars
 
 from forecast.data import features as shipped
 from forecast.data.features import NoProcessing, Returns, Technical, WithCalendar, WithRange
 from forecast.errors import UserError
+from forecast.model import Naive, Predictor
 
 STRATEGIES = [
     NoProcessing(),
@@ -22,7 +22,20 @@ STRATEGIES = [
 
 
 def cutter(features, *, scope="panel", tickers=("T0",), lookback=10):
-    return BarWindows(features=features, scope=scope, tickers=tickers, lookback=lookback, adjust=True)
+    return Predictor(
+        forecaster=Naive(),
+        features=features,
+        scope=scope,
+        tickers=tickers,
+        lookback=lookback,
+        horizon=1,
+        adjust=True,
+    )
+
+
+def every(predictor, tables):
+    """All windows of each series, which `predict(every=True)` forecasts from."""
+    return predictor.windows(tables, every=True)
 
 
 def market(count=40):
@@ -43,11 +56,11 @@ def test_every_shipped_strategy_is_looked_at():
 @pytest.mark.parametrize("features", STRATEGIES, ids=lambda features: type(features).__name__)
 def test_one_pass_gives_the_bits_of_the_whole_history_of_each_ticker(features):
     tables = market()
-    together = cutter(features).last(tables)
+    together = cutter(features).windows(tables)
     assert len(together.names) > 10
     assert together.refused
     for name, table in tables.items():
-        alone = cutter(features).every({name: table})
+        alone = every(cutter(features), {name: table})
         assert (name in together.refused) == (name in alone.refused)
         if name in together.names:
             at = together.names.index(name)
@@ -69,7 +82,7 @@ class Farsighted:
 def test_features_that_do_not_say_how_far_they_look_get_the_whole_history():
     tables = market(12)
     assert cutter(Farsighted()).enough is None
-    together = cutter(Farsighted()).last(tables)
+    together = cutter(Farsighted()).windows(tables)
     for at, name in enumerate(together.names):
         mean = tables[name]["Close"].mean()
         assert together.windows[at, -1, 0] == pytest.approx(mean, rel=1e-6)
@@ -83,14 +96,14 @@ def test_tickers_side_by_side_get_the_whole_history():
     }
     cut = cutter(NoProcessing(), scope="multiple", tickers=("T0", "T1"), lookback=30)
     assert cut.enough is None
-    assert cut.last(tables).windows.shape == (1, 30, 8)
+    assert cut.windows(tables).windows.shape == (1, 30, 8)
 
 
 def test_as_many_bars_as_it_says_are_enough():
     bars = random_bars(300, seed=3)
     for features in STRATEGIES:
         cut = cutter(features)
-        whole, tail = (cut.last({"T0": table}).windows for table in (bars, bars.iloc[-cut.enough :]))
+        whole, tail = (cut.windows({"T0": table}).windows for table in (bars, bars.iloc[-cut.enough :]))
         np.testing.assert_array_equal(whole, tail)
 
 
@@ -102,7 +115,7 @@ def test_one_ticker_that_cannot_be_forecast_stops_no_other():
     tables["text"] = tables["text"].astype(object)
     tables["text"].iloc[3, 3] = "x"
     tables["unordered"] = tables["unordered"].iloc[::-1]
-    found = cutter(NoProcessing()).last(tables)
+    found = cutter(NoProcessing()).windows(tables)
     assert found.names == ["good"]
     assert {name: reason.partition(": ")[2][:20] for name, reason in found.refused.items()} == {
         "gap": "the window that ends",
@@ -126,16 +139,16 @@ class ByDate:
 def test_features_that_cannot_take_all_tickers_at_once_are_computed_one_by_one():
     tables = {f"T{number}": random_bars(60, seed=number) for number in range(3)}
     tables["T1"]["Close"] *= 1e6
-    found = cutter(ByDate()).last(tables)
+    found = cutter(ByDate()).windows(tables)
     assert found.names == ["T0", "T2"]
     assert found.refused == {"T1": "too dear"}
     for name, window in zip(found.names, found.windows, strict=True):
-        np.testing.assert_array_equal(window, cutter(ByDate()).every({name: tables[name]}).windows[-1])
+        np.testing.assert_array_equal(window, every(cutter(ByDate()), {name: tables[name]}).windows[-1])
 
 
 def test_other_tickers_than_the_models_are_refused():
     bars = random_bars(50, seed=0)
     with pytest.raises(UserError, match="one ticker at a time"):
-        cutter(NoProcessing(), scope="single").last({"A": bars, "B": bars})
+        cutter(NoProcessing(), scope="single").windows({"A": bars, "B": bars})
     with pytest.raises(UserError, match="wants the bars of"):
-        cutter(NoProcessing(), scope="multiple", tickers=("T0", "T1")).last({"T0": bars})
+        cutter(NoProcessing(), scope="multiple", tickers=("T0", "T1")).windows({"T0": bars})
