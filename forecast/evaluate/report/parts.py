@@ -129,6 +129,16 @@ def digits_text(value: object, digits: int = 3, by: float = 1) -> str:
     return "-" if known is None else f"{known:.{digits}g}"
 
 
+def ratio_text(ratio: float | None) -> str:
+    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
+    if ratio is None:
+        return "-"
+    decimals = 3
+    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
+        decimals += 1
+    return f"{ratio:.{decimals}f}"
+
+
 def words_of(key: str) -> str:
     """A key as a reader has it."""
     return key.replace("_", " ")

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     Column = NDArray[np.float64]
 
 WIDTH, DPI = 9.0, 110  # inches, dots an inch: 990 pixels
-ROW = 2.7  # inches a row of plots
-SIDE_BY_SIDE = 3.5  # inches of a row of several
+# inches: axes of a row of one plot, of several, of none; between rows
+ROW, SIDE_BY_SIDE, EMPTY, GAP = 1.9, 3.4, 1.6, 0.8
+# inches beside the axes; above them without and with a title over all
+LEFT, RIGHT, BOTTOM, BARE, TITLED = 0.85, 0.2, 0.5, 0.4, 0.75
 DOTTED = 40  # points up to which a line shows them, as on the page
 INK, QUIET, RULE = "#1b1f24", "#6b7280", "#e5e7eb"
 # distinct for the colour-blind too; the same as in assets/page.css
@@ -45,26 +47,23 @@ def figure(picture: Picture) -> Figure:
     """Rows of plots under the title; without plots, the title alone in the middle."""
     from matplotlib.figure import Figure
 
-    rows, title = picture.rows, picture.title
-    heights = [SIDE_BY_SIDE if len(row) > 1 else ROW for row in rows]
-    top = 0.75 if rows and title else 0.4  # inches
-    gap = 0.85  # inches between rows: the title of the lower, the x label of the upper
-    height = 2.5 if not rows else top + 0.5 + sum(heights) - gap * (len(rows) > 1) * 0.5
+    heights = [SIDE_BY_SIDE if len(row) > 1 else ROW for row in picture.rows]
+    top = TITLED if picture.rows and picture.title else BARE
+    inner = sum(heights) + GAP * max(len(heights) - 1, 0) if heights else EMPTY
+    height = top + inner + BOTTOM
     drawn = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
-    # Fixed margins: matplotlib's own layouts draw everything twice to find them.
-    drawn.subplots_adjust(
-        left=0.85 / WIDTH, right=1 - 0.2 / WIDTH, bottom=0.5 / height, top=1 - top / height, wspace=0.28
-    )
-    if not rows:
-        _sentence(drawn.add_subplot(), title)
+    if not picture.rows:
+        _sentence(drawn.add_subplot(), picture.title)
         return drawn
-    if title:
+    left, right = LEFT / WIDTH, 1 - RIGHT / WIDTH
+    if picture.title:
         bold: dict[str, Any] = {"ha": "left", "fontsize": 11, "fontweight": "bold", "parse_math": False}
-        drawn.suptitle(_printable(title), x=0.85 / WIDTH, **bold)
-    grid = drawn.add_gridspec(
-        len(rows), 1, height_ratios=heights, hspace=gap / (sum(heights) / len(heights)) * 1.1
-    )
-    for place, row in enumerate(rows):
+        drawn.suptitle(_printable(picture.title), x=left, **bold)
+    # Fixed margins: matplotlib's own layouts draw everything twice to find them.
+    margins = {"left": left, "right": right, "bottom": BOTTOM / height, "top": 1 - top / height}
+    between = GAP / (sum(heights) / len(heights))  # as a share of their mean height
+    grid = drawn.add_gridspec(len(heights), 1, height_ratios=heights, hspace=between, **margins)
+    for place, row in enumerate(picture.rows):
         cells = grid[place].subgridspec(1, len(row), wspace=0.28)
         for column, plot in enumerate(row):
             _draw(drawn.add_subplot(cells[0, column]), plot)
@@ -72,7 +71,6 @@ def figure(picture: Picture) -> Figure:
 
 
 def _draw(axes: Axes, plot: Plot) -> None:
-
     x = _array(plot.positions)
     _dress(axes, plot)
     if not len(x):

@@ -21,6 +21,7 @@ from forecast.evaluate.report.parts import (
     left_out,
     percent_text,
     plain,
+    ratio_text,
     record_parts,
     scaled,
     sentences,
@@ -127,16 +128,6 @@ def _line(name: str, role: Role, values: Sequence[float | None]) -> Series:
 
 def _reason(value: object) -> str:
     return str(value or "")
-
-
-def ratio_text(ratio: float | None) -> str:
-    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
-    if ratio is None:
-        return "-"
-    decimals = 3
-    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
-        decimals += 1
-    return f"{ratio:.{decimals}f}"
 
 
 def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
