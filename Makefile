@@ -8,7 +8,7 @@ ARGS  ?=
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: run test browser check audit bench serve sweep docs lock clean
+.PHONY: run test browser check check-long audit bench serve sweep docs lock clean
 
 run: $(READY)
 	$(BIN)/python run.py $(ARGS)
@@ -27,6 +27,10 @@ check: $(READY) browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The same, with a thousand random examples for each law that hypothesis tests, other ones each time.
+check-long: $(READY) browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=long $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
+# make check-long: the same laws on other and many more examples
+settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("project")
 
 # A shell's background job ignores Ctrl-C and hands that on; runs that tests interrupt must not.
