@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from forecast.data import HealthCheck, MarketData
-from forecast.data.fitting import fit_normaliser
+from forecast.data.normaliser import fit_normaliser
 from forecast.data.windows import WindowIndex
 from forecast.evaluate import WalkForward
 

@@ -291,18 +291,17 @@ def test_a_ticker_never_leads_out_of_the_folder(tmp_path, ticker):
     refused(tmp_path, done, "source.path=", f"'{ticker}'", "it has AAPL")
 
 
-@pytest.mark.parametrize("scope", ["multiple", "panel"])
 @pytest.mark.parametrize("overlap", [True, False], ids=["overlapping", "disjoint"])
-def test_a_ticker_that_ends_years_before_another(tmp_path, scope, overlap):
+def test_a_ticker_that_ends_years_before_another(tmp_path, overlap):
     old, new = random_bars(2000, seed=1), random_bars(1500, seed=2)
     first = "2015-01-01" if overlap else "2007-01-01"
     old.index = pd.bdate_range(first, periods=2000, name="Date")  # to 2022-08, or to 2014-08
     new.index = pd.bdate_range("2020-01-01", periods=1500, name="Date")  # to 2025-09
     arguments = files(tmp_path, OLD=old, NEW=new)
-    strategy = [f"data=range_{scope}", "data.tickers=[NEW,OLD]"]
+    strategy = ["data=range_multiple", "data.tickers=[NEW,OLD]"]
     done = run(tmp_path, *arguments_of(tmp_path, *arguments, *strategy))
     last = f"{old.index[-1]:%F}"
-    refused(tmp_path, done, "OLD", last, "NEW", "data.tickers", "data.end", "data.health.ends_early=drop")
+    refused(tmp_path, done, "OLD", last, "NEW", "data.end", "data.health.ends_early=keep")
 
 
 def test_dropping_a_ticker_that_a_multiple_strategy_needs(tmp_path):
@@ -310,7 +309,7 @@ def test_dropping_a_ticker_that_a_multiple_strategy_needs(tmp_path):
     arguments = files(tmp_path, OLD=old, NEW=bars(), ALSO=random_bars(300, seed=3))
     strategy = ["data=range_multiple", "data.tickers=[NEW,OLD,ALSO]", "data.health.ends_early=drop"]
     done = run(tmp_path, *arguments_of(tmp_path, *arguments, *strategy))
-    refused(tmp_path, done, "data.health.ends_early=drop", "OLD", "data.tickers")
+    refused(tmp_path, done, "data.health.ends_early=drop", "OLD", "data=..._panel")
 
 
 def test_what_is_let_pass_is_told(tmp_path):

@@ -1,12 +1,15 @@
-"""The table every source delivers: one ticker's daily bars, as received."""
+"""Bars: what a row is and which one comes next, the table every source delivers, and the range a run takes of it."""
 
 from __future__ import annotations
 
+import difflib
 import functools
+import re
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from forecast.errors import UserError
+from forecast.errors import SourceError, UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +20,11 @@ COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
 Interval = Literal["1d"]
 _DAY = 86_400 * 10**9  # nanoseconds
+_PERIOD = re.compile(r"(?P<count>[1-9]\d{0,3})(?P<unit>d|wk|mo|y)")
+_SHOWN = 8  # tickers in a message
+# New shares for an old one in the splits there are.
+_SPLITS = (5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
+_SPLIT_TOLERANCE = 0.01
 
 
 class Bars:
@@ -38,7 +46,7 @@ class Bars:
 
     @property
     def per_year(self) -> int:
-        """Bars in a year, for rates that are told by the year."""
+        """Bars in a year, for rates that are given by the year."""
         return 365 if self.calendar == "24/7" else 252
 
     def next_times(self, after: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
@@ -85,7 +93,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class CachingSource(Source, Protocol):
-    """A source that asks a server and keeps what it was told."""
+    """A source that asks a server and keeps what it answered."""
 
     def symbol(self, ticker: str) -> str:
         """The ticker as the server writes it; UserError when it can be none."""
@@ -101,16 +109,22 @@ class CachingSource(Source, Protocol):
 
 
 def bar_table(
-    frame: pd.DataFrame, *, adjust: bool, origin: str, columns: Sequence[str] = COLUMNS
+    frame: pd.DataFrame,
+    *,
+    adjust: bool,
+    origin: str,
+    columns: Sequence[str] = COLUMNS,
+    adjust_volume: bool = False,
 ) -> pd.DataFrame:
     """Bring a frame with a Date index or column and raw columns into the shape every source delivers.
 
     Args:
         frame: any column order and index unit; `Adj Close` optional.
         adjust: multiply Open, High, Low and Close by Adj Close / Close where `Adj Close` is present, so that
-            splits and dividends are no price moves. Volume stays as delivered.
+            splits and dividends are no price moves.
         origin: named in errors: a path or a ticker.
         columns: those that must be there, in the order they are wanted; Close among them.
+        adjust_volume: where prices are adjusted, also count Volume in today's shares, see `shares_since`.
 
     Raises:
         UserError: a column is missing, a price is no number, or a date is no date.
@@ -146,7 +160,35 @@ def bar_table(
             factor = values.pop("Adj Close") / values["Close"]
         for column in set(PRICES).intersection(columns):
             values[column] = values[column] * factor
+        if adjust_volume and "Volume" in values:
+            values["Volume"] = values["Volume"] * shares_since(factor)
     return pd.DataFrame(values, index=_dates(frame.index, origin))
+
+
+def shares_since(factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Today's shares that one share of each bar has become by splits.
+
+    Adj Close / Close steps at splits and at dividends alike. A step counts as a split where it is one of the usual
+    ratios, 5:4 to 100:1 or the other way round, to within 1 %; a dividend, which is no change in the number of shares,
+    does not come near the smallest of them.
+
+    Args:
+        factor: (bars,) Adj Close / Close, oldest first.
+
+    Returns:
+        (bars,) the last one 1.
+    """
+    import numpy as np
+
+    steps = np.ones(len(factor))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps[1:] = factor[1:] / factor[:-1]
+        ratios = np.concatenate([_SPLITS, 1.0 / np.asarray(_SPLITS)])
+        nearest = ratios[np.argmin(np.abs(np.log(steps[:, None] / ratios)), axis=1)]
+        is_split = np.abs(steps / nearest - 1.0) < _SPLIT_TOLERANCE  # never of NaN
+    splits = np.where(is_split, nearest, 1.0)
+    after = np.append(splits[1:], 1.0)
+    return np.asarray(np.cumprod(after[::-1])[::-1])
 
 
 def is_bar_table(frame: pd.DataFrame) -> bool:
@@ -165,6 +207,24 @@ def is_bar_table(frame: pd.DataFrame) -> bool:
     # No date at all counts as a fraction of a day.
     whole_days = not (dates.asi8 % _DAY).any()
     return whole_days and frame.columns.equals(_columns()) and frame.to_numpy().dtype == np.float64
+
+
+def missing_ticker(ticker: str, *, available: Sequence[str], origin: str) -> SourceError:
+    """An error for a ticker that a source has not got, with the nearest names and the first of those available.
+
+    Args:
+        ticker: the name asked for.
+        available: every name there is.
+        origin: the source's config key and value, which opens the message.
+    """
+    folded = {name.casefold(): name for name in available}
+    near = [folded[name] for name in difflib.get_close_matches(ticker.casefold(), folded, n=3)]
+    shown = ", ".join(available[:_SHOWN])
+    more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    error = SourceError(f"{origin}: has no ticker {ticker!r}; {hint}it has {shown}{more}")
+    error.unknown = True
+    return error
 
 
 @functools.cache
@@ -194,3 +254,64 @@ def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:
     except pd.errors.OutOfBoundsDatetime:
         far = days[(days.year < 1700) | (days.year > 2200)][0]
         raise UserError(f"{origin}: Date={far} is no trading day of this age; write YYYY-MM-DD") from None
+
+
+class DateRange:
+    """A cut through history.
+
+    Args:
+        period: `max`, `ytd`, or a number with d, wk, mo or y, counted back from the last bar (or from `end`).
+        start: first day, YYYY-MM-DD, inclusive; stands instead of `period`.
+        end: last day, YYYY-MM-DD, inclusive.
+
+    Raises:
+        UserError: not a period, not a date, or start after end.
+    """
+
+    def __init__(self, *, period: str | None, start: str | None, end: str | None) -> None:
+        self.start = _day("data.start", start)
+        self.end = _day("data.end", end)
+        if self.start and self.end and self.start > self.end:
+            raise UserError(f"data.start={start}: must not be after data.end={end}")
+        if period not in (None, "max", "ytd") and not _PERIOD.fullmatch(str(period)):
+            raise UserError(
+                f"data.period={period}: must be max, ytd, or a number with d, wk, mo or y, such as 30d, 6mo, 10y"
+            )
+        self.period = period
+
+    def cut(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """Rows of the range; the table's own order and faults are left alone."""
+        import pandas as pd
+
+        if self.end:
+            bars = bars[bars.index <= pd.Timestamp(self.end)]
+        if self.start:
+            return bars[bars.index >= pd.Timestamp(self.start)]
+        if self.period in (None, "max") or bars.empty:
+            return bars
+        last = bars.index.max()
+        if self.period == "ytd":
+            return bars[bars.index >= pd.Timestamp(year=last.year, month=1, day=1)]
+        match = _PERIOD.fullmatch(str(self.period))
+        assert match is not None  # checked by __init__
+        count = int(match["count"])
+        back = {
+            "d": pd.DateOffset(days=count),
+            "wk": pd.DateOffset(weeks=count),
+            "mo": pd.DateOffset(months=count),
+            "y": pd.DateOffset(years=count),
+        }[match["unit"]]
+        try:
+            since: pd.Timestamp = last - back
+        except (ValueError, OverflowError):
+            return bars  # further back than dates go
+        return bars[bars.index > since]
+
+
+def _day(key: str, text: str | None) -> date | None:
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(str(text))
+    except ValueError:
+        raise UserError(f"{key}={text}: must be a date, YYYY-MM-DD") from None

@@ -1,4 +1,4 @@
-"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one."""
+"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one, when they close."""
 
 from __future__ import annotations
 
@@ -11,10 +11,28 @@ from typing import TYPE_CHECKING, Any
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 # Asked of every calendar; some know less. Building one takes 0.3 s (XKRX: 4 s) for one year as for all.
 _BEGIN, _END = "1900-01-01", "2099-12-31"
+# Where a ticker is traded by its ending, as Yahoo and most vendors write it; without one, in New York.
+_BY_SUFFIX = {
+    **dict.fromkeys(("L", "IL"), "XLON"),
+    **dict.fromkeys(("SS", "SZ"), "XSHG"),
+    **dict.fromkeys(("KS", "KQ"), "XKRX"),
+    **dict.fromkeys(("TW", "TWO"), "XTAI"),
+    **dict.fromkeys(("NS", "BO"), "XBOM"),
+    **dict.fromkeys(("TO", "V"), "XTSE"),
+    "T": "XTKS", "DE": "XETR", "HK": "XHKG", "AX": "XASX", "NZ": "XNZE", "SI": "XSES", "KL": "XKLS", "BK": "XBKK",
+    "JK": "XIDX",
+    "PA": "XPAR", "AS": "XAMS", "BR": "XBRU", "LS": "XLIS", "MI": "XMIL", "MC": "XMAD", "SW": "XSWX",
+    "ST": "XSTO", "OL": "XOSL", "CO": "XCSE", "HE": "XHEL", "VI": "XWBO", "IR": "XDUB", "WA": "XWAR",
+    "IS": "XIST", "TA": "XTAE", "SR": "XSAU", "JO": "XJSE", "SA": "BVMF", "MX": "XMEX", "BA": "XBUE",
+    "SN": "XSGO",
+}  # fmt: skip
+_US_INDICES = frozenset({"^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT", "^VIX", "^OEX", "^NYA", "^TNX", "^IRX"})
 
 
 def sessions(calendar: str, first: pd.Timestamp | str, last: pd.Timestamp | str) -> pd.DatetimeIndex:
@@ -73,6 +91,44 @@ def last_sessions(calendar: str, until: pd.Timestamp | str, count: int) -> pd.Da
     return days[stop - count : stop]
 
 
+def calendar_of(ticker: str) -> str | None:
+    """The calendar of the exchange that a ticker's ending names; None where it names none that is known.
+
+    `7203.T` is Tokyo's, `BTC-USD` is traded around the clock, `AAPL` and `^GSPC` are New York's.
+    """
+    name = ticker.upper()
+    if name.endswith("-USD"):
+        return "24/7"
+    if name.endswith(("=F", "=X")):
+        return "CMES" if name.endswith("=F") else "24/5"
+    if name.startswith("^"):
+        return "XNYS" if name in _US_INDICES else None
+    stem, dot, suffix = name.rpartition(".")
+    return _BY_SUFFIX.get(suffix) if dot and stem else "XNYS"
+
+
+def closing_times(calendar: str, dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """When the sessions of some dates close.
+
+    Args:
+        calendar: a name of exchange_calendars.
+        dates: (dates,) midnights.
+
+    Returns:
+        (dates,) datetime64[ns] in UTC; NaT where the exchange has no session.
+
+    Raises:
+        UserError: the calendar is unknown, or the library cannot build it.
+    """
+    import pandas as pd
+
+    _, _, built = _built(calendar)
+    closes = pd.Series(
+        pd.DatetimeIndex(built.closes).tz_localize(None).as_unit("ns"), index=_days(built.sessions)
+    )
+    return closes.reindex(pd.DatetimeIndex(dates)).to_numpy()
+
+
 def reach(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp]:
     """First and last day about which the calendar says anything."""
     begin, end, _ = _whole(calendar)
@@ -87,7 +143,7 @@ def check_calendar(calendar: str, *, key: str) -> None:
         key: the config key to name.
 
     Raises:
-        UserError: exchange_calendars has no such calendar; the nearest are told.
+        UserError: exchange_calendars has no such calendar; names the nearest.
     """
     with warnings.catch_warnings():
         _ignore_pandas_notice()
@@ -149,7 +205,7 @@ def _built(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, Any]:
         try:
             try:
                 built = build(calendar, start=begin, end=end)
-            except ValueError:  # a calendar with bounds of its own; only a built one tells them
+            except ValueError:  # a calendar with bounds of its own; only a built one has them
                 rules = build(calendar)
                 begin = max(begin, rules.bound_min() or begin)
                 end = min(end, rules.bound_max() or end)

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from annotated_types import Ge, Gt
 
-from forecast.data import calendars, date_faults, price_faults
+from forecast.data import calendars, faults
 from forecast.data.bars import COLUMNS
-from forecast.data.finding import Action, Fault, Finding, records, refusal
+from forecast.data.faults import Finding
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecast.data.finding import Columns, Dates
-
-__all__ = ["Fault", "HealthCheck"]
+    from forecast.data.faults import Columns, Dates
 
 Policy = Literal["error", "drop", "keep"]
+Action = Literal["dropped", "kept", "sorted"]
+
+# Of one kind and ticker; one more sums up the rest, so that the record of a bad panel stays short.
+_MOST_RECORDS = 5
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that was found and let pass: what it was and what was done."""
+
+    ticker: str
+    date: str | None  # YYYY-MM-DD; None where it sums up several days
+    kind: str  # the key under data.health that decided
+    detail: str
+    action: Action
 
 
 class HealthCheck:
@@ -40,7 +54,8 @@ class HealthCheck:
         stale: five or more bars alike in a row, the volume the same or 0; drop keeps the first four.
         sessions: days on which the exchange was open but there is no bar, or the other way round.
         ends_early: a ticker whose last bar is more than `ends_early_days` before the latest ticker's; drop
-            leaves the ticker out.
+            leaves the ticker out. None = keep in a panel, else error: a panel without the shares that were
+            delisted since would look better than it was.
         jump_factor: of `jumps`.
         ends_early_days: of `ends_early`, calendar days.
 
@@ -59,14 +74,14 @@ class HealthCheck:
         jumps: Policy = "error",
         stale: Policy = "keep",
         sessions: Literal["error", "keep"] = "keep",
-        ends_early: Policy = "error",
+        ends_early: Policy | None = None,
         jump_factor: Annotated[float, Gt(1)] = 20,
         ends_early_days: Annotated[int, Ge(0)] = 30,
     ) -> None:
         if calendar is not None:
             calendars.check_calendar(calendar, key="data.health.calendar")
         self.calendar = calendar
-        self.policies: dict[str, str] = {
+        self.policies: dict[str, str | None] = {
             "duplicates": duplicates,
             "order": order,
             "prices": prices,
@@ -77,6 +92,8 @@ class HealthCheck:
             "ends_early": ends_early,
         }
         for kind, policy in self.policies.items():
+            if kind == "ends_early" and policy is None:
+                continue
             if policy not in get_args(Policy) or (kind, policy) == ("sessions", "drop"):
                 rule = "error or keep" if kind == "sessions" else "error, drop or keep"
                 raise UserError(f"data.health.{kind}={policy}: must be {rule}")
@@ -107,12 +124,12 @@ class HealthCheck:
         rows = np.arange(len(dates))
         findings: dict[str, Finding] = {}
         looks: dict[str, Callable[[Dates, Columns], Finding | None]] = {
-            "duplicates": date_faults.duplicates,
-            "order": date_faults.order,
-            "prices": price_faults.prices,
-            "high_low": price_faults.high_low,
-            "jumps": partial(price_faults.jumps, factor=self.jump_factor),
-            "stale": price_faults.stale,
+            "duplicates": faults.duplicates,
+            "order": faults.order,
+            "prices": faults.prices,
+            "high_low": faults.high_low,
+            "jumps": partial(faults.jumps, factor=self.jump_factor),
+            "stale": faults.stale,
         }
         with np.errstate(invalid="ignore", over="ignore"):  # bars at fault may hold anything
             for kind, look in looks.items():
@@ -127,30 +144,33 @@ class HealthCheck:
             findings["sessions"] = off_sessions
         refused = {kind: finding for kind, finding in findings.items() if self.policies[kind] == "error"}
         if refused:
-            raise refusal(ticker, refused)
-        told = [
+            raise _refusal(ticker, refused)
+        found_faults = [
             fault
             for kind, found in findings.items()
-            for fault in records(ticker, kind, found, action=self._action(kind))
+            for fault in _records(ticker, kind, found, action=self._action(kind))
         ]
         if not rows.size:
             reasons = "; ".join(
-                f"{fault.kind}: {fault.detail}" for fault in told if fault.action == "dropped"
+                f"{fault.kind}: {fault.detail}" for fault in found_faults if fault.action == "dropped"
             )
             raise UserError(
                 f"{ticker}: data.health drops each of its {len(bars)} bars ({reasons}); look at the source"
             )
         untouched = all(self.policies[kind] == "keep" for kind in findings)
-        return (bars if untouched else bars.iloc[rows]), told
+        return (bars if untouched else bars.iloc[rows]), found_faults
 
-    def check_ends(self, last_dates: Mapping[str, pd.Timestamp]) -> tuple[set[str], list[Fault]]:
+    def check_ends(
+        self, last_dates: Mapping[str, pd.Timestamp], *, panel: bool = False
+    ) -> tuple[set[str], list[Fault]]:
         """The tickers to leave out because their bars end long before the others', and what was found.
 
         Args:
             last_dates: day of each ticker's last bar.
+            panel: whether each ticker is forecast by itself, so that one may end early.
 
         Raises:
-            UserError: there are such tickers, and `ends_early` is error.
+            UserError: there are such tickers, and the policy is error.
         """
         if not last_dates:
             return set(), []
@@ -162,21 +182,23 @@ class HealthCheck:
         }
         if not details:
             return set(), []
-        if self.policies["ends_early"] == "error":
+        policy = self.policies["ends_early"] or ("keep" if panel else "error")
+        if policy == "error":
             first, *others = details
             more = (
                 f" (likewise {', '.join(others[:5])}{', ...' if len(others) > 5 else ''})" if others else ""
             )
             raise UserError(
-                f"{first}: {str(last_dates[first])[:10]}: {details[first]}{more}; leave it out of "
-                "data.tickers, set an earlier data.end, or data.health.ends_early=drop (or keep)"
+                f"{first}: {str(last_dates[first])[:10]}: {details[first]}{more}; mend the source where bars are "
+                "missing, set an earlier data.end, or data.health.ends_early=keep, so that delisted tickers stay in "
+                "the past they were part of"
             )
-        action = self._action("ends_early")
-        told = [
+        action: Action = "kept" if policy == "keep" else "dropped"
+        kept = [
             Fault(ticker, str(last_dates[ticker])[:10], "ends_early", detail, action)
             for ticker, detail in details.items()
         ]
-        return (set(details) if action == "dropped" else set()), told
+        return (set(details) if action == "dropped" else set()), kept
 
     def _action(self, kind: str) -> Action:
         if self.policies[kind] == "keep":
@@ -192,4 +214,29 @@ class HealthCheck:
             dates = np.unique(dates)
         expected = calendars.sessions(self.calendar, dates[0], dates[-1]).to_numpy()
         first, last = (moment.to_datetime64() for moment in calendars.reach(self.calendar))
-        return date_faults.sessions(dates, expected, calendar=self.calendar, known=(first, last))
+        return faults.sessions(dates, expected, calendar=self.calendar, known=(first, last))
+
+
+def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
+    """One line: the first day of each kind, how many more there are, and the ways out."""
+    shown = []
+    for finding in findings.values():
+        more = f" ({len(finding.days) - 1} more)" if len(finding.days) > 1 else ""
+        shown.append(f"{faults.day(finding.days[0])}: {finding.detail(0)}{more}")
+    ways = [
+        f"data.health.{kind}={'keep' if found.rest is None else 'drop'}" for kind, found in findings.items()
+    ]
+    return UserError(f"{ticker}: {'; '.join(shown)}; mend the source, or set {', '.join(ways)}")
+
+
+def _records(ticker: str, kind: str, finding: Finding, *, action: Action) -> list[Fault]:
+    """The first few faults one by one, the rest summed up."""
+    first = [
+        Fault(ticker, faults.day(date), kind, finding.detail(i), action)
+        for i, date in enumerate(finding.days[:_MOST_RECORDS])
+    ]
+    left = len(finding.days) - len(first)
+    if left:
+        last = faults.day(finding.days[-1])
+        first.append(Fault(ticker, None, kind, f"{left} more, the last on {last}", action))
+    return first

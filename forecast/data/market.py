@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from forecast.data.bars import Bars, Interval, Source
+from forecast.data.bars import Bars, DateRange, Interval, Source
 from forecast.data.features import Features, with_calendar
 from forecast.data.health import Fault, HealthCheck
-from forecast.data.period import DateRange
 from forecast.data.scaler import TimeSeriesScaler
 from forecast.data.target import Close, Target
 from forecast.errors import IncompatibleError, UserError
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Enough windows for stable statistics; more would only cost time on a large panel.
-_SCALER_WINDOWS = 65_536
 # No market has had so many days; a window of more would only exhaust the memory before the bars are counted.
 _MOST_BARS = 100_000
 
@@ -129,7 +126,7 @@ class MarketData:
         exchange = calendar or (health.calendar if health is not None else None)
         self.bars = Bars(interval=interval, calendar=exchange)
         _check_tickers(self.tickers, scope)
-        from forecast.data.series import layout
+        from forecast.data.layout import layout
 
         self.layout = layout(
             self.features, target=self.target, tickers=self.tickers if scope == "multiple" else None
@@ -192,7 +189,7 @@ class MarketData:
         Raises:
             UserError: a split without a single window.
         """
-        from forecast.data.fitting import fit_normaliser, naive_error
+        from forecast.data.normaliser import fit_normaliser
         from forecast.data.windows import WindowIndex
 
         self.split_ranges_ = dict(ranges)
@@ -270,8 +267,8 @@ class MarketData:
 
     def _panel(self) -> Panel:
         """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""
+        from forecast.data.layout import all_series
         from forecast.data.panel import build_panel
-        from forecast.data.series import all_series
 
         self.faults_ = []
         self._digest = hashlib.sha256()
@@ -323,12 +320,12 @@ class MarketData:
         """One judgement needs all tickers: whose bars end long before the others'."""
         if self.health is None:
             return set()
-        leave_out, faults = self.health.check_ends(self._last_dates)
+        leave_out, faults = self.health.check_ends(self._last_dates, panel=self.scope == "panel")
         self.faults_ += faults
         if leave_out and self.scope == "multiple":
             raise UserError(
                 f"data.health.ends_early=drop: would leave out {', '.join(sorted(leave_out))}, but a multiple "
-                "strategy needs all its tickers; remove it from data.tickers"
+                "strategy needs all its tickers; data=..._panel or data.health.ends_early=keep does without"
             )
         return leave_out
 
@@ -388,3 +385,31 @@ def _check_tickers(tickers: list[str], scope: str) -> None:
         raise IncompatibleError(
             f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one"
         )
+
+
+def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
+    """Mean absolute error of the one-step naive forecast over each series' training rows, the scale of MASE.
+
+    Args:
+        panel: the run's bars.
+        rows: first and last position in the calendar of the training split.
+        target: what is forecast.
+        column: of the panel that holds its values.
+
+    Returns:
+        (series,) in the target's unit; NaN where a series has no two training rows that follow one another.
+
+    Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
+    """
+    import numpy as np
+
+    total, count = np.zeros((2, len(panel.names)))
+    for owner, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
+        first, after = start + np.searchsorted(panel.times[start:stop], (rows[0], rows[1] + 1))
+        values = panel.values[first:after, column].astype(np.float64)
+        ahead = target.lead + 1
+        errors = np.abs(target.in_unit(values[ahead:]) - target.naive(values[:-ahead, None]))
+        total[owner] += errors.sum()
+        count[owner] += len(errors)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)

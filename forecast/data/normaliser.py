@@ -1,27 +1,35 @@
 """From raw windows to what the network sees, and from what it answers to prices: one rule for training,
 evaluation and serving.
 
-With `anchor="last"` every window is told relative to its own last bar and the network forecasts the move from
+With `anchor="last"` every window is given relative to its own last bar and the network forecasts the move from
 the last Close, so that a price level never seen in training is nothing new (the idea of NLinear, Zeng et al. 2023,
 https://arxiv.org/abs/2205.13504, and of Qlib's Alpha360). With `anchor="none"` it sees and forecasts raw levels.
 
-With `instance_norm` a window is, after that, told in units of its own spread, and so is the move that is forecast
-(see instance.py): calm and stormy years look alike.
+With `instance_norm` a window is, after that, given in units of its own spread, and so is the move that is forecast
+(`standardised` below): calm and stormy years look alike.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from forecast.data.features import Relation
-from forecast.data.instance import move_unit, standardised
 from forecast.data.scaler import TimeSeriesScaler
 from forecast.data.target import Relation as TargetRelation
 
+if TYPE_CHECKING:
+    from forecast.data.layout import Layout
+    from forecast.data.windows import WindowIndex
+
 Anchor = Literal["last", "none"]
+
+# A value that moved less than a basis point is no measure of moves to come.
+_LEAST_SHARE = 1e-4
+# Enough windows for stable statistics; more would only cost time on a large panel.
+_MOST_WINDOWS = 16_384
 
 
 class WindowNormaliser(nn.Module):
@@ -84,7 +92,7 @@ class WindowNormaliser(nn.Module):
             scale = torch.ones(1) if fitted is None else torch.tensor(fitted.scale_, dtype=torch.float32)
             self.register_buffer(f"_{name}_mean", mean, persistent=False)
             self.register_buffer(f"_{name}_scale", scale, persistent=False)
-        for name in ("mean", "scale"):  # prices are told in double precision
+        for name in ("mean", "scale"):  # values are given in double precision
             self.register_buffer(
                 f"_price_{name}", getattr(self, f"_target_{name}").double(), persistent=False
             )
@@ -103,10 +111,10 @@ class WindowNormaliser(nn.Module):
         Returns:
             (batch, lookback, features); raw levels with `anchor="none"` and no `instance_norm`.
         """
-        told = self._told(windows)
-        return standardised(told) if self.instance_norm else told
+        relative = self._relative(windows)
+        return standardised(relative) if self.instance_norm else relative
 
-    def _told(self, windows: Tensor) -> Tensor:
+    def _relative(self, windows: Tensor) -> Tensor:
         """Windows relative to their last bar: (B, L, C) -> (B, L, F)."""
         inputs = windows[..., : len(self.relations)]  # (B, L, C) -> (B, L, F)
         if self.anchor == "none":
@@ -226,3 +234,97 @@ def _stretch(columns: list[int]) -> slice | list[int] | None:
         return None
     together = columns == list(range(columns[0], columns[-1] + 1))
     return slice(columns[0], columns[-1] + 1) if together else columns
+
+
+def standardised(windows: Tensor) -> Tensor:
+    """Each feature of each window less its mean, in units of its standard deviation; 0 where it is constant.
+
+    Args:
+        windows: (batch, lookback, features).
+
+    Returns:
+        (batch, lookback, features), each value at most sqrt(lookback - 1) from 0.
+    """
+    _, away, spread = _spread(windows)
+    return away / torch.where(spread == 0.0, 1.0, spread)
+
+
+def move_unit(closes: Tensor) -> tuple[Tensor, Tensor]:
+    """What a window's own Closes say of the size of moves.
+
+    Args:
+        closes: (batch, lookback), of the target.
+
+    Returns:
+        (batch, 1) their mean less the last of them, (batch, 1) their standard deviation, at least a basis point of the
+        last; 1 where that is 0.
+    """
+    middle, _, spread = _spread(closes)
+    least = torch.maximum(spread, _LEAST_SHARE * closes[:, -1:].abs())
+    return middle, torch.where(least == 0.0, 1.0, least)
+
+
+def _spread(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Along dimension 1: mean less the last value, distances from the mean, standard deviation."""
+    length = windows.shape[1]
+    away = windows - windows[:, -1:]  # exactly 0 where nothing moved
+    middle = _sum(away) / length
+    away = away - middle
+    return middle, away, torch.sqrt(_sum(away * away) / length)
+
+
+def _sum(windows: Tensor) -> Tensor:
+    """Over dimension 1, which stays, with length 1."""
+    total = windows[:, :1].clone()
+    for bar in range(1, windows.shape[1]):
+        total += windows[:, bar : bar + 1]
+    return total
+
+
+def fit_normaliser(
+    train: WindowIndex,
+    layout: Layout,
+    *,
+    anchor: Anchor,
+    scaler: TimeSeriesScaler | None,
+    rows: tuple[int, int],
+    target_relation: TargetRelation = "ratio",
+    instance_norm: bool = False,
+) -> WindowNormaliser:
+    """The run's normaliser, fitted.
+
+    Args:
+        train: windows of the training split.
+        layout: columns of the panel.
+        anchor: `last` fits on anchored windows (at most 16,384, evenly spaced), `none` on raw rows.
+        scaler: unfitted; None = no scaling.
+        rows: first and last position in the calendar of the training split.
+        target_relation: see Target.relation.
+        instance_norm: put each window in units of its own spread; with it both kinds are fitted on windows.
+    """
+    plan: dict[str, Any] = {
+        "anchor": anchor,
+        "instance_norm": instance_norm,
+        "relations": layout.relations,
+        "closes": layout.closes,
+        "target": layout.target,
+        "target_relation": target_relation,
+    }
+    unscaled = WindowNormaliser(**plan)
+    if scaler is None:
+        return unscaled
+    if anchor == "none" and not instance_norm:
+        panel = train.panel
+        values = panel.values[(panel.times >= rows[0]) & (panel.times <= rows[1])]
+        inputs, targets = values[:, : len(layout.relations)], values[:, [layout.target]]
+        levels = None if target_relation == "probability" else TimeSeriesScaler().fit(targets)
+        return WindowNormaliser(**plan, scaler=scaler.fit(inputs), target_scaler=levels)
+    batch = train.take(train.spread(_MOST_WINDOWS))
+    windows, future = torch.from_numpy(batch.windows), torch.from_numpy(batch.future)
+    # Not centred: an answer of zero must mean "tomorrow = today", not the training years' drift.
+    moves = None
+    if target_relation != "probability":
+        moves = TimeSeriesScaler(center=False).fit(unscaled.moves(windows, future).numpy())
+    return WindowNormaliser(
+        **plan, scaler=scaler.fit(unscaled.anchored(windows).numpy()), target_scaler=moves
+    )

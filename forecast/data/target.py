@@ -42,18 +42,10 @@ class Target:
     metrics: ClassVar[tuple[str, ...] | None] = None
     baselines: ClassVar[tuple[str, ...] | None] = None
 
-    @property
-    def lead(self) -> int:
-        """Bars between the origin and the first value that is forecast, less one: a mean of the next n bars has n - 1.
-
-        `values` then give, at each bar, the mean of the n bars up to it.
-        """
-        return 0
-
-    @property
-    def warm_up(self) -> int:
-        """Bars before the first one that has a value."""
-        return 0
+    # Bars between the origin and the first value that is forecast, less one: a mean of the next n bars has n - 1, and
+    # `values` then give, at each bar, the mean of the n bars up to it.
+    lead: int = 0
+    warm_up: int = 0  # bars before the first one that has a value
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """What is known at the close of each bar; NaN where a bar has no value, which is a gap.

@@ -11,8 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from forecast.data.layout import Layout
     from forecast.data.panel import Panel
-    from forecast.data.series import Layout
 
 
 @dataclass(frozen=True)

@@ -290,8 +290,9 @@ def test_tickers_that_end_early():
     with pytest.raises(UserError) as refusal:
         HealthCheck().check_ends(last_dates())
     assert str(refusal.value) == (
-        "CCC: 2024-11-30: last bar 31 days before AAA's of 2024-12-31 (likewise DDD); leave it out of "
-        "data.tickers, set an earlier data.end, or data.health.ends_early=drop (or keep)"
+        "CCC: 2024-11-30: last bar 31 days before AAA's of 2024-12-31 (likewise DDD); mend the source "
+        "where bars are missing, set an earlier data.end, or data.health.ends_early=keep, so that delisted tickers "
+        "stay in the past they were part of"
     )
     leave_out, faults = HealthCheck(ends_early="drop").check_ends(last_dates())
     assert leave_out == {"CCC", "DDD"}
@@ -299,6 +300,9 @@ def test_tickers_that_end_early():
         ("CCC", "2024-11-30", "dropped"),
         ("DDD", "2020-01-03", "dropped"),
     ]
+    assert HealthCheck().check_ends(last_dates(), panel=True) == HealthCheck(ends_early="keep").check_ends(
+        last_dates()
+    )
     leave_out, faults = HealthCheck(ends_early="keep").check_ends(last_dates())
     assert leave_out == set()
     assert {fault.action for fault in faults} == {"kept"}

@@ -10,8 +10,7 @@ from forecasters import with_network
 from markets import STRATEGIES, market, tables
 
 from forecast.data import TimeSeriesScaler
-from forecast.data.instance import move_unit, standardised
-from forecast.data.normaliser import WindowNormaliser
+from forecast.data.normaliser import WindowNormaliser, move_unit, standardised
 from forecast.errors import UserError
 from forecast.model import LayeredNetwork
 

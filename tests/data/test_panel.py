@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from forecast.data.layout import Layout
 from forecast.data.panel import Series, build_panel
-from forecast.data.series import Layout
 from forecast.data.split import split_by_ratio
 from forecast.data.windows import WindowIndex
 from forecast.errors import UserError

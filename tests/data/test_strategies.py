@@ -152,7 +152,7 @@ def test_a_gap_is_never_spanned():
     ],
 )
 def test_period_counts_back_from_the_last_bar(period, first):
-    from forecast.data.period import DateRange
+    from forecast.data.bars import DateRange
 
     bars = random_bars(160, seed=0)
     kept = DateRange(period=period, start=None, end=None).cut(bars)

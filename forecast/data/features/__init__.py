@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from forecast.data.features.as_delivered import NoProcessing, WithRange
-from forecast.data.features.known_days import WithCalendar, with_calendar
-from forecast.data.features.protocol import Features, Relation, warm_up
+from forecast.data.features.base import Features, NoProcessing, Relation, WithRange, warm_up
+from forecast.data.features.calendar import WithCalendar, with_calendar
 from forecast.data.features.returns import Returns
 from forecast.data.features.technical import Technical
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Le
 
-from forecast.data.features.protocol import Relation
+from forecast.data.features.base import Relation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ class Returns:
         """See Features.compute."""
         import numpy as np
 
-        from forecast.data import indicators as ind
+        from forecast.data.features import indicators as ind
 
         high, low, close, volume = (ind.column(bars, name) for name in ("High", "Low", "Close", "Volume"))
         with ind.undefined_is_nan():

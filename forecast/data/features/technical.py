@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
-from forecast.data.features.as_delivered import NoProcessing
-from forecast.data.features.protocol import Relation
+from forecast.data.features.base import NoProcessing, Relation
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecast.data.indicators import Column
+    from forecast.data.features.indicators import Column
 
 # Bars that recursive averages look back over. Full histories would add 0.4 % at most (weight of what is older
 # in the slowest of them, the 26-bar exponential average), and make a feature depend on where the history begins.
@@ -64,7 +63,7 @@ class Technical:
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute."""
-        from forecast.data import indicators as ind
+        from forecast.data.features import indicators as ind
 
         found = {name: ind.column(bars, name) for name in NoProcessing.columns}
         high, low, close, volume = found.values()
@@ -75,7 +74,7 @@ class Technical:
 
 def _averages(close: Column) -> dict[str, Column]:
     """Where the Close stands beside its own averages."""
-    from forecast.data import indicators as ind
+    from forecast.data.features import indicators as ind
 
     simple = ind.relative(close, [1.0 / 20] * 20)
     exponential = ind.relative(close, ind.exponential(20, _SPAN))
@@ -93,7 +92,7 @@ def _ranges(high: Column, low: Column, close: Column) -> dict[str, Column]:
     """Where the Close stands in the range of the last days, and how wide that is."""
     import numpy as np
 
-    from forecast.data import indicators as ind
+    from forecast.data.features import indicators as ind
 
     before = ind.lagged(close, 1)
     true_range = np.maximum(high, before) - np.minimum(low, before)
@@ -112,7 +111,7 @@ def _movements(high: Column, low: Column, close: Column, volume: Column) -> dict
     """How far and how steadily prices went, and with how much volume."""
     import numpy as np
 
-    from forecast.data import indicators as ind
+    from forecast.data.features import indicators as ind
 
     before = ind.lagged(close, 1)
     changes = close - before
@@ -136,7 +135,7 @@ def _movements(high: Column, low: Column, close: Column, volume: Column) -> dict
 @cache
 def _convergence() -> tuple[list[float], list[float]]:
     """Weights of MACD(12, 26) and of its histogram."""
-    from forecast.data import indicators as ind
+    from forecast.data.features import indicators as ind
 
     line = ind.convergence(12, 26, _SPAN)
     signal = ind.convergence_signal(12, 26, 9, _SPAN)

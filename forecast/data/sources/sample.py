@@ -6,8 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecast.data.bars import bar_table
-from forecast.data.sources.missing import missing_ticker
+from forecast.data.bars import bar_table, missing_ticker
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,10 +22,12 @@ class SampleSource:
 
     Args:
         adjust: prices adjusted for splits and dividends.
+        adjust_volume: with it, Volume counted in today's shares where Adj Close shows a split.
     """
 
-    def __init__(self, *, adjust: bool = True) -> None:
+    def __init__(self, *, adjust: bool = True, adjust_volume: bool = False) -> None:
         self.adjust = adjust
+        self.adjust_volume = adjust_volume
 
     def tickers(self) -> list[str]:
         """AAPL, IBM, MSFT, GOOG, FB."""
@@ -40,7 +41,9 @@ class SampleSource:
         """
         if ticker not in TICKERS:
             raise missing_ticker(ticker, available=TICKERS, origin="source=sample")
-        return bar_table(_stocks(FILE)[ticker], adjust=self.adjust, origin=ticker)
+        return bar_table(
+            _stocks(FILE)[ticker], adjust=self.adjust, origin=ticker, adjust_volume=self.adjust_volume
+        )
 
 
 @functools.cache

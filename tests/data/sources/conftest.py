@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from forecast.data.sources import YFinanceSource
-from forecast.data.sources.pacing import Clock
+from forecast.data.sources.yahoo import Clock
 
 NEW_YORK = "America/New_York"
 

@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from forecast.data.sources.bar_cache import BarCache, CachedBars
-from forecast.data.sources.raw_bars import RAW_COLUMNS
-from forecast.data.sources.trading_day import TradingHours
+from forecast.data.sources.yahoo import RAW_COLUMNS, TradingHours
+from forecast.data.sources.yfinance import BarCache, CachedBars
 from forecast.errors import UserError
 
 FETCHED = datetime(2024, 6, 14, 21, 0, tzinfo=UTC)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.data.sources.raw_bars import RAW_COLUMNS, merge, raw_bars
+from forecast.data.sources.yahoo import RAW_COLUMNS, raw_bars
+from forecast.data.sources.yfinance import merge
 
 
 def history(unit: str, zone: str | None) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.data.sources.trading_day import TradingHours
+from forecast.data.sources.yahoo import TradingHours
 
 NEW_YORK = TradingHours("America/New_York", "16:00")
 TODAY, YESTERDAY, TOMORROW = date(2024, 6, 14), date(2024, 6, 13), date(2024, 6, 15)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.data.sources.yahoo_symbols import file_name, symbol_of, yahoo_symbol
+from forecast.data.sources.yahoo import yahoo_symbol
+from forecast.data.sources.yfinance import file_name, symbol_of
 from forecast.errors import UserError
 
 REAL = [

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 import pytest
 from curl_cffi.requests import exceptions
 
-from forecast.data.sources.yahoo_errors import classify
+from forecast.data.sources.yahoo import classify
 from forecast.errors import SourceError, UserError
 
 # What one failed call takes: the client itself asks twice when the status is 400 or more.

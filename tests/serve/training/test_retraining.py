@@ -171,7 +171,7 @@ class TestTrain:
         ("node", "target"),
         [
             ("tracker", {"_target_": "os.system", "command": "touch gone"}),
-            ("source", {"_target_": "forecast.data.sources.bar_cache.os.mkdir", "path": "gone"}),
+            ("source", {"_target_": "forecast.data.sources.yfinance.os.mkdir", "path": "gone"}),
             ("champion", {"_target_": "forecast.champion.ChampionConfig.__init__"}),
         ],
         ids=lambda value: value if isinstance(value, str) else "",

@@ -1,4 +1,4 @@
-"""What a class must have to be a strategy's features.
+"""What a class must have to be a strategy's features, and the bars themselves as features.
 
 `columns` says the relation of each feature: what it is measured in, and with that how a window of it is anchored
 (see normaliser.py):
@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ Relation = Literal["price", "spread", "amount", "free"]
 
 
 class Features(Protocol):
-    """A strategy's features; the target is always the Close.
+    """A strategy's features of one ticker.
 
     A class should also say `warm_up`: see the function of that name.
     """
@@ -54,3 +54,32 @@ def warm_up(features: Features) -> int | None:
     """
     found: int | None = getattr(features, "warm_up", None)
     return found
+
+
+class NoProcessing:
+    """High, Low, Close and Volume as the source delivers them."""
+
+    warm_up: ClassVar[int] = 0
+    # A server need not compute what comes as it is.
+    as_delivered: ClassVar[bool] = True
+    columns: ClassVar[Mapping[str, Relation]] = {
+        "High": "price",
+        "Low": "price",
+        "Close": "price",
+        "Volume": "amount",
+    }
+
+    def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """See Features.compute."""
+        return bars[list(self.columns)]
+
+
+class WithRange:
+    """High, Low, Close, Volume and Range = High - Low."""
+
+    warm_up: ClassVar[int] = 0
+    columns: ClassVar[Mapping[str, Relation]] = {**NoProcessing.columns, "Range": "spread"}
+
+    def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """See Features.compute."""
+        return bars.assign(Range=bars["High"] - bars["Low"])[list(self.columns)]

@@ -1,22 +1,94 @@
-"""What can be wrong with the numbers of bars. No bar is judged by later ones."""
+"""The kinds of faults that bars can have: in their dates and in their numbers. No bar is judged by later ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from forecast.data.bars import COLUMNS
-from forecast.data.finding import Finding, day
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from forecast.data.finding import Columns, Dates
+    Dates = NDArray[np.datetime64]  # (bars,) datetime64[ns]
+    Columns = NDArray[np.float64]  # (5, bars), in the order of COLUMNS
 
 # Providers hand out prices rounded to float32: differences below are none.
 _ROUNDING = 1e-6
 _STALE_BARS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The faults of one kind in one table.
+
+    Args:
+        days: the day of each fault, in the table's order.
+        detail: what is wrong with the i-th of them.
+        rest: positions of the bars that remain, in order, when the faults are removed; None = they cannot be.
+    """
+
+    days: Dates
+    detail: Callable[[int], str]
+    rest: NDArray[np.intp] | None = None
+
+
+def duplicates(dates: Dates, _: Columns) -> Finding | None:
+    """Bars of a day that the table had before; the first of a day is no fault."""
+    import numpy as np
+
+    if (dates[1:] > dates[:-1]).all():
+        return None
+    first = np.sort(np.unique(dates, return_index=True)[1])
+    if len(first) == len(dates):
+        return None
+    return Finding(np.delete(dates, first), lambda _: "a second bar of this day", first)
+
+
+def order(dates: Dates, _: Columns) -> Finding | None:
+    """Bars that follow a later day; removing the fault is sorting."""
+    import numpy as np
+
+    latest = np.maximum.accumulate(dates)
+    late = np.flatnonzero(dates < latest)
+    if not late.size:
+        return None
+    return Finding(
+        dates[late], lambda i: f"comes after {day(latest[late[i]])}", np.argsort(dates, kind="stable")
+    )
+
+
+def sessions(
+    dates: Dates, expected: Dates, *, calendar: str, known: tuple[np.datetime64, np.datetime64]
+) -> Finding | None:
+    """Days on which the exchange was open and there is no bar, and bars of days on which it was closed.
+
+    Args:
+        dates: days of the bars, ascending.
+        expected: the calendar's sessions from the first to the last of them.
+        calendar: its name.
+        known: first and last day about which the calendar says anything.
+    """
+    import numpy as np
+
+    if len(dates) == len(expected) and (dates == expected).all():
+        return None
+    absent = np.setdiff1d(expected, dates)
+    closed = np.setdiff1d(dates[(dates >= known[0]) & (dates <= known[1])], expected)
+    days = np.sort(np.concatenate([absent, closed]))
+    if not days.size:
+        return None
+
+    def detail(i: int) -> str:
+        return (
+            f"no bar, though {calendar} was open"
+            if days[i] in absent
+            else f"a bar, though {calendar} was closed"
+        )
+
+    return Finding(days, detail)
 
 
 def prices(dates: Dates, columns: Columns) -> Finding | None:
@@ -133,3 +205,8 @@ def _at(dates: Dates, rows: NDArray[np.intp], detail: Callable[[int], str]) -> F
     import numpy as np
 
     return Finding(dates[rows], detail, np.delete(np.arange(len(dates)), rows))
+
+
+def day(date: np.datetime64) -> str:
+    """YYYY-MM-DD."""
+    return str(date)[:10]

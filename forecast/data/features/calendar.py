@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from forecast.data.features.protocol import Features, Relation, warm_up
+from forecast.data.features.base import Features, Relation, warm_up
 from forecast.errors import UserError
 
 if TYPE_CHECKING:

@@ -1,0 +1,187 @@
+"""Bars of one or several tickers to the series a panel is made of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from forecast.data.calendars import calendar_of, closing_times
+from forecast.data.features import Features, Relation
+from forecast.data.panel import Series
+from forecast.data.target import Close, Target
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+Scope = Literal["single", "multiple", "panel"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a panel: the network's inputs first, then what stands behind them (see `behind`)."""
+
+    names: list[str]
+    relations: list[Relation]  # of the inputs
+    closes: list[int]  # of each input, the column of its ticker's Close, or else of its target
+    target: int  # column of what is forecast
+
+
+def behind(features: Features, target: Target) -> list[str]:
+    """Columns of a ticker that the network does not see: the Close its prices are anchored to, and the target."""
+    columns = features.columns
+    anchored = any(relation in ("price", "spread") for relation in columns.values())
+    wanted = [*(["Close"] if anchored else []), target.column]
+    return [name for name in dict.fromkeys(wanted) if name not in columns]
+
+
+def layout(features: Features, *, target: Target, tickers: Sequence[str] | None) -> Layout:
+    """Columns of a series.
+
+    Args:
+        features: the strategy's.
+        target: what is forecast.
+        tickers: side by side in one series, the target's first; None for one ticker a series.
+
+    Raises:
+        UserError: no columns, or a relation that is none.
+    """
+    columns = dict(features.columns)
+    who = f"data.features={type(features).__name__}"
+    if not columns:
+        raise UserError(f"{who}: has no columns; name at least one, with its relation")
+    for column, relation in columns.items():
+        if relation not in get_args(Relation):
+            raise UserError(
+                f"{who}: {column} is {relation!r}; must be one of {', '.join(get_args(Relation))}"
+            )
+    blocks = [f"{ticker}." for ticker in tickers] if tickers else [""]
+    names = [block + column for block in blocks for column in columns]
+    relations = [relation for _ in blocks for relation in columns.values()]
+    names += [block + column for block in blocks for column in behind(features, target)]
+    beside = "Close" if f"{blocks[0]}Close" in names else target.column
+    closes = [names.index(block + beside) for block in blocks for _ in columns]
+    return Layout(
+        names=names, relations=relations, closes=closes, target=names.index(blocks[0] + target.column)
+    )
+
+
+def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -> pd.DataFrame:
+    """Features of one ticker and what stands behind them; a row that no window may use holds a NaN.
+
+    Args:
+        features: the strategy's.
+        bars: of the ticker.
+        target: what is forecast; None = the Close.
+
+    Raises:
+        UserError: the strategy gave other rows or columns than it declared.
+    """
+    table = features.compute(bars)
+    wanted = list(features.columns)
+    if list(table.columns) != wanted or not table.index.equals(bars.index):
+        raise UserError(
+            f"data.features={type(features).__name__}: compute() must keep the bars' rows and give the columns "
+            f"{wanted}, got {len(table)} rows for {len(bars)} bars and {list(table.columns)}"
+        )
+    target = target or Close()
+    names = behind(features, target)
+    if not names:
+        return table
+    return table.assign(
+        **{name: target.values(bars) if name == target.column else bars["Close"] for name in names}
+    )
+
+
+def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.Index, np.ndarray]:
+    """Join tickers on their common dates, each as it was known when the first one's session closed.
+
+    A ticker whose exchange closes later (New York beside a target in Tokyo), or at a time that its ending does not
+    tell, is joined one bar later: a date holds its bar before.
+
+    Args:
+        tables: ticker -> rows as `rows` makes them, the target's first.
+        columns: inputs of a ticker; they stand first for all tickers, what is behind them follows.
+
+    Returns:
+        dates, and (dates, columns) float32.
+    """
+    common = None
+    for table in tables.values():
+        common = table.index if common is None else common.intersection(table.index)
+    assert common is not None
+    target = next(iter(tables))
+    aligned = []
+    for ticker, table in tables.items():
+        values = table.loc[common].to_numpy(np.float32)
+        later = closes_later(ticker, target, common.to_numpy())
+        if later.any():
+            values[later] = table.shift(1).loc[common].to_numpy(np.float32)[later]
+        aligned.append(values)
+    inputs, behind = [a[:, :columns] for a in aligned], [a[:, columns:] for a in aligned]
+    return common, np.concatenate(inputs + behind, axis=1)
+
+
+def closes_later(ticker: str, target: str, dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """(dates,) where a ticker's bar is not known to be finished when the target's session closes."""
+    if not may_close_later(ticker, target):
+        return np.zeros(len(dates), bool)
+    ours, theirs = calendar_of(target), calendar_of(ticker)
+    if ours is None or theirs is None:
+        return np.ones(len(dates), bool)
+    try:
+        known = closing_times(theirs, dates) <= closing_times(ours, dates)  # never of NaT
+    except UserError:  # a calendar that this version of the library cannot build
+        return np.ones(len(dates), bool)
+    return ~known
+
+
+def may_close_later(ticker: str, target: str) -> bool:
+    """Whether two tickers may be of different exchanges; tickers of the same unknown ending are of the same one."""
+    ours, theirs = calendar_of(target), calendar_of(ticker)
+    if ours is None and theirs is None:
+        return ticker != target and ticker.rpartition(".")[1:] != target.rpartition(".")[1:]
+    return ours != theirs
+
+
+def bars_before_join(tickers: Sequence[str]) -> int:
+    """Bars that `side_by_side` needs before the first row it is to give."""
+    return int(any(may_close_later(ticker, tickers[0]) for ticker in tickers))
+
+
+def all_series(
+    bars: Iterable[tuple[str, pd.DataFrame]], *, features: Features, scope: Scope, target: Target
+) -> Iterator[Series]:
+    """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together)."""
+    if scope == "multiple":
+        tables = {ticker: rows(features, table, target) for ticker, table in bars}
+        first = next(iter(tables))
+        late = [ticker for ticker in tables if may_close_later(ticker, first)]
+        if late:
+            log.info(
+                "%s: joined to %s as known at its close; a bar that closes later is joined one bar later",
+                ", ".join(late),
+                first,
+            )
+        dates, values = side_by_side(tables, len(features.columns))
+        if not len(dates):
+            raise UserError(
+                f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
+            )
+        yield Series(name=next(iter(tables)), times=times_of(dates), values=values)
+        return
+    for ticker, table in bars:
+        frame = rows(features, table, target)
+        yield Series(name=ticker, times=times_of(table.index), values=frame.to_numpy(np.float32))
+
+
+def times_of(index: pd.Index) -> np.ndarray:
+    """(bars,) datetime64[ns]."""
+    return index.to_numpy().astype("datetime64[ns]")
