@@ -204,7 +204,7 @@ def load_bars(
     Raises:
         UserError: no such ticker, or bars at fault whose policy is error.
     """
-    from forecast.data.period import DateRange
+    from forecast.data.bars import DateRange
 
     data = config.data
     span = DateRange(period=data.period, start=data.start, end=data.end)

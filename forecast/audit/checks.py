@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.audit.subject import CheckResult, CorruptedAfter, LeakError, Shuffled, Subject, Until
 from forecast.config import build
+from forecast.data.layout import rows
 from forecast.data.record import calendar_day
-from forecast.data.series import rows
 from forecast.errors import UserError
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from forecast.data.bars import Source
+    from forecast.data.bars import DateRange, Source
     from forecast.data.market import MarketData
-    from forecast.data.period import DateRange
     from forecast.evaluate.folds import Evaluation, Fold
     from forecast.model.forecaster import Forecaster
 

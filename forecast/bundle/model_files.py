@@ -88,6 +88,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
         lookback=facts["lookback"],
         horizon=facts["horizon"],
         adjust=bool(config.source.get("adjust", False)),
+        adjust_volume=bool(config.source.get("adjust_volume", False)),
         intervals=IntervalState.from_json(json.loads(widths.read_text("utf-8")))
         if widths.is_file()
         else None,

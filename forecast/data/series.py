@@ -1,5 +1,5 @@
 """Deprecated: see forecast.data.layout."""
 
-from forecast.data.layout import Layout, Scope, rows, side_by_side
+from forecast.data.layout import Layout, Scope, layout, rows, side_by_side
 
-__all__ = ["Layout", "Scope", "rows", "side_by_side"]
+__all__ = ["Layout", "Scope", "layout", "rows", "side_by_side"]

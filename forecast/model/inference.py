@@ -10,8 +10,8 @@ import numpy as np
 
 from forecast.data.bars import COLUMNS, bar_table, is_bar_table
 from forecast.data.features import Features, warm_up
+from forecast.data.layout import Scope, bars_before_join, layout, rows, side_by_side
 from forecast.data.panel import Panel, Series, build_panel
-from forecast.data.series import Scope, layout, rows, side_by_side
 from forecast.data.target import Close, Target
 from forecast.data.windows import WindowBatch
 from forecast.errors import UserError
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from forecast.data.layout import Layout
     from forecast.data.normaliser import WindowNormaliser
-    from forecast.data.series import Layout
 
     # Times and panel rows of a series, (bars,) and (bars, columns).
     Rows = tuple[NDArray[np.datetime64], NDArray[np.float32]]
@@ -71,6 +71,7 @@ class Predictor:
         lookback: bars a window holds.
         horizon: bars forecast at once.
         adjust: whether prices are adjusted by `Adj Close` where the bars have it, as the source did in training.
+        adjust_volume: likewise whether Volume is counted in today's shares.
         intervals: half-widths as of the run's last bar; None: forecasts without intervals.
     """
 
@@ -84,6 +85,7 @@ class Predictor:
         lookback: int,
         horizon: int,
         adjust: bool,
+        adjust_volume: bool = False,
         target: Target | None = None,
         intervals: IntervalState | None = None,
     ) -> None:
@@ -95,6 +97,7 @@ class Predictor:
         self.lookback = lookback
         self.horizon = horizon
         self.adjust = adjust
+        self.adjust_volume = adjust_volume
         self.intervals = intervals
         self.layout: Layout = layout(
             features, target=self.target, tickers=self.tickers if scope == "multiple" else None
@@ -289,7 +292,9 @@ class Predictor:
                 raise UserError(
                     f"{ticker}: the bars have no Close; their columns are {', '.join(map(str, table.columns))}"
                 )
-            table = bar_table(table, adjust=self.adjust, origin=ticker, columns=columns)
+            table = bar_table(
+                table, adjust=self.adjust, origin=ticker, columns=columns, adjust_volume=self.adjust_volume
+            )
         if not (table.index.is_monotonic_increasing and table.index.is_unique):
             raise UserError(f"{ticker}: dates must be ascending and distinct, oldest first")
         return table
@@ -358,6 +363,8 @@ class Predictor:
             return f"{name}: {count} bars, but the model looks back over {self.lookback}"
         if not np.isfinite(values[count - self.lookback :]).all():
             before = max(warm_up(self.features) or 0, self.target.warm_up)
+            if self.scope == "multiple":
+                before += bars_before_join(self.tickers)
             if count < self.lookback + before:
                 return (
                     f"{name}: {count} bars, but the model looks back over {self.lookback}, "

@@ -247,7 +247,7 @@ class LiveBars:
         *,
         requested: str,
     ) -> pd.DataFrame:
-        from forecast.data.period import DateRange
+        from forecast.data.bars import DateRange
 
         data = model.config["data"]
         # A model that was trained up to a day forecasts from the latest one all the same.

@@ -213,7 +213,7 @@ def newer_bars(config: DictConfig, *, period: str | None) -> list[str]:
     Raises:
         UserError: not a period.
     """
-    from forecast.data.period import DateRange
+    from forecast.data.bars import DateRange
 
     wanted: dict[str, str | None] = {"end": None}
     if period is not None:

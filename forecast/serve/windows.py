@@ -146,7 +146,7 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
     """
     import pandas as pd
 
-    from forecast.data.series import rows
+    from forecast.data.layout import rows
 
     predictor = model.predictor
     count, length, _ = bars.shape

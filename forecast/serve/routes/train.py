@@ -14,7 +14,7 @@ import anyio
 from fastapi import APIRouter, HTTPException, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from forecast.data.period import DateRange
+from forecast.data.bars import DateRange
 from forecast.errors import UserError
 from forecast.serve.model_store import ModelStore
 from forecast.serve.schemas import problems
