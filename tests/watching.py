@@ -18,10 +18,12 @@ from service import wait
 class Child:
     """A process that does something and then stays, until it is killed or told to go."""
 
-    def __init__(self, do: Callable[..., Any], *given: Any, how: str = "fork") -> None:
+    def __init__(self, do: Callable[..., Any], *given: Any, how: str = "fork", **named: Any) -> None:
         context = multiprocessing.get_context(how)
         self._done, self._go = context.Event(), context.Event()
-        self.process = context.Process(target=_child, args=(do, given, self._done, self._go), daemon=True)
+        self.process = context.Process(
+            target=_child, args=(do, given, named, self._done, self._go), daemon=True
+        )
         self.process.start()
 
     def did(self) -> Child:
@@ -38,9 +40,9 @@ class Child:
         assert self.process.exitcode == 0
 
 
-def _child(do: Callable[..., Any], given: Any, done: Any, go: Any) -> None:
+def _child(do: Callable[..., Any], given: Any, named: Any, done: Any, go: Any) -> None:
     logging.basicConfig(force=True)  # not where pytest would have it
-    do(*given)
+    do(*given, **named)
     done.set()
     go.wait()
 
@@ -62,14 +64,14 @@ def frozen(monkeypatch: pytest.MonkeyPatch, now: float) -> Callable[[float], Non
     return pass_
 
 
-def requests(watch: Any, number: int, status: int = 200, seconds: float = 0.01) -> None:
+def requests(monitoring: Any, number: int, status: int = 200, seconds: float = 0.01) -> None:
     """Requests to /infer that came and were answered."""
     for _ in range(number):
-        watch.began()
-        watch.request("/infer", "POST", status, seconds)
+        monitoring.began()
+        monitoring.request("/infer", "POST", status, seconds)
 
 
-def begin(watch: Any, number: int) -> None:
+def begin(monitoring: Any, number: int) -> None:
     """Requests that came and are not answered."""
     for _ in range(number):
-        watch.began()
+        monitoring.began()

@@ -24,12 +24,12 @@ from forecast.serve import v2
 from forecast.serve.engines import Engine
 from forecast.serve.middleware import ApiKey, BodyLimit, Limits, Metrics, Origin, PathForms
 from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.monitoring import Monitoring
 from forecast.serve.page.door import door
-from forecast.serve.routes import forecast, health, infer, info, metrics, monitor, train, ui
+from forecast.serve.routes import forecast, health, infer, info, monitor, train, ui
 from forecast.serve.schemas import About, Problem, in_line, problems, validation_line, without_folders
 from forecast.serve.settings import Settings
 from forecast.serve.training_jobs import TrainingJobs
-from forecast.serve.watch import Watch
 from forecast.serve.windows import probe_window
 
 TITLE = "forecast"
@@ -39,7 +39,7 @@ _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
 def create_app(
-    settings: Settings, *, store: ModelStore, engine: Engine, monitoring: Watch, jobs: TrainingJobs
+    settings: Settings, *, store: ModelStore, engine: Engine, monitoring: Monitoring, jobs: TrainingJobs
 ) -> FastAPI:
     """The app of one HTTP process.
 
@@ -55,7 +55,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         store.load()
         if store.current is not None:
-            monitoring.swapped(store.current)
+            monitoring.model_loaded(store.current)
         store.poll()
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it between requests
@@ -79,15 +79,14 @@ def create_app(
     )
     readiness = health.Readiness(store=store, engine=engine)
     about = About(title=TITLE, description=DESCRIPTION, version=package_version())
-    legacy = SimpleNamespace(server=settings, models=store, engine=engine, watch=monitoring)
+    legacy = SimpleNamespace(server=settings, models=store, engine=engine)
     for router in (
         infer.router(store=store, engine=engine, max_rows=settings.max_rows),
         forecast.router(
             store=store, monitoring=monitoring, allow=settings.allow, deadline_s=settings.deadline_s
         ),
         train.router(jobs=jobs, store=store),
-        monitor.router(legacy),
-        metrics.router(legacy),
+        monitor.router(monitoring=monitoring, store=store),
         ui.router(legacy),
         health.router(readiness=readiness),
         v2.router(store=store, engine=engine, readiness=readiness, max_rows=settings.max_rows),
@@ -101,7 +100,7 @@ def create_app(
     return app
 
 
-def middlewares(settings: Settings, monitoring: Watch) -> list[Middleware]:
+def middlewares(settings: Settings, monitoring: Monitoring) -> list[Middleware]:
     """What a request passes, outermost first.
 
     Args:

@@ -28,8 +28,8 @@ from starlette.types import ASGIApp, Message
 from forecast.errors import UserError
 from forecast.serve.batching import MicroBatcher
 from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.monitoring import Monitoring
 from forecast.serve.schemas import Infer, utc_text
-from forecast.serve.watch import Watch
 from forecast.serve.windows import Window, model_inputs, validate_window
 
 INFER_PATH = "/infer"
@@ -73,7 +73,7 @@ class ForecastAPI(LitAPI):
         self,
         *,
         store: ModelStore,
-        monitoring: Watch | None,
+        monitoring: Monitoring | None,
         loop: LitLoop,
         max_batch_size: int,
         startup_error: Any = None,

@@ -22,7 +22,7 @@ from forecast.data.bars import CachingSource, Source
 from forecast.errors import SourceError, UserError
 from forecast.serve.allowlist import check_built
 from forecast.serve.model_store import LoadedModel
-from forecast.serve.watch import Watch
+from forecast.serve.monitoring import Monitoring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -289,7 +289,7 @@ class Latest:
     warnings: list[str]
 
 
-def latest(bars: LiveBars, monitoring: Watch, model: LoadedModel, ticker: str, *, stale: bool) -> Latest:
+def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: str, *, stale: bool) -> Latest:
     """Ask the source, and forecast what follows.
 
     Args:
@@ -309,7 +309,7 @@ def latest(bars: LiveBars, monitoring: Watch, model: LoadedModel, ticker: str, *
     found = bars.of(model, ticker, stale=stale)
     predictor, warnings = model.predictor, list(found.warnings)
     own = found.tables[found.ticker]
-    monitoring.outcomes(model, found.ticker, own)
+    monitoring.bars(model, found.ticker, own)
     torch.set_num_threads(model.threads)
     try:
         windows = predictor.windows(found.tables)

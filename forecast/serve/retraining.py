@@ -179,17 +179,14 @@ def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictC
     from omegaconf import OmegaConf
 
     from forecast import bundle
-    from forecast.config import check, resolved
-    from forecast.config.composing import composed, remember, task_of
+    from forecast.config import check, compose_saved, resolved
 
     bundle.verify(directory)
     raw = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"), resolve=False)
     assert isinstance(raw, dict)
     where = str(directory)
     check_targets({str(name): node for name, node in raw.items()}, where=where, also=allow)
-    whole = composed(directory.absolute(), "config", list(overrides), saved=True)
-    config = task_of(whole)
-    remember(config, whole.hydra)
+    config = compose_saved(directory, *overrides)
     tree = resolved(config)
     for name in _BUILT:
         check_built({name: tree.get(name)}, where=where, also=allow)

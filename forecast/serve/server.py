@@ -184,13 +184,12 @@ def build_app(
         startup_error: shared bytes that say why a process could not start.
     """
     kind, monitoring = settings.engine, settings.watch
-    inference = kind.processes if isinstance(kind, Workers) else 1
-    monitoring.attach(folder=settings.folder, processes=settings.workers + inference)
+    monitoring.open(settings.folder)
     store = ModelStore(
         source_path=source,
         allow=settings.allow,
         poll_s=settings.champion_poll_s,
-        on_reload=monitoring.swapped,
+        on_reload=monitoring.model_loaded,
     )
     api = ForecastAPI(
         store=store,
@@ -200,7 +199,7 @@ def build_app(
         startup_error=startup_error,
     )
     engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
-    monitoring.waiting = lambda: engine.queue_size
+    monitoring.queue = lambda: engine.queue_size
     jobs = TrainingJobs(
         folder=settings.folder / "training", champion=settings.champion, allow=list(settings.allow)
     )

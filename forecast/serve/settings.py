@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 
 from forecast.errors import UserError
-from forecast.serve.watch import Watch
+from forecast.serve.monitoring import Monitoring
 
 MAX_BATCH_SIZE = 64
 
@@ -76,7 +76,7 @@ class Settings:
     """
 
     engine: Inline | Workers
-    watch: Watch
+    watch: Monitoring
     bundle: Annotated[str, MinLen(1)] = "outputs/champion"
     champion_link: Annotated[str, MinLen(1)] = "outputs/champion"
     state: Annotated[str, MinLen(1)] = "outputs/serve"

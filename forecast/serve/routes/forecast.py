@@ -16,8 +16,8 @@ from fastapi import APIRouter, HTTPException, Query
 from forecast.serve.engines import no_model
 from forecast.serve.live import MAX_CLOSES, Latest, LiveBars, OverloadedError, SingleFlight, latest
 from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.monitoring import Monitoring
 from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, problems
-from forecast.serve.watch import Watch
 
 # Of a request's deadline, so that there is time left to say more than that it has passed.
 _SHARE = 0.9
@@ -41,7 +41,9 @@ def loaded_model(store: ModelStore) -> LoadedModel:
     return store.current
 
 
-def router(*, store: ModelStore, monitoring: Watch, allow: Sequence[str], deadline_s: float) -> APIRouter:
+def router(
+    *, store: ModelStore, monitoring: Monitoring, allow: Sequence[str], deadline_s: float
+) -> APIRouter:
     """The route.
 
     Args:

@@ -1,28 +1,36 @@
-"""GET /monitor: how the server does, in figures a person or a page reads."""
+"""How the server does: GET /monitor for a person or a page, GET /metrics for Prometheus."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio
 from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from forecast.serve.model_store import LoadedModel
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.monitoring import Monitoring
+from forecast.serve.monitoring.counters import Figures, Latency
+from forecast.serve.monitoring.drift import Drift
+from forecast.serve.monitoring.outcomes import OutcomeSummary, Skill
 from forecast.serve.schemas import problems
-from forecast.serve.watch.drift import Drift
-from forecast.serve.watch.figures import Answers, Figures
-from forecast.serve.watch.outcomes import Skill, Told
+from forecast.serve.training_jobs import shown_path
 
-_MOST_FEATURES = 20
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
+_SHOWN_FEATURES = 20  # by /monitor, those that differ most
+_MAX_SERIES = 64  # a feature each in /metrics; of more features only the largest index is shown
 Milliseconds = Annotated[float, Field(ge=0)] | None
 
 
-class _Told(BaseModel):
+class _Answer(BaseModel):
     # no NaN and no Infinity: JSON has none
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
-class LastMinute(_Told):
+class LastMinute(_Answer):
     """Forecasts from windows that were given, in the last 60 to 70 seconds."""
 
     inferences: int
@@ -31,7 +39,7 @@ class LastMinute(_Told):
     p99_latency_ms: Milliseconds
 
 
-class Route(_Told):
+class Route(_Answer):
     """Requests of one kind since the start."""
 
     route: str
@@ -42,7 +50,7 @@ class Route(_Told):
     p99_latency_ms: Milliseconds
 
 
-class Process(_Told):
+class Process(_Answer):
     """A process that answers or computes."""
 
     pid: int
@@ -52,7 +60,7 @@ class Process(_Told):
     forecasts: int = Field(description="windows that went through its network")
 
 
-class Model(_Told):
+class Model(_Answer):
     """Whose forecasts these are."""
 
     version: str
@@ -67,7 +75,7 @@ class Model(_Told):
     swaps: int = Field(description="models that took the place of another since the start")
 
 
-class FeatureDrift(_Told):
+class FeatureDrift(_Answer):
     """Of one network input."""
 
     feature: str
@@ -75,36 +83,36 @@ class FeatureDrift(_Told):
     outside_share: float = Field(description="of the windows with a value of it that training had none like")
 
 
-class Drifted(_Told):
+class Drifted(_Answer):
     """How the newest windows differ from those of training."""
 
-    windows: float = Field(description="so many are told of; older ones fade away")
+    windows: float = Field(description="so many are counted; older ones fade away")
     outside_share: float | None = Field(description="of them with any value outside the training range")
     psi_max: float | None = Field(description="of any feature; null below 100 windows")
     label: Literal["stable", "moderate", "shifted"] | None
     features: list[FeatureDrift] = Field(description="the 20 that differ most; none below 100 windows")
 
 
-class Came(_Told):
+class Resolved(_Answer):
     """How well forecasts did whose outcome is known."""
 
-    outcomes: int = Field(description="so many newest ones are told of")
+    outcomes: int = Field(description="so many newest ones are counted")
     rmse_ratio: float | None = Field(description='RMSE beside that of "tomorrow = today"; below 1 is better')
     skill: float | None = Field(description="100 (1 - rmse_ratio), percent")
     coverage: float | None = Field(description="share inside lower to upper; null without intervals")
     since: AwareDatetime | None = Field(description="when the oldest of the forecasts was made")
 
 
-class Outcomes(_Told):
+class Outcomes(_Answer):
     """What came of what was forecast."""
 
-    model: Came = Field(description="of the model that is served")
-    all: Came = Field(description="of all models that were")
+    model: Resolved = Field(description="of the model that is served")
+    all: Resolved = Field(description="of all models that were")
     level: float | None = Field(description="what the coverage of the model's intervals should be")
     awaited: int = Field(description="steps forecast whose outcome is not known yet")
 
 
-class Monitor(_Told):
+class Monitor(_Answer):
     """Latency is that of POST /infer and of the protocol's infer, answered with 200, since the start."""
 
     status: Literal["healthy", "no model"]
@@ -128,61 +136,84 @@ class Monitor(_Told):
     outcomes: Outcomes | None = Field(description="null without a model, or where they are not kept")
 
 
-def router(context: Any) -> APIRouter:
-    """The route.
+def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
+    """The routes.
 
     Args:
-        context: of the server.
+        monitoring: what is known of the server.
+        store: of the model that is served.
     """
     routes = APIRouter()
 
+    def monitored() -> Monitor:
+        """Everything there is to say; reads a database."""
+        return _monitor(monitoring, store.current)
+
+    def exposed() -> bytes:
+        """The same as text for Prometheus."""
+        from prometheus_client import CollectorRegistry, generate_latest
+
+        registry = CollectorRegistry()
+        registry.register(_Families(list(metric_families(monitoring, store.current))))
+        return generate_latest(registry)
+
     @routes.get("/monitor", summary="Counts, latency, drift and skill", responses=problems())
     async def monitor() -> Monitor:
-        return await anyio.to_thread.run_sync(monitored, context)
+        return await anyio.to_thread.run_sync(monitored)
+
+    @routes.get(
+        "/metrics",
+        summary="Figures for Prometheus",
+        response_class=PlainTextResponse,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
+    )
+    async def metrics() -> PlainTextResponse:
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+        text = await anyio.to_thread.run_sync(exposed)
+        return PlainTextResponse(text, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return routes
 
 
-def monitored(context: Any) -> Monitor:
-    """Everything that is told; reads a database."""
-    watch, served = context.watch, context.models.current
-    figures = watch.figures()
+def _monitor(monitoring: Monitoring, model: LoadedModel | None) -> Monitor:
+    figures = monitoring.figures()
     inferences = figures.inferences
-    drift = None if served is None else watch.drift(served)
-    told = None if served is None else watch.told(served.version)
+    drift = None if model is None else monitoring.drift(model)
+    outcomes = None if model is None else monitoring.outcomes(model.version)
     return Monitor(
-        status="no model" if served is None else "healthy",
+        status="no model" if model is None else "healthy",
         total_inferences=inferences.number,
         avg_latency_ms=_ms(inferences.mean),
-        min_latency_ms=_ms(inferences.least),
-        max_latency_ms=_ms(inferences.most),
+        min_latency_ms=_ms(inferences.fastest),
+        max_latency_ms=_ms(inferences.slowest),
         last_inference_timestamp=figures.last_inference,
         p50_latency_ms=_ms(inferences.percentile(0.50)),
         p95_latency_ms=_ms(inferences.percentile(0.95)),
         p99_latency_ms=_ms(inferences.percentile(0.99)),
         last_minute=_last_minute(figures.last_minute),
-        requests=sum(own.number for own in figures.answers.values()),
+        requests=sum(own.number for own in figures.requests.values()),
         errors={str(status): number for status, number in figures.errors.items()},
         routes=_routes(figures),
         in_flight=figures.in_flight,
-        queue=figures.waiting,
+        queue=figures.queue,
         processes=[
             Process(
                 pid=process.pid,
                 model_version=process.version or None,
                 in_flight=process.in_flight,
-                queue=process.waiting,
+                queue=process.queue,
                 forecasts=process.forecasts,
             )
             for process in figures.processes
         ],
-        model=None if served is None else _model(served, figures.swaps),
-        drift=None if drift is None else _drifted(drift),
-        outcomes=None if served is None or told is None else _outcomes(told, served),
+        model=None if model is None else _model(model, figures.swaps),
+        drift=None if drift is None else _drift(drift),
+        outcomes=None if model is None or outcomes is None else _outcomes(outcomes, model),
     )
 
 
-def _last_minute(answers: Answers) -> LastMinute:
+def _last_minute(answers: Latency) -> LastMinute:
     return LastMinute(
         inferences=answers.number,
         p50_latency_ms=_ms(answers.percentile(0.50)),
@@ -201,53 +232,53 @@ def _routes(figures: Figures) -> list[Route]:
             avg_latency_ms=_ms(own.mean),
             p99_latency_ms=_ms(own.percentile(0.99)),
         )
-        for (method, status, route), own in sorted(figures.answers.items(), key=lambda item: item[0][::-1])
+        for (method, status, route), own in sorted(figures.requests.items(), key=lambda item: item[0][::-1])
     ]
 
 
-def _model(served: LoadedModel, swaps: int) -> Model:
-    predictor = served.predictor
-    exported = (served.metadata or {}).get("exported_at")
-    since = served.loaded_at if exported is None else datetime.fromisoformat(exported)
+def _model(model: LoadedModel, swaps: int) -> Model:
+    predictor = model.predictor
+    exported = (model.metadata or {}).get("exported_at")
+    since = model.loaded_at if exported is None else datetime.fromisoformat(exported)
     return Model(
-        version=served.version,
-        directory=str(served.directory),
+        version=model.version,
+        directory=shown_path(model.directory),
         tickers=predictor.tickers[:20],
         scope=predictor.scope,
         lookback=predictor.lookback,
         horizon=predictor.horizon,
-        loaded_at=served.loaded_at,
+        loaded_at=model.loaded_at,
         exported_at=exported,
         age_seconds=max(0.0, round((datetime.now(UTC) - since).total_seconds(), 3)),
         swaps=swaps,
     )
 
 
-def _drifted(drift: Drift) -> Drifted:
+def _drift(drift: Drift) -> Drifted:
     return Drifted(
         windows=round(drift.windows, 1),
         outside_share=drift.outside_share,
         psi_max=drift.psi_max,
         label=drift.label,
         features=[
-            FeatureDrift(feature=told.feature, psi=told.psi, outside_share=told.outside_share)
-            for told in (drift.features or [])[:_MOST_FEATURES]
+            FeatureDrift(feature=own.feature, psi=own.psi, outside_share=own.outside_share)
+            for own in (drift.features or [])[:_SHOWN_FEATURES]
         ],
     )
 
 
-def _outcomes(told: Told, served: LoadedModel) -> Outcomes:
-    levels = served.predictor.levels
+def _outcomes(summary: OutcomeSummary, model: LoadedModel) -> Outcomes:
+    levels = model.predictor.levels
     return Outcomes(
-        model=_came(told.model),
-        all=_came(told.all),
+        model=_resolved(summary.model),
+        all=_resolved(summary.all),
         level=levels[0] if levels else None,
-        awaited=told.awaited,
+        awaited=summary.pending,
     )
 
 
-def _came(skill: Skill) -> Came:
-    return Came(
+def _resolved(skill: Skill) -> Resolved:
+    return Resolved(
         outcomes=skill.outcomes,
         rmse_ratio=skill.rmse_ratio,
         skill=skill.percent,
@@ -258,3 +289,127 @@ def _came(skill: Skill) -> Came:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(1000 * seconds, 3)
+
+
+class _Families:
+    """Metrics that were made already, as a registry asks for them."""
+
+    def __init__(self, families: list["Metric"]) -> None:
+        self._families = families
+
+    def collect(self) -> list["Metric"]:
+        return self._families
+
+
+def metric_families(monitoring: Monitoring, model: LoadedModel | None) -> Iterator["Metric"]:
+    """Everything that is known, as Prometheus has it; a family without a value is left out.
+
+    Args:
+        monitoring: what is known of the server.
+        model: that is served; None without one.
+    """
+    figures = monitoring.figures()
+    yield from _request_families(figures)
+    yield _gauge("forecast_requests_in_flight", "Requests being answered.", figures.in_flight)
+    yield _gauge("forecast_queue", "Windows that wait or are being computed.", figures.queue)
+    yield _gauge("forecast_processes", "Processes that answer or compute.", len(figures.processes))
+    yield _counter("forecast_windows", "Windows that went through the network.", figures.forecasts)
+    yield _counter("forecast_batches", "Batches that they went through in.", figures.batches)
+    yield _counter("forecast_model_swaps", "Models that took the place of another.", figures.swaps)
+    if figures.last_inference is not None:
+        yield _gauge(
+            "forecast_last_inference_timestamp_seconds",
+            "When the newest forecast from a window that was given was answered.",
+            figures.last_inference.timestamp(),
+        )
+    if model is not None:
+        yield from _model_families(model, monitoring.drift(model), monitoring.outcomes(model.version))
+
+
+def _request_families(figures: Figures) -> Iterator["Metric"]:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
+    if not figures.requests:
+        return
+    requests = CounterMetricFamily(
+        "forecast_requests", "Requests, however they ended.", labels=("route", "method", "status")
+    )
+    of_route: dict[tuple[str, str], Latency] = {}
+    for (method, status, route), own in sorted(figures.requests.items()):
+        requests.add_metric((route, method, str(status)), own.number)
+        of_route[route, method] = of_route.get((route, method), Latency()) + own
+    yield requests
+    seconds = HistogramMetricFamily(
+        "forecast_request_seconds",
+        "From a request's first byte to its answer's last.",
+        labels=("route", "method"),
+    )
+    for labels, own in of_route.items():
+        buckets = [(f"{edge:g}", float(number)) for edge, number in own.cumulative()]
+        seconds.add_metric(labels, [*buckets, ("+Inf", float(own.number))], own.seconds)
+    yield seconds
+
+
+def _model_families(
+    model: LoadedModel, drift: Drift | None, outcomes: OutcomeSummary | None
+) -> Iterator["Metric"]:
+    yield _gauge("forecast_model_info", "The model that is served.", {model.version: 1.0}, label="version")
+    yield _gauge(
+        "forecast_model_loaded_timestamp_seconds", "When it was loaded.", model.loaded_at.timestamp()
+    )
+    if drift is not None:
+        yield _gauge("forecast_drift_windows", "Newest windows that drift is computed from.", drift.windows)
+        if drift.outside_share is not None:
+            text = "Share of them with a value outside the training range."
+            yield _gauge("forecast_drift_outside_share", text, drift.outside_share)
+        if drift.features:
+            yield _gauge("forecast_drift_psi_max", "Largest stability index of a feature.", drift.psi_max)
+        if drift.features and len(drift.features) <= _MAX_SERIES:
+            psi: dict[str, float | None] = {own.feature: own.psi for own in drift.features}
+            text = "Population stability index beside training."
+            yield _gauge("forecast_drift_psi", text, psi, label="feature")
+    if outcomes is None:
+        return
+    both = {"served": outcomes.model, "all": outcomes.all}
+    for name, text, values in (
+        (
+            "forecast_outcomes",
+            "Newest outcomes that skill and coverage are computed from.",
+            {who: float(skill.outcomes) for who, skill in both.items()},
+        ),
+        (
+            "forecast_rmse_ratio",
+            'RMSE beside that of "tomorrow = today".',
+            {who: skill.rmse_ratio for who, skill in both.items()},
+        ),
+        (
+            "forecast_interval_coverage",
+            "Share of outcomes inside the intervals that were served.",
+            {who: skill.coverage for who, skill in both.items()},
+        ),
+    ):
+        if any(value is not None for value in values.values()):
+            yield _gauge(name, text, dict(values), label="models")
+    if model.predictor.levels:
+        yield _gauge("forecast_interval_level", "What the coverage should be.", model.predictor.levels[0])
+    yield _gauge("forecast_outcomes_awaited", "Steps forecast, outcome not known yet.", outcomes.pending)
+
+
+def _gauge(
+    name: str, text: str, value: float | dict[str, float | None] | None, *, label: str | None = None
+) -> "Metric":
+    from prometheus_client.core import GaugeMetricFamily
+
+    if not isinstance(value, dict):
+        return GaugeMetricFamily(name, text, value=value)
+    family = GaugeMetricFamily(name, text, labels=[label or ""])
+    for key, own in value.items():
+        if own is not None:
+            family.add_metric([key], own)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> "Metric":
+    from prometheus_client.core import CounterMetricFamily
+
+    return CounterMetricFamily(name, text, value=value)

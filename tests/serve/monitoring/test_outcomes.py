@@ -1,6 +1,7 @@
 """What came of what was forecast: counted once, whoever tells of it and whatever dies meanwhile."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service import wait
 
-from forecast.serve.watch import Outcomes, Watch
-from forecast.serve.watch.outcomes import skill_of
-from forecast.serve.watch.places import closes_told, places
+from forecast.serve.monitoring import Monitoring, Outcomes
+from forecast.serve.monitoring.outcomes import history_keys, key_length, skill_of
 
 LOOKBACK = 10
 
@@ -30,7 +30,7 @@ def windows_of(closes, lookback=LOOKBACK):
 
 @pytest.fixture
 def kept(tmp_path):
-    outcomes = Outcomes(file="outcomes.db", newest=100).fresh(tmp_path)
+    outcomes = Outcomes(file="outcomes.db", newest=100).in_folder(tmp_path)
     yield outcomes
     outcomes.close()
 
@@ -52,10 +52,10 @@ def test_a_later_window_tells_what_came(kept):
     closes = walk(LOOKBACK + 1)
     first, second = windows_of(closes)[:, None]
     remember(kept, first, [[1.01]])
-    assert (kept.told("m@1").model.outcomes, kept.told("m@1").awaited) == (0, 1)
+    assert (kept.summary("m@1").model.outcomes, kept.summary("m@1").pending) == (0, 1)
     remember(kept, second, [[1.0]])
-    told = kept.told("m@1")
-    assert (told.model.outcomes, told.awaited) == (1, 1)
+    told = kept.summary("m@1")
+    assert (told.model.outcomes, told.pending) == (1, 1)
     move = float(closes[-1]) / float(closes[-2]) - 1
     assert told.model.rmse_ratio == pytest.approx(abs(0.01 - move) / abs(move))
 
@@ -85,9 +85,9 @@ def test_day_after_day_every_outcome_is_counted_once(kept):
     for day in range(len(windows)):
         for _ in range(3):  # asked again and again
             remember(kept, windows[day : day + 1], forecast[day : day + 1], bounds=bounds[:, day : day + 1])
-    told = kept.told("m@1")
+    told = kept.summary("m@1")
     outcome = closes[LOOKBACK:].astype(float) / closes[LOOKBACK - 1 : -1]
-    assert (told.model.outcomes, told.awaited) == (len(outcome), 1)
+    assert (told.model.outcomes, told.pending) == (len(outcome), 1)
     errors = forecast[:-1, 0] - outcome
     assert told.model.rmse_ratio == pytest.approx(np.sqrt(np.mean(errors**2) / np.mean((1 - outcome) ** 2)))
     assert told.model.coverage == pytest.approx(np.mean(np.abs(errors) <= 0.02))
@@ -106,17 +106,17 @@ def test_several_steps_ahead_and_days_that_nobody_asked_on(kept, skipped):
         for step in (1, 2, 3)
         if day * skipped + step <= (len(windows) - 1) * skipped
     )
-    told = kept.told("m@1")
-    assert told.awaited == 3 * len(windows) - known
+    told = kept.summary("m@1")
+    assert told.pending == 3 * len(windows) - known
     assert told.model.outcomes == min(known, 100)
 
 
 def test_windows_that_come_together_tell_of_each_other(kept):
     windows = windows_of(walk(30))
     remember(kept, windows, np.full((len(windows), 2), 1.01))
-    told = kept.told("m@1")
+    told = kept.summary("m@1")
     assert told.model.outcomes == 2 * len(windows) - 3
-    assert told.awaited == 3
+    assert told.pending == 3
 
 
 def test_other_tickers_and_other_prices_tell_nothing(kept):
@@ -127,7 +127,7 @@ def test_other_tickers_and_other_prices_tell_nothing(kept):
     changed = second.copy()
     changed[0, -3] *= 1.0001
     remember(kept, changed, [[1.0]])
-    assert kept.told("m@1").model.outcomes == 0
+    assert kept.summary("m@1").model.outcomes == 0
 
 
 def test_bars_tell_what_came_of_forecasts_whose_days_are_known(kept):
@@ -136,9 +136,9 @@ def test_bars_tell_what_came_of_forecasts_whose_days_are_known(kept):
     origins = days[LOOKBACK - 1 :][:5].tolist()
     remember(kept, windows, np.full((5, 2), 1.01), origins=origins)
     # A dividend since then: all bars before it are adjusted, so that no close is what it was.
-    kept.came("AAPL", days[:14].tolist(), closes[:14].astype(np.float64) * 0.97, lookback=LOOKBACK)
-    told = kept.told("m@1")
-    assert (told.model.outcomes, told.awaited) == (2 + 2 + 2 + 1, 3)
+    kept.resolve("AAPL", days[:14].tolist(), closes[:14].astype(np.float64) * 0.97, lookback=LOOKBACK)
+    told = kept.summary("m@1")
+    assert (told.model.outcomes, told.pending) == (2 + 2 + 2 + 1, 3)
     outcome = [
         closes[10 + at + step - 1] / closes[9 + at] for at in range(5) for step in (1, 2) if at + step < 5
     ]
@@ -147,11 +147,26 @@ def test_bars_tell_what_came_of_forecasts_whose_days_are_known(kept):
     assert told.model.rmse_ratio == pytest.approx(ratio, rel=1e-4)
 
 
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_bar_without_a_close_is_a_session_all_the_same(kept, dated):
+    """Outcomes after it belonged to the session before."""
+    closes, days = walk(40), np.arange(15_000, 15_040)
+    first = LOOKBACK - 1
+    remember(kept, windows_of(closes)[:1], [[1.01, 1.02]], origins=[int(days[first])] if dated else None)
+    bars = closes.astype(np.float64)
+    bars[first + 1] = np.nan
+    kept.resolve("AAPL", days.tolist(), bars, lookback=LOOKBACK)
+    summary = kept.summary("m@1")
+    assert (summary.model.outcomes, summary.pending) == (1, 1)
+    move = bars[first + 2] / bars[first] - 1
+    assert summary.model.rmse_ratio == pytest.approx(abs(0.02 - move) / abs(move), rel=1e-5)
+
+
 def test_bars_tell_what_came_of_windows_without_a_day(kept):
     closes = walk(40)
     remember(kept, windows_of(closes)[:5], np.full((5, 1), 1.01))
-    kept.came("AAPL", list(range(40)), closes.astype(np.float64), lookback=LOOKBACK)
-    assert (kept.told("m@1").model.outcomes, kept.told("m@1").awaited) == (5, 0)
+    kept.resolve("AAPL", list(range(40)), closes.astype(np.float64), lookback=LOOKBACK)
+    assert (kept.summary("m@1").model.outcomes, kept.summary("m@1").pending) == (5, 0)
 
 
 def test_a_window_that_was_asked_without_its_day_and_then_with_it_is_one_forecast(kept):
@@ -160,9 +175,9 @@ def test_a_window_that_was_asked_without_its_day_and_then_with_it_is_one_forecas
     remember(kept, window, [[1.01]])
     remember(kept, window, [[1.01]], origins=[days[LOOKBACK - 1]])
     remember(kept, window, [[1.01]])
-    assert kept.told("m@1").awaited == 1
-    kept.came("AAPL", days, 0.5 * closes.astype(np.float64), lookback=LOOKBACK)
-    assert (kept.told("m@1").model.outcomes, kept.told("m@1").awaited) == (1, 0)
+    assert kept.summary("m@1").pending == 1
+    kept.resolve("AAPL", days, 0.5 * closes.astype(np.float64), lookback=LOOKBACK)
+    assert (kept.summary("m@1").model.outcomes, kept.summary("m@1").pending) == (1, 0)
 
 
 def test_each_model_is_judged_for_itself_and_all_together(kept):
@@ -170,35 +185,35 @@ def test_each_model_is_judged_for_itself_and_all_together(kept):
     windows = windows_of(closes)
     remember(kept, windows, np.full((len(windows), 1), 1.5), version="bad@1")
     remember(kept, windows, np.full((len(windows), 1), 1.0), version="naive@2")
-    assert kept.told("naive@2").model.rmse_ratio == pytest.approx(1.0)
-    assert kept.told("bad@1").model.rmse_ratio > 5
-    both = kept.told("naive@2").all
+    assert kept.summary("naive@2").model.rmse_ratio == pytest.approx(1.0)
+    assert kept.summary("bad@1").model.rmse_ratio > 5
+    both = kept.summary("naive@2").all
     assert both.outcomes == 2 * (len(windows) - 1)
-    assert 1 < both.rmse_ratio < kept.told("bad@1").model.rmse_ratio
-    assert kept.told("none@3").model.outcomes == 0
+    assert 1 < both.rmse_ratio < kept.summary("bad@1").model.rmse_ratio
+    assert kept.summary("none@3").model.outcomes == 0
 
 
 def test_only_the_newest_are_told_of(tmp_path):
-    kept = Outcomes(file="outcomes.db", newest=20).fresh(tmp_path)
+    kept = Outcomes(file="outcomes.db", newest=20).in_folder(tmp_path)
     for seed, forecast in ((0, 1.5), (1, 1.0)):
         windows = windows_of(walk(60, seed))
         remember(kept, windows, np.full((len(windows), 1), forecast), ticker=f"T{seed}")
-    assert kept.told("m@1").model.outcomes == 20
-    assert kept.told("m@1").model.rmse_ratio == pytest.approx(1.0)
+    assert kept.summary("m@1").model.outcomes == 20
+    assert kept.summary("m@1").model.rmse_ratio == pytest.approx(1.0)
     kept.close()
 
 
 def test_a_restart_forgets_nothing(tmp_path):
     windows = windows_of(walk(LOOKBACK + 1))
     for window in windows[:, None]:
-        kept = Outcomes(file="outcomes.db").fresh(tmp_path)
+        kept = Outcomes(file="outcomes.db").in_folder(tmp_path)
         remember(kept, window, [[1.0]])
         kept.close()
-    assert kept.told("m@1").model.outcomes == 1
+    assert kept.summary("m@1").model.outcomes == 1
 
 
 def remember_days(folder, days):
-    kept = Outcomes(file="outcomes.db").fresh(folder)
+    kept = Outcomes(file="outcomes.db").in_folder(folder)
     windows = windows_of(walk(400))
     for day in days:
         remember(kept, windows[day : day + 1], [[1.0]])
@@ -206,12 +221,12 @@ def remember_days(folder, days):
 
 
 def test_processes_that_answer_in_turn_know_of_each_other(tmp_path, child):
-    Outcomes(file="outcomes.db").fresh(tmp_path).prepare()
+    Outcomes(file="outcomes.db").in_folder(tmp_path).prepare()
     for one in [child(remember_days, tmp_path, range(start, 60, 3)) for start in range(3)]:
         one.leave()
     remember_days(tmp_path, range(60))  # whoever was the quicker one
-    told = Outcomes(file="outcomes.db").fresh(tmp_path).told("m@1")
-    assert (told.model.outcomes, told.awaited) == (59, 1)
+    told = Outcomes(file="outcomes.db").in_folder(tmp_path).summary("m@1")
+    assert (told.model.outcomes, told.pending) == (59, 1)
 
 
 def remember_for_ever(folder):
@@ -221,28 +236,31 @@ def remember_for_ever(folder):
 
 def test_a_process_that_is_killed_at_work_leaves_a_whole_database(tmp_path, child):
     file = tmp_path / "outcomes.db"
-    Outcomes(file="outcomes.db").fresh(tmp_path).prepare()
-    kept = Outcomes(file="outcomes.db").fresh(tmp_path)
+    Outcomes(file="outcomes.db").in_folder(tmp_path).prepare()
+    kept = Outcomes(file="outcomes.db").in_folder(tmp_path)
     for turn in range(1, 4):
         worker = child(remember_for_ever, tmp_path)
-        wait(lambda turn=turn: kept.told("m@1").awaited + kept.told("m@1").model.outcomes > 20 * turn, "rows")
+        wait(
+            lambda turn=turn: kept.summary("m@1").pending + kept.summary("m@1").model.outcomes > 20 * turn,
+            "rows",
+        )
         worker.kill()
-        with sqlite3.connect(file) as connection:
+        with closing(sqlite3.connect(file)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     remember_days(tmp_path, range(300))
-    assert kept.told("m@1").awaited == 1
+    assert kept.summary("m@1").pending == 1
 
 
 def test_the_database_does_not_grow_for_ever(kept, monkeypatch):
-    monkeypatch.setattr("forecast.serve.watch.outcomes._MOST_AWAITED", 200)
+    monkeypatch.setattr("forecast.serve.monitoring.outcomes._MAX_PENDING", 200)
     closes = walk(60, seed=3)
     days = list(range(15_000, 15_060))
     remember(kept, windows_of(closes)[:1], [[1.0]], ticker="DATED", origins=[days[LOOKBACK - 1]])
     for seed in range(60):
         remember(kept, np.stack([walk(LOOKBACK, 100 * seed + at) for at in range(20)]), np.ones((20, 1)))
-    assert 200 <= kept.told("m@1").awaited <= 200 + 1 + 20
-    kept.came("DATED", days, closes.astype(np.float64), lookback=LOOKBACK)
-    assert kept.told("m@1").model.outcomes == 1
+    assert 200 <= kept.summary("m@1").pending <= 200 + 1 + 20
+    kept.resolve("DATED", days, closes.astype(np.float64), lookback=LOOKBACK)
+    assert kept.summary("m@1").model.outcomes == 1
 
 
 @pytest.mark.parametrize("content", [b"this is no database" * 100, None])
@@ -251,51 +269,52 @@ def test_a_file_that_is_no_database_of_ours_is_said_once_and_harms_nothing(
 ):
     file = tmp_path / "outcomes.db"
     if content is None:
-        with sqlite3.connect(file) as connection:
+        with closing(sqlite3.connect(file)) as connection:
             connection.execute("PRAGMA user_version = 99")
+            connection.commit()
     else:
         file.write_bytes(content)
-    watch = Watch(outcomes=Outcomes(file="outcomes.db"))
-    watch.attach(folder=tmp_path, processes=1)
+    monitoring = Monitoring(outcomes=Outcomes(file="outcomes.db"))
+    monitoring.open(tmp_path)
     assert [record for record in caplog.records if "outcomes cannot be kept" in record.message]
     caplog.clear()
     for _ in range(3):
-        watch.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
-        watch._here()._flush()
+        monitoring.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
+        monitoring._here().flusher._flush()
     assert len([record for record in caplog.records if "outcomes cannot be kept" in record.message]) == 1
-    assert watch.told(served.version) is None
-    assert watch.drift(served).windows > 5
-    watch.close()
+    assert monitoring.outcomes(served.version) is None
+    assert monitoring.drift(served).windows > 5
+    monitoring.close()
     assert content is None or file.read_bytes() == content
 
 
 def test_where_it_is_not_kept_nothing_is_told_and_nothing_is_written(tmp_path, served, golden):
-    watch = Watch()
-    watch.attach(folder=tmp_path, processes=1)
-    watch.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
-    watch.outcomes(served, "AAPL", bars_of(golden))
-    watch.close()
-    assert watch.told(served.version) is None
+    monitoring = Monitoring()
+    monitoring.open(tmp_path)
+    monitoring.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
+    monitoring.bars(served, "AAPL", bars_of(golden))
+    monitoring.close()
+    assert monitoring.outcomes(served.version) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def bars_of(golden):
     """The bars of all golden windows, which are of days in a row."""
     rows = np.concatenate((golden.windows[0], golden.windows[1:, -1]))
-    before = int(golden.days[0, 0]) - 1 - 20
+    before = 15_000
     dates = pd.DatetimeIndex((np.arange(len(rows)) + before).astype("datetime64[D]").astype("datetime64[ns]"))
     return pd.DataFrame(rows.astype(np.float64), index=dates, columns=["High", "Low", "Close", "Volume"])
 
 
-def test_a_served_model_is_judged_as_the_recorded_one_is(watch, served, golden):
+def test_a_served_model_is_judged_as_the_recorded_one_is(monitoring, served, golden):
     """All that the run forecast on its test days, served, gives the run's own figures."""
     predictor = served.predictor
     naive = golden.windows[:, -1, 2].astype(np.float64)
     bounds = predictor.intervals.bounds(["AAPL"] * len(naive), golden.forecast, naive)[0]
-    watch.forecasts(served, golden.windows, ["AAPL"] * len(naive), golden.forecast, bounds)
-    watch.outcomes(served, "AAPL", bars_of(golden))
-    watch.close()
-    told = watch.told(served.version).model
+    monitoring.forecasts(served, golden.windows, ["AAPL"] * len(naive), golden.forecast, bounds)
+    monitoring.bars(served, "AAPL", bars_of(golden))
+    monitoring.close()
+    told = monitoring.outcomes(served.version).model
     actual = golden.windows[1:, -1, 2].astype(np.float64)
     forecast, naive, bounds = golden.forecast[:-1, 0], naive[:-1], bounds[:, :-1, 0]
     ratio = np.sqrt(np.mean((forecast / naive - actual / naive) ** 2) / np.mean((1 - actual / naive) ** 2))
@@ -304,44 +323,43 @@ def test_a_served_model_is_judged_as_the_recorded_one_is(watch, served, golden):
     assert told.coverage == pytest.approx(np.mean((bounds[0] <= actual) & (actual <= bounds[1])))
 
 
-def test_prices_of_nothing_are_no_outcome(watch, served, golden):
+def test_prices_of_nothing_are_no_outcome(monitoring, served, golden):
     windows = golden.windows[:2].copy()
     windows[0, 5, 2] = 0.0
-    watch.forecasts(served, windows, ["AAPL"] * 2, golden.forecast[:2], None)
+    monitoring.forecasts(served, windows, ["AAPL"] * 2, golden.forecast[:2], None)
     bars = bars_of(golden)
     bars.iloc[3, 2] = np.nan
     bars.iloc[4, 2] = 0.0
-    watch.outcomes(served, "AAPL", bars)
-    watch.close()
-    told = watch.told(served.version)
-    assert (told.model.outcomes, told.awaited) == (1, 0)
+    monitoring.bars(served, "AAPL", bars)
+    monitoring.close()
+    told = monitoring.outcomes(served.version)
+    assert (told.model.outcomes, told.pending) == (1, 0)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_a_place_has_the_same_name_in_every_window_that_holds_it(seed, lookback):
     closes = walk(lookback + 5, seed)
-    told = closes_told(lookback)
-    whole = places(closes[None], ["AAPL"], told)[0]
+    told = key_length(lookback)
+    whole = history_keys(closes[None], ["AAPL"], told)[0]
     for start, window in enumerate(windows_of(closes, lookback)):
-        named = places(window[None], ["AAPL"], told)[0]
+        named = history_keys(window[None], ["AAPL"], told)[0]
         assert named.tolist() == whole[start : start + len(named)].tolist()
     assert len(set(whole.tolist())) == len(whole)
-    assert not set(places(closes[None], ["IBM"], told)[0].tolist()) & set(whole.tolist())
+    assert not set(history_keys(closes[None], ["IBM"], told)[0].tolist()) & set(whole.tolist())
 
 
 def test_a_window_of_one_bar_names_no_place(kept):
-    assert closes_told(1) == 0
+    assert key_length(1) == 0
     remember(kept, walk(1)[None], [[1.0]])
     assert not kept.file.exists()
-    assert kept.told("m@1").awaited == 0
+    assert kept.summary("m@1").pending == 0
 
 
-def test_another_model_with_another_lookback_is_resolved_by_the_new_ones_windows(watch, served, golden):
+def test_another_model_with_another_lookback_is_resolved_by_the_new_ones_windows(monitoring, served, golden):
     short = golden.windows[:, -12:]
-    normaliser = served.predictor.forecaster.normaliser
-    predictor = SimpleNamespace(lookback=12, forecaster=SimpleNamespace(normaliser=normaliser))
+    predictor = SimpleNamespace(lookback=12, layout=served.predictor.layout)
     old = replace(served, version="old@1", predictor=predictor, reference=None)
-    watch.forecasts(old, short[:3], ["AAPL"] * 3, golden.forecast[:3], None)
-    watch.forecasts(served, golden.windows[3:8], ["AAPL"] * 5, golden.forecast[3:8], None)
-    watch.close()
-    assert watch.told("old@1").model.outcomes == 3
+    monitoring.forecasts(old, short[:3], ["AAPL"] * 3, golden.forecast[:3], None)
+    monitoring.forecasts(served, golden.windows[3:8], ["AAPL"] * 5, golden.forecast[3:8], None)
+    monitoring.close()
+    assert monitoring.outcomes("old@1").model.outcomes == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -10,7 +9,8 @@ import random
 import time
 from collections import deque
 from datetime import UTC, datetime
-from json.encoder import encode_basestring_ascii as _text
+from json.encoder import encode_basestring_ascii as quoted
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +18,8 @@ from annotated_types import Ge, Le
 
 log = logging.getLogger(__name__)
 
-# Lines that wait for the disk; when it does not take them, the oldest go.
-_MOST_LINES = 50_000
+_MAX_LINES = 50_000  # that wait for the disk; when it does not take them, the oldest go
+_AT_ONCE = 200  # lines of a write; a fraction of the smallest file
 
 
 class RequestLog:
@@ -50,13 +50,11 @@ class RequestLog:
         self.keep = keep
         self.share = share
         self.payloads = payloads
-        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
-        self._descriptor: int | None = None
+        self._lines: deque[str] = deque(maxlen=_MAX_LINES)
         self._second, self._stamp = 0, ""
-        self._failed = False  # told already
-        self._torn = False  # whether the file ends in half a line, of ours
+        self._failed = False  # a warning was given already
 
-    def fresh(self, folder: Path) -> RequestLog:
+    def in_folder(self, folder: Path) -> RequestLog:
         """Another one with nothing noted yet, for another process; its file lies in a folder."""
         return RequestLog(
             file=str(folder / self.file),
@@ -82,20 +80,20 @@ class RequestLog:
             route: its template.
             status: of the answer.
             seconds: it took.
-            request_id: told by the client, or given by the server.
+            request_id: sent by the client, or given by the server.
             version: of the model that answers; None without one.
         """
         if status < 400 and self.share < 1.0 and random.random() >= self.share:
             return
-        who = "null" if request_id is None else _text(request_id)
-        model = "null" if version is None else _text(version)
+        request_name = "null" if request_id is None else quoted(request_id)
+        model = "null" if version is None else quoted(version)
         self._lines.append(
-            f'{{"time":"{self._now()}","method":{_text(method)},"route":{_text(route)},"status":{status:d},'
-            f'"ms":{1000 * seconds:.3f},"request_id":{who},"model_version":{model}}}\n'
+            f'{{"time":"{self._now()}","method":{quoted(method)},"route":{quoted(route)},"status":{status:d},'
+            f'"ms":{1000 * seconds:.3f},"request_id":{request_name},"model_version":{model}}}'
         )
 
     def forecast(
-        self, version: str, ticker: str | None, window: list[list[float]], told: list[float]
+        self, version: str, ticker: str | None, window: list[list[float]], forecast: list[float]
     ) -> None:
         """Note a window and what was forecast from it, where payloads are asked for.
 
@@ -103,10 +101,10 @@ class RequestLog:
             version: of the model.
             ticker: whose window it is.
             window: raw panel rows, oldest first.
-            told: prices.
+            forecast: prices.
         """
         line = {"time": self._now(), "model_version": version, "ticker": ticker, "window": window}
-        self._lines.append(f"{json.dumps({**line, 'forecast': told})}\n")
+        self._lines.append(json.dumps({**line, "forecast": forecast}))
 
     def flush(self) -> None:
         """Write what was noted; when the disk does not take it, say so once and go on."""
@@ -116,60 +114,37 @@ class RequestLog:
         if not lines:
             return
         try:
-            self._write(("\n" * self._torn + "".join(lines)).encode())
+            self._write(lines)
         except OSError as error:
-            self._close()
             if not self._failed:
                 log.warning("the request log %s cannot be written: %s", self.file, error.strerror)
             self._failed = True
         else:
             self._failed = False
 
-    def _write(self, content: bytes) -> None:
-        descriptor = self._open()
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-            self._torn = bool(rest)
-        if os.fstat(descriptor).st_size >= self.megabytes * 1e6:
-            self._put_aside(descriptor)
+    def _write(self, lines: list[str]) -> None:
+        """Open the file of that name, which may be another than a moment ago, and append to it."""
+        from filelock import FileLock
 
-    def _open(self) -> int:
-        """The file of that name, which may be another than a moment ago."""
-        if self._descriptor is not None:
-            try:
-                if os.path.samestat(os.stat(self.file), os.fstat(self._descriptor)):
-                    return self._descriptor
-            except FileNotFoundError:
-                pass
-            self._close()
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        return self._descriptor
-
-    def _put_aside(self, descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # another process may be about to do the same
-        try:
-            if not os.path.samestat(os.stat(self.file), os.fstat(descriptor)):
-                return  # it has
-            for number in range(self.keep, 0, -1):
-                older = self._aside(number - 1)
-                if older.exists():
-                    os.replace(older, self._aside(number))
-            if not self.keep:
+        # One process at a time: rotation renames what the others write to.
+        with FileLock(self.file.with_name(f".{self.file.name}.lock")):
+            if _ends_in_half_a_line(self.file):
+                lines[0] = f"\n{lines[0]}"
+            self.file.touch(mode=0o600)
+            handler = _Handler(
+                self.file, maxBytes=int(self.megabytes * 1e6), backupCount=self.keep, encoding="utf-8"
+            )
+            handler.rotator = _rotate
+            try:
+                for start in range(0, len(lines), _AT_ONCE):
+                    text = "\n".join(lines[start : start + _AT_ONCE])
+                    handler.emit(logging.makeLogRecord({"msg": text}))
+                full = os.path.getsize(self.file) >= handler.maxBytes
+            finally:
+                handler.close()
+            if full and not self.keep:
                 self.file.unlink()
-        except FileNotFoundError:
-            return  # it is being moved away
-        finally:
-            self._close()
-
-    def _aside(self, number: int) -> Path:
-        return self.file.with_name(f"{self.file.name}.{number}") if number else self.file
-
-    def _close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
     def _now(self) -> str:
         now = time.time()
@@ -177,3 +152,25 @@ class RequestLog:
             self._second = int(now)
             self._stamp = datetime.fromtimestamp(self._second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
         return f"{self._stamp}.{int(1000 * (now - self._second)):03d}Z"
+
+
+class _Handler(RotatingFileHandler):
+    """The standard library's, which leaves it to us to say that the disk is full."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the library's name
+        raise
+
+
+def _rotate(source: str, target: str) -> None:
+    os.replace(source, target)
+    Path(source).touch(mode=0o600)  # for the owner's eyes only
+
+
+def _ends_in_half_a_line(path: Path) -> bool:
+    """After a full disk, or a process that was killed."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:  # there is none, or it is empty
+        return False

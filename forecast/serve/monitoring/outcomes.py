@@ -1,11 +1,12 @@
 """What was forecast, and what came: kept in a small database, for what is forecast today is known tomorrow.
 
-Prices are kept as multiples of the last Close the forecast saw. So outcomes of all tickers can be told together, and
+Prices are kept as multiples of the last Close the forecast saw. So outcomes of all tickers can be added up, and
 prices that are adjusted anew for a later dividend do no harm.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import sqlite3
 import time
@@ -13,13 +14,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge
-
-from forecast.serve.watch.places import closes_told, places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS forecasts (
     id INTEGER PRIMARY KEY,
     version TEXT NOT NULL,   -- of the model
     ticker TEXT NOT NULL,
-    place INTEGER NOT NULL,  -- in the ticker's history, see places.py
+    place INTEGER NOT NULL,  -- in the ticker's history, a hash, see history_keys
     origin INTEGER,          -- day of the last bar it saw, since 1970-01-01, where that is known
     step INTEGER NOT NULL,   -- bars ahead
     made REAL NOT NULL,      -- seconds since 1970
@@ -50,9 +50,15 @@ CREATE INDEX IF NOT EXISTS known_of ON forecasts (version, known) WHERE outcome 
 PRAGMA user_version = {_FORMAT};
 """
 # Forecasts that wait for an outcome, and those with one or with a date, which are rarer and worth more.
-_MOST_AWAITED, _MOST = 200_000, 1_000_000
+_MAX_PENDING, _MAX_ROWS = 200_000, 1_000_000
 # Earlier days of later windows that are looked up at a time.
-_MOST_LOOKED_UP = 4096
+_MAX_LOOKED_UP = 4096
+# Five closes to the last digit hardly come again.
+_KEY_CLOSES = 5
+# Odd numbers for a multilinear hash (Lemire and Kaser 2014, https://arxiv.org/abs/1202.4961).
+_FACTORS = np.random.default_rng(20_000_301).integers(0, 2**63, _KEY_CLOSES, dtype=np.uint64) * np.uint64(
+    2
+) + np.uint64(1)
 _PATIENCE_S = 5.0  # for another process that writes
 
 
@@ -80,12 +86,12 @@ class Skill:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class OutcomeSummary:
     """What is known of a model, and of all that were served."""
 
     model: Skill
     all: Skill
-    awaited: int  # steps whose outcome is not known yet
+    pending: int  # steps whose outcome is not known yet
 
 
 class Outcomes:
@@ -93,7 +99,7 @@ class Outcomes:
 
     Args:
         file: SQLite database, made where there is none; a relative path is in the server's folder.
-        newest: outcomes that skill and coverage are told of, steps ahead counted one by one.
+        newest: outcomes that skill and coverage are computed from, steps ahead counted one by one.
     """
 
     def __init__(self, *, file: str, newest: Annotated[int, Ge(20)] = 250) -> None:
@@ -102,7 +108,7 @@ class Outcomes:
         self._connection: sqlite3.Connection | None = None
         self._added = 0
 
-    def fresh(self, folder: Path) -> Outcomes:
+    def in_folder(self, folder: Path) -> Outcomes:
         """Another one that has not opened the database, for another process; its file lies in a folder."""
         return Outcomes(file=str(folder / self.file), newest=self.newest)
 
@@ -139,26 +145,28 @@ class Outcomes:
             sqlite3.Error: the database does not take it.
             OSError: its folder cannot be made.
         """
-        told = closes_told(closes.shape[1])
-        if not told:
+        length = key_length(closes.shape[1])
+        if not length:
             return
-        named = places(closes, tickers, told)  # (B, lookback - told + 1)
+        keys = history_keys(closes, tickers, length)  # (B, lookback - length + 1)
         last = closes[:, -1:].astype(np.float64)
         sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds
         shares = np.concatenate((forecast[None], sides)) / last  # (3, B, h)
-        self._insert(version, tickers, named[:, -1].tolist(), origins, shares)
-        most = max(forecast.shape[1], _MOST_LOOKED_UP // len(closes))
-        earlier = min(named.shape[1] - 1, most)
+        self._insert(version, tickers, keys[:, -1].tolist(), origins, shares)
+        most = max(forecast.shape[1], _MAX_LOOKED_UP // len(closes))
+        earlier = min(keys.shape[1] - 1, most)
         first = closes.shape[1] - 1 - earlier
-        self._resolve(closes.astype(np.float64), named[:, -1 - earlier : -1], first)
+        self._resolve_keys(closes.astype(np.float64), keys[:, -1 - earlier : -1], first)
 
-    def came(self, ticker: str, days: Sequence[int], closes: Prices, *, lookback: int) -> None:
+    def resolve(self, ticker: str, days: Sequence[int], closes: Prices, *, lookback: int) -> None:
         """See what bars tell of earlier forecasts.
+
+        A bar without a Close is a session all the same: its outcome stays unknown, and the next one is a step further.
 
         Args:
             ticker: whose bars they are.
             days: (bars,) since 1970-01-01, ascending.
-            closes: (bars,) above 0.
+            closes: (bars,) NaN where there is none above 0.
             lookback: of the model that is served.
 
         Raises:
@@ -175,15 +183,17 @@ class Outcomes:
         for number, origin, step in dated:
             row = at.get(origin)
             if row is not None and row + step < len(closes):
-                found.append((float(closes[row + step] / closes[row]), time.time(), number))
+                outcome = float(closes[row + step] / closes[row])
+                if math.isfinite(outcome):
+                    found.append((outcome, time.time(), number))
         with connection:
             connection.executemany("UPDATE forecasts SET outcome = ?, known = ? WHERE id = ?", found)
-        told = closes_told(lookback)
-        if told and len(closes) > told:
-            named = places(closes[None, :].astype(np.float32), [ticker], told)
-            self._resolve(closes[None, :], named[:, :-1], told - 1)
+        length = key_length(lookback)
+        if length and len(closes) > length:
+            keys = history_keys(closes[None, :].astype(np.float32), [ticker], length)
+            self._resolve_keys(closes[None, :], keys[:, :-1], length - 1)
 
-    def told(self, version: str) -> Told | None:
+    def summary(self, version: str) -> OutcomeSummary | None:
         """Skill and coverage of what was served; None where there is no database to read.
 
         Args:
@@ -191,7 +201,7 @@ class Outcomes:
         """
         if not self.file.is_file():
             nothing = Skill(outcomes=0, rmse_ratio=None, coverage=None, since=None)
-            return Told(model=nothing, all=nothing, awaited=0)
+            return OutcomeSummary(model=nothing, all=nothing, pending=0)
         try:
             with closing(sqlite3.connect(self.file, timeout=_PATIENCE_S)) as connection:
                 columns = (
@@ -200,11 +210,11 @@ class Outcomes:
                 newest = "ORDER BY known DESC, id DESC LIMIT ?"
                 own = connection.execute(f"{columns} AND version = ? {newest}", (version, self.newest))
                 every = connection.execute(f"{columns} {newest}", (self.newest,))
-                awaited = connection.execute("SELECT count(*) FROM forecasts WHERE outcome IS NULL")
-                return Told(
+                pending = connection.execute("SELECT count(*) FROM forecasts WHERE outcome IS NULL")
+                return OutcomeSummary(
                     model=skill_of(own.fetchall()),
                     all=skill_of(every.fetchall()),
-                    awaited=int(awaited.fetchone()[0]),
+                    pending=int(pending.fetchone()[0]),
                 )
         except sqlite3.Error:
             return None  # whoever writes says why
@@ -219,7 +229,7 @@ class Outcomes:
         self,
         version: str,
         tickers: Sequence[str | None],
-        named: list[int],
+        keys: list[int],
         origins: Sequence[int | None],
         shares: Prices,
     ) -> None:
@@ -227,7 +237,7 @@ class Outcomes:
         now = time.time()
         rows = []
         for ticker, place, origin, own in zip(
-            tickers, named, origins, shares.transpose(1, 2, 0).tolist(), strict=True
+            tickers, keys, origins, shares.transpose(1, 2, 0).tolist(), strict=True
         ):
             for step, values in enumerate(own, 1):  # SQLite keeps a NaN as NULL
                 rows.append((version, ticker or "", place, origin, step, now, *values))
@@ -240,28 +250,29 @@ class Outcomes:
                 rows,
             )
         self._added += len(rows)
-        if self._added > _MOST_AWAITED // 20:
+        if self._added > _MAX_PENDING // 20:
             self._added = 0
             self._prune(connection)
 
-    def _resolve(self, closes: Prices, named: NDArray[np.int64], first: int) -> None:
+    def _resolve_keys(self, closes: Prices, keys: NDArray[np.int64], first: int) -> None:
         """Note outcomes of forecasts made at some bars of later windows.
 
         Args:
             closes: (windows, bars) oldest first.
-            named: (windows, places) of the bars `first`, `first + 1` and so on, the last bar not among them.
+            keys: (windows, places) of the bars `first`, `first + 1` and so on, the last bar not among them.
             first: bar of the first place.
         """
         connection = self._open()
         # By bar, then by window: of a place that several windows show, the one with most bars behind it is taken.
-        distinct, index = np.unique(named.T, return_index=True)
+        distinct, index = np.unique(keys.T, return_index=True)
         at = dict(zip(distinct.tolist(), index.tolist(), strict=True))
         found = []
-        for number, place, step in _awaited(connection, list(at)):
-            bar, window = divmod(at[place], len(named))
+        for number, place, step in _pending(connection, list(at)):
+            bar, window = divmod(at[place], len(keys))
             if first + bar + step < closes.shape[1]:
                 outcome = float(closes[window, first + bar + step] / closes[window, first + bar])
-                found.append((outcome, time.time(), number))
+                if math.isfinite(outcome):
+                    found.append((outcome, time.time(), number))
         if found:
             with connection:
                 connection.executemany(
@@ -273,9 +284,9 @@ class Outcomes:
         with connection:
             connection.execute(
                 "DELETE FROM forecasts WHERE id <= ? AND outcome IS NULL AND origin IS NULL",
-                (newest - _MOST_AWAITED,),
+                (newest - _MAX_PENDING,),
             )
-            connection.execute("DELETE FROM forecasts WHERE id <= ?", (newest - _MOST,))
+            connection.execute("DELETE FROM forecasts WHERE id <= ?", (newest - _MAX_ROWS,))
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -315,11 +326,46 @@ def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, floa
     )
 
 
-def _awaited(connection: sqlite3.Connection, named: list[int]) -> Iterator[tuple[int, int, int]]:
+def _pending(connection: sqlite3.Connection, keys: list[int]) -> Iterator[tuple[int, int, int]]:
     """Number, place and step of forecasts at these places that have no outcome yet."""
-    for start in range(0, len(named), 500):
-        piece = named[start : start + 500]
+    for start in range(0, len(keys), 500):
+        piece = keys[start : start + 500]
         marks = ",".join("?" * len(piece))
         yield from connection.execute(
             f"SELECT id, place, step FROM forecasts WHERE outcome IS NULL AND place IN ({marks})", piece
         ).fetchall()
+
+
+def key_length(lookback: int) -> int:
+    """How many closes name a bar, so that a later window that holds them shows what came; 0: none can.
+
+    Args:
+        lookback: of the model.
+    """
+    return min(_KEY_CLOSES, lookback // 2)
+
+
+def history_keys(
+    closes: NDArray[np.floating], tickers: Sequence[str | None], length: int
+) -> NDArray[np.int64]:
+    """Names of all bars that have enough closes behind them, made of those: they need no dates.
+
+    Args:
+        closes: (windows, bars) oldest first.
+        tickers: (windows,) whose they are.
+        length: closes that name a bar.
+
+    Returns:
+        (windows, bars - length + 1): of the bars `length - 1`, `length` and so on.
+    """
+    bits = np.ascontiguousarray(closes, dtype=np.float32).view(np.uint32).astype(np.uint64)
+    seen = np.lib.stride_tricks.sliding_window_view(bits, length, axis=1)  # (B, bars - length + 1, length)
+    owners = np.asarray([_number(ticker or "") for ticker in tickers], dtype=np.uint64)
+    hashed = (seen * _FACTORS[:length]).sum(axis=2, dtype=np.uint64) + owners[:, None]
+    keys: NDArray[np.int64] = hashed.view(np.int64)
+    return keys
+
+
+@lru_cache(maxsize=16_384)
+def _number(ticker: str) -> int:
+    return int.from_bytes(hashlib.blake2b(ticker.encode("utf-8", "replace"), digest_size=8).digest())

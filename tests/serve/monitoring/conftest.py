@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from watching import Child
 
 from forecast.serve.model_store import LoadedModel, load_model
-from forecast.serve.watch import Outcomes, RequestLog, Watch
+from forecast.serve.monitoring import Monitoring, Outcomes, RequestLog
 
 
 @pytest.fixture(scope="session")
@@ -20,10 +20,10 @@ def served(bundle) -> LoadedModel:
 
 
 @pytest.fixture
-def watch(tmp_path) -> Watch:
+def monitoring(tmp_path) -> Monitoring:
     """Everything on, for two processes."""
-    made = Watch(log=RequestLog(file="requests.jsonl"), outcomes=Outcomes(file="outcomes.db"))
-    made.attach(folder=tmp_path, processes=2)
+    made = Monitoring(log=RequestLog(file="requests.jsonl"), outcomes=Outcomes(file="outcomes.db"))
+    made.open(tmp_path)
     yield made
     made.close()
 
@@ -33,8 +33,8 @@ def child():
     """Starts processes; whatever is left of them is killed."""
     started = []
 
-    def start(do: Callable[..., Any], *given: Any, how: str = "fork") -> Child:
-        started.append(Child(do, *given, how=how))
+    def start(do: Callable[..., Any], *given: Any, how: str = "fork", **named: Any) -> Child:
+        started.append(Child(do, *given, how=how, **named))
         return started[-1]
 
     yield start

@@ -1,19 +1,20 @@
 """The request log: a line of JSON a request, whole, whoever writes and whoever rotates."""
 
-import fcntl
 import json
 import os
 import re
+import resource
+import signal
 
 import pytest
 from watching import lines
 
-from forecast.serve.watch import RequestLog, Watch
+from forecast.serve.monitoring import Monitoring, RequestLog
 
 
 @pytest.fixture
 def log(tmp_path):
-    return RequestLog(file="requests.jsonl").fresh(tmp_path)
+    return RequestLog(file="requests.jsonl").in_folder(tmp_path)
 
 
 def write(log, number, start=0, **more):
@@ -74,42 +75,18 @@ def test_a_file_that_is_truncated_is_written_from_its_start(log, tmp_path):
 
 @pytest.mark.parametrize("keep", [0, 1, 3])
 def test_a_full_file_is_put_aside_and_so_many_are_kept(tmp_path, keep):
-    log = RequestLog(file="requests.jsonl", megabytes=0.001, keep=keep).fresh(tmp_path)
+    log = RequestLog(file="requests.jsonl", megabytes=0.001, keep=keep).in_folder(tmp_path)
     for turn in range(6):
-        write(log, 10, start=10 * turn)
+        write(log, 5, start=5 * turn)
     aside = [tmp_path / f"requests.jsonl.{number}" for number in range(1, 9)]
     assert [path.exists() for path in aside] == [number < keep for number in range(8)]
     newest = [line["request_id"] for path in reversed(aside[:keep]) for line in read(path)]
-    assert newest == [f"r-{number}" for number in range(60 - 10 * keep, 60)]
-
-
-def test_one_process_puts_a_file_aside_while_the_others_wait(tmp_path, monkeypatch):
-    one, two = (RequestLog(file="requests.jsonl", megabytes=0.001).fresh(tmp_path) for _ in range(2))
-    write(one, 1)
-    write(two, 1, start=1)
-    late, rename, seen = two._descriptor, os.replace, []
-
-    def watched(source, target):
-        with (tmp_path / "requests.jsonl").open() as other:
-            try:
-                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                seen.append("locked")
-        rename(source, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", watched)
-        write(one, 10, start=2)
-    assert seen == ["locked"]
-    write(one, 1, start=12)
-    two._put_aside(late)  # it had found the file full, too
-    assert [line["request_id"] for line in read(tmp_path / "requests.jsonl")] == ["r-12"]
-    assert len(read(tmp_path / "requests.jsonl.1")) == 12
-    assert not (tmp_path / "requests.jsonl.2").exists()
+    assert newest == [f"r-{number}" for number in range(25 - 5 * keep, 25)]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in tmp_path.glob("requests.jsonl*"))
 
 
 def write_and_rotate(folder, who):
-    log = RequestLog(file="requests.jsonl", megabytes=0.01, keep=100).fresh(folder)
+    log = RequestLog(file="requests.jsonl", megabytes=0.01, keep=100).in_folder(folder)
     for turn in range(40):
         for number in range(5):
             log.request("POST", "/infer", 200, 0.001, f"{who}-{turn}-{number}", "model@1")
@@ -119,7 +96,7 @@ def write_and_rotate(folder, who):
 def test_processes_that_write_and_rotate_together_lose_no_line_and_tear_none(tmp_path, child):
     for one in [child(write_and_rotate, tmp_path, who) for who in "abc"]:
         one.leave()
-    files = sorted(tmp_path.iterdir())
+    files = sorted(tmp_path.glob("requests.jsonl*"))
     assert len(files) > 3
     told = [line["request_id"] for line in read(*files)]
     assert sorted(told) == sorted(
@@ -129,7 +106,7 @@ def test_processes_that_write_and_rotate_together_lose_no_line_and_tear_none(tmp
 
 def test_a_folder_that_takes_no_file_is_told_of_once_and_costs_nothing_else(tmp_path, caplog):
     (tmp_path / "taken").write_text("")
-    log = RequestLog(file="taken/requests.jsonl").fresh(tmp_path)
+    log = RequestLog(file="taken/requests.jsonl").in_folder(tmp_path)
     for _ in range(3):
         write(log, 5)
     assert [record.message for record in caplog.records if "requests.jsonl" in record.message] == [
@@ -140,18 +117,16 @@ def test_a_folder_that_takes_no_file_is_told_of_once_and_costs_nothing_else(tmp_
     assert [line["request_id"] for line in read(tmp_path / "taken" / "requests.jsonl")] == ["r-0", "r-1"]
 
 
-def test_a_full_disk_tears_one_line_and_no_other(log, tmp_path, monkeypatch):
-    path, write_ = tmp_path / "requests.jsonl", os.write
-    room = iter([700])
-
-    def full(descriptor, content):
-        if (left := next(room, None)) is None:
-            raise OSError(28, "No space left on device")
-        return write_(descriptor, content[:left])
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "write", full)
+def test_a_full_disk_tears_one_line_and_no_other(log, tmp_path):
+    path = tmp_path / "requests.jsonl"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, before[1]))
+    try:
         write(log, 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
     write(log, 2, start=10)
     whole, torn = [], []
     for line in path.read_text().splitlines():
@@ -165,7 +140,7 @@ def test_a_full_disk_tears_one_line_and_no_other(log, tmp_path, monkeypatch):
 
 
 def test_a_share_of_what_went_well_and_all_that_did_not(tmp_path):
-    log = RequestLog(file="requests.jsonl", share=0.0).fresh(tmp_path)
+    log = RequestLog(file="requests.jsonl", share=0.0).in_folder(tmp_path)
     for status in (200, 202, 304, 400, 429, 500):
         log.request("POST", "/infer", status, 0.001, None, None)
     log.flush()
@@ -175,12 +150,12 @@ def test_a_share_of_what_went_well_and_all_that_did_not(tmp_path):
 def test_windows_are_written_only_where_they_are_asked_for(tmp_path, served, golden):
     for payloads in (False, True):
         folder = tmp_path / str(payloads)
-        watch = Watch(log=RequestLog(file="requests.jsonl", payloads=payloads))
-        watch.attach(folder=folder, processes=1)
-        watch.swapped(served)
-        watch.forecasts(served, golden.windows[:1], ["AAPL"], golden.forecast[:1], None)
-        watch.request("/infer", "POST", 200, 0.001, "mine")
-        watch.close()
+        monitoring = Monitoring(log=RequestLog(file="requests.jsonl", payloads=payloads))
+        monitoring.open(folder)
+        monitoring.model_loaded(served)
+        monitoring.forecasts(served, golden.windows[:1], ["AAPL"], golden.forecast[:1], None)
+        monitoring.request("/infer", "POST", 200, 0.001, "mine")
+        monitoring.close()
         told = read(folder / "requests.jsonl")
         assert [line.get("request_id") for line in told if "status" in line] == ["mine"]
         windows = [line for line in told if "window" in line]
@@ -192,17 +167,17 @@ def test_windows_are_written_only_where_they_are_asked_for(tmp_path, served, gol
             assert windows[0]["model_version"] == served.version
 
 
-def test_lines_reach_the_file_without_being_asked_for(watch, tmp_path, served):
-    watch.swapped(served)
+def test_lines_reach_the_file_without_being_asked_for(monitoring, tmp_path, served):
+    monitoring.model_loaded(served)
     for _ in range(20):
-        watch.request("/infer", "POST", 200, 0.001)
+        monitoring.request("/infer", "POST", 200, 0.001)
     assert json.loads(lines(tmp_path / "requests.jsonl", 20)[-1])["model_version"] == served.version
 
 
-def request_and_end(watch):
-    watch.request("/infer", "POST", 200, 0.001, "last words")
+def request_and_end(monitoring):
+    monitoring.request("/infer", "POST", 200, 0.001, "last words")
 
 
-def test_a_process_that_ends_writes_its_last_lines(watch, tmp_path, child):
-    child(request_and_end, watch).leave()
+def test_a_process_that_ends_writes_its_last_lines(monitoring, tmp_path, child):
+    child(request_and_end, monitoring).leave()
     assert read(tmp_path / "requests.jsonl")[0]["request_id"] == "last words"

@@ -1,0 +1,386 @@
+"""Counts and latencies of all processes of a server, kept by prometheus_client in its multiprocess mode.
+
+Each process counts in memory-mapped files of its own; whoever is asked adds them up. A process that is killed leaves
+its counts. Latencies are counted in buckets about 10 % wide, fine enough for percentiles; a bucket becomes a series
+once it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prometheus_client import Counter, Gauge
+
+# Preferred numbers: two neighbours lie about 10 % apart, so a percentile is off by 5 % at most.
+_STEPS = (
+    1.0, 1.1, 1.2, 1.3, 1.5, 1.6, 1.8, 2.0, 2.2, 2.5, 2.7, 3.0,
+    3.3, 3.6, 3.9, 4.3, 4.7, 5.0, 5.6, 6.2, 6.8, 7.5, 8.2, 9.1,
+)  # fmt: skip
+# Upper ends in seconds, 10 us to 100 s; one more bucket takes what is longer.
+EDGES = (*(float(f"{step}e{power}") for power in range(-5, 2) for step in _STEPS), 100.0)
+MAX_ROWS = 192  # different (method, status, route) of a process; further ones share the last
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+_OTHER = ("other", 0, "other")
+_PIECES, _PIECE_S = 7, 10  # ten-second pieces of the last minute, and the one being filled
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """How long requests of one kind took, or of several added up.
+
+    Args:
+        counts: bucket (place in EDGES, len(EDGES) = longer) -> requests.
+        seconds: their sum.
+        fastest: of a request, in seconds; None without requests.
+        slowest: likewise.
+    """
+
+    counts: Mapping[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    fastest: float | None = None
+    slowest: float | None = None
+
+    @property
+    def number(self) -> int:
+        """Of requests."""
+        return sum(self.counts.values())
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds a request; None without requests."""
+        return self.seconds / self.number if self.number else None
+
+    def percentile(self, share: float) -> float | None:
+        """Seconds that a share (0 to 1) of the requests did not exceed; None without requests."""
+        wanted, below = share * self.number, 0
+        for bucket, count in sorted(self.counts.items()):
+            if count and below + count >= wanted:
+                low = EDGES[bucket - 1] if bucket else 0.0
+                high = EDGES[min(bucket, len(EDGES) - 1)]
+                found = low + (high - low) * max(0.0, wanted - below) / count
+                return min(max(found, self.fastest or 0.0), self.slowest or found)
+            below += count
+        return None
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Upper end in seconds, and how many requests took no longer, for the ends that a scraper is shown."""
+        return [
+            (edge, sum(count for bucket, count in self.counts.items() if bucket <= place))
+            for place, edge in enumerate(EDGES)
+            if edge >= 1e-4 and f"{edge:.1e}"[:3] in ("1.0", "2.5", "5.0")
+        ]
+
+    def __add__(self, other: Latency) -> Latency:
+        fastest = [value for value in (self.fastest, other.fastest) if value is not None]
+        slowest = [value for value in (self.slowest, other.slowest) if value is not None]
+        return Latency(
+            counts=Tally(self.counts) + Tally(other.counts),
+            seconds=self.seconds + other.seconds,
+            fastest=min(fastest, default=None),
+            slowest=max(slowest, default=None),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Process:
+    """A process that lives and counts."""
+
+    pid: int
+    version: str
+    in_flight: int
+    queue: int
+    forecasts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Of all processes, those that died among them.
+
+    Args:
+        requests: (method, status, route) -> how long they took.
+        last_minute: forecasts from windows that were given, in the last 60 to 70 seconds.
+        last_inference: when the newest of them was answered; None without any.
+        forecasts: windows that went through the network.
+        batches: in so many batches.
+        swaps: models that took the place of another; the most that any process saw.
+        processes: that live.
+    """
+
+    requests: dict[tuple[str, int, str], Latency]
+    last_minute: Latency
+    last_inference: datetime | None
+    forecasts: int
+    batches: int
+    swaps: int
+    processes: list[Process]
+
+    @property
+    def inferences(self) -> Latency:
+        """Forecasts from windows that were given."""
+        return sum((own for key, own in self.requests.items() if is_inference(*key)), Latency())
+
+    @property
+    def errors(self) -> dict[int, int]:
+        """Requests that were refused or failed, by status."""
+        found = Tally[int]()
+        for (_, status, _), own in self.requests.items():
+            if status >= 400:
+                found[status] += own.number
+        return dict(sorted(found.items()))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being answered."""
+        return sum(process.in_flight for process in self.processes)
+
+    @property
+    def queue(self) -> int:
+        """Windows that wait or are being computed."""
+        return sum(process.queue for process in self.processes)
+
+
+class Counters:
+    """The counters that processes share; made before they fork.
+
+    Args:
+        folder: of the memory-mapped files, empty at first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # prometheus_client reads the variable when it is imported and whenever it opens a file.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        from prometheus_client import CollectorRegistry, Counter, Gauge, values
+
+        values.ValueClass = (
+            values.MultiProcessValue()
+        )  # also where it was imported before, for something else
+        self.folder = folder
+        registry = CollectorRegistry()  # nobody asks it: MultiProcessCollector reads the files
+
+        def counter(name: str, *labels: str) -> Counter:
+            return Counter(name, name, labels, registry=registry)
+
+        def gauge(name: str, *labels: str, mode: Any) -> Gauge:
+            return Gauge(name, name, labels, registry=registry, multiprocess_mode=mode)
+
+        row = ("method", "status", "route")
+        self.requests, self.seconds = counter("requests", *row, "bucket"), counter("seconds", *row)
+        # Largest of all processes; of a speed, because a process that has seen none counts as 0.
+        self.slowest, self.speed = gauge("slowest", *row, mode="max"), gauge("speed", *row, mode="max")
+        self.forecasts, self.batches = gauge("forecasts", mode="all"), counter("batches")
+        self.last_inference, self.swaps = gauge("last_inference", mode="max"), gauge("swaps", mode="max")
+        self.alive = gauge("alive", mode="liveall")  # 1 in a process that counts
+        self.in_flight, self.queue = gauge("in_flight", mode="liveall"), gauge("queue", mode="liveall")
+        self.version = gauge("version", "version", mode="liveall")  # the newest has the largest value
+        self.piece, self.recent = (
+            gauge("piece", "piece", mode="all"),
+            gauge("recent", "piece", "bucket", mode="all"),
+        )
+
+    def read(self) -> Figures:
+        """What all processes have counted."""
+        from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+        for path in self.folder.glob("gauge_live*.db"):
+            owner = int(path.stem.rpartition("_")[2])
+            if not _is_alive(owner):
+                mark_process_dead(owner, str(self.folder))
+        samples: dict[str, list[tuple[dict[str, str], float]]] = {}
+        for metric in MultiProcessCollector(None, str(self.folder)).collect():
+            samples[metric.name] = [(sample.labels, sample.value) for sample in metric.samples]
+
+        def total(name: str) -> int:
+            return int(sum(value for _, value in samples.get(name, [])))
+
+        def of_process(name: str, pid: str) -> int:
+            return int(sum(value for labels, value in samples.get(name, []) if labels["pid"] == pid))
+
+        processes = []
+        for pid in sorted((labels["pid"] for labels, value in samples.get("alive", []) if value), key=int):
+            versions = [
+                (value, labels["version"])
+                for labels, value in samples.get("version", [])
+                if labels["pid"] == pid and value
+            ]
+            processes.append(
+                Process(
+                    pid=int(pid),
+                    version=max(versions, default=(0.0, ""))[1],
+                    in_flight=of_process("in_flight", pid),
+                    queue=of_process("queue", pid),
+                    forecasts=of_process("forecasts", pid),
+                )
+            )
+        newest = max((value for _, value in samples.get("last_inference", [])), default=0.0)
+        return Figures(
+            requests=_requests(samples),
+            last_minute=_last_minute(samples),
+            last_inference=datetime.fromtimestamp(newest, UTC) if newest else None,
+            forecasts=total("forecasts"),
+            batches=total("batches"),
+            swaps=total("swaps"),
+            processes=processes,
+        )
+
+
+class ProcessCounters:
+    """What one process counts; some ten microseconds a request.
+
+    Args:
+        counters: that processes share.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._lock = threading.Lock()  # of the event loop's thread and of those that forecast
+        self._rows: dict[tuple[str, int, str], _Row] = {}
+        self._recent: dict[int, dict[int, Any]] = {piece: {} for piece in range(_PIECES)}
+        self._numbers = dict.fromkeys(range(_PIECES), 0)
+        self._in_flight = self._models = 0
+        self._version = ""
+        counters.alive.set(1)
+
+    def began(self, queue: int) -> None:
+        """A request came in; so many windows wait."""
+        with self._lock:
+            self._in_flight += 1
+            self._counters.in_flight.set(self._in_flight)
+            self._counters.queue.set(queue)
+
+    def ended(self, method: str, status: int, route: str, seconds: float, queue: int) -> None:
+        """A request was answered, or given up."""
+        bucket = bisect_left(EDGES, seconds)
+        with self._lock:
+            self._row(method, status, route).add(bucket, seconds)
+            self._in_flight = max(0, self._in_flight - 1)
+            self._counters.in_flight.set(self._in_flight)
+            self._counters.queue.set(queue)
+            if is_inference(method, status, route):
+                now = time.time()
+                self._counters.last_inference.set(now)
+                self._add_recent(int(now) // _PIECE_S, bucket)
+
+    def forecast(self, windows: int) -> None:
+        """A batch went through the network."""
+        self._counters.forecasts.inc(windows)
+        self._counters.batches.inc()
+
+    def model_loaded(self, version: str) -> None:
+        """Another model answers from now on; the first one is no swap."""
+        with self._lock:
+            if version != self._version:
+                self._version = version
+                self._models += 1
+                self._counters.version.labels(version).set(self._models)
+                self._counters.swaps.set(self._models - 1)
+
+    def _row(self, method: str, status: int, route: str) -> _Row:
+        known = 100 <= status <= 599
+        key = (method if known and method in _METHODS else "other", status if known else 0, route)
+        if key not in self._rows and len(self._rows) >= MAX_ROWS - 1:
+            key = _OTHER
+        if key not in self._rows:
+            self._rows[key] = _Row(self._counters, key)
+        return self._rows[key]
+
+    def _add_recent(self, number: int, bucket: int) -> None:
+        piece = number % _PIECES
+        if self._numbers[piece] != number:
+            self._numbers[piece] = number
+            for old in self._recent[piece].values():
+                old.set(0)
+            self._counters.piece.labels(piece).set(number)
+        if bucket not in self._recent[piece]:
+            self._recent[piece][bucket] = self._counters.recent.labels(piece, bucket)
+        self._recent[piece][bucket].inc()
+
+
+class _Row:
+    """Series of one (method, status, route) in one process."""
+
+    def __init__(self, counters: Counters, key: tuple[str, int, str]) -> None:
+        self._counters, self._key = counters, key
+        self._buckets: dict[int, Any] = {}
+        self._seconds = counters.seconds.labels(*key)
+        self._slowest, self._speed = counters.slowest.labels(*key), counters.speed.labels(*key)
+        self._most, self._least = 0.0, float("inf")
+
+    def add(self, bucket: int, seconds: float) -> None:
+        """One more request."""
+        if bucket not in self._buckets:
+            self._buckets[bucket] = self._counters.requests.labels(*self._key, bucket)
+        self._buckets[bucket].inc()
+        self._seconds.inc(seconds)
+        if seconds > self._most:
+            self._most = seconds
+            self._slowest.set(seconds)
+        if 0 < seconds < self._least:
+            self._least = seconds
+            self._speed.set(1 / seconds)
+
+
+def close_counters() -> None:
+    """Close the files of this process, which counts no more."""
+    from prometheus_client.values import close_all_multiprocess_files
+
+    close_all_multiprocess_files()
+
+
+def is_inference(method: str, status: int, route: str) -> bool:
+    """Whether such a request was a forecast from a window that was given."""
+    return status == 200 and method == "POST" and route.endswith("/infer")
+
+
+def _requests(
+    samples: Mapping[str, list[tuple[dict[str, str], float]]],
+) -> dict[tuple[str, int, str], Latency]:
+    def key(labels: Mapping[str, str]) -> tuple[str, int, str]:
+        return labels["method"], int(labels["status"]), labels["route"]
+
+    counts: dict[tuple[str, int, str], Tally[int]] = {}
+    for labels, value in samples.get("requests", []):
+        if value:  # else it is another process's
+            counts.setdefault(key(labels), Tally())[int(labels["bucket"])] += int(value)
+    seconds, slowest, speed = (
+        {key(labels): value for labels, value in samples.get(name, [])}
+        for name in ("seconds", "slowest", "speed")
+    )
+    return {
+        row: Latency(
+            counts=own,
+            seconds=seconds.get(row, 0.0),
+            fastest=1 / speed[row] if speed.get(row) else None,
+            slowest=slowest.get(row) or None,
+        )
+        for row, own in counts.items()
+    }
+
+
+def _last_minute(samples: Mapping[str, list[tuple[dict[str, str], float]]]) -> Latency:
+    oldest = int(time.time()) // _PIECE_S - _PIECES
+    fresh = {(labels["pid"], labels["piece"]) for labels, value in samples.get("piece", []) if value > oldest}
+    counts = Tally[int]()
+    for labels, value in samples.get("recent", []):
+        if (labels["pid"], labels["piece"]) in fresh:
+            counts[int(labels["bucket"])] += int(value)
+    return Latency(counts=counts)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
