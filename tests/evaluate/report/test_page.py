@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import fields
 from html import unescape
 
 import numpy as np
@@ -14,6 +15,7 @@ from pages import Page, specs
 from forecast.evaluate import Verdict, from_table, report
 from forecast.evaluate.report.page import CHART, PARALLEL, START, render
 from forecast.evaluate.report.parts import Table
+from forecast.runs import Run
 
 EVIL = "</pre><script src='https://evil.example/x.js'>alert(1)</script>\"&'"
 
@@ -287,6 +289,12 @@ def test_a_notebook_holds_the_page_as_an_attribute(tmp_path):
     assert report.notebook_html(tmp_path) == report.notebook_html(tmp_path / "report.html") == framed
     assert 'srcdoc="&lt;p title=&quot;x&quot;&gt;&#x27;&amp;amp;&#x27;&lt;/p&gt;"' in framed
     assert 'sandbox="allow-scripts"' in framed
+
+
+def test_a_run_shows_itself_in_a_notebook(tmp_path):
+    (tmp_path / "report.html").write_text("<p>verdict</p>", "utf-8")
+    run = Run(**dict.fromkeys(field.name for field in fields(Run)) | {"directory": tmp_path})
+    assert run._repr_html_() == report.notebook_html("<p>verdict</p>")
 
 
 def test_words_follow_the_record(written, walk):
