@@ -14,7 +14,7 @@ run: $(READY)
 	$(BIN)/python run.py $(ARGS)
 
 test: $(READY) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 # Pages are tested in a real browser. Where there is none, Debian's is installed, if this user may do that; if not, the
 # tests say what is missing.
@@ -26,11 +26,11 @@ check: $(READY) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # The same, with a thousand random examples for each law that hypothesis tests, other ones each time.
 check-long: $(READY) browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --hypothesis-profile=long $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --hypothesis-profile=long $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -17,11 +17,49 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Folders whose tests share what is expensive to make: one worker gets all of a folder's tests, another all of the next.
+GROUPS = {
+    "tests/sweep": "ray",
+    "tests/ray_tune_sweeper": "ray",
+    "tests/test_tuner.py": "ray",
+    "tests/champion": "champion",
+    "tests/track": "track",
+    "tests/predict": "predict",
+    "tests/serve/training": "serve training",
+    "tests/serve/page": "serve page",
+}
+
+
+def group_of(path: str) -> str:
+    """The group of a test file: that of its folder, else the file itself."""
+    places = [place for place in GROUPS if path == place or path.startswith(f"{place}/")]
+    return GROUPS[max(places, key=len)] if places else path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Name each test's group for xdist; the large groups come first, so that the workers end at the same time."""
+    for item in items:
+        item.add_marker(
+            pytest.mark.xdist_group(group_of(item.path.relative_to(item.config.rootpath).as_posix()))
+        )
+    large = set(GROUPS.values())
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] not in large)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def trained_runs(tmp_path_factory):
+    """Finished runs that all tests share, see trained.py."""
+    from trained import TrainedRuns, shared_folder
+
+    return TrainedRuns(shared_folder(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")

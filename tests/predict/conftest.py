@@ -11,7 +11,6 @@ from unittest.mock import patch
 import pytest
 from commands import SMALL, Done
 
-import forecast
 from forecast.predict import main
 
 SCOPES = {
@@ -22,12 +21,9 @@ SCOPES = {
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> dict[str, Path]:
+def runs(trained_runs) -> dict[str, Path]:
     """Run directories by scope."""
-    folder = tmp_path_factory.mktemp("runs")
-    for scope, overrides in SCOPES.items():
-        forecast.run(*SMALL, "tracker=none", "baselines=none", *overrides, directory=folder / scope)
-    return {scope: folder / scope for scope in SCOPES}
+    return {scope: trained_runs(*SMALL, "baselines=none", *words) for scope, words in SCOPES.items()}
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""Finished runs that tests share: each made once a session, by whichever test and worker needs it first."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+import forecast
+from forecast import bundle
+
+
+class TrainedRuns:
+    """Run directories by their overrides; none of them may be changed, see `copy`.
+
+    Args:
+        folder: that all workers of a session share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *overrides: str) -> Path:
+        """The directory of a finished run; `tracker=none` unless the overrides say otherwise.
+
+        Args:
+            overrides: as on the command line.
+        """
+        words = ("tracker=none", *overrides)
+        directory = self.folder / hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+        with FileLock(f"{directory}.lock"):
+            if not bundle.is_finished(directory):
+                forecast.run(*words, directory=directory)
+        return directory
+
+    def copy(self, target: Path, *overrides: str) -> Path:
+        """A copy that a test may change."""
+        return Path(shutil.copytree(self(*overrides), target))
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a session share."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
