@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import io
 import os
+import runpy
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -220,22 +226,62 @@ def project(tmp_path: Path, make_project: Callable[[Path], Path]) -> Path:
     return make_project(tmp_path)
 
 
-Start = Callable[..., "subprocess.CompletedProcess[str]"]
+class Done(NamedTuple):
+    """What became of a start."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Start = Callable[..., Done]
+# Modules of a project; another project has others of the same name.
+PROJECTS_OWN = ("parts", "mine", "session")
 
 
 @pytest.fixture(scope="session")
 def start_in() -> Start:
-    """Start the run.py of a folder, there."""
+    """Start the run.py of a folder, there: inside this process, which is quick, or as one of its own."""
 
-    def start_in(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
-        environment.pop("HYDRA_FULL_ERROR", None)
-        command = [sys.executable, "run.py", *arguments]
-        return subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+    def start_in(folder: Path, *arguments: str, apart: bool = False) -> Done:
+        return (_apart if apart else _inside)(folder, *arguments)
 
     return start_in
+
+
+def _apart(folder: Path, *arguments: str) -> Done:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("HYDRA_FULL_ERROR", None)
+    command = [sys.executable, "run.py", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def _inside(folder: Path, *arguments: str) -> Done:
+    from hydra.core.hydra_config import HydraConfig
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.chdir(folder))
+        stack.enter_context(patch.object(sys, "argv", ["run.py", *arguments]))
+        stack.enter_context(patch.object(sys, "path", [str(folder), *sys.path]))
+        stack.enter_context(patch.object(sys, "dont_write_bytecode", True))
+        stack.enter_context(patch.dict(sys.modules))
+        stack.enter_context(patch.object(HydraConfig.instance(), "cfg", None))
+        stack.enter_context(contextlib.redirect_stdout(out))
+        stack.enter_context(contextlib.redirect_stderr(err))
+        for name in PROJECTS_OWN:
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        try:
+            runpy.run_path("run.py", run_name="__main__")
+        except SystemExit as leaving:
+            return Done(int(leaving.code or 0), out.getvalue(), err.getvalue())
+        except Exception:
+            return Done(1, out.getvalue(), err.getvalue() + traceback.format_exc())
+    raise AssertionError("run.py did not exit")
 
 
 @pytest.fixture

@@ -172,15 +172,15 @@ def test_none_of_a_group_can_be_said_to_a_saved_config(tmp_path):
     (tmp_path / "config.yaml").write_text(snapshot(compose("seed=3"), provenance={}))
     config = compose_saved(tmp_path, "model.hidden_size=3")
     assert (config.seed, config.model.hidden_size, config.tracker is None) == (3, 3, False)
-    with pytest.raises(UserError, match="^model=gru: a saved config has no groups"):
+    with pytest.raises(UserError, match=r"^model=gru: a saved config has no groups"):
         check(compose_saved(tmp_path, "model=gru"))
 
 
 def test_a_class_is_found_by_an_older_name(tmp_path, monkeypatch):
-    monkeypatch.setitem(RENAMED, "forecast.old.Place", "forecast.champion.Champion")
+    monkeypatch.setitem(RENAMED, "forecast.old.Source", "forecast.data.sources.SyntheticSource")
     (tmp_path / "config.yaml").write_text(
-        "champion: {_target_: forecast.old.Place, keep: 3}\nlist: [{_target_: forecast.old.Place}]\n"
+        "source: {_target_: forecast.old.Source, seed: 3}\nlist: [{_target_: forecast.old.Source}]\n"
     )
     config = compose_saved(tmp_path)
-    assert config.champion._target_ == config.list[0]._target_ == "forecast.champion.Champion"
-    assert locate("forecast.old.Place") is type(build({"_target_": "forecast.old.Place", "keep": 3}))
+    assert config.source._target_ == config.list[0]._target_ == "forecast.data.sources.SyntheticSource"
+    assert locate("forecast.old.Source") is type(build({"_target_": "forecast.old.Source", "seed": 3}))

@@ -18,14 +18,14 @@ def files(folder: Path) -> set[str]:
 
 
 def test_a_run_that_finishes_exits_0_and_prints_its_directory_last(start, project):
-    done = start("hydra.run.dir=here")
+    done = start("hydra.run.dir=here", apart=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1] == str(project / "here")
     assert files(project) == {"here", "here/config.yaml"}
 
 
 def test_our_own_fault_exits_1_with_a_traceback(start, project):
-    done = start("source.path=broken")
+    done = start("source.path=broken", apart=True)
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("ZeroDivisionError: our fault\n")
@@ -86,7 +86,7 @@ def test_a_run_directory_that_cannot_be_written_to_is_a_mistake(start):
 
 
 def test_ctrl_c_exits_130(start, project):
-    done = start("source.path=interrupted")
+    done = start("source.path=interrupted", apart=True)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert files(project) == set()
 
@@ -142,7 +142,10 @@ def test_under_another_launcher_a_failed_job_is_told_where_it_ran_and_raised_to_
     plugin = project / "hydra_plugins" / "elsewhere" / "__init__.py"
     plugin.parent.mkdir(parents=True)
     plugin.write_text(ELSEWHERE)
-    done = start("-m", "hydra/launcher=elsewhere", "hydra.sweep.dir=sweep", "source.path=unknown,bars,broken")
+    done = start(
+        *["-m", "hydra/launcher=elsewhere", "hydra.sweep.dir=sweep", "source.path=unknown,bars,broken"],
+        apart=True,
+    )
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == "job 0 (source.path=unknown): source.path=unknown: no such folder"
     assert "job 2 (source.path=broken): failed\nTraceback" in done.stderr
