@@ -279,7 +279,7 @@ def _inside(folder: Path, *arguments: str) -> Done:
             runpy.run_path("run.py", run_name="__main__")
         except SystemExit as leaving:
             return Done(int(leaving.code or 0), out.getvalue(), err.getvalue())
-        except Exception:
+        except Exception:  # noqa: BLE001 - as a traceback, whatever it is
             return Done(1, out.getvalue(), err.getvalue() + traceback.format_exc())
     raise AssertionError("run.py did not exit")
 
