@@ -101,7 +101,7 @@ def pictures(
         scatter,
         series=[replace(means, role="model")],
         title="The forecast move is always the same" if same else f"{means.name.capitalize()}, ± one s.e.",
-        y_label="mean return that came, %",
+        y_label=f"mean {scatter.y_label}",
         legend=False,
     )
     return {

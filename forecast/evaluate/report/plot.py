@@ -26,12 +26,14 @@ class Words:
         unit: of its errors.
         bar: what one row of the data is.
         naive: the forecast that everything is compared with.
+        relative: whether moves are shares of the last value, as returns are; otherwise they are in the unit.
     """
 
     target: str = "price"
     unit: str = "price units"
     bar: str = "day"
     naive: str = "tomorrow = today"
+    relative: bool = True
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Words:
@@ -39,7 +41,7 @@ class Words:
         known = {key: value for key in WORDS if isinstance(value := record.get(key), str) and value}
         usual = {"target": "close", "unit": "price"}
         known = {key: value for key, value in known.items() if usual.get(key) != value}
-        return cls(**known)
+        return cls(**known, relative="unit" not in known)
 
     def bars(self, count: int) -> str:
         """So many bars, such as `1 day` or `1,250 days`."""

@@ -174,23 +174,26 @@ def moves_plot(dots: pd.DataFrame, rows: pd.DataFrame, name: str, *, words: Word
     """
     import numpy as np
 
-    said, came = _moves(rows)
+    if words.relative:
+        dots, rows = dots[dots["naive"] != 0], rows[rows["naive"] != 0]
+    said, came = _moves(rows, words)
     parts = np.array_split(np.argsort(said, kind="stable"), max(min(GROUPS, len(said) // MIN_GROUP), 1))
     parts = [part for part in parts if len(part) > 1]
     centre = np.array([said[part].mean() for part in parts])
     mean = np.array([came[part].mean() for part in parts])
     error = np.array([came[part].std(ddof=1) / len(part) ** 0.5 for part in parts])
-    said, came = _moves(dots)
+    said, came = _moves(dots, words)
     x = np.concatenate([said, centre])
     order = np.argsort(x, kind="stable")
     no_bar, no_group = np.full(len(parts), np.nan), np.full(len(said), np.nan)
-    notes = [*_times(dots[dots["naive"] != 0])]
+    notes = _times(dots)
     notes += [f"mean of {words.bars(len(part))}, ± one standard error" for part in parts]
+    result, unit = ("return", "%") if words.relative else ("move", words.unit)
     return Plot(
-        title=f"{name}: the moves forecast against the returns that came",
+        title=f"{name}: the moves forecast against the {result}s that came",
         x=x[order],
-        x_label="move forecast, %",
-        y_label="return that came, %",
+        x_label=f"move forecast, {unit}",
+        y_label=f"{result} that came, {unit}",
         series=[
             Series(
                 name=f"a {words.bar}", kind="dots", role="model", values=np.concatenate([came, no_bar])[order]
@@ -344,11 +347,15 @@ def _errors(rows: pd.DataFrame) -> tuple[Column, Column]:
     return actual - column(rows, "forecast"), actual - column(rows, "naive")
 
 
-def _moves(rows: pd.DataFrame) -> tuple[Column, Column]:
-    """Moves forecast and returns that came, in percent of the last value, where that is not 0."""
-    rows = rows[rows["naive"] != 0]
+def _moves(rows: pd.DataFrame, words: Words) -> tuple[Column, Column]:
+    """Moves forecast and moves that came, (rows,): in percent of the last value, or in the unit."""
     naive = column(rows, "naive")
-    return 100 * (column(rows, "forecast") / naive - 1), 100 * (column(rows, "actual") / naive - 1)
+    said, came = column(rows, "forecast"), column(rows, "actual")
+    return (
+        (100 * (said / naive - 1), 100 * (came / naive - 1))
+        if words.relative
+        else (said - naive, came - naive)
+    )
 
 
 def _days(rows: pd.DataFrame) -> Column:

@@ -307,8 +307,14 @@ def test_words_follow_the_record(written, walk):
     (rolling,) = [plot for title, plot in plots.items() if title.endswith("RMSE of the last 44 hours")]
     assert rolling["y"]["label"] == "% a bar"
     assert [series["name"] for series in rolling["series"]] == ["next = last", "model"]
-    moves = plots["AAPL: the moves forecast against the returns that came"]
+    moves = plots["AAPL: the moves forecast against the moves that came"]
     assert {note[11:] for note in moves["notes"] if note.startswith("20")} == {"01:30"}
     assert not rolling["x"]["whole"]
+    assert moves["x"]["label"] == "move forecast, % a bar"
+    (forecast, _) = moves["series"]
+    (last,) = table[table["date"] == table["date"].max()].itertuples()
+    place = moves["notes"].index(str(last.date)[:16])
+    assert moves["x"]["values"][place] == pytest.approx(last.forecast - last.naive, abs=1e-4)
+    assert forecast["values"][place] == pytest.approx(last.actual - last.naive, abs=1e-4)
     assert "hours ahead" in page.of("th")
     assert not [text for _, text in page.texts if "price units" in text]
