@@ -120,7 +120,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.I
     target = next(iter(tables))
     aligned = []
     for ticker, table in tables.items():
-        values = table.loc[common].to_numpy(np.float32)
+        values = np.array(table.loc[common], np.float32)
         later = closes_later(ticker, target, common.to_numpy())
         if later.any():
             values[later] = table.shift(1).loc[common].to_numpy(np.float32)[later]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ Anchor = Literal["last", "none"]
 # A value that moved less than a basis point is no measure of moves to come.
 _LEAST_SHARE = 1e-4
 # Enough windows for stable statistics; more would only cost time on a large panel.
-_MOST_WINDOWS = 16_384
+_MOST_WINDOWS, _MOST_ROWS = 16_384, 1_048_576
 
 
 class WindowNormaliser(nn.Module):
@@ -296,7 +297,8 @@ def fit_normaliser(
     Args:
         train: windows of the training split.
         layout: columns of the panel.
-        anchor: `last` fits on anchored windows (at most 16,384, evenly spaced), `none` on raw rows.
+        anchor: `last` fits on anchored windows (at most 16,384, evenly spaced), `none` on raw rows (at most
+            1,048,576, likewise).
         scaler: unfitted; None = no scaling.
         rows: first and last position in the calendar of the training split.
         target_relation: see Target.relation.
@@ -315,7 +317,8 @@ def fit_normaliser(
         return unscaled
     if anchor == "none" and not instance_norm:
         panel = train.panel
-        values = panel.values[(panel.times >= rows[0]) & (panel.times <= rows[1])]
+        training = np.flatnonzero((panel.times >= rows[0]) & (panel.times <= rows[1]))
+        values = panel.values[training[:: -(-len(training) // _MOST_ROWS)]]
         inputs, targets = values[:, : len(layout.relations)], values[:, [layout.target]]
         levels = None if target_relation == "probability" else TimeSeriesScaler().fit(targets)
         return WindowNormaliser(**plan, scaler=scaler.fit(inputs), target_scaler=levels)

@@ -1,5 +1,6 @@
 """A user's own files: what is read, and what is refused, in one line naming the file."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -194,3 +195,25 @@ def test_a_file_that_comes_later_is_found(tmp_path):
     files.bars("AAA")
     source(tmp_path, "BBB.csv", HEADER + ROW)
     assert len(files.bars("BBB")) == 1
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("ratio", [2, 1.5, 1 / 10, 7])
+def test_volume_before_a_split_is_counted_in_todays_shares(tmp_path, suffix, ratio):
+    close = np.array([100.0, 101, 102, 103 / ratio, 104 / ratio, 105 / ratio])
+    # A dividend of 3 % on the second bar lowers what stands before it, and is no split.
+    factor = np.array([0.97, 1, 1, ratio, ratio, ratio]) / ratio
+    table = pd.DataFrame(
+        dict.fromkeys(("Open", "High", "Low", "Close"), close)
+        | {"Volume": [1000.0] * 3 + [1000.0 * ratio] * 3, "Adj Close": close * factor},
+        index=pd.bdate_range("2024-01-02", periods=6, name="Date"),
+    )
+    if suffix == "csv":
+        table.to_csv(tmp_path / "AAA.csv")
+    else:
+        table.to_parquet(tmp_path / "AAA.parquet")
+    found = FileSource(path=str(tmp_path), adjust_volume=True).bars("AAA")
+    np.testing.assert_allclose(found["Volume"], 1000.0 * ratio)
+    np.testing.assert_array_equal(FileSource(path=str(tmp_path)).bars("AAA")["Volume"], table["Volume"])
+    unadjusted = FileSource(path=str(tmp_path), adjust=False, adjust_volume=True).bars("AAA")
+    np.testing.assert_array_equal(unadjusted["Volume"], table["Volume"])

@@ -44,6 +44,20 @@ def test_prices_are_adjusted_unless_told_otherwise():
     pd.testing.assert_series_equal(raw["Volume"], adjusted["Volume"])
 
 
+def test_volume_is_counted_in_todays_shares_only_where_the_price_split():
+    for ticker, splits in {
+        "AAPL": {"2000-06-21": 2, "2005-02-28": 2},
+        "MSFT": {"2003-02-18": 2},  # not on 2004-11-15, when a dividend of a tenth of the price was paid
+        "IBM": {},
+    }.items():
+        raw, adjusted = SampleSource().bars(ticker), SampleSource(adjust_volume=True).bars(ticker)
+        shares = pd.Series(1.0, raw.index)
+        for day, ratio in splits.items():
+            shares[raw.index < day] *= ratio
+        pd.testing.assert_series_equal(adjusted["Volume"], raw["Volume"] * shares, check_names=False)
+        pd.testing.assert_frame_equal(adjusted[["Open", "High", "Low", "Close"]], raw.iloc[:, :4])
+
+
 def test_a_table_is_the_callers_own():
     mine = SampleSource(adjust=False).bars("IBM")
     mine.iloc[:] = 0
