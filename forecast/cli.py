@@ -53,11 +53,12 @@ def command(
     return made
 
 
-def exit_code(work: Callable[[], int | None]) -> int:
+def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted") -> int:
     """The exit code of a command: what its work returns, or what becomes of the exception it raises.
 
     Args:
         work: returns an exit code; None = finished.
+        interrupted: what is said after Ctrl-C.
     """
     _forgiving_stdout()
     try:
@@ -68,7 +69,7 @@ def exit_code(work: Callable[[], int | None]) -> int:
         print(f"{job[0]}: {error}" if job else error, file=sys.stderr)
         return FAILED if job else USERS_MISTAKE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return INTERRUPTED
 
 

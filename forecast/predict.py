@@ -88,15 +88,13 @@ def config_of(directory: Path, overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: an unknown key, a value against its rule, or a key that the model was trained with.
     """
-    from forecast.config import check, compose
-    from forecast.config.composing import composed, task_of
+    from forecast.config import check, compose, compose_saved
 
     fresh = any(override.partition("=")[0] == "source" for override in overrides)
     sources = [override for override in overrides if fresh and _names_source(override)]
     others = [override for override in overrides if override not in sources]
-    folder = directory.absolute()
-    config = task_of(composed(folder, "config", others, saved=True))
-    saved = task_of(composed(folder, "config", [], saved=True))
+    config = compose_saved(directory, *others)
+    saved = compose_saved(directory)
     if fresh:
         config.source = compose(*sources).source
     check(config)
@@ -116,7 +114,7 @@ def _names_source(override: str) -> bool:
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
-    from forecast.config.composing import resolved
+    from forecast.config import resolved
 
     return resolved(config)
 
@@ -444,21 +442,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"-h", "--help"} & set(words):
         print(__doc__)
         return 0
-    try:
-        args = parse_arguments(words)
-        if args.output is not None:
-            check_output(args.output)
-        result = future(args.run, *args.overrides)
-        if args.output is not None:
-            write_table(args.output, result.table)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    from forecast.cli import exit_code
+
+    return exit_code(lambda: _predict(words))
+
+
+def _predict(words: list[str]) -> None:
+    args = parse_arguments(words)
+    if args.output is not None:
+        check_output(args.output)
+    result = future(args.run, *args.overrides)
+    if args.output is not None:
+        write_table(args.output, result.table)
     print(text_of(result, output=args.output))
-    return 0
 
 
 if __name__ == "__main__":

@@ -14,17 +14,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forecast.cli import exit_code
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-PASSED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+PASSED, FAILED = 0, 1
 MARKS = {True: "passed", False: "LEAK", None: "ERROR"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0 if every check passed, 1 if not, 2 for a mistake in what was args."""
+    """Run the command; returns 0 if every check passed, 1 if not, 2 for a mistake in what was asked."""
     parser = argparse.ArgumentParser(
         prog="python -m forecast.audit", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -32,14 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="key=value", help="as run.py takes them")
     args = parser.parse_intermixed_args(arguments)
     runs = [Path(word.removeprefix("run=")) for word in args.words if word.startswith("run=")]
-    try:
-        return _audit(args.words, args.config_dir, runs[0] if runs else None)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return USERS_MISTAKE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _audit(args.words, args.config_dir, runs[0] if runs else None))
 
 
 def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> int:
@@ -65,8 +59,7 @@ def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> i
 
 
 def _config(words: Sequence[str], config_dir: Path | None, run: Path | None) -> tuple[DictConfig, str | None]:
-    from forecast.config import compose
-    from forecast.config.composing import composed, task_of
+    from forecast.config import compose, compose_saved
 
     if run is None:
         return compose(*words, config_dir=config_dir), None
@@ -76,7 +69,7 @@ def _config(words: Sequence[str], config_dir: Path | None, run: Path | None) -> 
     from forecast.bundle import verify
 
     verify(run)
-    saved = task_of(composed(run.absolute(), "config", [], saved=True))
+    saved = compose_saved(run)
     return saved, json.loads(json.dumps(saved.provenance.identity))
 
 

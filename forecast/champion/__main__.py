@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from forecast.cli import FINISHED, exit_code
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from forecast.champion import PromotionResult
 
-FINISHED, USERS_MISTAKE, INTERRUPTED = 0, 2, 130
 _USAGE = """\
   python -m forecast.champion [KEY=VALUE ...]            rank the finished runs, export and promote the best
   python -m forecast.champion rank [KEY=VALUE ...]       only the table
@@ -45,14 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = words.pop(0) if words and "=" not in words[0] else "crown"
     if name not in _COMMANDS:
         parser.error(f"{name}: no such command; known: {', '.join(_COMMANDS)}")
-    try:
-        return _COMMANDS[name](words)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return USERS_MISTAKE
-    except KeyboardInterrupt:
-        print("interrupted; the champion is as it was", file=sys.stderr)
-        return INTERRUPTED
+    return exit_code(lambda: _COMMANDS[name](words), interrupted="interrupted; the champion is as it was")
 
 
 def _config(overrides: Sequence[str]) -> DictConfig:

@@ -151,7 +151,7 @@ def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any
     from omegaconf import DictConfig, OmegaConf
 
     from forecast import bundle
-    from forecast.config.composing import resolved
+    from forecast.config import resolved
     from forecast.config.renamed import rename_targets
 
     with _one_line(directory):

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 
 from forecast.errors import UserError
+from forecast.files import LocalPath, LocalUrl
 from forecast.serve.monitoring import Monitoring
 
 MAX_BATCH_SIZE = 64
@@ -77,10 +78,10 @@ class Settings:
 
     engine: Inline | Workers
     watch: Monitoring
-    bundle: Annotated[str, MinLen(1)] = "outputs/champion"
-    champion_link: Annotated[str, MinLen(1)] = "outputs/champion"
-    state: Annotated[str, MinLen(1)] = "outputs/serve"
-    tracker_uri: Annotated[str, MinLen(1)] = "sqlite:///mlflow.db"
+    bundle: Annotated[str, MinLen(1), LocalPath()] = "outputs/champion"
+    champion_link: Annotated[str, MinLen(1), LocalPath()] = "outputs/champion"
+    state: Annotated[str, MinLen(1), LocalPath()] = "outputs/serve"
+    tracker_uri: Annotated[str, MinLen(1), LocalUrl()] = "sqlite:///mlflow.db"
     host: Literal["127.0.0.1", "0.0.0.0", "::"] = "127.0.0.1"
     port: Annotated[int, Ge(1024), Le(65535)] = 8000
     api_key: Annotated[str, MinLen(1)] | None = None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from forecast.cli import exit_code
 from forecast.errors import UserError
 
 
@@ -17,12 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser("leaderboard", help="write leaderboard.csv and .html, and print the table")
     command.add_argument("directory", type=Path, metavar="DIR", help="of the sweep, multirun/DATE/TIME")
     args = parser.parse_args(arguments)
-    try:
-        _leaderboard(args.directory)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    return exit_code(lambda: _leaderboard(args.directory))
 
 
 def _leaderboard(directory: Path) -> None:

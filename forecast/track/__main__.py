@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from forecast.errors import UserError
+from forecast.cli import exit_code
 from forecast.track.sync import DEFAULT_FOLDERS, sync
 
 
@@ -26,11 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--uri", help="another store than the one named in each run's mlflow.json")
     asked = parser.parse_args(arguments)
     folders = asked.folders or [Path(name) for name in DEFAULT_FOLDERS if Path(name).is_dir()]
-    try:
-        summary = sync(folders, uri=asked.uri)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return exit_code(lambda: _sync(folders, asked.uri))
+
+
+def _sync(folders: Sequence[Path], uri: str | None) -> int:
+    summary = sync(folders, uri=uri)
     for directory in summary.sent:
         print(f"sent {directory}")
     for directory in summary.running:

@@ -1,3 +1,0 @@
-"""Moved: import from forecast.config."""
-
-from forecast.config.messages import ConfigFault as Fault  # noqa: F401
