@@ -21,8 +21,8 @@ def enter(browser, served, size=DESKTOP):
 def unlock(browser, locked):
     """Open the page with the key, which the tab may know already."""
     browser.open(f"{locked.url}/ui")
-    browser.wait("!document.querySelector('#door').hidden || !document.querySelector('#main').hidden")
-    if browser.one("#door").is_displayed():
+    browser.wait("!document.querySelector('#login').hidden || !document.querySelector('#main').hidden")
+    if browser.one("#login").is_displayed():
         browser.one("#key").send_keys(KEY, Keys.ENTER)
 
 

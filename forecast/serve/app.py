@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -25,7 +24,7 @@ from forecast.serve.engines import Engine
 from forecast.serve.middleware import ApiKey, BodyLimit, Limits, Metrics, Origin, PathForms
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.page.door import door
+from forecast.serve.page import login_page
 from forecast.serve.routes import forecast, health, infer, info, monitor, train, ui
 from forecast.serve.schemas import About, Problem, in_line, problems, validation_line, without_folders
 from forecast.serve.settings import Settings
@@ -79,7 +78,6 @@ def create_app(
     )
     readiness = health.Readiness(store=store, engine=engine)
     about = About(title=TITLE, description=DESCRIPTION, version=package_version())
-    legacy = SimpleNamespace(server=settings, models=store, engine=engine)
     for router in (
         infer.router(store=store, engine=engine, max_rows=settings.max_rows),
         forecast.router(
@@ -87,7 +85,7 @@ def create_app(
         ),
         train.router(jobs=jobs, store=store),
         monitor.router(monitoring=monitoring, store=store),
-        ui.router(legacy),
+        ui.router(store=store, champion=settings.champion),
         health.router(readiness=readiness),
         v2.router(store=store, engine=engine, readiness=readiness, max_rows=settings.max_rows),
         info.router(store=store, about=about),
@@ -111,7 +109,7 @@ def middlewares(settings: Settings, monitoring: Monitoring) -> list[Middleware]:
         Middleware(Metrics, counter=monitoring),
         Middleware(PathForms),
         Middleware(Origin, hosts=settings.hosts),
-        Middleware(ApiKey, api_key=settings.api_key, admin_key=settings.admin_key, login_page=door),
+        Middleware(ApiKey, api_key=settings.api_key, admin_key=settings.admin_key, login_page=login_page),
         Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, deadline_s=settings.deadline_s),
         Middleware(
             Limits,

@@ -1,34 +1,107 @@
-"""GET /ui: the page, and what only it asks for: the verdict on the model, and what it said on its test days."""
+"""GET /ui: the page, and what only it asks for.
 
+GET /ui/model      the served model, its verdict, and what a window for it looks like
+GET /ui/record     what it forecast on its test days, and what came
+GET /ui/champions  the champion and those kept from earlier
+"""
+
+import json
+import math
 from functools import partial
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from forecast.errors import UserError
-from forecast.serve.page.about import about
-from forecast.serve.page.answers import ModelCard, Record
-from forecast.serve.page.document import page
-from forecast.serve.page.record import record
+from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.page import page
 from forecast.serve.routes.forecast import loaded_model
 from forecast.serve.schemas import problems
+from forecast.serve.training_jobs import shown_path
+from forecast.serve.windows import DELIVERED
 
 _UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was, by If-None-Match"}}
+_TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
+_PRICES, _BOUNDS = ("actual", "forecast", "naive"), ("lower", "upper")
 
 
-def router(context: Any) -> APIRouter:
+class _Answer(BaseModel):
+    # no NaN and no Infinity: JSON has none
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class ModelCard(_Answer):
+    """The model that is served, and the verdict on it."""
+
+    model_version: Annotated[str, Field(description="as answers name it")]
+    subject: Annotated[str, Field(description="what was forecast, in one line")]
+    verdict: Annotated[str, Field(description="whether it beats tomorrow = today on test")]
+    tone: Annotated[Literal["good", "bad", "open"], Field(description="the verdict in one word")]
+    findings: Annotated[list[str], Field(description="what the tests, intervals and folds say")]
+    warnings: Annotated[list[str], Field(description="suspicions: a leak, a copy of the last price")]
+    table: Annotated[list[list[str]], Field(description="figures on val and test, header first")]
+    legend: Annotated[list[str], Field(description="what the words of the table mean")]
+    champion: Annotated[
+        list[str], Field(description="how it was chosen; empty for a run that is no champion")
+    ]
+    scope: Annotated[Literal["single", "multiple", "panel"], Field(description="of its strategy")]
+    tickers: Annotated[list[str], Field(description="it was trained on; of multiple, the first is forecast")]
+    columns: Annotated[list[str], Field(description="of a row of `sequence`, in order")]
+    lookback: Annotated[int, Field(ge=1, description="bars a window holds")]
+    enough: Annotated[
+        int | None, Field(description="bars that suffice for a window; null: give all there are")
+    ]
+    horizon: Annotated[int, Field(ge=1, description="bars forecast at once")]
+    levels: Annotated[list[float], Field(description="nominal coverage of its intervals, 0 to 1")]
+    adjust: Annotated[bool, Field(description="whether its prices were adjusted by Adj Close in training")]
+
+
+class Record(_Answer):
+    """What the model forecast one day ahead on its newest test days, and what came; oldest first."""
+
+    ticker: str
+    dates: Annotated[list[str], Field(description="the days being forecast, YYYY-MM-DD")]
+    actual: list[float | None]
+    forecast: list[float | None]
+    naive: Annotated[list[float | None], Field(description="the Close of the day before")]
+    lower: Annotated[list[float | None], Field(description="empty without intervals")]
+    upper: list[float | None]
+
+
+class KeptChampion(_Answer):
+    """The champion, or one that was."""
+
+    name: str
+    current: bool
+    in_line: bool = Field(description="whether it was never rolled back: a rollback goes along this line")
+    promoted: str | None = Field(description="when it was made from its run")
+    figure: str = Field(description="metric it was chosen by, and its value")
+    label: str = Field(description='whether it is ahead of "tomorrow = today"')
+
+
+class Champions(_Answer):
+    """Newest first."""
+
+    champions: list[KeptChampion]
+    note: str | None = Field(description="why there are none to show")
+
+
+def router(*, store: ModelStore, champion: Path) -> APIRouter:
     """The routes of the page.
 
     Args:
-        context: of the server; its models are asked what is served.
+        store: of the model that is served.
+        champion: link to the champion.
     """
     routes = APIRouter(tags=["page"])
 
     @routes.get("/ui", response_class=HTMLResponse, responses=problems() | _UNCHANGED)
     async def ui(request: Request) -> Response:
-        """The page: forecasts, the verdict, a window of one's own, and how the server does."""
+        """The page: forecasts, the verdict, a window of one's own, champions, and how the server does."""
         found = page()
         if found.headers["ETag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=found.headers)
@@ -38,20 +111,143 @@ def router(context: Any) -> APIRouter:
     async def model() -> ModelCard:
         """The model that is served, the verdict on it, and what a window for it looks like."""
         try:
-            return await anyio.to_thread.run_sync(about, loaded_model(context.models))
+            return await anyio.to_thread.run_sync(model_card, loaded_model(store))
         except UserError as error:
             raise HTTPException(404, detail=str(error)) from error
 
     @routes.get("/ui/record", responses=problems(404, 422))
-    async def said(
+    async def record(
         ticker: Annotated[str, Query(min_length=1, max_length=32, description="one the model forecast")],
         days: Annotated[int, Query(ge=1, le=2500, description="at most so many, the newest")] = 500,
     ) -> Record:
-        """What the model said one day ahead on its test days, and what came."""
-        read = partial(record, loaded_model(context.models).directory, ticker, days)
+        """What the model forecast one day ahead on its test days, and what came."""
+        read = partial(read_record, loaded_model(store).directory, ticker, days)
         try:
             return await anyio.to_thread.run_sync(read)
         except UserError as error:
             raise HTTPException(404, detail=str(error)) from error
 
+    @routes.get("/ui/champions", responses=problems())
+    async def champions() -> Champions:
+        """The champion and those kept from earlier, with their figures."""
+        return await anyio.to_thread.run_sync(list_champions, champion)
+
     return routes
+
+
+def model_card(model: LoadedModel) -> ModelCard:
+    """Read what a run says of itself.
+
+    Raises:
+        UserError: its directory is gone.
+    """
+    from forecast.champion.metadata import summary
+    from forecast.data.features import warm_up
+    from forecast.evaluate.verdict import Verdict
+
+    predictor, metadata = model.predictor, model.metadata
+    choices = model.config.get("provenance", {}).get("choices", {})
+    try:
+        evaluation = json.loads((model.directory / "evaluation.json").read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{model.version}: its run directory is gone") from error
+    verdict = Verdict(
+        metrics=model.metrics,
+        tickers=predictor.tickers if predictor.scope == "panel" else predictor.tickers[:1],
+        strategy=str(choices.get("data") or model.config["data"]["scope"]),
+        horizon=predictor.horizon,
+        evaluation=evaluation,
+    )
+    side_by_side = [f"{ticker} {column}" for ticker in predictor.tickers for column in DELIVERED]
+    before = warm_up(predictor.features)
+    return ModelCard(
+        model_version=model.version,
+        subject=verdict.subject,
+        verdict=verdict.sentence,
+        tone=next((tone for start, tone in _TONES.items() if verdict.sentence.startswith(start)), "open"),
+        findings=verdict.findings,
+        warnings=verdict.warnings,
+        table=verdict.cells,
+        legend=verdict.legend,
+        champion=[]
+        if metadata is None
+        else summary({**metadata, "run_directory": shown_path(metadata["run_directory"])}),
+        scope=predictor.scope,
+        tickers=predictor.tickers,
+        columns=side_by_side if predictor.scope == "multiple" else list(DELIVERED),
+        lookback=predictor.lookback,
+        enough=None if before is None else predictor.lookback + before,
+        horizon=predictor.horizon,
+        levels=list(predictor.levels),
+        adjust=predictor.adjust,
+    )
+
+
+def read_record(directory: Path, ticker: str, days: int) -> Record:
+    """One ticker's newest rows of a run's forecast table; those of other tickers are passed over, not held in memory.
+
+    Args:
+        directory: of the run.
+        ticker: one that it forecast.
+        days: at most so many, the newest.
+
+    Raises:
+        UserError: no test day of such a ticker, or the run's directory is gone.
+    """
+    import pyarrow.parquet as pq
+
+    path = directory / "forecasts.parquet"
+    wanted = [("ticker", "==", ticker), ("split", "==", "test"), ("step", "==", 1)]
+    try:
+        bounds = [name for name in _BOUNDS if name in pq.read_schema(path).names]
+        # one thread: the model has the others
+        table = pq.read_table(path, columns=["date", *_PRICES, *bounds], filters=wanted, use_threads=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{directory.name}: its run directory is gone") from error
+    if not table.num_rows:
+        raise UserError(f"{ticker}: the model has no test days of it")
+    table = table.sort_by("date").slice(max(0, table.num_rows - days))
+    columns = {
+        name: [
+            value if value is not None and math.isfinite(value) else None for value in table[name].to_pylist()
+        ]
+        if name in table.column_names
+        else []
+        for name in (*_PRICES, *_BOUNDS)
+    }
+    dates = [str(day)[:10] for day in table["date"].cast("date32").to_pylist()]
+    return Record(ticker=ticker, dates=dates, **columns)
+
+
+def list_champions(link: Path) -> Champions:
+    """Those of a link, newest first; one whose metadata cannot be read is left out.
+
+    Args:
+        link: to the champion.
+    """
+    from forecast.champion.metadata import read_metadata
+    from forecast.champion.store import ChampionStore
+
+    store = ChampionStore(link)
+    try:
+        current, lineage, folders = store.current, store.lineage, store.folders
+    except UserError as error:
+        return Champions(champions=[], note=str(error).replace(str(link), shown_path(link)))
+    found = []
+    for folder in reversed(folders):
+        try:
+            metadata = read_metadata(folder)
+        except (OSError, ValueError):
+            continue
+        value = metadata.get("metric_value")
+        found.append(
+            KeptChampion(
+                name=folder.name,
+                current=folder == current,
+                in_line=folder.name in lineage,
+                promoted=metadata.get("exported_at"),
+                figure=f"{metadata.get('metric')} {'undefined' if value is None else f'{value:.6g}'}",
+                label=str(metadata.get("label")),
+            )
+        )
+    return Champions(champions=found, note=None if found else "there is no champion yet")

@@ -13,7 +13,7 @@ from forecast.champion.candidate import from_directory
 from forecast.champion.metadata import Choice, champion_metadata
 from forecast.errors import UserError
 from forecast.serve.model_store import load_model
-from forecast.serve.page.about import about
+from forecast.serve.routes.ui import model_card
 
 
 def test_policy_names_this_style_and_this_script_alone(served):
@@ -79,9 +79,9 @@ def test_a_champion_says_how_it_was_chosen(bundle):
     model = load_model(bundle)
     choice = Choice(metric="val_rmse", mode="min", candidates=24)
     told = champion_metadata(from_directory(bundle), choice, number=3, audit="passed")
-    assert about(model).champion == []
-    champion = about(dataclasses.replace(model, metadata=told)).champion
+    assert model_card(model).champion == []
+    champion = model_card(dataclasses.replace(model, metadata=told)).champion
     assert champion[0].startswith("Champion 3: ")
     assert "best of 24 candidates" in champion[1]
     with pytest.raises(UserError, match="its run directory is gone"):
-        about(dataclasses.replace(model, directory=bundle / "nowhere"))
+        model_card(dataclasses.replace(model, directory=bundle / "nowhere"))

@@ -27,7 +27,7 @@ def test_pasted_bars(browser, served, content):
     for warning in answer.get("warnings", []):
         assert warning.lower() in notes.lower()
     assert ("turned round" in notes) == (content.splitlines()[-1].startswith("2024-01-01"))
-    assert len(browser.all("#window-chart circle")) >= 1
+    browser.wait("document.querySelector('#window-chart circle')")
     assert browser.complaints() == []
 
 

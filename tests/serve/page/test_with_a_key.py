@@ -10,23 +10,24 @@ def test_a_key_is_asked_for_once(browser, locked):
     assert locked.get("/ui").detail()
     assert locked.get("/ui", Accept="text/html").status == 401
     browser.open(f"{locked.url}/ui", PHONE)
-    browser.wait("!document.querySelector('#door').hidden")
+    browser.wait("!document.querySelector('#login').hidden")
     assert not browser.one("#main").is_displayed()
     assert browser.script("return document.activeElement.id") == "key"
     browser.keys("wrong", Keys.ENTER)
     assert (
-        "no key, or a wrong one" in browser.wait("document.querySelector('#door-said').textContent").lower()
+        "no key, or a wrong one"
+        in browser.wait("document.querySelector('#login-trouble').textContent").lower()
     )
     browser.keys(KEY, Keys.ENTER)
     browser.wait(SHOWN)
-    assert not browser.one("#door").is_displayed()
+    assert not browser.one("#login").is_displayed()
     assert browser.script("return document.documentElement.scrollWidth") <= PHONE[0]
     browser.driver.refresh()  # kept as long as the tab
     browser.wait(SHOWN)
     assert KEY not in browser.script("return document.documentElement.outerHTML + location.href")
     assert {url for url in browser.requests() if not url.startswith(locked.url)} == set()
     browser.one("#forget").click()
-    assert browser.wait("!document.querySelector('#door').hidden")
+    assert browser.wait("!document.querySelector('#login').hidden")
     assert browser.script("return sessionStorage.length") == 0
     browser.complaints()  # a browser notes every 401
 

@@ -1,17 +1,73 @@
-// A ticker's past, what the model said of it on its test days, and the sessions to come.
+// The served model and its verdict; a ticker's past, what was forecast on its test days, and the sessions to come.
 
+let about = null; // what the server says of the model
+
+async function loadModel(stop) {
+  about = await ask("ui/model", { stop });
+  byId("subject").textContent = about.subject;
+  const head = byId("verdict");
+  head.textContent = capital(about.verdict);
+  head.className = about.tone;
+  byId("version").textContent = `model ${about.model_version}`;
+  document.title = `forecast: ${about.tickers.slice(0, 3).join(", ")}`;
+  showVerdict();
+}
+
+function showVerdict() {
+  const place = byId("figures");
+  const figures = html("div", {});
+  table(figures, "Figures on validation and test", about.table, 2);
+  const lines = [...about.champion, ...about.findings].map((text) => html("li", { textContent: capital(text) }));
+  const findings = html("ul", { className: "findings" });
+  findings.append(...lines);
+  const warnings = about.warnings.map((text) => html("p", { className: "warning", textContent: `Warning: ${text}` }));
+  const legend = html("details", { className: "legend" });
+  html("summary", { textContent: "What the words mean" }, legend);
+  const meanings = html("ul", {}, legend);
+  meanings.append(...about.legend.map((text) => html("li", { textContent: text })));
+  place.replaceChildren(...warnings, figures, findings, legend);
+}
+// A new chart in a place, instead of the one that stood there.
+function plot(parent, title, spec) {
+  const figure = html("figure", { className: "chart" });
+  html("figcaption", { textContent: title }, figure);
+  html("script", { type: "application/json", textContent: JSON.stringify(spec) }, figure);
+  parent.replaceChildren(figure);
+  return new Chart(figure);
+}
+
+// Other numbers for the same series: what is hidden, chosen or zoomed stays so.
+function renew(chart, spec, whole = null) {
+  const zoomed = chart.view.some((end, n) => end !== chart.whole[n]);
+  chart.spec = spec;
+  chart.x = spec.x.values;
+  chart.whole = whole ?? chart.span();
+  if (!zoomed) chart.view = chart.whole;
+  chart.cursor = null;
+  if (chart.box.clientWidth) chart.draw();
+}
+
+// Room to the right of the last day, and only the last days at first.
+function lookAtEnd(chart, days) {
+  const [low, high] = chart.whole;
+  const from = Math.max(low, chart.x[Math.max(0, chart.x.length - Math.floor(days))]);
+  const room = Math.max(1, (high - from) * 0.02);
+  chart.whole = [low, high + room];
+  chart.view = from > low ? [from, high + room] : chart.whole;
+  if (chart.box.clientWidth) chart.draw();
+}
 const PAST = 500; // days that are asked for
 const MOVED = 1e-4; // share by which a price is another one, not the same one rounded
-const ADJUSTED = "prices were adjusted anew since training (a split or a dividend): what was said then is shown in today's prices";
+const ADJUSTED = "prices were adjusted anew since training (a split or a dividend): what was forecast then is shown in today's prices";
 let drawn = null; // { ticker, closes } of the chart, oldest first
 
-const foresee = newest(async (stop, ticker, horizon) => {
+const showForecast = newest(async (stop, ticker, horizon) => {
   const asking = byId("ask").querySelector("button");
   trouble(byId("future-trouble"), "");
   byId("future-said").textContent = `${ticker}: asking for the latest bars`;
   asking.disabled = true;
   try {
-    const [past, ahead] = await Promise.all([said(ticker, stop), coming(ticker, horizon, stop)]);
+    const [past, ahead] = await Promise.all([testDays(ticker, stop), nextSessions(ticker, horizon, stop)]);
     if (stop.aborted) return;
     show(ticker, past, ahead);
   } finally {
@@ -20,13 +76,13 @@ const foresee = newest(async (stop, ticker, horizon) => {
 });
 
 // Test days of a ticker, none of one that the model was not trained on.
-async function said(ticker, stop) {
+async function testDays(ticker, stop) {
   const known = about.scope === "panel" ? about.tickers : about.tickers.slice(0, 1);
   if (!known.includes(ticker)) return null;
   return ask(`ui/record?ticker=${encodeURIComponent(ticker)}&days=${PAST}`, { stop }).catch(refused);
 }
 
-async function coming(ticker, horizon, stop) {
+async function nextSessions(ticker, horizon, stop) {
   const steps = about.horizon > 1 ? `&horizon=${horizon}` : "";
   return ask(`forecast/${encodeURIComponent(ticker)}?history=${PAST}${steps}`, { stop, seconds: 40 }).catch(refused);
 }
@@ -51,6 +107,20 @@ function show(ticker, past, ahead) {
   else lookAtEnd(plot(place, `${ticker}: what came, what was forecast`, futureSpec(days, before, after)), place.clientWidth / 9);
   if (after) sessions(byId("future-table"), after.last_close, after.forecast);
   else byId("future-table").replaceChildren();
+  byId("download").hidden = !days.length;
+  drawn.days = days;
+}
+
+// All days of the chart as a file: what came, what was forecast on test days, and the sessions to come.
+function download() {
+  const columns = { close: "actual", naive: "naive", model: "model", lower: "lower", upper: "upper", forecast: "next" };
+  const more = { forecast_lower: "low", forecast_upper: "high" };
+  const names = Object.entries({ ...columns, ...more });
+  const lines = drawn.days.map((day) => [dateText(day.at), ...names.map(([, key]) => day[key] ?? "")].join(","));
+  const text = [["date", ...names.map(([name]) => name)].join(","), ...lines, ""].join("\n");
+  const link = html("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${drawn.ticker}.csv` });
+  link.click();
+  URL.revokeObjectURL(link.href);
 }
 
 function sentence({ ticker, last_close: close, last_date: last, forecast }) {
@@ -118,16 +188,16 @@ function sessions(place, close, forecast) {
 }
 
 // As the model spells it, whichever way it was typed; an unknown one as it stands.
-function spelt(typed) {
+function spelled(typed) {
   const plain = typed.trim();
   return about.tickers.find((ticker) => ticker.toUpperCase() === plain.toUpperCase()) ?? plain;
 }
 
 function pick() {
-  const ticker = spelt(byId("ticker").value);
+  const ticker = spelled(byId("ticker").value);
   const wanted = Number(byId("horizon").value) || about.horizon;
   byId("ticker").value = ticker;
-  if (ticker) foresee(ticker, Math.min(Math.max(wanted, 1), about.horizon));
+  if (ticker) showForecast(ticker, Math.min(Math.max(wanted, 1), about.horizon));
 }
 
 // What there is to pick from, whenever another model is served.

@@ -1,0 +1,108 @@
+// What an operator does: retrain, watch the job, end it, roll back. Each asks for the admin key where one is wanted.
+
+const JOB_EVERY = 1000; // ms between two looks at a job
+let job = null; // the name of the one that is watched
+let wanted = null; // what to do once the admin key was typed
+
+// Do something that may need the admin key; a refusal for want of it asks for the key and does it then.
+async function asAdmin(act) {
+  trouble(byId("admin-trouble"), "");
+  try {
+    await act();
+  } catch (error) {
+    if (needsKey(error)) return askAdminKey(act, error.message);
+    if (!(error instanceof Refusal)) throw error;
+    trouble(byId("admin-trouble"), error.message);
+  }
+}
+
+function needsKey(error) {
+  return error instanceof Refusal && error.status === 401;
+}
+
+function askAdminKey(act, message) {
+  const tried = keys.admin !== "";
+  store("admin", "");
+  wanted = act;
+  byId("admin-login").hidden = false;
+  byId("admin-login-trouble").textContent = tried ? capital(message) : "";
+  byId("admin-key").value = "";
+  byId("admin-key").focus();
+}
+
+function unlockAdmin() {
+  const key = typedKey("admin-key", "admin-login-trouble");
+  if (!key) return;
+  store("admin", key);
+  byId("admin-login").hidden = true;
+  asAdmin(wanted);
+}
+
+async function retrain() {
+  const period = byId("period").value.trim();
+  const body = period ? { period } : {};
+  const started = await ask("train/update?wait=false", { body, admin: true });
+  job = started.job;
+  await watchJob();
+}
+
+async function watchJob() {
+  byId("retrain").disabled = true;
+  byId("cancel").hidden = false;
+  try {
+    for (;;) {
+      const state = await ask(`train/${job}`, { admin: true });
+      byId("job").textContent = jobText(state);
+      if (state.state !== "running") break;
+      await new Promise((done) => setTimeout(done, JOB_EVERY));
+    }
+  } finally {
+    byId("retrain").disabled = false;
+    byId("cancel").hidden = true;
+  }
+  await showChampions();
+}
+
+function jobText({ state, phase, seconds, progress, message }) {
+  if (state !== "running") return `${capital(state)} after ${agoText(seconds)}: ${message}`;
+  const { epoch, fold, max_epochs: most } = progress;
+  const done = epoch ?? fold;
+  const part = done === undefined ? "" : `, ${epoch ? "epoch" : "fold"} ${done}${most ? ` of ${most}` : ""}`;
+  return `${capital(phase)}${part}, for ${agoText(seconds)}`;
+}
+
+async function cancelJob() {
+  const state = await ask(`train/${job}`, { method: "DELETE", admin: true });
+  byId("job").textContent = jobText(state);
+}
+
+async function rollBack() {
+  const answer = await ask("champion/rollback", { method: "POST", admin: true });
+  byId("job").textContent = capital(answer.message);
+  await showChampions();
+}
+
+// Nothing is undone by one click: the button asks again.
+function confirmed(button, question, act) {
+  const text = button.textContent;
+  let asked = false;
+  button.addEventListener("blur", () => {
+    asked = false;
+    button.textContent = text;
+  });
+  button.addEventListener("click", () => {
+    if (asked) asAdmin(act);
+    asked = !asked;
+    button.textContent = asked ? question : text;
+  });
+}
+
+async function showChampions() {
+  const { champions, note } = await ask("ui/champions");
+  byId("rollback").disabled = champions.filter((one) => one.in_line).length < 2;
+  const rows = champions.map((one) => [
+    one.name, one.current ? "current" : one.in_line ? "kept" : "rolled back", one.promoted ?? "-", one.figure, one.label,
+  ]);
+  if (!rows.length) return byId("champions").replaceChildren(html("p", { textContent: capital(note ?? "") }));
+  return table(byId("champions"), "Champions", [["champion", "state", "since", "chosen by", "verdict"], ...rows]);
+}

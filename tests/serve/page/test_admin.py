@@ -1,0 +1,105 @@
+"""What an operator does on the page: champions, rollback, training; each asks for the admin key."""
+
+import csv
+import io
+import shutil
+
+import pytest
+from browsing import PHONE
+from paging import enter, text
+from retraining import World, make_run, write_bars
+from selenium.webdriver.common.keys import Keys
+from service import serving
+
+from forecast.serve.routes.ui import list_champions
+
+ADMIN = "admin-sesame"
+
+
+@pytest.fixture(scope="module")
+def operated(tmp_path_factory):
+    """A server of the second of two champions, with an admin key."""
+    folder = tmp_path_factory.mktemp("operated")
+    write_bars(folder / "bars")
+    world = World(folder, make_run(folder / "run", folder / "bars"))
+    world.promote()
+    world.promote(world.another_run("other", "seed=1"))
+    with serving(folder, f"admin_key={ADMIN}", "champion_poll_s=0.1") as service:
+        yield service
+
+
+def rows(browser):
+    return browser.script(
+        "return [...document.querySelectorAll('#champions tbody tr')].map((row) => [...row.cells].map((c) => c.textContent))"
+    )
+
+
+def test_champions_rollback_and_training(browser, operated):
+    enter(browser, operated, PHONE)
+    browser.wait("document.querySelectorAll('#champions tbody tr').length === 2")
+    assert [(row[0][:2], row[1]) for row in rows(browser)] == [("2-", "current"), ("1-", "kept")]
+    assert all("val_rmse" in row[3] and "tomorrow = today" in row[4] for row in rows(browser))
+    button = browser.one("#rollback")
+    browser.script("arguments[0].scrollIntoView({block: 'center'})", button)
+    button.click()
+    assert "Yes" in button.text  # nothing happened yet
+    assert operated.get("/ui/champions").json()["champions"][0]["current"]
+    browser.complaints()
+    button.click()
+    browser.wait("!document.querySelector('#admin-login').hidden")
+    assert browser.script("return document.activeElement.id") == "admin-key"
+    browser.keys("wrong", Keys.ENTER)
+    browser.wait("document.querySelector('#admin-login-trouble').textContent.includes('wrong one')")
+    browser.keys(ADMIN, Keys.ENTER)
+    browser.wait("document.querySelector('#job').textContent.startsWith('Back to 1-')")
+    browser.wait("document.querySelector('#version').textContent.startsWith('model 1-')")
+    assert [(row[0][:2], row[1]) for row in rows(browser)] == [("2-", "rolled back"), ("1-", "current")]
+    assert not button.is_enabled()  # there is none before it
+    assert browser.script("return document.documentElement.scrollWidth") <= PHONE[0]
+    browser.complaints()  # a browser notes every 401
+
+    browser.one("#retrain").click()  # with the key that the tab knows by now
+    assert browser.wait("document.querySelector('#cancel:not([hidden])') !== null")
+    done = browser.wait(
+        "/^(Kept|Promoted) after/.test(document.querySelector('#job').textContent)", seconds=120
+    )
+    assert done
+    assert "of the champion" in text(browser, "#job")
+    assert not browser.one("#cancel").is_displayed()
+    assert browser.complaints() == []
+
+
+def test_controls_are_large_enough_for_a_finger(browser, operated):
+    enter(browser, operated, PHONE)
+    small = browser.script(
+        "return [...document.querySelectorAll('button, input:not([type=file]), textarea')]"
+        ".filter((one) => one.offsetParent && one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"
+    )
+    assert small == []
+
+
+def test_forecasts_as_a_file(browser, operated):
+    enter(browser, operated)
+    browser.script(
+        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.file = text; }); return 'blob:none'; };"
+        "HTMLAnchorElement.prototype.click = function () { window.name_ = this.download; };"
+    )
+    browser.one("#download").click()
+    table = list(csv.DictReader(io.StringIO(browser.wait("window.file"))))
+    assert browser.script("return window.name_") == "AAA.csv"
+    record = operated.get("/ui/record?ticker=AAA").json()
+    of_day = {row["date"]: row for row in table}
+    for day, forecast in zip(record["dates"], record["forecast"], strict=True):
+        assert float(of_day[day]["model"]) == pytest.approx(forecast)
+    ahead = operated.get("/forecast/AAA").json()["forecast"][0]
+    assert float(of_day[ahead["date"]]["forecast"]) == pytest.approx(ahead["prediction"])
+
+
+def test_a_link_that_is_none_of_ours_has_no_champions(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "champion").symlink_to(tmp_path / "run")
+    found = list_champions(tmp_path / "champion")
+    assert found.champions == []
+    assert "no champion of" in found.note
+    shutil.rmtree(tmp_path / "run")
+    assert list_champions(tmp_path / "nothing").note == "there is no champion yet"
