@@ -1,1 +1,1 @@
-"""The official Ray launcher, told when its cluster does not answer."""
+"""The official Ray launcher, which refuses a cluster that does not answer."""

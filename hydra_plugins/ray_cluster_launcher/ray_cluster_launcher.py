@@ -1,4 +1,4 @@
-"""`hydra_plugins.hydra_ray_launcher`'s launcher, with a cluster that was asked whether it is there."""
+"""`hydra_plugins.hydra_ray_launcher`'s launcher, which first checks that its cluster answers."""
 
 from __future__ import annotations
 

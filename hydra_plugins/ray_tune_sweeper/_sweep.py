@@ -107,17 +107,17 @@ def _check_overrides(space: Space, composer: Composer, loader: ConfigLoader) -> 
 
 
 def built_search(settings: Settings, space: Space) -> Any:
-    """Where the points come from: a list made beforehand, or an algorithm of Ray Tune.
+    """Where the points come from: a list of them, or an algorithm of Ray Tune.
 
     Raises:
         SweepError: it is no search, or a grid of an interval.
     """
     if not space.axes:
-        return ListSearcher([()])
+        return [()]
     if settings.search == "grid":
-        return ListSearcher(space.grid())
+        return space.grid()
     if settings.search == "random":
-        return ListSearcher(space.sample(settings.num_samples, seed=settings.seed))
+        return space.sample(settings.num_samples, seed=settings.seed)
     search = settings.built("search", settings.search)
     if not isinstance(search, Searcher):
         raise SweepError(
@@ -166,8 +166,8 @@ def _run(
     results = Results()
     goal = Goal(metric=settings.metric, mode=settings.mode, needed=settings.needed, deadline=deadline)
     # A list is handed out as it comes; an algorithm that learns is asked only when its answer can run at once.
-    limit = settings.max_concurrent if isinstance(search, ListSearcher) else at_once
-    searcher = OverrideSearcher(search, space=space, deadline=deadline)
+    limit = at_once if isinstance(search, Searcher) else settings.max_concurrent
+    searcher = JobSearcher(search, space=space, deadline=deadline)
     # Tune itself would call this only with a space of its own.
     searcher.set_search_properties(settings.metric, settings.mode, None)
     log.info("%s trials, up to %s at once: %s", total, at_once, jobs.config.hydra.sweep.dir)
@@ -240,97 +240,73 @@ def _around_tune(settings: Settings, at_once: int) -> Iterator[None]:
 _SIGNALS = (signal.SIGINT, signal.SIGUSR1)  # those that end a run of Tune
 
 
-class ListSearcher(Searcher):
-    """Hands out points in order.
+class JobSearcher(Searcher):
+    """Jobs, numbered as they come: the points of a list, or those that a search algorithm suggests.
 
     Args:
-        points: a value for each axis.
-    """
-
-    def __init__(self, points: Iterable[Point]) -> None:
-        super().__init__()
-        self._points = iter(points)
-
-    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **_: Any) -> bool:
-        """It needs nothing."""
-        del mode, config
-        self._metric = metric
-        return True
-
-    def suggest(self, trial_id: str) -> Any:
-        """The next point."""
-        del trial_id
-        point = next(self._points, None)
-        return self.FINISHED if point is None else dict(zip(_names(len(point)), point, strict=True))
-
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """It learns nothing."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to keep."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing was kept."""
-
-
-class OverrideSearcher(Searcher):
-    """Turns what a search suggests into a job's number and overrides.
-
-    Args:
-        search: an algorithm of Ray Tune, or `ListSearcher`.
-        space: what its points mean.
+        source: a list of points, a value for each axis; or an algorithm of Ray Tune.
+        space: what the points mean.
         deadline: time.time() after which there are no more trials.
     """
 
-    def __init__(self, search: Searcher, *, space: Space, deadline: float | None) -> None:
+    def __init__(self, source: Iterable[Point] | Searcher, *, space: Space, deadline: float | None) -> None:
         super().__init__()
-        self._search, self._space, self._deadline = search, space, deadline
+        self._search = source if isinstance(source, Searcher) else None
+        self._points = iter(()) if isinstance(source, Searcher) else iter(source)
+        self._space, self._deadline = space, deadline
+        self._goal: str | None = None
         self._count = 0
 
     @property
     def metric(self) -> Any:
         """The search's own."""
-        return self._search.metric
+        return self._goal if self._search is None else self._search.metric
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         """Pass the space on, under names that every algorithm takes."""
         del config
-        axes = self._space.axes
-        domains = {name: axis.domain() for name, axis in zip(_names(len(axes)), axes, strict=True)}
-        return bool(self._search.set_search_properties(metric, mode, domains, **spec))
+        self._goal = metric
+        domains = dict(zip(self._names(), (axis.domain() for axis in self._space.axes), strict=True))
+        return self._search is None or bool(self._search.set_search_properties(metric, mode, domains, **spec))
 
     def suggest(self, trial_id: str) -> Any:
         """The next job, None where the search waits for results, or FINISHED."""
         if self._deadline is not None and time.time() > self._deadline:
             return self.FINISHED
-        values: Any = self._search.suggest(trial_id)
-        if values is None or values == self.FINISHED:
-            return values
-        point = [plain(values[name]) for name in _names(len(self._space.axes))]
+        if self._search is None:
+            point = next(self._points, None)
+            if point is None:
+                return self.FINISHED
+        else:
+            values: Any = self._search.suggest(trial_id)
+            if values is None or values == self.FINISHED:
+                return values
+            point = tuple(plain(values[name]) for name in self._names())
         self._count += 1
         return {"number": self._count - 1, "overrides": self._space.overrides(point)}
 
+    def _names(self) -> list[str]:
+        return [f"axis_{number}" for number in range(len(self._space.axes))]
+
     def on_trial_result(self, trial_id: str, result: Any) -> None:
         """Pass it on."""
-        self._search.on_trial_result(trial_id, result)
+        if self._search is not None:
+            self._search.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Pass it on."""
-        self._search.on_trial_complete(trial_id, result, error)
+        if self._search is not None:
+            self._search.on_trial_complete(trial_id, result, error)
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Pass it on."""
-        return bool(self._search.set_max_concurrency(max_concurrent))
+        return self._search is not None and bool(self._search.set_max_concurrency(max_concurrent))
 
     def save(self, checkpoint_path: str) -> None:
         """A sweep begins anew; finished jobs are for the task to recognise."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing was kept."""
-
-
-def _names(count: int) -> list[str]:
-    return [f"axis_{number}" for number in range(count)]
 
 
 class CleanStops(schedulers.TrialScheduler):
@@ -348,23 +324,16 @@ class CleanStops(schedulers.TrialScheduler):
         begin()
         self._scheduler, self._name = scheduler, name
         self.refused: str | None = None  # why the sweep cannot go on with this scheduler
+        for method in (
+            *("set_search_properties", "on_trial_add", "on_trial_complete", "on_trial_remove"),
+            *("on_trial_error", "choose_trial_to_run", "debug_string"),
+        ):
+            setattr(self, method, getattr(scheduler, method))
 
     @property
     def metric(self) -> Any:
         """The scheduler's own."""
         return self._scheduler.metric
-
-    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
-        """Pass it on."""
-        return bool(self._scheduler.set_search_properties(metric, mode, **spec))
-
-    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Pass it on."""
-        self._scheduler.on_trial_add(tune_controller, trial)
-
-    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """Pass it on."""
-        self._scheduler.on_trial_error(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """The scheduler's decision; to stop is passed on to the task, which then ends the trial."""
@@ -377,22 +346,6 @@ class CleanStops(schedulers.TrialScheduler):
             worker.request_stop.remote()  # an actor's calls keep their order: before the next step
             return str(self.CONTINUE)
         return decision
-
-    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        """Pass it on."""
-        self._scheduler.on_trial_complete(tune_controller, trial, result)
-
-    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
-        """Pass it on."""
-        self._scheduler.on_trial_remove(tune_controller, trial)
-
-    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
-        """The scheduler's choice."""
-        return self._scheduler.choose_trial_to_run(tune_controller)
-
-    def debug_string(self) -> str:
-        """The scheduler's own."""
-        return str(self._scheduler.debug_string())
 
 
 def _pauses(name: str, scheduler: schedulers.TrialScheduler) -> str:
