@@ -226,13 +226,14 @@ def _logging() -> Callable[[], None]:
 
 
 def _hydra(singletons: Any) -> Callable[[], None]:
+    plugins = Plugins.instance()  # makes all of Hydra's singletons, where that has not been done
     state = Singleton.get_state() if singletons is None else singletons
     current, config = GlobalHydra.instance(), HydraConfig.instance()
     hydra, cfg = current.hydra, config.cfg
 
     def restore() -> None:
         current.hydra, config.cfg = hydra, cfg
-        instances = {kind: kind.instance() for kind in (*state["instances"], Plugins)}
+        instances = {Plugins: plugins} | {kind: kind.instance() for kind in state["instances"]}
         Singleton.set_state({"instances": instances, "omegaconf_resolvers": state["omegaconf_resolvers"]})
 
     return restore
