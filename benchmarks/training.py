@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SampleSource
-from forecast.evaluate.metrics import Tally
+from forecast.evaluate.metrics import Metrics
 from forecast.model import LayeredNetwork, Trainer
 from forecast.model.forecaster import Forecaster
 

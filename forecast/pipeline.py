@@ -18,18 +18,20 @@ from forecast import bundle
 from forecast.config import build, data_request, identity, origin, snapshot
 from forecast.data.record import record as data_record
 from forecast.errors import StoppedError, UserError
+from forecast.evaluate.evaluation import Evaluator
 from forecast.evaluate.folds import Fold, Holdout
+from forecast.evaluate.metrics import Metrics
 from forecast.files import write_whole
+from forecast.model.baselines import BaselineCache
 from forecast.model.building import build_forecaster, make_trainer, train
 from forecast.runlog import logged
-from forecast.runs import Run, draw_plots, package_version, provenance, read_run, strategy_name
+from forecast.runs import Run, package_version, provenance, read_run, strategy_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.data.market import MarketData
-    from forecast.model.baselines import BaselineCache
-    from forecast.model.forecaster import Forecaster, TrainingResult
+    from forecast.model.forecaster import Forecaster, Score, TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +83,15 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
         tracker = config.tracker and build(config.tracker)
 
-        from forecast.evaluate.judgement import Judgement
-        from forecast.evaluate.metrics import EpochScore
-        from forecast.model.baselines import BaselineCache
-
-        build_forecaster(config, data.facts, score=EpochScore(horizon=data.horizon))
+        metrics_of = Metrics(evaluation.metrics, names=data.target.metrics)
+        metrics_of.check_objective(config.objective.metric, config.objective.mode)
+        first = build_forecaster(config, data.facts, score=metrics_of)
 
         # Data.
         data.load()
         check_same_data(config, data)
         folds = evaluation.folds(data)
-        data.divide(folds[0].stretches)
+        data.split(folds[0].ranges)
 
         # Identity: a finished run of the same one is the result.
         named: dict[str, Any] = {"fingerprint": data.fingerprint_, "version": package_version()}
@@ -119,33 +119,37 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
 
             # Training and forecasts, fold by fold.
             learnt = identity(config, **named, only=("data", "target", "evaluation", "baselines"))
-            with Judgement(
+            with Evaluator(
                 directory,
                 data,
                 folded=walking,
+                metrics=metrics_of,
+                fit_baselines=partial((hooks.baseline_cache or BaselineCache()).fit, identity=learnt),
                 baselines=baselines,
-                learn=partial((hooks.baseline_cache or BaselineCache()).fit, identity=learnt),
                 intervals=intervals,
-                significance=evaluation.significance,
-                economics=evaluation.economics,
-            ) as judgement:
-                fitted = fit_each(config, data, folds, parallel=evaluation.parallel, on_epoch=on_epoch)
-                for fold, here, forecaster, went in fitted:
-                    judgement.add(fold, forecaster, here, went)
+            ) as evaluator:
+                fits = fit_each(
+                    config, data, folds, first, metrics_of, parallel=evaluation.parallel, on_epoch=on_epoch
+                )
+                for fold, here, forecaster, fitted in fits:
+                    evaluator.add(fold, forecaster, here, fitted)
                     if walking:
-                        hooks.on_epoch(fold.number, judgement.so_far("val"))
-            bundle.write_model(directory, forecaster, here, intervals=judgement.widths)
+                        hooks.on_epoch(fold.number, evaluator.so_far("val"))
+            bundle.write_model(directory, forecaster, here, intervals=evaluator.interval_state)
 
             # Figures, verdict, report.
-            figures, record = judgement.result()
+            figures, record = evaluator.result(
+                significance=evaluation.significance,
+                trading_rule=evaluation.economics if data.target.trading_rule else None,
+            )
             bundle.write_json(directory / "evaluation.json", record)
-            history = [_finite(epoch) for epoch in judgement.history]
+            history = [_finite(epoch) for epoch in evaluator.history]
             bundle.write_json(directory / "history.json", history)
             metrics: dict[str, float | None] = {
                 **figures,
-                **_finite(judgement.losses),
+                **_finite(evaluator.losses),
                 "epochs": len(history),
-                "best_epoch": judgement.last_fit.best_epoch,
+                "best_epoch": evaluator.last_fit.best_epoch,
                 "seconds": round(time.monotonic() - began, 3),
             }
             bundle.write_json(directory / "metrics.json", metrics)
@@ -161,7 +165,17 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 evaluation=record,
             )
             log.debug("%s", verdict.text)  # for run.log; whoever called shows it
-            drawn = draw_plots(directory) if hooks.draw_plots else []
+            drawn: list[Path] = []
+            if hooks.draw_plots:
+                drawn = report.write_plots(
+                    directory / "plots",
+                    forecasts=evaluator.shown,
+                    history=history,
+                    ticker=data.panel_.names[0],
+                    metrics=metrics,
+                    evaluation=record,
+                    health=described,
+                )
             report.write(
                 directory,
                 verdict=verdict,
@@ -170,8 +184,8 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 config_text=config_text,
                 reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
                 evaluation=record,
-                forecasts=bundle.forecasts_of(directory, data.panel_.names[0]),
-                history=judgement.history,
+                forecasts=evaluator.shown,
+                history=evaluator.history,
             )
             bundle.finish(directory, version=package_version())
             live.finish(status="FINISHED", metrics=metrics, description=verdict.text)
@@ -185,23 +199,15 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
     )
 
 
-def fit(config: DictConfig, data: MarketData, on_epoch: OnEpoch) -> tuple[Forecaster, TrainingResult]:
-    """TrainingResult to split data from the seed's initial weights, whatever was fitted before.
-
-    Args:
-        config: of the run.
-        data: split.
-        on_epoch: called with the number and metrics of each epoch.
-    """
-    from forecast.evaluate.metrics import EpochScore
-
-    score = EpochScore(horizon=data.horizon)
-    forecaster = build_forecaster(config, data.facts, score=score)
-    return forecaster, train(forecaster, data, score=score, on_epoch=on_epoch)
-
-
 def fit_each(
-    config: DictConfig, data: MarketData, folds: list[Fold], *, parallel: int, on_epoch: OnEpoch
+    config: DictConfig,
+    data: MarketData,
+    folds: list[Fold],
+    forecaster: Forecaster,
+    score: Score,
+    *,
+    parallel: int,
+    on_epoch: OnEpoch,
 ) -> Iterator[tuple[Fold, MarketData, Forecaster, TrainingResult]]:
     """The folds in order, each with its data and its forecaster.
 
@@ -209,27 +215,32 @@ def fit_each(
         config: of the run.
         data: loaded, and split as the first fold says.
         folds: oldest test rows first; one that is not fitted anew goes on with the scalers and weights before it.
+        forecaster: fitted again and again, from the seed's first weights, whatever was fitted before.
+        score: metrics of the validation rows of an epoch.
         parallel: folds fitted at once; above 1, on Ray, with the same result.
         on_epoch: called with the number of epochs so far and their metrics, in order of folds.
     """
-    done = 0
+    epochs = 0
 
     def count(_: int, metrics: dict[str, float]) -> None:
-        nonlocal done
-        on_epoch(done, metrics)
-        done += 1
+        nonlocal epochs
+        on_epoch(epochs, metrics)
+        epochs += 1
 
-    anew = [fold for fold in folds if fold.refit]
-    elsewhere = _fit_on_ray(config, data, anew, parallel, count) if parallel > 1 and len(anew) > 1 else None
+    refitted = [fold for fold in folds if fold.refit]
+    on_ray = parallel > 1 and len(refitted) > 1
+    results = _fit_on_ray(config, data, refitted, score, parallel, count) if on_ray else None
     for fold in folds:
-        here = data if fold.stretches == data.stretches_ else data.divided(fold.stretches)
-        if fold.refit:
-            forecaster, went = fit(config, here, count) if elsewhere is None else next(elsewhere)
-        yield fold, here, forecaster, went
+        here = data if fold.ranges == data.split_ranges_ else data.with_split(fold.ranges)
+        if fold.refit and results is not None:
+            forecaster, fitted = next(results)
+        elif fold.refit:
+            fitted = train(forecaster, here, score=score, on_epoch=count)
+        yield fold, here, forecaster, fitted
 
 
 def _fit_on_ray(
-    config: DictConfig, data: MarketData, folds: list[Fold], parallel: int, on_epoch: OnEpoch
+    config: DictConfig, data: MarketData, folds: list[Fold], score: Score, parallel: int, on_epoch: OnEpoch
 ) -> Iterator[tuple[Forecaster, TrainingResult]]:
     """Fits made by Ray workers, at most `parallel` at once, in order of folds."""
     import ray
@@ -238,24 +249,27 @@ def _fit_on_ray(
     if own:
         ray.init(num_cpus=parallel, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        shared = ray.put((config, data))
+        shared = ray.put((config, data, score))
         task: Any = ray.remote(num_cpus=1, max_retries=2)(_fit_remotely)
-        waiting = [task.remote(shared, fold) for fold in folds[:parallel]]
+        pending = [task.remote(shared, fold) for fold in folds[:parallel]]
         for number in range(len(folds)):
-            forecaster, went = ray.get(waiting[number])
-            if len(waiting) < len(folds):
-                waiting.append(task.remote(shared, folds[len(waiting)]))
-            for epoch, metrics in enumerate(went.history):
+            forecaster, fitted = ray.get(pending[number])
+            if len(pending) < len(folds):
+                pending.append(task.remote(shared, folds[len(pending)]))
+            for epoch, metrics in enumerate(fitted.history):
                 on_epoch(epoch, metrics)
-            yield forecaster, went
+            yield forecaster, fitted
     finally:
         if own:
             ray.shutdown()
 
 
-def _fit_remotely(shared: tuple[DictConfig, MarketData], fold: Fold) -> tuple[Forecaster, TrainingResult]:
-    config, data = shared
-    return fit(config, data.divided(fold.stretches), lambda *_: None)
+def _fit_remotely(
+    shared: tuple[DictConfig, MarketData, Score], fold: Fold
+) -> tuple[Forecaster, TrainingResult]:
+    config, data, score = shared
+    forecaster = build_forecaster(config, data.facts, score=score)
+    return forecaster, train(forecaster, data.with_split(fold.ranges), score=score)
 
 
 class _NoTracker:

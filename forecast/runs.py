@@ -119,9 +119,9 @@ def read_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not bundle.is_finished(directory):
         raise UserError(f"{directory}: no finished run here ({bundle.MANIFEST} is missing)")
-    metrics, history, evaluation, facts, health = (
+    metrics, history, evaluation, facts = (
         json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "evaluation", "scaler", "data")
+        for name in ("metrics", "history", "evaluation", "scaler")
     )
     return Run(
         directory=directory,

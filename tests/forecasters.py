@@ -1,6 +1,6 @@
 """Forecasters made from parts, without a config."""
 
-from forecast.evaluate.metrics import EpochScore
+from forecast.evaluate.metrics import Metrics
 from forecast.model.neural import NetworkForecaster
 
 
@@ -19,7 +19,7 @@ def trained(trainer, make_network, data, *, on_epoch=None):
         make_network=make_network,
         lookback=data.seq_len,
         trainer=trainer,
-        score=EpochScore(horizon=data.horizon),
+        score=Metrics(),
     )
     return forecaster, forecaster.fit(data, on_epoch=on_epoch)
 

@@ -153,7 +153,7 @@ class TrainsUpToTheTest(WalkForward):
         return [
             replace(
                 fold,
-                stretches={**fold.stretches, "train": (fold.stretches["train"][0], fold.stretches["val"][1])},
+                ranges={**fold.ranges, "train": (fold.ranges["train"][0], fold.ranges["val"][1])},
             )
             for fold in super().folds(data)
         ]
@@ -162,7 +162,7 @@ class TrainsUpToTheTest(WalkForward):
 class TestsTwice(WalkForward):
     def folds(self, data):
         first, second, *_ = super().folds(data)
-        return [first, replace(second, stretches=first.stretches)]
+        return [first, replace(second, ranges=first.ranges)]
 
 
 class Looking(nn.Module):

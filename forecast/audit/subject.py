@@ -189,7 +189,7 @@ class Subject:
     def original(self) -> MarketData:
         """The data as a run sees it, split as its first fold."""
         data = self.data(self.source)
-        data.divide(self.evaluation.folds(data)[0].stretches)
+        data.split(self.evaluation.folds(data)[0].ranges)
         return data
 
     @cached_property
@@ -206,11 +206,15 @@ class Subject:
 
     def fitted(self, data: MarketData, *, epochs: int = _MOST_EPOCHS) -> Forecaster:
         """The config's model, fitted to divided data for a few epochs."""
-        from forecast.pipeline import fit
+        from forecast.evaluate.metrics import Metrics
+        from forecast.model.building import build_forecaster, train
 
         config = copy.deepcopy(self.config)
         config.trainer.max_epochs = min(epochs, config.trainer.max_epochs)
-        return fit(config, data, lambda *_: None)[0]
+        score = Metrics(self.evaluation.metrics, names=data.target.metrics)
+        forecaster = build_forecaster(config, data.facts, score=score)
+        train(forecaster, data, score=score)
+        return forecaster
 
     @cached_property
     def forecaster(self) -> Forecaster:

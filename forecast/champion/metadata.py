@@ -13,7 +13,7 @@ from forecast import bundle
 from forecast.champion.candidate import Candidate
 from forecast.champion.store import ChampionConfig, ChampionStore
 from forecast.errors import UserError
-from forecast.evaluate.table import ratio_text
+from forecast.evaluate.verdict import ratio_text
 from forecast.runs import package_version
 
 NAIVE = "tomorrow = today"
@@ -42,7 +42,7 @@ class Choice:
         """`p_value` of the chosen one and `p_value_holm`, corrected for how many were tried; null if untested."""
         if not any(p is not None for p in self.p_values):
             return {"p_value": None, "p_value_holm": None}
-        from forecast.evaluate.significance.trials import after_trials
+        from forecast.evaluate.significance import after_trials
 
         corrected = after_trials(self.p_values, chosen=0)
         return {"p_value": corrected["p"], "p_value_holm": corrected["p_holm"]}

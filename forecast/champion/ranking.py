@@ -10,7 +10,7 @@ from typing import Literal
 from forecast.champion.candidate import Candidate
 from forecast.config.messages import nearest
 from forecast.errors import UserError
-from forecast.evaluate.table import ratio_text
+from forecast.evaluate.verdict import ratio_text
 from forecast.runs import Subject, differences, incomparable
 
 Mode = Literal["min", "max"]

@@ -18,6 +18,7 @@ RENAMED: dict[str, str] = {
     "forecast.evaluate.baselines.MovingAverage": "forecast.model.MovingAverage",
     "forecast.evaluate.baselines.Ridge": "forecast.model.Ridge",
     "forecast.evaluate.baselines.Trees": "forecast.model.Trees",
+    "forecast.evaluate.Economics": "forecast.evaluate.TradingRule",
 }
 
 

@@ -9,13 +9,15 @@ from importlib import import_module
 from typing import Any
 
 _NAMES = {
-    "Economics": "economics",
+    "ForecastTable": "table",
     "Holdout": "folds",
+    "Metrics": "metrics",
     "Significance": "significance",
-    "Tally": "metrics",
+    "TradingRule": "trading_rule",
     "Verdict": "verdict",
     "WalkForward": "folds",
     "from_table": "metrics",
+    "metric": "metrics",
 }
 _MODULES = ("metrics", "report", "verdict")
 

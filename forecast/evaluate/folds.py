@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge
 
 from forecast.errors import UserError
-from forecast.evaluate.economics import Economics
-from forecast.evaluate.significance import Significance
 
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
-    from forecast.data.split import Stretches
+    from forecast.data.split import SplitRanges
+    from forecast.evaluate.significance import Significance
+    from forecast.evaluate.trading_rule import TradingRule
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One train, validation and test stretch.
+    """One train, validation and test range.
 
     Args:
         number: from 0, oldest test days first.
-        stretches: split -> (first day, last day), both inclusive, days since 1970-01-01.
+        ranges: split -> (first, last) position in the panel's calendar, both inclusive.
         refit: whether scalers and network are fitted anew, or those of the fold before go on.
     """
 
     number: int
-    stretches: Stretches
+    ranges: SplitRanges
     refit: bool
 
 
@@ -35,8 +35,9 @@ class Evaluation(Protocol):
     """The `evaluation` node of a config."""
 
     parallel: int  # folds fitted at once
+    metrics: dict[str, Any] | None  # the user's own: name -> function, see evaluate.metrics
     significance: Significance | None  # tests of the test rows
-    economics: Economics | None  # a trading rule on the test rows
+    economics: TradingRule | None  # a trading rule on the test rows
 
     def folds(self, data: MarketData) -> list[Fold]:
         """The folds of loaded data, oldest test days first."""
@@ -47,14 +48,20 @@ class Holdout:
     """One fold, cut by `data.train_ratio` and `data.val_ratio`.
 
     Args:
+        metrics: of one's own: name -> function of a forecast table, see evaluate.metrics.
         significance: tests of the test rows; None = none.
         economics: a trading rule on the test rows; None = none.
     """
 
     def __init__(
-        self, *, significance: Significance | None = None, economics: Economics | None = None
+        self,
+        *,
+        metrics: dict[str, Any] | None = None,
+        significance: Significance | None = None,
+        economics: TradingRule | None = None,
     ) -> None:
         self.parallel = 1
+        self.metrics = metrics
         self.significance = significance
         self.economics = economics
 
@@ -64,7 +71,7 @@ class Holdout:
         Raises:
             UserError: a split would be empty.
         """
-        return [Fold(0, data.by_ratio(), refit=True)]
+        return [Fold(0, data.ranges_by_ratio(), refit=True)]
 
 
 class WalkForward:
@@ -81,6 +88,7 @@ class WalkForward:
         train_days: sessions of a rolling window; None = as many as the first fold has.
         refit_every: folds after which scalers and network are fitted anew; None = never, only in the first.
         parallel: folds fitted at once, on Ray; 1 = one after the other in this process.
+        metrics: of one's own: name -> function of a forecast table, see evaluate.metrics.
         significance: tests of the test rows; None = none.
         economics: a trading rule on the test rows; None = none.
 
@@ -100,8 +108,9 @@ class WalkForward:
         train_days: Annotated[int, Ge(1)] | None = None,
         refit_every: Annotated[int, Ge(1)] | None = 1,
         parallel: Annotated[int, Ge(1)] = 1,
+        metrics: dict[str, Any] | None = None,
         significance: Significance | None = None,
-        economics: Economics | None = None,
+        economics: TradingRule | None = None,
     ) -> None:
         if train_days is not None and window != "rolling":
             raise UserError(
@@ -115,6 +124,7 @@ class WalkForward:
         self.train_days = train_days
         self.refit_every = refit_every
         self.parallel = parallel
+        self.metrics = metrics
         self.significance = significance
         self.economics = economics
 
@@ -141,20 +151,16 @@ class WalkForward:
         return [self._fold(number, border, data) for number in range(self.number)]
 
     def _fold(self, number: int, first_border: int, data: MarketData) -> Fold:
-        calendar, embargo = data.panel_.calendar_days, data.embargo
+        embargo = data.embargo
         border = first_border + number * self.step
         test = border + self.val_days
         train = 0 if self.window == "expanding" else border - (self.train_days or first_border)
-
-        def days(first: int, stop: int) -> tuple[int, int]:
-            return int(calendar[first]), int(calendar[stop - 1])
-
         return Fold(
             number,
             {
-                "train": days(train, border - embargo),
-                "val": days(border, test - embargo),
-                "test": days(test, test + self.step),
+                "train": (train, border - embargo - 1),
+                "val": (border, test - embargo - 1),
+                "test": (test, test + self.step - 1),
             },
             refit=number == 0 or (self.refit_every is not None and number % self.refit_every == 0),
         )

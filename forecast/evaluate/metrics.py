@@ -1,234 +1,378 @@
-"""Figures of a split beside "tomorrow = today", summed piece by piece: no table need stand in memory."""
+"""Metrics of a split: each a function of its forecasts, each with the direction in which it is better.
+
+A metric of one's own is a function of a `ForecastTable` and one line of YAML:
+
+    @metric(mode="min")
+    def worst(table):
+        return float(np.abs(table.actual - table.forecast).max())
+
+    evaluation: {metrics: {worst: {_target_: my_metrics.worst, _partial_: true}}}
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from annotated_types import Ge
+import numpy as np
+
+from forecast.errors import UserError
+from forecast.evaluate.summary import SPLITS, Figures, figure, prefixed
+from forecast.evaluate.table import ForecastTable, from_frame, table_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
+    from forecast.data.market import MarketData
+
     Column = NDArray[np.float64]
 
-SPLITS = ("val", "test")  # train has no figures: a model is not judged on what it has seen
-COLUMNS = ("ticker", "split", "step", "actual", "forecast", "naive")
-
-_SUMS = (
-    "error", "error_sq", "error_pct",         # actual - forecast: |.|, squared, |.| / |actual|
-    "naive", "naive_sq", "naive_pct",         # actual - naive, which is also the market's move
-    "move_sq",                                # forecast - naive, the move the model says
-    "gain", "gain_sq",                        # naive error squared - error squared
-    "scaled",                                 # |actual - forecast| / scale
-    "told", "told_sq",                        # (forecast - naive) / naive, the move the model says as a share
-)  # fmt: skip
+Mode = Literal["min", "max"]
+Function = TypeVar("Function", bound=Callable[..., float | None])
 
 
-class Tally:
-    """Streaming figures of one split.
+def metric(*, mode: Mode | None) -> Callable[[Function], Function]:
+    """Declare the direction of a metric.
 
     Args:
-        horizon: steps forecast at once, >= 1. It widens the standard errors only: the rows of one origin
-            share their bars, so they count as one observation. Neighbouring origins share bars too: on a
-            random walk at horizon 5 the true error is 1.4 times this one where forecasts keep their sign,
-            0.8 times where they change from day to day.
-
-    Raises:
-        ValueError: horizon < 1.
+        mode: `min` where less is better, `max` where more is, None of a figure that is neither.
     """
 
-    def __init__(self, *, horizon: Annotated[int, Ge(1)]) -> None:
-        if horizon < 1:
-            raise ValueError(f"horizon={horizon} is below 1")
-        self.horizon = horizon
-        self._rows = self._scaled_rows = self._priced_rows = self._moves = self._hits = 0
-        self._total = [0.0] * len(_SUMS)
-        self._carry = [0.0] * len(_SUMS)
+    def declare(function: Function) -> Function:
+        function.mode = mode  # type: ignore[attr-defined]
+        return function
 
-    def add(self, actual: Column, forecast: Column, naive: Column, scale: Column) -> None:
-        """Count a piece of the split.
+    return declare
 
-        Args:
-            actual: prices that came, (rows,) float64, in the source's units.
-            forecast: prices forecast, same shape and units.
-            naive: the last price known when the forecast was made ("tomorrow = today"), same shape and units.
-            scale: mean one-step naive error of the row's ticker in train, same shape; NaN or 0: undefined.
 
-        Raises:
-            ValueError: shapes differ, a column is not float64, a number is not finite: our bug, not a user's.
-        """
-        import numpy as np
+@dataclass(frozen=True)
+class Totals:
+    """Sums over all rows of a table: what the metrics of this package are made of."""
 
-        _check(actual=actual, forecast=forecast, naive=naive, scale=scale)
+    horizon: int
+    rows: int
+    moves: int  # rows whose value moved
+    hits: int  # of these, forecast with the right sign
+    scaled_rows: int  # rows of a ticker with a scale
+    based_rows: int  # rows whose naive forecast is not 0
+    error: float  # |actual - forecast|
+    error_sq: float
+    error_pct: float  # |actual - forecast| / |actual|
+    naive: float  # |actual - naive|, which is also the market's move
+    naive_sq: float
+    naive_pct: float
+    move_sq: float  # (forecast - naive)^2, the move that is forecast
+    gain: float  # naive error squared - error squared
+    gain_sq: float
+    scaled: float  # |actual - forecast| / scale
+    share: float  # (forecast - naive) / naive
+    share_sq: float
+    by_ticker: Column  # (2, series) squared errors of the forecast and of naive
+
+    @classmethod
+    def of(cls, table: ForecastTable) -> Totals:
+        """Add up a table."""
+        blocks = [cls._of_block(block) for block in table.blocks()]
+        if len(blocks) == 1:
+            return blocks[0]
+        sums = {item.name: sum(getattr(block, item.name) for block in blocks) for item in fields(cls)}
+        return cls(**sums | {"horizon": table.horizon})
+
+    @classmethod
+    def _of_block(cls, table: ForecastTable) -> Totals:
+        actual, naive = table.actual, table.naive
         with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-            error, market, move = actual - forecast, actual - naive, forecast - naive
+            error, market, move = actual - table.forecast, actual - naive, table.forecast - naive
             # (a-n)^2 - (a-f)^2 written as a product: two nearly equal sums, subtracted, would keep no digit
             # of a small gain.
             gain = move * (market + error)
-            scaled, priced = scale > 0, naive != 0
-            size = np.abs(actual)
-            columns = (
-                np.abs(error), error * error, np.abs(error) / size,
-                np.abs(market), market * market, np.abs(market) / size,
-                move * move,
-                gain, gain * gain,
-                np.abs(error[scaled]) / scale[scaled],
-                move[priced] / naive[priced], (move[priced] / naive[priced]) ** 2,
-            )  # fmt: skip
-            for place, column in enumerate(columns):
-                self._sum(place, float(np.sum(column)))
-        moved = market != 0
-        self._rows += int(actual.size)
-        self._scaled_rows += int(scaled.sum())
-        self._priced_rows += int(priced.sum())
-        self._moves += int(moved.sum())
-        self._hits += int((np.sign(move[moved]) == np.sign(market[moved])).sum())
+            size, moved, based = np.abs(actual), market != 0, naive != 0
+            absolute, error_sq, naive_sq = np.abs(error), error * error, market * market
+            scale = (
+                np.full(len(table), np.nan)
+                if table.scale is None
+                else np.asarray(table.scale, np.float64)[table.series]
+            )
+            scaled = scale > 0
+            share = move[based] / naive[based]
+            count = len(table.names)
+            return cls(
+                horizon=table.horizon,
+                rows=len(table),
+                moves=int(moved.sum()),
+                hits=int((np.sign(move[moved]) == np.sign(market[moved])).sum()),
+                scaled_rows=int(scaled.sum()),
+                based_rows=int(based.sum()),
+                error=float(absolute.sum()),
+                error_sq=float(error_sq.sum()),
+                error_pct=float((absolute / size).sum()),
+                naive=float(np.abs(market).sum()),
+                naive_sq=float(naive_sq.sum()),
+                naive_pct=float((np.abs(market) / size).sum()),
+                move_sq=float((move * move).sum()),
+                gain=float(gain.sum()),
+                gain_sq=float((gain * gain).sum()),
+                scaled=float((absolute[scaled] / scale[scaled]).sum()),
+                share=float(share.sum()),
+                share_sq=float((share * share).sum()),
+                by_ticker=np.stack(
+                    [np.bincount(table.series, values, minlength=count) for values in (error_sq, naive_sq)]
+                ),
+            )
 
-    def result(self, prefix: str) -> dict[str, float | None]:
-        """The figures so far, named `<prefix>_<figure>`; None where a figure is undefined.
 
-        Returns:
-            rmse, mae, naive_rmse, naive_mae: price units.
-            mape, naive_mape: percent; None where a price is 0.
-            mase: mean |error| / scale over rows with a scale (Hyndman and Koehler 2006).
-            theil_u: rmse / naive_rmse. r2_oos: 1 - SSE / naive SSE (Campbell and Thompson 2008).
-            direction: share of right signs of move where the price moved; a forecast of no move is wrong.
-            direction_se: sqrt(p (1 - p) horizon / moves).
-            r2_oos_se: from the spread of the rows' gains in squared error, horizon counted alike.
-            move_ratio: RMS move forecast / RMS move of the market. rows: their number.
-            move_mean, move_sd: of the moves forecast, as a share of the last price.
+@metric(mode="min")
+def rmse(t: Totals) -> float | None:
+    """Root of the mean squared error, in the target's unit."""
+    return _root(_ratio(t.error_sq, t.rows))
+
+
+@metric(mode="min")
+def mae(t: Totals) -> float | None:
+    """Mean absolute error, in the target's unit."""
+    return _ratio(t.error, t.rows)
+
+
+@metric(mode="min")
+def mape(t: Totals) -> float | None:
+    """Mean absolute error in percent of what came; None where that is 0."""
+    return _ratio(100 * t.error_pct, t.rows)
+
+
+@metric(mode="min")
+def mase(t: Totals) -> float | None:
+    """Mean |error| / scale over rows with a scale. Source: Hyndman and Koehler (2006)."""
+    return _ratio(t.scaled, t.scaled_rows)
+
+
+@metric(mode="min")
+def theil_u(t: Totals) -> float | None:
+    """RMSE / RMSE of the naive forecast; in a panel the dearest shares rule it."""
+    return _root(_ratio(t.error_sq, t.naive_sq))
+
+
+@metric(mode="min")
+def theil_u_by_ticker(t: Totals) -> float | None:
+    """Root of the mean over tickers of (squared error / that of naive): every ticker counts alike.
+
+    Of one ticker it is theil_u. A ticker whose value never moved is left out.
+    """
+    errors, naive = t.by_ticker
+    moved = naive > 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float((errors[moved] / naive[moved]).sum())
+    return _root(_ratio(total, int(moved.sum())))
+
+
+@metric(mode="max")
+def direction(t: Totals) -> float | None:
+    """Share of right signs of move where the value moved; a forecast of no move is wrong."""
+    return _ratio(t.hits, t.moves)
+
+
+@metric(mode=None)
+def direction_se(t: Totals) -> float | None:
+    """Standard error of direction, sqrt(p (1 - p) horizon / moves)."""
+    share = direction(t)
+    return None if share is None else _root(share * (1 - share) * t.horizon / t.moves)
+
+
+@metric(mode="max")
+def r2_oos(t: Totals) -> float | None:
+    """1 - squared error / squared error of naive. Source: Campbell and Thompson (2008)."""
+    return _ratio(t.gain, t.naive_sq)
+
+
+@metric(mode=None)
+def r2_oos_se(t: Totals) -> float | None:
+    """Standard error of r2_oos, from the spread of the rows' gains in squared error.
+
+    The rows of one origin share their bars, so they count as one observation; neighbouring origins share bars too:
+    on a random walk at horizon 5 the true error is 1.4 times this one where forecasts keep their sign, 0.8 times
+    where they change from bar to bar.
+    """
+    spread = _ratio(t.gain_sq - t.gain * (_ratio(t.gain, t.rows) or 0.0), t.rows - 1)
+    error = None if spread is None else _root(_ratio(max(spread, 0.0) * t.horizon, t.rows))
+    return None if error is None else _ratio(error * t.rows, t.naive_sq)
+
+
+@metric(mode=None)
+def naive_rmse(t: Totals) -> float | None:
+    """RMSE of the naive forecast."""
+    return _root(_ratio(t.naive_sq, t.rows))
+
+
+@metric(mode=None)
+def naive_mae(t: Totals) -> float | None:
+    """MAE of the naive forecast."""
+    return _ratio(t.naive, t.rows)
+
+
+@metric(mode=None)
+def naive_mape(t: Totals) -> float | None:
+    """MAPE of the naive forecast."""
+    return _ratio(100 * t.naive_pct, t.rows)
+
+
+@metric(mode=None)
+def move_ratio(t: Totals) -> float | None:
+    """RMS move forecast / RMS move of the market."""
+    return _root(_ratio(t.move_sq, t.naive_sq))
+
+
+@metric(mode=None)
+def move_mean(t: Totals) -> float | None:
+    """Mean of the moves forecast, as a share of the last value."""
+    return _ratio(t.share, t.based_rows)
+
+
+@metric(mode=None)
+def move_sd(t: Totals) -> float | None:
+    """Standard deviation of the moves forecast, as a share of the last value."""
+    mean, square = move_mean(t), _ratio(t.share_sq, t.based_rows)
+    return None if square is None or mean is None else _root(max(square - mean**2, 0.0))
+
+
+@metric(mode=None)
+def rows(t: Totals) -> float | None:
+    """How many rows."""
+    return t.rows
+
+
+METRICS: dict[str, Callable[[Totals], float | None]] = {
+    function.__name__: function
+    for function in (
+        rmse, mae, mape, mase, theil_u, direction, direction_se, r2_oos, r2_oos_se, naive_rmse, naive_mae,
+        naive_mape, move_ratio, move_mean, move_sd, rows, theil_u_by_ticker,
+    )
+}  # fmt: skip
+
+
+class Metrics:
+    """The metrics of a run: those of this package that fit the target, and the user's own.
+
+    Args:
+        own: name -> function of a `ForecastTable`, with the attribute `mode`, see `metric`.
+        names: of those of this package; None = all.
+
+    Raises:
+        UserError: a name that is taken or no word, or a function without a direction.
+    """
+
+    def __init__(self, own: Mapping[str, Any] | None = None, *, names: Sequence[str] | None = None) -> None:
+        self.package = {name: METRICS[name] for name in (METRICS if names is None else names)}
+        self.own = dict(own or {})
+        for name, function in self.own.items():
+            key = f"evaluation.metrics.{name}"
+            if name in METRICS or not name.isidentifier() or name != name.lower():
+                raise UserError(
+                    f"{key}: must be a lower-case word of its own, other than {', '.join(METRICS)}"
+                )
+            if not callable(function):
+                raise UserError(f"{key}: must be a function of a forecast table; add _partial_: true")
+            if _mode(function, None) not in ("min", "max"):
+                raise UserError(
+                    f"{key}: does not say in which direction it is better; put "
+                    "@forecast.evaluate.metric(mode='min') or 'max' above it"
+                )
+
+    @property
+    def names(self) -> list[str]:
+        """What an epoch reports: `val_rmse` and so on."""
+        return [f"val_{name}" for name in (*self.package, *self.own)]
+
+    def figures(self, table: ForecastTable) -> Figures:
+        """The metrics of a table, without the name of the split; None where one is not defined."""
+        totals = Totals.of(table)
+        figures: Figures = {name: function(totals) for name, function in self.package.items()}
+        for name, function in self.own.items():
+            value = function(table) if len(table) else None
+            figures[name] = None if value is None else figure(float(value))
+        return figures
+
+    def of(self, table: ForecastTable) -> Figures:
+        """The metrics of a table, named `<split>_<metric>`."""
+        return prefixed(table.split, self.figures(table))
+
+    def __call__(self, *, data: MarketData, rows: NDArray[np.int64], forecast: Column) -> Figures:
+        """The metrics of an epoch: of forecasts of validation windows.
+
+        Args:
+            data: split.
+            rows: (windows,) panel row of each window's last bar.
+            forecast: (windows, horizon) in the target's unit.
         """
-        sums = dict(zip(_SUMS, map(math.fsum, zip(self._total, self._carry, strict=True)), strict=True))
-        rows, moves = self._rows, self._moves
-        naive_sq = sums["naive_sq"]
-        direction = _ratio(self._hits, moves)
-        mean, square = _ratio(sums["told"], self._priced_rows), _ratio(sums["told_sq"], self._priced_rows)
-        spread = _ratio(sums["gain_sq"] - sums["gain"] * (_ratio(sums["gain"], rows) or 0.0), rows - 1)
-        gain_se = None if spread is None else _root(_ratio(max(spread, 0.0) * self.horizon, rows))
-        figures = {
-            "rmse": _root(_ratio(sums["error_sq"], rows)),
-            "mae": _ratio(sums["error"], rows),
-            "mape": _ratio(100 * sums["error_pct"], rows),
-            "mase": _ratio(sums["scaled"], self._scaled_rows),
-            "theil_u": _root(_ratio(sums["error_sq"], naive_sq)),
-            "direction": direction,
-            "direction_se": None
-            if direction is None
-            else _root(direction * (1 - direction) * self.horizon / moves),
-            "r2_oos": _ratio(sums["gain"], naive_sq),
-            "r2_oos_se": None if gain_se is None else _ratio(gain_se * rows, naive_sq),
-            "naive_rmse": _root(_ratio(naive_sq, rows)),
-            "naive_mae": _ratio(sums["naive"], rows),
-            "naive_mape": _ratio(100 * sums["naive_pct"], rows),
-            "move_ratio": _root(_ratio(sums["move_sq"], naive_sq)),
-            "move_mean": mean,
-            "move_sd": _spread(square, mean),
-            "rows": rows,
+        return self.of(table_of(data, "val", rows=rows, forecast=forecast))
+
+    def check_objective(self, metric: str, mode: str) -> None:
+        """Refuse an objective that no epoch reports, or that is asked for in the wrong direction.
+
+        Raises:
+            UserError: either.
+        """
+        from difflib import get_close_matches
+
+        modes = {"train_loss": "min", "val_loss": "min"} | {
+            f"val_{name}": _mode(function, None)
+            for name, function in [*self.package.items(), *self.own.items()]
         }
-        return {f"{prefix}_{name}": value for name, value in figures.items()}
+        known = [name for name, direction in modes.items() if direction is not None]
+        if metric not in modes:
+            near = get_close_matches(metric, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise UserError(
+                f"objective.metric={metric}: no epoch reports it; {hint}one of {', '.join(known)}"
+            )
+        if modes[metric] is None:
+            raise UserError(
+                f"objective.metric={metric}: is neither better when larger nor when smaller; one of {', '.join(known)}"
+            )
+        if modes[metric] != mode:
+            better = "larger" if modes[metric] == "max" else "smaller"
+            raise UserError(
+                f"objective.mode={mode}: {metric} is better when {better}; use objective.mode={modes[metric]}"
+            )
 
-    def _sum(self, place: int, piece: float) -> None:
-        # Neumaier's compensated sum: thousands of pieces lose no more than one does.
-        total = self._total[place]
-        after = total + piece
-        self._carry[place] += (total - after) + piece if abs(total) >= abs(piece) else (piece - after) + total
-        self._total[place] = after
 
-
-def from_table(frame: pd.DataFrame) -> dict[str, float | None]:
-    """Figures of val and test from a whole forecast table.
+def from_table(frame: pd.DataFrame) -> Figures:
+    """Metrics of val and test from a whole forecast table, such as `Run.forecasts`.
 
     Args:
         frame: columns ticker, split (train, val, test), step (1..horizon), actual, forecast, naive; horizon
             is the largest step. A ticker's scale is its mean |actual - naive| over train rows of step 1.
 
     Raises:
-        ValueError: a column is missing or a price is not finite.
+        ValueError: a column is missing or a value is not finite.
     """
-    import numpy as np
-
-    missing = [column for column in COLUMNS if column not in frame.columns]
-    if missing:
-        raise ValueError(f"forecast table without column {', '.join(missing)}")
-    train = frame[(frame["split"] == "train") & (frame["step"] == 1)]
-    scale = (train["actual"] - train["naive"]).abs().groupby(train["ticker"].astype(str)).mean()
-    horizon = int(frame["step"].max()) if len(frame) else 1
-    figures: dict[str, float | None] = {}
+    figures: Figures = {}
     for split in SPLITS:
-        rows = frame[frame["split"] == split]
-        tally = Tally(horizon=horizon)
-        prices = [rows[column].to_numpy(dtype=np.float64) for column in ("actual", "forecast", "naive")]
-        scales = scale.reindex(rows["ticker"].astype(str)).to_numpy(dtype=np.float64)
-        tally.add(prices[0], prices[1], prices[2], scales)
-        figures |= tally.result(split)
+        table = from_frame(frame, split=split)
+        for name in ("actual", "forecast", "naive"):
+            bad = ~np.isfinite(getattr(table, name))
+            if bad.any():
+                raise ValueError(
+                    f"{name} is {getattr(table, name)[bad][0]} in {int(bad.sum())} rows of {split}"
+                )
+        figures |= Metrics().of(table)
     return figures
 
 
-def _check(**columns: Column) -> None:
-    import numpy as np
-
-    shape = columns["actual"].shape
-    for name, column in columns.items():
-        if column.dtype != np.float64:
-            raise ValueError(f"{name} is {column.dtype}, not float64")
-        if column.ndim != 1 or column.shape != shape:
-            raise ValueError(f"{name} has shape {column.shape}; actual has {shape}, (rows,) is wanted")
-        # A scale may be missing (a ticker that has no train rows), but never infinite or negative.
-        bad = (
-            ~(np.isnan(column) | (np.isfinite(column) & (column >= 0)))
-            if name == "scale"
-            else ~np.isfinite(column)
-        )
-        if bad.any():
-            row = int(bad.argmax())
-            raise ValueError(f"{name} is {column[row]} in row {row} ({int(bad.sum())} such rows)")
+def _mode(function: Any, default: Any) -> Any:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "mode", default)
 
 
 def _ratio(numerator: float, denominator: float) -> float | None:
     if not denominator > 0:
         return None
-    value = numerator / denominator  # not finite where a price was 0 or a square overflowed
+    value = numerator / denominator  # not finite where a value was 0 or a square overflowed
     return value if math.isfinite(value) else None
 
 
 def _root(value: float | None) -> float | None:
     return None if value is None else math.sqrt(value)
-
-
-def _spread(square: float | None, mean: float | None) -> float | None:
-    """Standard deviation from the means of squares and of values."""
-    return None if square is None or mean is None else _root(max(square - mean**2, 0.0))
-
-
-class EpochScore:
-    """Metrics of the validation rows of an epoch.
-
-    Args:
-        horizon: steps forecast at once.
-    """
-
-    def __init__(self, *, horizon: int) -> None:
-        self.horizon = horizon
-
-    @property
-    def names(self) -> list[str]:
-        """`val_rmse` and so on."""
-        return [*Tally(horizon=self.horizon).result("val")]
-
-    def __call__(
-        self,
-        *,
-        actual: NDArray[np.float64],
-        forecast: NDArray[np.float64],
-        naive: NDArray[np.float64],
-        scale: NDArray[np.float64],
-    ) -> dict[str, float | None]:
-        """Name -> metric, of (windows, horizon) values and the (windows,) scale of MASE."""
-        import numpy as np
-
-        tally = Tally(horizon=self.horizon)
-        tally.add(actual.ravel(), forecast.ravel(), naive.ravel(), np.repeat(scale, self.horizon))
-        return tally.result("val")

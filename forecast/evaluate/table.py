@@ -1,108 +1,478 @@
-"""The table of figures: val and test, the model's row above that of "tomorrow = today"."""
+"""The forecast table: one row a window and step; every figure of an evaluation is a function of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from forecast.evaluate.metrics import SPLITS
+import numpy as np
 
-Metrics = Mapping[str, float | None]
+from forecast.files import replacing
 
-LONGEST = 20  # letters of a baseline's name
-HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.data.panel import Panel
+    from forecast.data.target import Target
+    from forecast.data.windows import WindowBatch
+    from forecast.model.forecaster import Forecaster
+
+    Column = NDArray[np.float64]
+    Index = NDArray[np.integer[Any]]
+
+# Rows that a function looks at together: few enough that its scratch arrays are small beside a large panel.
+BLOCK_ROWS = 2**19
+# Windows that are gathered and forecast together, at most so many bytes and so many windows.
+_GATHERED_BYTES, _GATHERED_WINDOWS = 16 * 2**20, 65_536
 
 
-def cells(
-    metrics: Metrics, *, tickers: int, rival: tuple[str, Mapping[str, Metrics]] | None = None
-) -> list[list[str]]:
-    """Texts of the table, header first, two rows a split; `-`: undefined, "": says nothing of the naive row.
+@dataclass(frozen=True, eq=False)
+class PanelKeys:
+    """What a row is and what came of it, looked up in the panel rather than stored.
 
     Args:
-        metrics: flat, as Tally.result names them.
-        tickers: how many are forecast; the standard error counts those of one day as one observation.
-        rival: name of a baseline and its figures by split, for a third row.
+        panel: the run's bars.
+        target: what is forecast.
+        column: of the panel that holds its values.
+        rows: (rows,) panel row of the last bar known.
+        step: (rows,) 1 .. horizon.
     """
-    prices = {name: _price_format(metrics, name) for name in ("rmse", "mae")}
-    rows = [list(HEADER)]
-    for split in SPLITS:
 
-        def figure(name: str, split: str = split) -> float | None:
-            return metrics.get(f"{split}_{name}")
+    panel: Panel
+    target: Target
+    column: int
+    rows: NDArray[np.int32]
+    step: NDArray[np.int16]
 
-        rows.append([split, "model", *_judged(figure, prices, tickers=tickers)])
-        naive = [_text(figure(f"naive_{name}"), prices[name]) for name in ("rmse", "mae")]
-        rows.append(["", "naive", *naive, _text(figure("naive_mape"), "{:.3f}"), "", "", "", "", ""])
-        if rival is not None and rival[1].get(split):
-            own = rival[1][split]
-            rows.append(["", rival[0][:LONGEST], *_judged(own.get, prices, tickers=tickers)])
-    return rows
+    def take(self, index: Any) -> PanelKeys:
+        """Some rows."""
+        return replace(self, rows=self.rows[index], step=self.step[index])
+
+    @cached_property
+    def series(self) -> NDArray[np.int32]:
+        """(rows,) whose it is."""
+        return (np.searchsorted(self.panel.first_rows, self.rows, side="right") - 1).astype(np.int32)
+
+    @property
+    def origin(self) -> NDArray[np.int32]:
+        """(rows,) when the forecast was made, a position in the calendar."""
+        return self.panel.times[self.rows]
+
+    @property
+    def time(self) -> NDArray[np.int32]:
+        """(rows,) the bar that is forecast, a position in the calendar."""
+        return self.panel.times[self._ahead]
+
+    @cached_property
+    def actual(self) -> Column:
+        """(rows,) what came."""
+        return self.target.in_unit(self.panel.values[self._ahead, self.column].astype(np.float64))
+
+    @cached_property
+    def naive(self) -> Column:
+        """(rows,) the forecast that needs no model."""
+        return self.target.naive(self.panel.values[self.rows, self.column].astype(np.float64)[:, None])
+
+    @property
+    def _ahead(self) -> NDArray[np.int32]:
+        """(rows,) panel row of the bar that is forecast."""
+        return self.rows + (self.step + np.int32(self.target.lead))
+
+    def ascending(self) -> bool:
+        """Whether each row comes after the one before it, by series, origin and step."""
+        ahead = np.diff(self.rows)
+        return bool(((ahead > 0) | ((ahead == 0) & (np.diff(self.step) > 0))).all())
+
+    def cuts(self, most: int) -> list[int]:
+        """Where blocks of whole series, of about `most` rows each, begin and end; of ascending rows."""
+        first = np.searchsorted(self.rows, self.panel.first_rows)  # (series + 1,)
+        cuts = [0]
+        while cuts[-1] < len(self.rows):
+            place = int(np.searchsorted(first, cuts[-1] + most, side="right")) - 1
+            stop = int(first[max(place, 0)])
+            if stop <= cuts[-1]:  # one series has more
+                stop = int(first[np.searchsorted(first, cuts[-1], side="right")])
+            cuts.append(stop)
+        return cuts
 
 
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Columns under each other, the two of labels to the left and the figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        texts = [
-            text.ljust(width) if place < 2 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(texts).rstrip())
-    return "\n".join(lines)
+@dataclass(frozen=True, eq=False)
+class GivenKeys:
+    """The same columns, given as arrays."""
+
+    series: Index
+    origin: Index
+    time: Index
+    step: Index
+    actual: Column
+    naive: Column
+
+    def take(self, index: Any) -> GivenKeys:
+        """Some rows."""
+        return GivenKeys(*(getattr(self, item.name)[index] for item in fields(self)))
+
+    def ascending(self) -> bool:
+        """Whether each row comes after the one before it, by series, origin and step."""
+        by_series, by_origin, by_step = (np.diff(key) for key in (self.series, self.origin, self.step))
+        later = (by_origin > 0) | ((by_origin == 0) & (by_step > 0))
+        return bool(((by_series > 0) | ((by_series == 0) & later)).all())
+
+    def cuts(self, most: int) -> list[int]:  # noqa: ARG002
+        """One block."""
+        return [0, len(self.series)]
 
 
-def ratio_text(ratio: float | None) -> str:
-    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
-    if ratio is None:
-        return "-"
-    decimals = 3
-    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
-        decimals += 1
-    return f"{ratio:.{decimals}f}"
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForecastTable:
+    """Forecasts of a split beside what came and what was known; a window's steps side by side.
+
+    Args:
+        names: tickers, in the order that `series` counts.
+        horizon: steps forecast at once.
+        split: `train`, `val` or `test`.
+        keys: what the rows are.
+        forecast: (rows,) float64, in the target's unit.
+        fold: (rows,) number of the fold; None = one fold.
+        quantiles: (rows, levels), of a network that answers with quantiles.
+        baselines: name -> (rows,) what each baseline forecast; NaN where it gave none.
+        scale: (series,) mean one-step naive error in training, the unit of MASE; None = unknown.
+        relative: whether moves are measured as a share of the naive forecast, as those of prices are.
+        units: of such moves, in words.
+    """
+
+    names: Sequence[str]
+    horizon: int
+    split: str
+    keys: PanelKeys | GivenKeys
+    forecast: Column
+    fold: NDArray[np.int16] | None = None
+    quantiles: Column | None = None
+    baselines: Mapping[str, Column] = field(default_factory=dict)
+    scale: Column | None = None
+    relative: bool = True
+    units: str = "share of the last close"
+
+    def __len__(self) -> int:
+        return len(self.forecast)
+
+    @property
+    def series(self) -> Index:
+        """(rows,) index into names."""
+        return self.keys.series
+
+    @property
+    def ticker(self) -> NDArray[np.object_]:
+        """(rows,) names."""
+        return np.asarray(self.names, dtype=object)[self.keys.series]
+
+    @property
+    def time(self) -> Index:
+        """(rows,) the bar that is forecast, a position in the calendar."""
+        return self.keys.time
+
+    @property
+    def origin(self) -> Index:
+        """(rows,) the last bar known when the forecast was made, a position in the calendar."""
+        return self.keys.origin
+
+    @property
+    def step(self) -> Index:
+        """(rows,) 1 .. horizon."""
+        return self.keys.step
+
+    @property
+    def actual(self) -> Column:
+        """(rows,) what came, in the target's unit."""
+        return self.keys.actual
+
+    @property
+    def naive(self) -> Column:
+        """(rows,) the forecast that needs no model, such as "as the last one", in the target's unit."""
+        return self.keys.naive
+
+    def take(self, index: Any) -> ForecastTable:
+        """Some rows: a slice, a mask or numbers."""
+        return replace(
+            self,
+            keys=self.keys.take(index),
+            forecast=self.forecast[index],
+            fold=None if self.fold is None else self.fold[index],
+            quantiles=None if self.quantiles is None else self.quantiles[index],
+            baselines={name: values[index] for name, values in self.baselines.items()},
+        )
+
+    def of(self, name: str) -> ForecastTable:
+        """The table of a baseline, or of `naive`, in the place of the forecasts."""
+        forecast = self.naive if name == "naive" else self.baselines[name]
+        return replace(self, forecast=forecast, quantiles=None, baselines={})
+
+    def first_steps(self) -> ForecastTable:
+        """The rows one step ahead, as a table of horizon 1."""
+        one = self if self.horizon == 1 else self.take(np.flatnonzero(self.step == 1))
+        return replace(one, horizon=1)
+
+    def ordered(self) -> ForecastTable:
+        """Series by series, oldest origin first, steps side by side, each row once.
+
+        A row that stands there twice, as where the validation rows of folds overlap, counts as forecast last.
+        """
+        if self.keys.ascending():
+            return self
+        keys = (self.keys.step, self.keys.origin, self.keys.series)
+        order = np.lexsort(keys)
+        again = np.logical_and.reduce([key[order][1:] == key[order][:-1] for key in keys])
+        return self.take(order[np.append(~again, True)] if len(order) else order)
+
+    def blocks(self, most: int = BLOCK_ROWS) -> Iterator[ForecastTable]:
+        """Whole series at a time, about `most` rows each; of an ordered table. Together they are all rows."""
+        if len(self) <= most:
+            yield self
+            return
+        cuts = self.keys.cuts(most)
+        for first, stop in pairwise(cuts):
+            yield self.take(slice(first, stop))
+
+    def total(self, values: Callable[[ForecastTable], Column]) -> float:
+        """The sum over all rows of a function of the columns.
+
+        Args:
+            values: of a block of rows, (rows,).
+        """
+        return float(sum(float(np.sum(values(block))) for block in self.blocks()))
 
 
-def direction_text(share: float | None, error: float | None, *, tickers: int) -> str:
-    """Percent with its standard error, tickers of one day counted as one observation."""
-    if share is None:
-        return "-"
-    if error is None:
-        return f"{100 * share:.1f}"
-    return f"{100 * share:.1f} +/- {100 * error * math.sqrt(max(tickers, 1)):.1f}"
+def join(pieces: Sequence[ForecastTable]) -> ForecastTable:
+    """Tables of one split below each other; a baseline that is missing in one of them is NaN there."""
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    kinds = type(first.keys)
+    if isinstance(first.keys, PanelKeys):
+        keys: Any = replace(first.keys, rows=_joined(pieces, "rows"), step=_joined(pieces, "step"))
+    else:
+        keys = kinds(*(_joined(pieces, item.name) for item in fields(kinds)))
+    names = dict.fromkeys(name for piece in pieces for name in piece.baselines)
+    return replace(
+        first,
+        keys=keys,
+        forecast=np.concatenate([piece.forecast for piece in pieces]),
+        fold=None
+        if first.fold is None
+        else np.concatenate([piece.fold for piece in pieces if piece.fold is not None]),
+        quantiles=None
+        if first.quantiles is None
+        else np.concatenate([piece.quantiles for piece in pieces if piece.quantiles is not None]),
+        baselines={
+            name: np.concatenate([piece.baselines.get(name, _unknown(piece)) for piece in pieces])
+            for name in names
+        },
+    )
 
 
-def _judged(figure: Callable[[str], float | None], prices: Mapping[str, str], *, tickers: int) -> list[str]:
-    ratio = figure("theil_u")
-    return [
-        *(_text(figure(name), prices[name]) for name in ("rmse", "mae")),
-        _text(figure("mape"), "{:.3f}"),
-        _text(figure("mase"), "{:.3f}"),
-        ratio_text(ratio),
-        _signed(None if ratio is None else 100 * (1 - ratio)),
-        direction_text(figure("direction"), figure("direction_se"), tickers=tickers),
-        _signed(_percent(figure("r2_oos"))),
+def _joined(pieces: Sequence[ForecastTable], name: str) -> Any:
+    return np.concatenate([getattr(piece.keys, name) for piece in pieces])
+
+
+def _unknown(piece: ForecastTable) -> Column:
+    return np.full(len(piece), np.nan)
+
+
+def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") -> ForecastTable:
+    """The rows of a split from a data frame of the columns of forecasts.parquet.
+
+    Args:
+        frame: ticker, split, step, actual, forecast, naive, and date where there is one; horizon is the largest
+            step.
+        split: whose rows.
+        scale_from: the split over whose rows of step 1 the mean |actual - naive| is a ticker's scale.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    import pandas as pd
+
+    missing = [
+        name
+        for name in ("ticker", "split", "step", "actual", "forecast", "naive")
+        if name not in frame.columns
     ]
+    if missing:
+        raise ValueError(f"forecast table without column {', '.join(missing)}")
+    series, names = pd.factorize(frame["ticker"].astype(str), sort=False)
+    train = ((frame["split"] == scale_from) & (frame["step"] == 1)).to_numpy()
+    moved = (frame["actual"] - frame["naive"]).abs().to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        scale = np.bincount(series[train], moved[train], len(names)) / np.bincount(
+            series[train], minlength=len(names)
+        )
+    kept = (frame["split"] == split).to_numpy()
+    rows = frame[kept]
+    horizon = int(frame["step"].max()) if len(frame) else 1
+    step = rows["step"].to_numpy(np.int64)
+    dates = rows["date"] if "date" in rows else pd.Series(np.arange(len(rows)) // horizon)
+    time = pd.factorize(dates, sort=True)[0]
+    return ForecastTable(
+        names=list(names),
+        horizon=horizon,
+        split=split,
+        keys=GivenKeys(
+            series=series[kept],
+            origin=time - step,
+            time=time,
+            step=step,
+            actual=rows["actual"].to_numpy(np.float64),
+            naive=rows["naive"].to_numpy(np.float64),
+        ),
+        forecast=rows["forecast"].to_numpy(np.float64),
+        scale=scale,
+    )
 
 
-def _price_format(metrics: Metrics, name: str) -> str:
-    # One number of decimals a column, so that model and naive compare at a glance: 4 digits of the smallest.
-    values = [metrics.get(f"{split}_{kind}{name}") for split in SPLITS for kind in ("", "naive_")]
-    sizes = [abs(value) for value in values if value]
-    if not sizes:
-        return "{:.2f}"
-    if min(sizes) < 1e-6 or max(sizes) >= 1e9:
-        return "{:.3e}"
-    return f"{{:.{max(2, 3 - math.floor(math.log10(min(sizes))))}f}}"
+def forecast_pieces(
+    forecaster: Forecaster, data: MarketData, split: str
+) -> Iterator[tuple[WindowBatch, ForecastTable]]:
+    """Forecasts of every window of a split, in order, some windows at a time.
+
+    Args:
+        forecaster: fitted.
+        data: split.
+        split: which.
+    """
+    windows = data.windows_[split]
+    size = 4 * (data.seq_len + data.horizon) * data.panel_.values.shape[1]
+    most = max(1, min(_GATHERED_WINDOWS, _GATHERED_BYTES // size))
+    for start in range(0, len(windows), most):
+        batch = windows.take(np.arange(start, min(start + most, len(windows))))
+        found = forecaster.forecast(batch)
+        yield batch, table_of(data, split, rows=batch.rows, forecast=found.values, quantiles=found.quantiles)
 
 
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else form.format(value)
+def table_of(
+    data: MarketData,
+    split: str,
+    *,
+    rows: Index,
+    forecast: Column,
+    quantiles: Column | None = None,
+    fold: int | None = None,
+    baselines: Mapping[str, Column] | None = None,
+) -> ForecastTable:
+    """The table of some windows of a run.
+
+    Args:
+        data: split.
+        split: which of its splits they belong to.
+        rows: (windows,) panel row of each window's last bar.
+        forecast: (windows, horizon), or with steps side by side (rows,).
+        quantiles: (windows, horizon, levels), or (rows, levels).
+        fold: number of the fold; None = there is one fold.
+        baselines: name -> like forecast.
+    """
+    steps = np.arange(1, data.horizon + 1, dtype=np.int16)
+    relative = data.target.relation == "ratio"
+    count = len(rows) * data.horizon
+    return ForecastTable(
+        names=data.panel_.names,
+        horizon=data.horizon,
+        split=split,
+        keys=PanelKeys(
+            panel=data.panel_,
+            target=data.target,
+            column=data.layout.target,
+            rows=np.repeat(rows.astype(np.int32), data.horizon),
+            step=np.tile(steps, len(rows)),
+        ),
+        forecast=np.ascontiguousarray(forecast, np.float64).reshape(count),
+        fold=None if fold is None else np.full(count, fold, np.int16),
+        quantiles=None if quantiles is None else quantiles.reshape(count, -1),
+        baselines={name: values.reshape(count) for name, values in (baselines or {}).items()},
+        scale=data.naive_scale_,
+        relative=relative,
+        units=f"share of the last {data.target.name}" if relative else data.target.unit,
+    )
 
 
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+class ForecastWriter:
+    """A parquet file of values by ticker, date, split and step, written in pieces.
 
+    Args:
+        path: replaced as a whole, or not at all.
+        names: tickers.
+        times: (calendar,) datetime64 of each position.
+        columns: of values, besides the keys.
+        folded: whether a last column says which fold a row belongs to.
+    """
 
-def _signed(value: float | None) -> str:
-    # + 0.0 turns -0.0 into 0.0
-    return "-" if value is None else f"{round(value, 2) + 0.0:+.2f}"
+    def __init__(
+        self, path: Path, *, names: Sequence[str], times: Any, columns: Sequence[str], folded: bool
+    ) -> None:
+        self.path = path
+        self.names = list(names)
+        self.times = times
+        self.columns = list(columns)
+        self.folded = folded
+
+    def __enter__(self) -> ForecastWriter:
+        import pyarrow.parquet as pq
+
+        with ExitStack() as stack:
+            scratch = stack.enter_context(replacing(self.path))
+            self._writer = stack.enter_context(pq.ParquetWriter(scratch, self._schema()))
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def write(self, table: ForecastTable, values: Mapping[str, Column], *, fold: int) -> None:
+        """Append rows.
+
+        Args:
+            table: whose keys are written.
+            values: column -> (rows,); a column that is missing here, and NaN, is null.
+            fold: of all of them.
+        """
+        import pyarrow as pa
+
+        tickers = pa.DictionaryArray.from_arrays(
+            pa.array(table.series.astype(np.int32)), pa.array(self.names)
+        )
+        count = len(table)
+        arrays = [
+            tickers.cast(pa.string()),
+            pa.array(self.times[table.time]),
+            pa.repeat(pa.scalar(table.split), count),
+            pa.array(table.step.astype(np.int32)),
+            *(
+                pa.array(values[name], from_pandas=True) if name in values else pa.nulls(count, pa.float64())
+                for name in self.columns
+            ),
+        ]
+        if self.folded:
+            arrays.append(pa.array(np.full(count, fold, dtype=np.int32)))
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema()))
+
+    def _schema(self) -> pa.Schema:
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                ("ticker", pa.string()),
+                ("date", pa.timestamp("ns")),
+                ("split", pa.string()),
+                ("step", pa.int32()),
+                *((name, pa.float64()) for name in self.columns),
+                *([("fold", pa.int32())] if self.folded else []),
+            ]
+        )

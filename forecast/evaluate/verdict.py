@@ -1,18 +1,23 @@
-"""What the figures say in words, and which of them are too good or too lazy to be believed."""
+"""What the figures say in words, the table of them, and which are too good or too lazy to be believed."""
 
 from __future__ import annotations
 
 import math
+import statistics
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forecast.evaluate import evidence
-from forecast.evaluate.findings import p_text
-from forecast.evaluate.metrics import SPLITS
-from forecast.evaluate.table import Metrics, align, cells, direction_text, ratio_text
+from forecast.evaluate.summary import SPLITS, p_text
 
+Metrics = Mapping[str, float | None]
+
+LONGEST = 20  # letters of a baseline's name
+HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
+Evaluation = Mapping[str, Any]
+
+FAILED_NAMED = 3  # baselines that failed, by name
 NAIVE = "tomorrow = today"
 R2_CEILING = 0.02  # daily data: published R2 of returns out of sample stay below
 DIRECTION_CEILING = 0.57  # and right signs
@@ -25,10 +30,10 @@ NAMED = 5  # tickers
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The judgement on one run, made of its metrics and, where there are any, the records of its evaluation.
+    """The verdict on one run, made of its metrics and, where there are any, the records of its evaluation.
 
     Args:
-        metrics: flat, as Tally.result names them, for val and test.
+        metrics: flat, as Metrics names them, for val and test.
         tickers: those whose prices are forecast (one for `single` and `multiple`, all for `panel`).
         strategy: its name, such as range_single.
         horizon: steps forecast at once, >= 1.
@@ -54,7 +59,7 @@ class Verdict:
     @property
     def cells(self) -> list[list[str]]:
         """Texts of the table, header first."""
-        return cells(self.metrics, tickers=len(self.tickers), rival=evidence.rival(self.evaluation or {}))
+        return cells(self.metrics, tickers=len(self.tickers), best=best_baseline(self.evaluation or {}))
 
     @property
     def table(self) -> str:
@@ -73,7 +78,7 @@ class Verdict:
             return f"no verdict: the RMSE ratio to {NAIVE} on test is undefined"
         if ratio >= 1:
             return f"does not beat {NAIVE} on test: RMSE ratio {ratio_text(ratio)}"
-        test = evidence.against_naive(self.evaluation or {})
+        test = p_against_naive(self.evaluation or {})
         if test is not None:
             return self._tested(ratio, *test)
         error = self._gain_error("test")
@@ -89,7 +94,7 @@ class Verdict:
     @property
     def findings(self) -> list[str]:
         """What the tests, intervals and folds say, a sentence each."""
-        return evidence.findings(self.evaluation or {})
+        return sentences(self.evaluation or {})
 
     @property
     def warnings(self) -> list[str]:
@@ -108,10 +113,10 @@ class Verdict:
             "direction: right signs of move, flat days left out, +/- one standard error",
             "val chose the weights that are kept, so only test judges them",
         ]
-        rival = evidence.rival(self.evaluation or {})
-        if rival is not None:
+        best = best_baseline(self.evaluation or {})
+        if best is not None:
             chosen = (self.evaluation or {})["baselines"].get("selected_on")
-            lines.append(f"{rival[0]}: the best baseline" + (f", chosen by {chosen}" if chosen else ""))
+            lines.append(f"{best[0]}: the best baseline" + (f", chosen by {chosen}" if chosen else ""))
         if self.horizon > 1:
             lines.append(
                 "windows overlap, so standard errors may be too small for forecasts that change slowly"
@@ -133,13 +138,15 @@ class Verdict:
 
     def _tested(self, ratio: float, p: float, better: bool) -> str:
         """The sentence on a ratio below 1 that was tested."""
-        told = f"RMSE ratio {ratio_text(ratio)}, Diebold-Mariano {p_text(p)}"
+        shown = f"RMSE ratio {ratio_text(ratio)}, Diebold-Mariano {p_text(p)}"
         if not better:
             # Prices of dear shares rule the ratio, the test counts every ticker's moves alike.
-            return f"does not clearly beat {NAIVE} on test: {told} the other way, in shares of the last price"
-        if p < evidence.alpha(self.evaluation or {}):
-            return f"beats {NAIVE} on test: {told}"
-        return f"does not clearly beat {NAIVE} on test: {told}, within noise"
+            return (
+                f"does not clearly beat {NAIVE} on test: {shown} the other way, in shares of the last price"
+            )
+        if p < alpha(self.evaluation or {}):
+            return f"beats {NAIVE} on test: {shown}"
+        return f"does not clearly beat {NAIVE} on test: {shown}, within noise"
 
     def _figure(self, split: str, name: str) -> float | None:
         return self.metrics.get(f"{split}_{name}")
@@ -159,7 +166,7 @@ class Verdict:
                 text = direction_text(share, noise, tickers=len(self.tickers))
                 found.append(f"{split} direction {text} % (ceiling {100 * DIRECTION_CEILING:.0f} %)")
         if self.evaluation:
-            from forecast.evaluate.field import suspicions
+            from forecast.evaluate.skill import suspicions
 
             found += suspicions(self.metrics)
         if not found:
@@ -180,11 +187,11 @@ class Verdict:
             error = max(error, math.sqrt(DIRECTION_CEILING * (1 - DIRECTION_CEILING) * self.horizon / rows))
         return share - DIRECTION_CEILING > 2 * error * math.sqrt(max(len(self.tickers), 1))
 
-    def _judged(self) -> str:
+    def _split(self) -> str:
         return "test" if self._figure("test", "move_ratio") is not None else "val"
 
     def _copy(self) -> str | None:
-        split = self._judged()
+        split = self._split()
         moves = self._figure(split, "move_ratio")
         if moves is None or moves >= COPY:
             return None
@@ -198,7 +205,7 @@ class Verdict:
         )
 
     def _steady(self) -> str | None:
-        split = self._judged()
+        split = self._split()
         mean, spread = self._figure(split, "move_mean"), self._figure(split, "move_sd")
         if not mean or spread is None or spread >= STEADY * abs(mean):
             return None
@@ -209,7 +216,7 @@ class Verdict:
         )
 
     def _trailing(self) -> str | None:
-        split = self._judged()
+        split = self._split()
         ratio, moves = self._figure(split, "theil_u"), self._figure(split, "move_ratio")
         if ratio is None or moves is None or ratio <= TRAILING or moves >= ratio:
             return None
@@ -222,3 +229,180 @@ class Verdict:
 
 def _short(error: float) -> str:
     return f"{error:.3f}" if error >= 0.0005 else f"{error:.1g}"
+
+
+def cells(
+    metrics: Metrics, *, tickers: int, best: tuple[str, Mapping[str, Metrics]] | None = None
+) -> list[list[str]]:
+    """Texts of the table, header first, two rows a split; `-`: undefined, "": says nothing of the naive row.
+
+    Args:
+        metrics: flat, as Metrics names them.
+        tickers: how many are forecast; the standard error counts those of one day as one observation.
+        best: name of a baseline and its figures by split, for a third row.
+    """
+    prices = {name: _price_format(metrics, name) for name in ("rmse", "mae")}
+    rows = [list(HEADER)]
+    for split in SPLITS:
+
+        def figure(name: str, split: str = split) -> float | None:
+            return metrics.get(f"{split}_{name}")
+
+        rows.append([split, "model", *_model_cells(figure, prices, tickers=tickers)])
+        naive = [_text(figure(f"naive_{name}"), prices[name]) for name in ("rmse", "mae")]
+        rows.append(["", "naive", *naive, _text(figure("naive_mape"), "{:.3f}"), "", "", "", "", ""])
+        if best is not None and best[1].get(split):
+            own = best[1][split]
+            rows.append(["", best[0][:LONGEST], *_model_cells(own.get, prices, tickers=tickers)])
+    return rows
+
+
+def align(rows: Sequence[Sequence[str]]) -> str:
+    """Columns under each other, the two of labels to the left and the figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        texts = [
+            text.ljust(width) if place < 2 else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(texts).rstrip())
+    return "\n".join(lines)
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
+    if ratio is None:
+        return "-"
+    decimals = 3
+    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
+        decimals += 1
+    return f"{ratio:.{decimals}f}"
+
+
+def direction_text(share: float | None, error: float | None, *, tickers: int) -> str:
+    """Percent with its standard error, tickers of one day counted as one observation."""
+    if share is None:
+        return "-"
+    if error is None:
+        return f"{100 * share:.1f}"
+    return f"{100 * share:.1f} +/- {100 * error * math.sqrt(max(tickers, 1)):.1f}"
+
+
+def _model_cells(
+    figure: Callable[[str], float | None], prices: Mapping[str, str], *, tickers: int
+) -> list[str]:
+    ratio = figure("theil_u")
+    return [
+        *(_text(figure(name), prices[name]) for name in ("rmse", "mae")),
+        _text(figure("mape"), "{:.3f}"),
+        _text(figure("mase"), "{:.3f}"),
+        ratio_text(ratio),
+        _signed(None if ratio is None else 100 * (1 - ratio)),
+        direction_text(figure("direction"), figure("direction_se"), tickers=tickers),
+        _signed(_percent(figure("r2_oos"))),
+    ]
+
+
+def _price_format(metrics: Metrics, name: str) -> str:
+    # One number of decimals a column, so that model and naive compare at a glance: 4 digits of the smallest.
+    values = [metrics.get(f"{split}_{kind}{name}") for split in SPLITS for kind in ("", "naive_")]
+    sizes = [abs(value) for value in values if value]
+    if not sizes:
+        return "{:.2f}"
+    if min(sizes) < 1e-6 or max(sizes) >= 1e9:
+        return "{:.3e}"
+    return f"{{:.{max(2, 3 - math.floor(math.log10(min(sizes))))}f}}"
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _signed(value: float | None) -> str:
+    # + 0.0 turns -0.0 into 0.0
+    return "-" if value is None else f"{round(value, 2) + 0.0:+.2f}"
+
+
+def best_baseline(evaluation: Evaluation) -> tuple[str, Mapping[str, Metrics]] | None:
+    """Name and figures by split of the best baseline; None where there is none besides naive."""
+    record = evaluation.get("baselines") or {}
+    name = record.get("best")
+    figures = (record.get("figures") or {}).get(name)
+    return (str(name), figures) if figures and name != "naive" else None
+
+
+def p_against_naive(evaluation: Evaluation) -> tuple[float, bool] | None:
+    """Two-sided p of Diebold and Mariano's test against naive, and whether the model's loss is the smaller one.
+
+    None where there was no test, or an undefined one.
+    """
+    tests = (evaluation.get("significance") or {}).get("against") or {}
+    test = ((tests.get("naive") or {}).get("squared") or {}).get("overall") or {}
+    p, better = number(test.get("p")), number(test.get("stat"))
+    return None if p is None or better is None else (p, better > 0)
+
+
+def alpha(evaluation: Evaluation) -> float:
+    """Level of the tests."""
+    return number((evaluation.get("significance") or {}).get("alpha")) or 0.05
+
+
+def sentences(evaluation: Evaluation) -> list[str]:
+    """A sentence each: the tests' own, the intervals', the folds', and which baselines failed."""
+    found = [*lines(evaluation.get("significance")), *interval_lines(evaluation.get("intervals") or {})]
+    spread = fold_spread(evaluation.get("folds") or [])
+    failed = (evaluation.get("baselines") or {}).get("failed") or {}
+    if failed:
+        named = ", ".join(list(failed)[:FAILED_NAMED]) + (", ..." if len(failed) > FAILED_NAMED else "")
+        found.append(f"baselines left out: {named}; the report has the reasons")
+    return [*found, *([spread] if spread else [])]
+
+
+def lines(record: object) -> list[str]:
+    """The sentences that a record brings with it."""
+    found = record.get("lines") if isinstance(record, Mapping) else None
+    return [line for line in found if isinstance(line, str)] if isinstance(found, list | tuple) else []
+
+
+def interval_lines(record: Mapping[str, Any]) -> list[str]:
+    """How many outcomes the widest intervals held, beside those around "tomorrow = today"."""
+    levels, pooled = record.get("levels") or [], record.get("pooled") or {}
+    if not levels:
+        return []
+    key = f"{100 * levels[0]:g}"
+    entry = pooled.get(key) or {}
+    held, naive = number(entry.get("coverage")), number(entry.get("naive_coverage"))
+    if held is None:
+        return [f"{key} % intervals: none on test"]
+    found = f"{key} % intervals held {100 * held:.1f} % of test outcomes"
+    if naive is not None:
+        found += f" (around tomorrow = today: {100 * naive:.1f} %)"
+    score, naive_score = number(entry.get("winkler")), number(entry.get("naive_winkler"))
+    if score is not None and naive_score:
+        found += f"; Winkler score {ratio_text(score / naive_score)} times that of tomorrow = today"
+    return [found]
+
+
+def fold_spread(folds: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence on how the ratio differs from fold to fold; "" where fewer than two folds have one."""
+    found = (number((fold.get("metrics") or {}).get("test_theil_u")) for fold in folds)
+    ratios = [ratio for ratio in found if ratio is not None]
+    if len(ratios) < 2:
+        return ""
+    return (
+        f"{len(ratios)} folds: RMSE ratio {ratio_text(min(ratios))} to {ratio_text(max(ratios))}, "
+        f"mean {ratio_text(statistics.fmean(ratios))}, standard deviation {statistics.stdev(ratios):.2g}; "
+        f"below 1 in {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
+    )
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)

@@ -146,15 +146,13 @@ def _scored(
     import torch
 
     index = windows.spread(_MAX_SCORED)
-    columns: dict[str, list[Any]] = {name: [] for name in ("actual", "forecast", "naive", "scale")}
+    rows, forecasts = [], []
     squares = 0.0
     for start in range(0, len(index), _CHUNK):
         batch = windows.take(index[start : start + _CHUNK])
         values = forecaster.forecast(batch).values  # (B, h)
-        columns["actual"].append(batch.outcome)
-        columns["forecast"].append(values)
-        columns["naive"].append(np.broadcast_to(batch.history[:, -1:], values.shape))
-        columns["scale"].append(data.naive_scale_[batch.series])
+        rows.append(batch.rows)
+        forecasts.append(values)
         forecast_bars = batch.future.copy()  # as if the forecast had come
         forecast_bars[..., data.layout.target] = values
         raw = torch.from_numpy(batch.windows)
@@ -163,6 +161,6 @@ def _scored(
             for future in (batch.future, forecast_bars)
         )
         squares += float(np.square(answers - targets).sum())
-    joined = {name: np.concatenate(chunks) for name, chunks in columns.items()}
-    metrics = {name: value for name, value in score(**joined).items() if value is not None}
-    return metrics, squares / joined["actual"].size
+    found = score(data=data, rows=np.concatenate(rows), forecast=np.concatenate(forecasts))
+    metrics = {name: value for name, value in found.items() if value is not None}
+    return metrics, squares / (len(index) * data.horizon)

@@ -50,15 +50,14 @@ class Score(Protocol):
         ...
 
     def __call__(
-        self, *, actual: Values, forecast: Values, naive: Values, scale: Values
+        self, *, data: MarketData, rows: NDArray[np.int64], forecast: Values
     ) -> Mapping[str, float | None]:
         """Name -> metric; None where it is not defined.
 
         Args:
-            actual: (windows, horizon) in the target's unit.
-            forecast: likewise.
-            naive: likewise, "tomorrow = today".
-            scale: (windows,) in-sample naive error of each window's series.
+            data: split.
+            rows: (windows,) panel row of each window's last bar.
+            forecast: (windows, horizon) in the target's unit.
         """
         ...
 

@@ -181,7 +181,7 @@ class Trainer:
             lr_schedule=self.lr_schedule,
             metric=self.metric,
             mode=self.mode,
-            naive_scale=data.naive_scale_,
+            data=data,
             score=score,
         )
         best = BestWeights(forecaster=forecaster, metric=self.metric, mode=self.mode)

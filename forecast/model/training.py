@@ -24,6 +24,7 @@ from forecast.model.optimisation import Adam, Loss, clip_gradients
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from forecast.data.market import MarketData
     from forecast.data.windows import WindowBatch, WindowIndex
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class ForecastModule(pl.LightningModule):
         lr_schedule: `constant`, `cosine` (to zero at the last epoch) or `plateau` (halved when the objective stalls).
         metric: the objective.
         mode: `min` or `max`.
-        naive_scale: in-sample naive error of each series.
+        data: prepared; the score looks up what came of its windows.
         score: metrics of the validation rows of an epoch.
     """
 
@@ -99,7 +100,7 @@ class ForecastModule(pl.LightningModule):
         lr_schedule: LrSchedule,
         metric: str,
         mode: str,
-        naive_scale: np.ndarray,
+        data: MarketData,
         score: Score,
     ) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class ForecastModule(pl.LightningModule):
         self.lr_schedule = lr_schedule
         self.metric = metric
         self.mode = mode
-        self.naive_scale = naive_scale
+        self.data = data
         self.score = score
         self.history: list[dict[str, float]] = []
 
@@ -132,7 +133,7 @@ class ForecastModule(pl.LightningModule):
         return {
             "windows": torch.from_numpy(batch.windows).to(device),
             "future": torch.from_numpy(batch.future).to(device),
-            "scale": self.naive_scale[batch.series],
+            "rows": batch.rows,
         }
 
     def on_train_epoch_start(self) -> None:
@@ -167,9 +168,8 @@ class ForecastModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start counting."""
         self._val_loss, self._val_seen = 0.0, 0
-        self._validated: dict[str, list[NDArray[np.float64]]] = {
-            name: [] for name in ("actual", "forecast", "naive", "scale")
-        }
+        self._rows: list[NDArray[np.int64]] = []
+        self._forecasts: list[NDArray[np.float64]] = []
 
     def validation_step(self, batch: dict[str, Any], _: int) -> None:
         """Forecast every validation row of a chunk."""
@@ -179,22 +179,21 @@ class ForecastModule(pl.LightningModule):
         loss = self.loss(answers, normaliser.targets(windows, future))
         self._val_loss += float(loss) * len(windows)
         self._val_seen += len(windows)
-        actual = future[..., normaliser.target].double()
-        naive = windows[:, -1:, normaliser.target].double().expand_as(actual)
+        self._rows.append(batch["rows"])
         forecast = normaliser.values(windows, self.forecaster.central(answers))
-        for name, values in (("actual", actual), ("forecast", forecast), ("naive", naive)):
-            self._validated[name].append(values.cpu().numpy())
-        self._validated["scale"].append(batch["scale"])
+        self._forecasts.append(forecast.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
         """Log what the epoch reached; callbacks and the progress bar read it."""
         metrics: dict[str, float] = {"val_loss": self._val_loss / self._val_seen}
-        validated = {name: np.concatenate(chunks) for name, chunks in self._validated.items()}
-        diverged = not np.isfinite(validated["forecast"]).all()
+        rows, forecast = np.concatenate(self._rows), np.concatenate(self._forecasts)
+        self._rows, self._forecasts = [], []
+        diverged = not np.isfinite(forecast).all()
         if diverged:
             metrics[self.metric] = float("nan")  # which ends training
         else:
-            metrics |= {name: value for name, value in self.score(**validated).items() if value is not None}
+            found = self.score(data=self.data, rows=rows, forecast=forecast)
+            metrics |= {name: value for name, value in found.items() if value is not None}
         metrics["learning_rate"] = self._adam.param_groups[0]["lr"]
         metrics["train_loss"] = float(self._loss) / max(self._seen, 1)
         self.history.append({"epoch": len(self.history), **metrics})

@@ -338,7 +338,7 @@ def _too_short(config: DictConfig) -> str | None:
     evaluation = build(config.get("evaluation")) or Holdout()
     try:
         for fold in evaluation.folds(data):
-            data.divide(fold.stretches)
+            data.split(fold.ranges)
     except UserError as error:
         return str(error)
     return None
@@ -509,16 +509,13 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
 
 def _metrics(rows: pd.DataFrame, *, horizon: int) -> dict[str, float | None]:
     """Figures of rows as a run's own, `val_rmse` and so on."""
-    import numpy as np
+    from dataclasses import replace
 
-    from forecast.evaluate.metrics import Tally
+    from forecast.evaluate.metrics import Metrics
+    from forecast.evaluate.table import from_frame
 
-    step_one = rows[rows["step"] == 1]
-    moves = (step_one["actual"] - step_one["naive"]).abs().groupby(step_one["ticker"]).mean()
-    tally = Tally(horizon=horizon)
-    actual, forecast, naive = (rows[name].to_numpy(np.float64) for name in ("actual", "forecast", "naive"))
-    tally.add(actual, forecast, naive, rows["ticker"].map(moves).to_numpy(np.float64))
-    return tally.result(SPLIT)
+    table = from_frame(rows.assign(split=SPLIT), split=SPLIT, scale_from=SPLIT)
+    return Metrics().of(replace(table, horizon=horizon))
 
 
 def _last_trained(champion: Path) -> str:

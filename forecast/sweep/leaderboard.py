@@ -193,11 +193,12 @@ class Leaderboard:
 
     def _corrected(self) -> str:
         """How many were tried, and what is left of the winner's skill after that."""
-        from forecast.evaluate.significance.trials import after_trials
+        from forecast.evaluate.significance import after_trials
 
         tried = [row for row in self.rows if row.job.status in ("finished", "reused", "pruned", "failed")]
         best = next(place for place, row in enumerate(tried) if row is self.best)
-        line = str(after_trials([row.p_better for row in tried], chosen=best)["line"])
+        epochs = [row.job.epochs for row in tried]
+        line = str(after_trials([row.p_better for row in tried], chosen=best, epochs=epochs)["line"])
         return f"the best of many is flattered: {line}" if len(tried) > 1 else line
 
     def write(self, directory: Path) -> list[Path]:

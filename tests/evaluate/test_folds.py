@@ -1,4 +1,4 @@
-"""Which days each fold trains on, validates and tests."""
+"""Which bars each fold trains on, validates and tests."""
 
 from types import SimpleNamespace
 
@@ -12,10 +12,8 @@ from forecast.evaluate import WalkForward
 
 
 def loaded(days, *, embargo=1, seq_len=5, horizon=1):
-    # Every third day is missing, so that a day's number is not its place.
-    calendar = np.asarray([day for day in range(days * 2) if day % 3], np.int32)[:days]
     return SimpleNamespace(
-        panel_=SimpleNamespace(calendar=calendar, calendar_days=calendar),
+        panel_=SimpleNamespace(calendar=np.arange(days)),
         embargo=embargo,
         seq_len=seq_len,
         horizon=horizon,
@@ -48,14 +46,12 @@ def test_folds(days, folds, step, val_days, embargo, rolling, refit_every):
             evaluation.folds(data)
         return
     made = evaluation.folds(data)
-    calendar = data.panel_.calendar_days
-    place = {int(day): number for number, day in enumerate(calendar)}
     tested = []
     for number, fold in enumerate(made):
         assert fold.number == number
-        first = {split: place[day] for split, (day, _) in fold.stretches.items()}
-        last = {split: place[day] for split, (_, day) in fold.stretches.items()}
-        # Every stretch has days, an embargo lies before validation and before test.
+        first = {split: start for split, (start, _) in fold.ranges.items()}
+        last = {split: stop for split, (_, stop) in fold.ranges.items()}
+        # Every range has days, an embargo lies before validation and before test.
         assert first["train"] <= last["train"]
         assert last["train"] + embargo + 1 == first["val"] <= last["val"]
         assert last["val"] + embargo + 1 == first["test"] <= last["test"]
@@ -66,7 +62,7 @@ def test_folds(days, folds, step, val_days, embargo, rolling, refit_every):
         elif isinstance(rolling, int):
             assert first["val"] - first["train"] == rolling
         else:
-            assert first["val"] - first["train"] == place[made[0].stretches["val"][0]]
+            assert first["val"] - first["train"] == made[0].ranges["val"][0]
         assert fold.refit == (number == 0 or bool(refit_every and number % refit_every == 0))
     # The newest days, each once.
     assert tested == list(range(days - folds * step, days))

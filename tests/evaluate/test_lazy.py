@@ -1,4 +1,4 @@
-"""Importing the room costs nothing, and its names are there."""
+"""Importing the package costs nothing, and its names are there."""
 
 import subprocess
 import sys
@@ -22,5 +22,5 @@ def test_names(name):
 
 
 def test_unknown_name():
-    with pytest.raises(AttributeError, match="no attribute 'Taly'"):
-        _ = forecast.evaluate.Taly
+    with pytest.raises(AttributeError, match="no attribute 'Metrix'"):
+        _ = forecast.evaluate.Metrix

@@ -1,7 +1,6 @@
 """Figures against sklearn, exact sums and plain numpy."""
 
 import math
-import re
 from fractions import Fraction
 
 import numpy as np
@@ -10,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from forecast.evaluate import Tally, from_table
+from forecast.errors import UserError
+from forecast.evaluate import ForecastTable, Metrics, from_table, metric
+from forecast.evaluate.table import GivenKeys
 
 FIGURES = {
     "rmse", "mae", "mape", "mase", "theil_u", "direction", "direction_se", "r2_oos", "r2_oos_se",
-    "naive_rmse", "naive_mae", "naive_mape", "move_ratio", "move_mean", "move_sd", "rows",
+    "naive_rmse", "naive_mae", "naive_mape", "move_ratio", "move_mean", "move_sd", "rows", "theil_u_by_ticker",
 }  # fmt: skip
 
 
@@ -26,11 +27,25 @@ def rows(count, *, seed=0, level=100.0, move=1.0):
     return actual, forecast, naive, np.full(count, 0.7 * move)
 
 
-def figures(*columns, horizon=1):
-    tally = Tally(horizon=horizon)
-    tally.add(*columns)
-    result = tally.result("test")
-    return {name.removeprefix("test_"): value for name, value in result.items()}
+def columns(actual, forecast, naive, scale, *, horizon=1, series=None):
+    """A table of one ticker, or of a ticker a scale."""
+    count = len(actual)
+    scales, owner = np.unique(scale, return_inverse=True)
+    owner = owner if series is None else series
+    steps = 1 + np.arange(count) % horizon
+    place = np.arange(count)
+    return ForecastTable(
+        names=[f"T{number}" for number in range(int(owner.max(initial=0)) + 1)],
+        horizon=horizon,
+        split="test",
+        keys=GivenKeys(owner, place, place + steps, steps, actual, naive),
+        forecast=forecast,
+        scale=scales if series is None else np.full(int(owner.max()) + 1, np.nan),
+    )
+
+
+def figures(*given, horizon=1):
+    return Metrics().figures(columns(*given, horizon=horizon))
 
 
 def test_errors_agree_with_sklearn():
@@ -58,7 +73,7 @@ def test_errors_agree_with_sklearn():
 
 def test_every_figure_has_its_name():
     assert set(figures(*rows(5))) == FIGURES
-    assert set(Tally(horizon=1).result("val")) == {f"val_{name}" for name in FIGURES}
+    assert set(Metrics().names) == {f"val_{name}" for name in FIGURES}
 
 
 def test_figures_of_three_days_by_hand():
@@ -119,42 +134,19 @@ def test_a_skill_of_a_hair_is_not_lost():
     assert figures(actual, forecast, naive, scale)["r2_oos"] == pytest.approx(float(wanted), rel=1e-13, abs=0)
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 9999])
-def test_pieces_do_not_matter(size):
-    columns = rows(10_000, level=1e6, move=1e-4)
-    tally = Tally(horizon=1)
-    for start in range(0, 10_000, size):
-        tally.add(*(column[start : start + size] for column in columns))
-    whole = figures(*columns)
-    assert {
-        f"test_{name}": pytest.approx(value, rel=1e-12, abs=0) for name, value in whole.items()
-    } == tally.result("test")
-
-
-def test_many_pieces_sum_as_exactly_as_fsum():
-    tally, errors = Tally(horizon=1), []
-    for seed in range(3000):
-        actual, forecast, naive, scale = rows(3, seed=seed, move=10.0 ** (seed % 9 - 4))
-        tally.add(actual, forecast, naive, scale)
-        errors += list(actual - forecast)
-    found = tally.result("test")
-    assert found["test_rmse"] == pytest.approx(
-        math.sqrt(math.fsum(e * e for e in errors) / 9000), rel=1e-15, abs=0
+def test_blocks_of_series_do_not_matter(monkeypatch):
+    given = rows(10_000, level=1e6, move=1e-4)
+    table = columns(*given, series=np.repeat(np.arange(20), 500))
+    whole = Metrics().figures(table)
+    monkeypatch.setattr(
+        ForecastTable,
+        "blocks",
+        lambda self: (self.take(slice(start, start + 1500)) for start in range(0, len(self), 1500)),
     )
-    assert found["test_mae"] == pytest.approx(math.fsum(map(abs, errors)) / 9000, rel=1e-15, abs=0)
-
-
-def test_identical_pieces_give_identical_bits():
-    columns = rows(50_000)
-
-    def told():
-        tally = Tally(horizon=3)
-        for start in range(0, 50_000, 4096):
-            # copies, so that the memory they lie in differs
-            tally.add(*(column[start : start + 4096].copy() for column in columns))
-        return tally.result("test")
-
-    assert told() == told()
+    assert Metrics().figures(table) == {
+        name: value if value is None else pytest.approx(value, rel=1e-12, abs=0)
+        for name, value in whole.items()
+    }
 
 
 def test_standard_error_counts_the_steps_of_an_origin_once():
@@ -226,35 +218,7 @@ def test_figures_are_finite_or_none(prices, horizon):
     assert found["mase"] is None
 
 
-@pytest.mark.parametrize("name", ["actual", "forecast", "naive", "scale"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_none_is_our_bug(name, value):
-    columns = dict(zip(("actual", "forecast", "naive", "scale"), rows(4), strict=True))
-    columns[name][2] = value
-    tally = Tally(horizon=1)
-    if name == "scale" and math.isnan(value):
-        tally.add(**columns)  # a ticker without train rows
-        assert tally.result("test")["test_mase"] is not None
-        return
-    with pytest.raises(ValueError, match=re.escape(f"{name} is {value} in row 2 (1 such rows)")):
-        tally.add(**columns)
-    assert tally.result("test")["test_rows"] == 0
-
-
-def test_columns_of_other_shapes_or_types_are_refused():
-    actual, forecast, naive, scale = rows(4)
-    tally = Tally(horizon=1)
-    with pytest.raises(ValueError, match=r"forecast has shape \(3,\); actual has \(4,\)"):
-        tally.add(actual, forecast[:3], naive, scale)
-    with pytest.raises(ValueError, match=r"forecast has shape \(4, 1\)"):
-        tally.add(actual, forecast[:, None], naive, scale)
-    with pytest.raises(ValueError, match="naive is float32, not float64"):
-        tally.add(actual, forecast, naive.astype(np.float32), scale)
-    with pytest.raises(ValueError, match="horizon=0 is below 1"):
-        Tally(horizon=0)
-
-
-def test_table_gives_what_the_tally_gives(walk):
+def test_a_frame_gives_what_its_columns_give(walk):
     table = walk(tickers=("AAPL", "IBM"), horizon=3)
     found = from_table(table)
     assert set(found) == {f"{split}_{name}" for split in ("val", "test") for name in FIGURES}
@@ -264,6 +228,7 @@ def test_table_gives_what_the_tally_gives(walk):
         train = table[(table["ticker"] == ticker) & (table["split"] == "train") & (table["step"] == 1)]
         scale[test["ticker"] == ticker] = np.mean(np.abs(train["actual"] - train["naive"]))
     wanted = figures(*(test[name].to_numpy() for name in ("actual", "forecast", "naive")), scale, horizon=3)
+    wanted["theil_u_by_ticker"] = found["test_theil_u_by_ticker"]  # has a test of its own
     got = {name: found[f"test_{name}"] for name in FIGURES}
     # a difference of two sums: a digit or two go
     assert got.pop("move_sd") == pytest.approx(wanted.pop("move_sd"), rel=1e-9)
@@ -297,8 +262,108 @@ def test_table_without_a_column_is_refused(walk):
 def test_moves_forecast_have_their_mean_and_spread():
     naive = np.array([100.0, 50.0, 200.0])
     forecast = naive * (1 + np.array([0.01, 0.02, -0.03]))
-    tally = Tally(horizon=1)
-    tally.add(naive + 1, forecast, naive, np.ones(3))
-    found = tally.result("test")
-    assert found["test_move_mean"] == pytest.approx(0.0, abs=1e-15)
-    assert found["test_move_sd"] == pytest.approx(np.std([0.01, 0.02, -0.03]))
+    found = figures(naive + 1, forecast, naive, np.ones(3))
+    assert found["move_mean"] == pytest.approx(0.0, abs=1e-15)
+    assert found["move_sd"] == pytest.approx(np.std([0.01, 0.02, -0.03]))
+
+
+def test_a_value_that_is_no_number_is_refused(walk):
+    table = walk()
+    table.loc[table.index[-1], "forecast"] = np.inf
+    with pytest.raises(ValueError, match="forecast is inf in 1 rows of test"):
+        from_table(table)
+
+
+def test_the_dearest_share_rules_theil_u_and_not_its_ticker_mean():
+    rng = np.random.default_rng(0)
+    cheap, dear = rng.standard_normal((2, 300))
+    naive = np.concatenate([np.full(300, 1.0), np.full(300, 1000.0)])
+    moves = np.concatenate([0.01 * cheap, 10 * dear])
+    # Nothing known of the dear share; of the cheap one half of each move.
+    forecast = naive + np.concatenate([0.005 * cheap, 0 * dear])
+    series = np.repeat([0, 1], 300)
+    found = Metrics().figures(columns(naive + moves, forecast, naive, np.ones(600), series=series))
+    assert found["theil_u"] == pytest.approx(1, abs=1e-6)
+    assert found["theil_u_by_ticker"] == pytest.approx(math.sqrt((0.25 + 1) / 2), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+def test_the_default_objective_has_no_unit_and_of_one_ticker_is_theil_u(scale):
+    from forecast.config import compose
+
+    assert compose().objective == {"metric": "val_theil_u_by_ticker", "mode": "min"}
+    actual, forecast, naive, _ = rows(200)
+    found = figures(scale * actual, scale * forecast, scale * naive, np.ones(200))
+    assert found["theil_u_by_ticker"] == pytest.approx(found["theil_u"], rel=1e-12)
+    assert found["theil_u_by_ticker"] == pytest.approx(
+        figures(actual, forecast, naive, np.ones(200))["theil_u"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "message"),
+    [
+        ("val_r2_oos", "min", "objective.mode=min: val_r2_oos is better when larger; use objective.mode=max"),
+        ("val_rmse", "max", "objective.mode=max: val_rmse is better when smaller; use objective.mode=min"),
+        ("val_loss", "max", "objective.mode=max: val_loss is better when smaller; use objective.mode=min"),
+        ("val_worst", "max", "objective.mode=max: val_worst is better when smaller; use objective.mode=min"),
+        ("val_rows", "min", "objective.metric=val_rows: is neither better when larger nor when smaller"),
+        ("val_rsme", "min", "objective.metric=val_rsme: no epoch reports it; did you mean val_rmse?"),
+    ],
+)
+def test_a_metric_knows_its_direction(name, mode, message):
+    with pytest.raises(UserError) as refused:
+        Metrics({"worst": worst}).check_objective(name, mode)
+    assert str(refused.value).startswith(message)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["val_theil_u", "val_mase", "val_loss", "train_loss", "val_worst"])
+def test_a_right_direction_is_accepted(name):
+    Metrics({"worst": worst}).check_objective(name, "min")
+    Metrics().check_objective("val_direction", "max")
+
+
+@metric(mode="min")
+def worst(table, power=1.0):
+    """A metric of one's own."""
+    return float((np.abs(table.actual - table.forecast) ** power).max())
+
+
+def undirected(table):
+    """A metric that does not say which way is better."""
+    return float(len(table))
+
+
+def test_a_metric_of_ones_own_stands_among_the_others():
+    from functools import partial
+
+    table = columns(*rows(50))
+    found = Metrics({"worst": worst, "worst_squared": partial(worst, power=2.0)}).of(table)
+    assert found["test_worst"] == np.abs(table.actual - table.forecast).max()
+    assert found["test_worst_squared"] == pytest.approx(found["test_worst"] ** 2)
+    assert found["test_rmse"] is not None
+    assert (
+        Metrics({"worst": lambda _: float("nan")} | {"worst": worst}).of(table.take(slice(0, 0)))[
+            "test_worst"
+        ]
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"rmse": worst}, "evaluation.metrics.rmse: must be a lower-case word of its own"),
+        ({"My metric": worst}, "evaluation.metrics.My metric: must be a lower-case word of its own"),
+        (
+            {"mine": 3.0},
+            "evaluation.metrics.mine: must be a function of a forecast table; add _partial_: true",
+        ),
+        ({"mine": undirected}, "evaluation.metrics.mine: does not say in which direction it is better"),
+    ],
+)
+def test_a_metric_that_cannot_be_is_refused(own, message):
+    with pytest.raises(UserError) as refused:
+        Metrics(own)
+    assert str(refused.value).startswith(message)

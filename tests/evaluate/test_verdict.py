@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from evaluations import evaluation
+from tables import table
 
-from forecast.evaluate import Tally, Verdict, from_table
+from forecast.evaluate import Metrics, Verdict, from_table
 
 PLAIN = {
     "val_rmse": 1.25, "val_mae": 1.1, "val_mape": 1.3, "val_mase": 1.01, "val_theil_u": 0.9984,
@@ -271,9 +272,17 @@ def test_noise_seldom_beats_naive():
         rng = np.random.default_rng(seed)
         naive = np.full(400, 100.0)
         actual = naive + rng.standard_t(5, size=400)
-        tally = Tally(horizon=1)
-        tally.add(actual, naive + 0.02 * rng.standard_normal(400), naive, np.ones(400))
-        found = Verdict(metrics=tally.result("test"), tickers=["A"], strategy="s", horizon=1)
+        days = np.arange(400)
+        rows = table(
+            series=0 * days,
+            origin=days,
+            time=days + 1,
+            step=0 * days + 1,
+            actual=actual,
+            forecast=naive + 0.02 * rng.standard_normal(400),
+            naive=naive,
+        )
+        found = Verdict(metrics=Metrics().of(rows), tickers=["A"], strategy="s", horizon=1)
         beaten += found.sentence.startswith("beats")
     assert beaten <= 300 * 0.023 + 3 * math.sqrt(300 * 0.023)
 

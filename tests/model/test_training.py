@@ -15,7 +15,7 @@ from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SyntheticSource
 from forecast.errors import UserError
-from forecast.evaluate.metrics import Tally
+from forecast.evaluate.metrics import Metrics
 from forecast.model import LayeredNetwork, Trainer
 from forecast.model.optimisation import Adam, clip_gradients
 from forecast.model.trainer import TrainingDivergedError
@@ -79,13 +79,10 @@ def test_best_epoch_s_weights_are_kept():
     forecaster, result = fit(data, max_epochs=8, learning_rate=3e-2, weight_decay=0.0)
     best = min(result.history, key=lambda epoch: epoch["val_rmse"])
     assert result.best_epoch == best["epoch"]
-    tally = Tally(horizon=1)
     windows = data.windows_["val"]
     batch = windows.take(np.arange(len(windows)))
-    actual = batch.future[:, 0, data.layout.target].astype(float)
-    naive = batch.windows[:, -1, data.layout.target].astype(float)
-    tally.add(actual, forecaster.forecast(batch).values[:, 0], naive, data.naive_scale_[batch.series])
-    assert tally.result("val")["val_rmse"] == pytest.approx(best["val_rmse"], rel=1e-12)
+    found = Metrics()(data=data, rows=batch.rows, forecast=forecaster.forecast(batch).values)
+    assert found["val_rmse"] == pytest.approx(best["val_rmse"], rel=1e-12)
     assert best["epoch"] < len(result.history) - 1, "with the last epoch best this test proves nothing"
 
 

@@ -9,7 +9,6 @@ _HOME = {
     "AutoArima": "forecast.model.classical",
     "AutoEts": "forecast.model.classical",
     "BaselineCache": "forecast.model.baselines",
-    "BaselineTally": "forecast.evaluate.baselines.tally",
     "Baselines": "forecast.model.baselines",
     "Drift": "forecast.model.naive",
     "HistoricalMean": "forecast.model.naive",

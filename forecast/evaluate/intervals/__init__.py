@@ -1,4 +1,4 @@
-"""Intervals around forecasts, calibrated on validation residuals, and how well they hold what they promise."""
+"""Intervals around forecasts, fitted to validation residuals, and how well they hold what they promise."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forecast.evaluate.intervals.adaptive import Adaptive
-    from forecast.evaluate.intervals.judged import JudgedIntervals
-    from forecast.evaluate.intervals.split_conformal import SplitConformal
-    from forecast.evaluate.intervals.tally import IntervalTally
+    from forecast.evaluate.intervals.conformal import SplitConformal
+    from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 
-__all__ = ["Adaptive", "IntervalTally", "JudgedIntervals", "SplitConformal"]
+__all__ = ["Adaptive", "Coverage", "FoldIntervals", "SplitConformal"]
 
 _HOME = {
     "Adaptive": "adaptive",
-    "IntervalTally": "tally",
-    "JudgedIntervals": "judged",
-    "SplitConformal": "split_conformal",
+    "Coverage": "coverage",
+    "FoldIntervals": "coverage",
+    "SplitConformal": "conformal",
 }
 
 

@@ -1,5 +1,5 @@
-"""Whether a difference is more than chance: Diebold-Mariano, Pesaran-Timmermann, Wilson, Holm."""
+"""Whether a difference is more than chance: Diebold-Mariano, Clark-West, Pesaran-Timmermann, Wilson, Holm."""
 
-from forecast.evaluate.significance.judging import Significance
+from forecast.evaluate.significance.significance import Significance, after_trials, holm
 
-__all__ = ["Significance"]
+__all__ = ["Significance", "after_trials", "holm"]

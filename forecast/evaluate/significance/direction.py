@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.evaluate.findings import figure
+from forecast.evaluate.returns import Returns, group_means, group_sums, sums_by_origin
 from forecast.evaluate.significance.diebold_mariano import DEFINED as COMPARED
 from forecast.evaluate.significance.diebold_mariano import FEW as TOO_FEW
 from forecast.evaluate.significance.diebold_mariano import NONE as NO_ROWS
-from forecast.evaluate.significance.diebold_mariano import compare
-from forecast.evaluate.significance.hac import ratios, sums
-from forecast.evaluate.significance.moves import per_group
+from forecast.evaluate.significance.diebold_mariano import compare, ratios
+from forecast.evaluate.summary import figure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from forecast.evaluate.significance.moves import Moves
+    from forecast.evaluate.returns import Selected
+    from forecast.evaluate.table import ForecastTable
 
     Column = NDArray[np.float64]
-    Index = NDArray[np.int64]
+    Index = NDArray[np.integer[Any]]
     Flags = NDArray[np.bool_]
 
 RARER = 5  # ups or downs, below which a normal approximation is a guess (Cochran's rule for expected counts)
@@ -39,7 +39,7 @@ REASONS: tuple[str | None, ...] = (
 class Directions:
     """Of each group: the share of right signs, its interval, and the test for more than chance."""
 
-    moved: Index  # (groups,) rows whose price moved
+    moved: Index  # (groups,) rows whose value moved
     share: Column  # (groups,) of these, with the right sign; a forecast of no move is wrong; NaN: none moved
     low: Column  # (groups,)
     high: Column  # (groups,)
@@ -63,62 +63,86 @@ class Directions:
         }
 
 
-def directions(moves: Moves, *, step: int | None, pooled: bool, alpha: float) -> Directions:
-    """Judge the directions of all rows together, or ticker by ticker.
+# Rows that did not move are left out. The interval is Wilson's, of as many independent observations as give the
+# variance that the share has when rows of one origin, and of overlapping windows, are not taken for independent (the
+# effective sample size of survey statistics).
+#
+# The test is Pesaran and Timmermann's of 1992 where a group is one ticker, one step ahead. Elsewhere its numerator, the
+# covariance of the two signs within a ticker and step, is averaged over the rows of an origin and tested as a mean that
+# overlaps in time: 1992's variance would take the tickers of one origin, and windows that share bars, for independent.
+# Rows that forecast no move say no direction and are left out of the test.
 
-    Rows whose price did not move are left out. The interval is Wilson's, of as many independent observations as
-    give the variance that the share has when rows of one day, and of overlapping windows, are not taken for
-    independent (the effective sample size of survey statistics).
 
-    The test is Pesaran and Timmermann's of 1992 where a group is one ticker, one step ahead. Elsewhere its numerator,
-    the covariance of the two signs within a ticker and step, is averaged over the rows of an origin and tested
-    as a mean that overlaps in time: 1992's variance would take the tickers of a day, and windows that share bars,
-    for independent. Rows that forecast no move say no direction and are left out of the test.
+def pooled_directions(table: ForecastTable, *, alpha: float) -> list[Directions]:
+    """All tickers as one group: of all steps together, and then of each step.
 
     Args:
-        moves: of a split.
-        step: 1 .. horizon, None = all.
-        pooled: all tickers as one group, else a group a ticker.
+        table: usable rows.
         alpha: 1 - level of the interval.
     """
-    rows = moves.at(step)
-    horizon = moves.horizon if step is None else step
-    actual, forecast = moves.actual[rows], moves.forecast[rows]
-    series, origin, pair = moves.series[rows], moves.origin[rows], moves.pair[rows]
-    groups = 1 if pooled else len(moves.names)
-    when, whens = (origin, len(moves.origins)) if pooled else (pair, len(moves.pair_series))
-    place = np.zeros(whens, np.int64) if pooled else moves.pair_series
+    sums = sums_by_origin(table, {"right": _right, "agree": _agreement, "up": _up, "said": _said})
+    one_ticker = sum(len(np.unique(block.series)) for block in table.blocks()) <= 1
+    found = []
+    for step in (None, *range(1, table.horizon + 1)):
+        horizon = table.horizon if step is None else step
+        hits, count = sums.totals("right", step, everywhere=True)
+        one = np.zeros(len(hits), np.int64)
+        share, error = ratios(hits, count, one, 1, lags=horizon - 1)
+        total = np.asarray([count.sum()])
+        effective = _effective(share, error, total, np.asarray([(count > 0).sum() / horizon]))
+        low, high = wilson(share, effective, alpha=alpha)
+        rises, said = sums.totals("up", step), sums.totals("said", step)
+        count_all, ups, calls = (np.asarray([value.sum()]) for value in (said[1], rises[0], said[0]))
+        if table.horizon == 1 and one_ticker:
+            up, told = _signs(Returns(table))
+            stat, p, reason = _by_signs(up, told, np.zeros(len(up), np.int64), 1)
+        else:
+            agreed = compare(sums.means("agree", step), horizon=horizon)
+            stat, p, reason = _by_agreement(agreed, (count_all, ups, calls))
+        found.append(Directions(total.astype(np.int64), share, low, high, effective, stat, p, reason))
+    return found
 
-    moved = actual != 0
-    right = moved & (np.sign(actual) == np.sign(forecast))
-    count = sums(moved, when, whens)
-    hits = sums(right, when, whens)
-    share, error = ratios(hits, count, place, groups, lags=horizon - 1)
-    total = sums(count, place, groups)
-    days = sums(count > 0, place, groups)
-    effective = _effective(share, error, total, days / horizon)
+
+def ticker_directions(table: ForecastTable, *, alpha: float) -> Directions:
+    """A group a ticker, of all steps.
+
+    Args:
+        table: usable rows.
+        alpha: 1 - level of the interval.
+    """
+    whole = _of_tickers(table.take(slice(0, 0)), alpha=alpha)
+    for block in table.blocks():
+        some, mine = _of_tickers(block, alpha=alpha), np.unique(block.series)
+        for item in fields(Directions):
+            getattr(whole, item.name)[mine] = getattr(some, item.name)[mine]
+    return whole
+
+
+def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
+    returns, groups, horizon = Returns(block), len(block.names), block.horizon
+    owner, windows = returns.window_series, len(returns.window_series)
+    hits, known = _right(returns)
+    window = returns.window[known]
+    count, right = np.bincount(window, minlength=windows), group_sums(hits, window, windows)
+    share, error = ratios(right, count.astype(np.float64), owner, groups, lags=horizon - 1)
+    total = group_sums(count, owner, groups)
+    effective = _effective(share, error, total, group_sums(count > 0, owner, groups) / horizon)
     low, high = wilson(share, effective, alpha=alpha)
-
-    telling = np.flatnonzero(moved & (forecast != 0))
-    up, told = actual[telling] > 0, forecast[telling] > 0
-    group = np.zeros(len(telling), np.int64) if pooled else series[telling]
-    one_each = not pooled or len(np.unique(moves.pair_series)) <= 1
-    if horizon == 1 and one_each:
-        stat, reason = pesaran_timmermann(up, told, group, groups)
-        from scipy.special import ndtr
-
-        p = ndtr(-stat)
+    up, told = _signs(returns)
+    telling = _telling(returns)
+    group = np.asarray(block.series)[telling]
+    if horizon == 1:
+        stat, p, reason = _by_signs(up, told, group, groups)
     else:
-        cell = series[telling] * moves.horizon + moves.step[rows][telling] - 1
-        product = _agreement(up, told, cell)
-        values, present = per_group(product, when[telling], whens)
-        found = compare(values, place[present], groups, horizon=horizon)
-        stat, p = found.stat, found.p_better
-        few = np.isin(found.reason, (TOO_FEW, NO_ROWS))
-        reason = _sides(up, told, group, groups, few=few)
-        # All that is left: forecasts that say both directions, but never both of one ticker and step.
-        reason[(reason == DEFINED) & (found.reason != COMPARED)] = FORECAST
-        stat, p = (np.where(reason == DEFINED, values, np.nan) for values in (stat, p))
+        product, _ = _agreement(returns)
+        values, present = group_means(product, returns.window[telling], windows)
+        agreed = compare(values, owner[present], groups, horizon=horizon)
+        tally = (
+            group_sums(np.ones(len(group)), group, groups),
+            group_sums(up, group, groups),
+            group_sums(told, group, groups),
+        )
+        stat, p, reason = _by_agreement(agreed, tally)
     return Directions(total.astype(np.int64), share, low, high, effective, stat, p, reason)
 
 
@@ -148,54 +172,98 @@ def pesaran_timmermann(up: Flags, told: Flags, group: Index, groups: int) -> tup
     """The statistic of each group, standard normal where signs are independent, and the reasons where it is NaN.
 
     Args:
-        up: (rows,) whether the price rose; no row without a move.
+        up: (rows,) whether the value rose; no row without a move.
         told: (rows,) whether the forecast said so.
         group: (rows,) 0 .. groups - 1.
         groups: their number.
 
     Source: Pesaran and Timmermann (1992), Journal of Business and Economic Statistics 10, equations 4 to 6.
     """
-    reason = _sides(up, told, group, groups, few=np.bincount(group, minlength=groups) < 2 * RARER)
+    count = np.bincount(group, minlength=groups)
+    ups, calls = group_sums(up, group, groups), group_sums(told, group, groups)
+    reason = _sides(count, ups, calls, few=count < 2 * RARER)
     with np.errstate(divide="ignore", invalid="ignore"):
-        n = np.bincount(group, minlength=groups).astype(np.float64)
-        rises, calls, right = (sums(x, group, groups) / n for x in (up, told, up == told))
-        chance = rises * calls + (1 - rises) * (1 - calls)
+        n = count.astype(np.float64)
+        rises, said, right = ups / n, calls / n, group_sums(up == told, group, groups) / n
+        chance = rises * said + (1 - rises) * (1 - said)
         spread = chance * (1 - chance) / n
         of_chance = (
-            (2 * rises - 1) ** 2 * calls * (1 - calls) / n
-            + (2 * calls - 1) ** 2 * rises * (1 - rises) / n
-            + 4 * rises * calls * (1 - rises) * (1 - calls) / n**2
+            (2 * rises - 1) ** 2 * said * (1 - said) / n
+            + (2 * said - 1) ** 2 * rises * (1 - rises) / n
+            + 4 * rises * said * (1 - rises) * (1 - said) / n**2
         )
         stat = (right - chance) / np.sqrt(spread - of_chance)
     stat[reason != DEFINED] = np.nan
     return stat, reason
 
 
-def _agreement(up: Flags, told: Flags, cell: Index) -> Column:
-    """(rows,) product of the two signs, each as the distance from its mean in the cell."""
+def _by_signs(up: Flags, told: Flags, group: Index, groups: int) -> tuple[Column, Column, Index]:
+    from scipy.special import ndtr
+
+    stat, reason = pesaran_timmermann(up, told, group, groups)
+    return stat, ndtr(-stat), reason
+
+
+def _by_agreement(agreed: Any, tally: tuple[Column, Column, Column]) -> tuple[Column, Column, Index]:
+    reason = _sides(*tally, few=np.isin(agreed.reason, (TOO_FEW, NO_ROWS)))
+    # All that is left: forecasts that say both directions, but never both of one ticker and step.
+    reason[(reason == DEFINED) & (agreed.reason != COMPARED)] = FORECAST
+    stat, p = (np.where(reason == DEFINED, values, np.nan) for values in (agreed.stat, agreed.p_better))
+    return stat, p, reason
+
+
+def _right(returns: Returns) -> Selected:
+    """Whether the sign is right, of rows that moved."""
+    moved = returns.actual != 0
+    right = np.sign(returns.actual[moved]) == np.sign(returns.forecast[moved])
+    return right.astype(np.float64), moved
+
+
+def _telling(returns: Returns) -> Flags:
+    """Rows that moved and forecast a move."""
+    telling: Flags = (returns.actual != 0) & (returns.forecast != 0)
+    return telling
+
+
+def _signs(returns: Returns) -> tuple[Flags, Flags]:
+    telling = _telling(returns)
+    return returns.actual[telling] > 0, returns.forecast[telling] > 0
+
+
+def _up(returns: Returns) -> Selected:
+    return _signs(returns)[0].astype(np.float64), _telling(returns)
+
+
+def _said(returns: Returns) -> Selected:
+    return _signs(returns)[1].astype(np.float64), _telling(returns)
+
+
+def _agreement(returns: Returns) -> Selected:
+    """Product of the two signs, each as the distance from its mean of the ticker and step."""
+    telling, (up, told) = _telling(returns), _signs(returns)
+    table = returns.table
+    cell = np.asarray(table.series, np.int64)[telling] * table.horizon + table.step[telling] - 1
     cells = int(cell.max(initial=0)) + 1
     n = np.maximum(np.bincount(cell, minlength=cells), 1)
-    rises, calls = (sums(x, cell, cells) / n for x in (up, told))
-    product: Column = (up - rises[cell]) * (told - calls[cell])
-    return product
+    rises, calls = (group_sums(x, cell, cells) / n for x in (up, told))
+    return (up - rises[cell]) * (told - calls[cell]), telling
 
 
-def _effective(share: Column, error: Column, moved: Column, days: Column) -> Column:
+def _effective(share: Column, error: Column, moved: Column, origins: Column) -> Column:
     with np.errstate(divide="ignore", invalid="ignore"):
         worth = share * (1 - share) / error**2
-    # All right or all wrong: nothing varies that could be measured, so a day counts once.
-    worth = np.where(error > 0, worth, days)
+    # All right or all wrong: nothing varies that could be measured, so an origin counts once.
+    worth = np.where(error > 0, worth, origins)
     effective: Column = np.where(moved > 0, np.clip(worth, 1.0, np.maximum(moved, 1.0)), np.nan)
     return effective
 
 
-def _sides(up: Flags, told: Flags, group: Index, groups: int, *, few: Flags) -> Index:
-    n, rises, calls = (sums(x, group, groups) for x in (np.ones(len(group)), up, told))
+def _sides(count: Any, rises: Column, calls: Column, *, few: Flags) -> Index:
     conditions = [
-        n == 0,
+        count == 0,
         few,
-        np.minimum(rises, n - rises) < RARER,
-        np.minimum(calls, n - calls) < RARER,
+        np.minimum(rises, count - rises) < RARER,
+        np.minimum(calls, count - calls) < RARER,
     ]
     reason: Index = np.select(conditions, [NONE, FEW, PRICE, FORECAST], DEFINED).astype(np.int64)
     return reason

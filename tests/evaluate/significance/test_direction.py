@@ -5,15 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency
-from splits import moves_of, noisy, split_rows, walks
 from statsmodels.stats.diagnostic import pesaran_timmermann as oracle
 from statsmodels.stats.proportion import proportion_confint
+from tables import noisy, split_rows, walks
 
-from forecast.evaluate.significance.direction import directions, pesaran_timmermann, wilson
+from forecast.evaluate.returns import usable
+from forecast.evaluate.significance.direction import (
+    pesaran_timmermann,
+    pooled_directions,
+    ticker_directions,
+    wilson,
+)
 
 
 def judged(rows, *, step=None, pooled=True, alpha=0.05):
-    return directions(moves_of(rows), step=step, pooled=pooled, alpha=alpha)
+    table, _ = usable(rows)
+    if not pooled:
+        return ticker_directions(table, alpha=alpha)
+    return pooled_directions(table, alpha=alpha)[step or 0]
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.sampled_from([0.01, 0.05, 0.1, 0.5]))

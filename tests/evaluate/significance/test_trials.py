@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from forecast.evaluate.significance.trials import after_trials, expected_best, holm
+from forecast.evaluate.significance import after_trials, holm
+from forecast.evaluate.significance.significance import expected_best
 
 
 @pytest.mark.parametrize("count", [1, 2, 30])
@@ -47,3 +48,19 @@ def test_family_wise_error_stays_below_the_level():
     p = np.random.default_rng(3).random((2000, 20))
     false_alarms = np.array([holm(row).min() < 0.05 for row in p])
     assert false_alarms.mean() == pytest.approx(0.05, abs=0.015)
+
+
+def test_the_epochs_that_were_tried_count_too():
+    """A trial keeps the best of its epochs on the rows of the test, so all of them were tried."""
+    found = after_trials([0.4, 0.002, None, 0.9], chosen=1, epochs=[10, 20, 1, 9])
+    assert (found["tried"], found["p_holm"]) == (40, pytest.approx(0.08))
+    assert "p = 0.08 after Holm's correction for the 40 epochs of all of them" in found["line"]
+    # The epochs that were not kept have no test of their own: none of them can be the smallest.
+    assert found["p_holm"] == pytest.approx(multipletests([0.002, *[1.0] * 39], method="holm")[1][0])
+
+
+@pytest.mark.parametrize("epochs", [None, [10, None, 3, 4], [10, 0, 3, 4]])
+def test_where_epochs_are_unknown_the_correction_is_said_to_be_partial(epochs):
+    found = after_trials([0.4, 0.002, None, 0.9], chosen=1, epochs=epochs)
+    assert (found["tried"], found["p_holm"]) == (None, pytest.approx(0.008))
+    assert "(partial: the epochs that each of them chose from are not counted)" in found["line"]

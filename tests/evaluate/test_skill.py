@@ -7,12 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
-from splits import moves_of, noisy, split_rows, walks
+from tables import beside, changed, noisy, split_rows, walks
 
-from forecast.evaluate.field import IC_CEILING, Field, suspicions
-from forecast.evaluate.field_correlation import by_date, correlations, ranks
-from forecast.evaluate.rows import Rows
-from forecast.evaluate.significance.moves import Moves
+from forecast.evaluate.returns import usable
+from forecast.evaluate.skill import (
+    IC_CEILING,
+    correlations,
+    information_coefficients,
+    ranks,
+    skill,
+    suspicions,
+)
 
 FIGURES = {
     "r2_zero", "r2_zero_se", "r2_mean", "r2_mean_se",
@@ -21,7 +26,7 @@ FIGURES = {
 
 
 def found(rows, **baselines):
-    result = Field().findings(moves_of(rows, **baselines))
+    result = skill(beside(rows, **baselines))
     json.dumps(result.record, allow_nan=False)
     assert set(result.metrics) == {f"test_{name}" for name in FIGURES}
     for figures in (result.record["overall"], *result.record["steps"]):
@@ -108,7 +113,7 @@ def test_ic_of_each_date(horizon):
         )
         for measure in (lambda x, y: np.corrcoef(x, y)[0, 1], lambda x, y: spearmanr(x, y).statistic)
     )
-    dates = by_date(moves_of(rows))
+    dates = information_coefficients(usable(rows)[0])
     np.testing.assert_allclose(dates["ic"], plain, atol=1e-9)
     np.testing.assert_allclose(dates["rank_ic"], ranked, atol=1e-9)
     result = found(rows)
@@ -126,14 +131,14 @@ def test_tickers_come_and_go():
     kept = np.random.default_rng(0).random(len(rows)) < 0.6
     kept[rows.origin == rows.origin[0]] = False  # one date has two tickers
     kept[np.flatnonzero(rows.origin == rows.origin[0])[:2]] = True
-    rows = Rows(**{name: values[kept] for name, values in vars(rows).items()})
+    rows = rows.take(kept)
     actual, forecast = moves_in(rows)
     expected = np.full(59, np.nan)
     for day in range(59):
         there = rows.origin == 12_000 + day
         if there.sum() >= 3:
             expected[day] = np.corrcoef(forecast[there], actual[there])[0, 1]
-    np.testing.assert_allclose(by_date(moves_of(rows))["ic"][:, 0], expected, atol=1e-9)
+    np.testing.assert_allclose(information_coefficients(usable(rows)[0])["ic"][:, 0], expected, atol=1e-9)
     assert np.isnan(expected[0])
     assert found(rows).record["overall"]["ic_dates"] == (~np.isnan(expected)).sum()
 
@@ -178,15 +183,14 @@ def test_constant_prices():
 
 def test_a_ticker_that_ended_before():
     rows = split_rows(walks(1, 50), noisy())
-    result = Field().findings(Moves.of(rows, names=["A", "GONE"]))
+    result = skill(changed(rows, names=["A", "GONE"]))
     assert result.record["tickers"]["why"] == [None, "no rows in this split"]
     assert result.record["tickers"]["r2_zero"][1] is None
 
 
 def test_no_rows():
     rows = split_rows(walks(1, 5), noisy())
-    empty = Rows(**{name: values[:0] for name, values in vars(rows).items()})
-    assert found(empty).metrics["test_r2_zero"] is None
+    assert found(rows.take(slice(0, 0))).metrics["test_r2_zero"] is None
 
 
 def test_too_few_dates_have_no_error():
@@ -229,3 +233,12 @@ def test_correlation_of_groups_that_do_not_vary():
         np.array([1.0, 2, 3, 5, 5, 5]), np.array([1.0, 2, 3, 1, 2, 3]), np.repeat([0, 1], 3), 3
     )
     np.testing.assert_allclose(found, [1, np.nan, np.nan])
+
+
+def test_a_few_dates_at_a_time_give_the_same(monkeypatch):
+    rows = split_rows(walks(6, 60), noisy(0.01, knows=0.3), horizon=2)
+    rows = rows.take(np.random.default_rng(0).random(len(rows)) < 0.7)
+    whole = information_coefficients(rows)
+    monkeypatch.setattr("forecast.evaluate.skill.BLOCK_ROWS", 50)
+    for name, values in information_coefficients(rows).items():
+        np.testing.assert_allclose(values, whole[name], atol=1e-12)

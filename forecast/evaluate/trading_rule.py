@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from annotated_types import Ge
 
+from forecast.evaluate.returns import Returns, sums_by_origin, usable
+from forecast.evaluate.summary import Summary, figure, prefixed
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from forecast.evaluate.findings import Findings
-    from forecast.evaluate.significance.moves import Moves
+    from forecast.evaluate.returns import Selected
+    from forecast.evaluate.table import ForecastTable
 
     Column = NDArray[np.float64]
 
@@ -21,7 +24,7 @@ LABEL = (
 )
 
 
-class Economics:
+class TradingRule:
     """A position of +1, 0 or -1 in each ticker by the sign of its forecast one step ahead, all of equal weight.
 
     Args:
@@ -35,28 +38,25 @@ class Economics:
         self.cost_bps = cost_bps
         self.sessions_per_year = sessions_per_year
 
-    def findings(self, moves: Moves, *, split: str = "test") -> Findings:
+    def summary(self, table: ForecastTable) -> Summary:
         """Follow the forecasts of a split, and hold the same tickers beside it.
 
         On each date the return is the mean over the tickers that have a forecast; keeping their weights equal is
         free. Interest and the last sale are left out. Both the strategy and the holder pay for going in.
 
         Args:
-            moves: its rows.
-            split: the prefix of the flat figures.
+            table: of a split.
 
         Source: standard error of the Sharpe ratio, Lo (2002), Financial Analysts Journal 58.
         """
-        from forecast.evaluate.findings import Findings, prefixed
-
-        gross, turnover, market, entered = _by_date(moves)
+        gross, turnover, market, entered = _by_origin(usable(table)[0])
         cost = self.cost_bps / 10_000
         strategy = self._figures(gross - cost * turnover) | _trading(gross, turnover)
         strategy["why"] = (strategy["why"] or {}) | strategy.pop("trading_why") or None
         held = self._figures(market - cost * entered)
         lines = self._lines(strategy, held)
         record = {
-            "split": split,
+            "split": table.split,
             "label": LABEL,
             "cost_bps": self.cost_bps,
             "sessions_per_year": self.sessions_per_year,
@@ -75,14 +75,10 @@ class Economics:
             "hold_annual_return": held["annual_return"],
             "hold_max_drawdown": held["max_drawdown"],
         }
-        return Findings(record=record, metrics=prefixed(split, figures), lines=lines)
+        return Summary(record=record, metrics=prefixed(table.split, figures), lines=lines)
 
     def _figures(self, returns: Column) -> dict[str, Any]:
         """Of returns a session, (sessions,): compounded, annualised; None with a reason where undefined."""
-        import numpy as np
-
-        from forecast.evaluate.findings import figure
-
         names = ("total_return", "annual_return", "annual_volatility", "sharpe", "sharpe_se", "max_drawdown")
         count, year = len(returns), self.sessions_per_year
         if count < 2:
@@ -114,41 +110,55 @@ class Economics:
         for side in (strategy, held):
             if side["max_drawdown"] is None:
                 return [f"sign strategy: undefined, {side['why']['max_drawdown']}"]
-        told = _sharpe(strategy)
+        sharpe = _sharpe(strategy)
         if strategy["sharpe_se"] is not None:
-            told += f" +/- {strategy['sharpe_se']:.2f}"
+            sharpe += f" +/- {strategy['sharpe_se']:.2f}"
         return [
-            f"sign strategy at {self.cost_bps:g} basis points a trade: {told}, "
+            f"sign strategy at {self.cost_bps:g} basis points a trade: {sharpe}, "
             f"turnover {strategy['turnover']:.2f} a session, drawdown {100 * strategy['max_drawdown']:.0f} %; "
             f"buy and hold: {_sharpe(held)}, drawdown {100 * held['max_drawdown']:.0f} %",
             f"({LABEL})",
         ]
 
 
-def _by_date(moves: Moves) -> tuple[Column, Column, Column, Column]:
-    """Means over tickers on each date: returns before costs, what is traded, the market's moves, what is entered."""
-    import numpy as np
-
-    from forecast.evaluate.significance.moves import per_group
-
-    rows = moves.at(1)
-    actual, series, origin = moves.actual[rows], moves.series[rows], moves.origin[rows]
-    position = np.sign(moves.forecast[rows])
-    first = np.ones(len(series), dtype=bool)
-    first[1:] = np.diff(series) != 0
-    before = np.where(first, 0.0, np.roll(position, 1))
-    with np.errstate(invalid="ignore", over="ignore"):
-        sides = (position * actual, np.abs(position - before), actual, first.astype(np.float64))
-        gross, turnover, market, entered = (per_group(side, origin, len(moves.origins))[0] for side in sides)
+def _by_origin(table: ForecastTable) -> tuple[Column, Column, Column, Column]:
+    """Means over tickers at each origin: returns before costs, what is traded, market returns, what is entered."""
+    if table.horizon > 1:
+        table = table.first_steps()
+    columns = {"gross": _gross, "turnover": _turnover, "market": _market, "entered": _entered}
+    sums = sums_by_origin(table, columns)
+    gross, turnover, market, entered = (sums.means(name, None) for name in columns)
     return gross, turnover, market, entered
+
+
+def _gross(returns: Returns) -> Selected:
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.sign(returns.forecast) * returns.actual, None
+
+
+def _turnover(returns: Returns) -> Selected:
+    position = np.sign(returns.forecast)
+    before = np.where(_first(returns), 0.0, np.roll(position, 1))
+    return np.abs(position - before), None
+
+
+def _market(returns: Returns) -> Selected:
+    return returns.actual, None
+
+
+def _entered(returns: Returns) -> Selected:
+    return _first(returns).astype(np.float64), None
+
+
+def _first(returns: Returns) -> NDArray[np.bool_]:
+    """(rows,) whether a ticker begins."""
+    first = np.ones(len(returns), dtype=bool)
+    first[1:] = np.diff(returns.table.series) != 0
+    return first
 
 
 def _trading(gross: Column, turnover: Column) -> dict[str, Any]:
     """How much is traded a session, and the cost at which nothing would be left."""
-    import numpy as np
-
-    from forecast.evaluate.findings import figure
-
     if not len(turnover):
         why = dict.fromkeys(("turnover", "break_even_bps"), "no rows")
         return {"turnover": None, "break_even_bps": None, "trading_why": why}

@@ -1,4 +1,4 @@
-"""What a room of the evaluation hands on: a record, flat figures and lines for a person."""
+"""What a part of an evaluation found, in the three forms in which it is wanted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+SPLITS = ("val", "test")  # train has no figures: a model is not judged on what it has seen
+Figures = dict[str, float | None]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
-    """Figures in the three forms in which they are wanted.
+class Summary:
+    """What one part of an evaluation found, in the three forms in which it is wanted.
 
     Args:
         record: for evaluation.json; numbers are finite, what is undefined is None and has its reason beside it.
@@ -19,7 +22,7 @@ class Findings:
     """
 
     record: dict[str, Any]
-    metrics: dict[str, float | None]
+    metrics: Figures
     lines: list[str]
 
 
@@ -33,7 +36,7 @@ def column(values: Iterable[float]) -> list[float | None]:
     return [float(f"{value:.6g}") if math.isfinite(value) else None for value in values]
 
 
-def prefixed(split: str, figures: Mapping[str, float | None]) -> dict[str, float | None]:
+def prefixed(split: str, figures: Mapping[str, float | None]) -> Figures:
     """Names as metrics.json has them."""
     return {f"{split}_{name}": value for name, value in figures.items()}
 

@@ -4,15 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from streams import rows_of, some
+from tables import changed, residual_rows
 
-from forecast.evaluate.intervals import IntervalTally
+from forecast.evaluate.intervals.coverage import coverage
 
 LEVELS = (0.9, 0.5)
 
 
-def tally(**keys):
-    return IntervalTally(**({"names": ["A", "B"], "horizon": 2, "levels": LEVELS} | keys))
+def counted(rows, bounds, naive, *, levels=LEVELS):
+    names = ["A", "B"][: int(rows.series.max(initial=0)) + 1] if len(rows) else ["A", "B"]
+    inside = np.zeros((1, len(rows)), bool)
+    return coverage(
+        changed(rows, names=names), (bounds, naive), (inside, inside), levels=levels, reliability=(0.9,)
+    )
 
 
 def around(rows, *widths):
@@ -32,15 +36,14 @@ def winkler(actual, lower, upper, level):
 
 @pytest.fixture
 def rows():
-    return rows_of(0.02 * np.random.default_rng(0).standard_normal((2, 50, 2)))
+    return residual_rows(0.02 * np.random.default_rng(0).standard_normal((2, 50, 2)))
 
 
 def test_three_outcomes_by_hand():
-    rows = rows_of(np.array([[[0.0], [0.03], [-0.02]]]))
-    counted = tally(names=["A"], horizon=1, levels=(0.9,))
-    counted.add(rows, around(rows, 0.01), around(rows, 0.05))
+    rows = residual_rows(np.array([[[0.0], [0.03], [-0.02]]]))
+    found = counted(rows, around(rows, 0.01), around(rows, 0.05), levels=(0.9,))
     # Inside; 2 above; 1 below: (2 + 2 + 20 * 2 + 2 + 20 * 1) / 3.
-    assert counted.metrics("test") == pytest.approx(
+    assert found.metrics("test") == pytest.approx(
         {
             "test_coverage": 1 / 3,
             "test_width": 2.0,
@@ -54,19 +57,15 @@ def test_three_outcomes_by_hand():
 
 
 def test_a_bound_belongs_to_its_interval():
-    rows = rows_of(np.array([[[0.5], [-0.5]]]))
-    counted = tally(names=["A"], horizon=1, levels=(0.9,))
-    counted.add(rows, around(rows, 0.5), around(rows, 0.5))
-    assert counted.metrics("test")["test_coverage"] == 1.0
+    rows = residual_rows(np.array([[[0.5], [-0.5]]]))
+    found = counted(rows, around(rows, 0.5), around(rows, 0.5), levels=(0.9,))
+    assert found.metrics("test")["test_coverage"] == 1.0
 
 
 def test_every_figure_agrees_with_plain_arithmetic(rows):
-    counted = tally()
     bounds, naive = around(rows, 0.03, 0.01), around(rows, 0.02, 0.015)
-    for first in range(0, len(rows), 23):
-        part = slice(first, first + 23)
-        counted.add(some(rows, part), bounds[..., part], naive[..., part])
-    record = counted.record()
+    counts = counted(rows, bounds, naive)
+    record = counts.record()
 
     def check(entry, where, number, level):
         for prefix, found in (("", bounds), ("naive_", naive)):
@@ -93,7 +92,7 @@ def test_every_figure_agrees_with_plain_arithmetic(rows):
                     ((lower <= rows.actual[here]) & (rows.actual[here] <= upper)).mean()
                 )
     assert record["levels"] == [0.9, 0.5]
-    assert set(counted.metrics("test")) == {
+    assert set(counts.metrics("test")) == {
         f"test_{name}{ending}"
         for name in (
             "coverage",
@@ -109,39 +108,37 @@ def test_every_figure_agrees_with_plain_arithmetic(rows):
 
 
 def test_tickers_count_alike_in_the_mean_of_their_coverages(rows):
-    rows = some(rows, (rows.series == 0) | (rows.origin < 10))
-    counted = tally()
+    rows = rows.take((rows.series == 0) | (rows.origin < 10))
     bounds = around(rows, 0.02, 0.01)
-    counted.add(rows, bounds, bounds)
-    own = [entry["90"]["coverage"] for entry in counted.record()["tickers"].values()]
-    assert counted.metrics("test")["test_ticker_coverage"] == pytest.approx(np.mean(own))
-    assert counted.metrics("test")["test_coverage"] != pytest.approx(np.mean(own))
+    counts = counted(rows, bounds, bounds)
+    own = [entry["90"]["coverage"] for entry in counts.record()["tickers"].values()]
+    assert counts.metrics("test")["test_ticker_coverage"] == pytest.approx(np.mean(own))
+    assert counts.metrics("test")["test_coverage"] != pytest.approx(np.mean(own))
 
 
 def test_rows_without_bounds_are_left_out_of_model_and_naive_and_told(rows):
     bounds, naive = around(rows, 0.03, 0.01), around(rows, 0.02, 0.01)
     bounds[..., 3] = np.nan
     naive[..., 8] = np.nan
-    counted = tally()
-    counted.add(rows, bounds, naive)
-    record = counted.record()
+    counts = counted(rows, bounds, naive)
+    record = counts.record()
     assert (record["rows"], record["rows_without"]) == (len(rows) - 2, 2)
-    without = tally()
     keep = ~np.isin(np.arange(len(rows)), (3, 8))
-    without.add(some(rows, keep), bounds[..., keep], naive[..., keep])
-    assert without.metrics("test") == counted.metrics("test")
+    without = counted(rows.take(keep), bounds[..., keep], naive[..., keep])
+    assert without.metrics("test") == counts.metrics("test")
 
 
 def test_two_add_up_to_one(rows):
     bounds = around(rows, 0.03, 0.01)
-    whole, first, second = tally(), tally(), tally()
-    whole.add(rows, bounds, bounds)
-    for counted, part in ((first, slice(0, 70)), (second, slice(70, None))):
-        counted.add(some(rows, part), bounds[..., part], bounds[..., part])
-    assert (first + second).metrics("test") == pytest.approx(whole.metrics("test"))
+    first, second = (
+        counted(changed(rows.take(part), names=["A", "B"]), bounds[..., part], bounds[..., part])
+        for part in (slice(0, 150), slice(150, None))
+    )
+    assert (first + second).metrics("test") == pytest.approx(counted(rows, bounds, bounds).metrics("test"))
 
 
-def test_no_rows_give_null_in_strict_json():
-    record = json.dumps(tally(reliability=(0.9,)).record(), allow_nan=False)
-    assert json.loads(record)["pooled"]["90"]["coverage"] is None
-    assert set(tally().metrics("test").values()) == {None}
+def test_no_rows_give_null_in_strict_json(rows):
+    none = rows.take(slice(0, 0))
+    counts = counted(none, around(none, 0.1, 0.1), around(none, 0.1, 0.1))
+    assert json.loads(json.dumps(counts.record(), allow_nan=False))["pooled"]["90"]["coverage"] is None
+    assert set(counts.metrics("test").values()) == {None}

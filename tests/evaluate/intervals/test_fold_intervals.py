@@ -1,13 +1,12 @@
 """Intervals of a run as a run uses them: beside naive's, fold by fold, with quantiles of the network's own."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from streams import rows_of, share_inside, some
+from tables import changed, residual_rows, share_inside
 
-from forecast.evaluate.intervals import Adaptive, JudgedIntervals, SplitConformal
+from forecast.evaluate.intervals import Adaptive, FoldIntervals, SplitConformal
 
 LEVELS = [0.9, 0.5]
 KINDS = pytest.mark.parametrize(
@@ -19,47 +18,52 @@ def noise(shape, seed):
     return 0.02 * np.random.default_rng(seed).standard_t(4, size=shape)
 
 
-def fold(seed, *, first_day=0, knows=0.0):
+def fold(seed, *, first=0, knows=0.0):
     """Validation and test rows of a model that gives away a share of the coming moves."""
     residuals = noise((2, 600, 2), seed)
     parts = (
-        rows_of(residuals[:, :300], first_day=first_day),
-        rows_of(residuals[:, 300:], first_day=first_day + 400),
+        residual_rows(residuals[:, :300], first=first),
+        residual_rows(residuals[:, 300:], first=first + 400),
     )
-    return [replace(rows, forecast=rows.naive + knows * (rows.actual - rows.naive)) for rows in parts]
+    return [
+        changed(rows, forecast=rows.naive + knows * (rows.actual - rows.naive), names=["A", "B"])
+        for rows in parts
+    ]
 
 
-def judged(intervals, *folds):
-    made = JudgedIntervals(intervals, names=["A", "B"], horizon=2)
+def evaluated(intervals, *folds):
+    """The intervals of the last fold, and the coverage of all."""
+    total = None
     for earlier, later in folds:
-        made.begin()
-        made.calibrate(earlier)
-        made.bounds(later)
-    return made
+        made = FoldIntervals(intervals, earlier, quantile_levels=None)
+        _, coverage = made.bounds(later)
+        total = coverage if total is None else total + coverage
+    return made, total
+
+
+def alone(fit, rows):
+    """(levels, 2, rows)."""
+    return fit.plan.bounds(fit.half_widths(rows), rows, slice(fit.plan.reported))
 
 
 @KINDS
 def test_the_bounds_are_those_of_the_intervals_alone(intervals):
     earlier, later = fold(0, knows=0.3)
-    made = JudgedIntervals(intervals, names=["A", "B"], horizon=2)
-    made.begin()
-    made.calibrate(earlier)
-    intervals.begin(names=["A", "B"], horizon=2)
-    intervals.calibrate(earlier)
-    np.testing.assert_array_equal(made.bounds(later), intervals.bounds(later))
-    assert made.state().to_json() == intervals.to_json()
+    made, fit = FoldIntervals(intervals, earlier, quantile_levels=None), intervals.fit(earlier)
+    np.testing.assert_array_equal(made.bounds(later)[0], alone(fit, later))
+    assert made.state().to_json() == fit.state().to_json()
 
 
 @KINDS
 def test_a_forecast_that_is_naive_scores_as_naive_does(intervals):
-    figures = judged(intervals, fold(1)).metrics("test")
+    figures = evaluated(intervals, fold(1))[1].metrics("test")
     for name in ("coverage", "width", "winkler"):
         assert figures[f"test_{name}"] == figures[f"test_naive_{name}"]
 
 
 @KINDS
 def test_a_forecast_that_knows_something_has_narrower_intervals_of_the_same_coverage(intervals):
-    figures = judged(intervals, fold(2, knows=0.5)).metrics("test")
+    figures = evaluated(intervals, fold(2, knows=0.5))[1].metrics("test")
     assert figures["test_coverage"] == pytest.approx(0.9, abs=0.03)
     assert figures["test_winkler"] == pytest.approx(0.5 * figures["test_naive_winkler"], rel=0.02)
     assert figures["test_width_50"] == pytest.approx(0.5 * figures["test_naive_width_50"], rel=0.02)
@@ -67,7 +71,7 @@ def test_a_forecast_that_knows_something_has_narrower_intervals_of_the_same_cove
 
 @KINDS
 def test_reliability_is_told_at_ten_levels_whichever_are_shown(intervals):
-    points = judged(intervals, fold(3)).record()["reliability"]
+    points = evaluated(intervals, fold(3))[1].record()["reliability"]
     assert [point["nominal"] for point in points] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
     for point in points:
         assert point["empirical"] == pytest.approx(point["nominal"], abs=0.05)
@@ -76,32 +80,28 @@ def test_reliability_is_told_at_ten_levels_whichever_are_shown(intervals):
 
 @KINDS
 def test_a_fold_is_calibrated_by_itself_and_all_are_pooled(intervals):
-    first, second = fold(4), fold(5, first_day=2000, knows=0.5)
-    both = judged(intervals, first, second)
-    assert both.fold_metrics("test") == judged(intervals, second).metrics("test")
-    alone = [judged(intervals, one).metrics("test") for one in (first, second)]
+    first, second = fold(4), fold(5, first=2000, knows=0.5)
+    made, both = evaluated(intervals, first, second)
+    each = [evaluated(intervals, one)[1].metrics("test") for one in (first, second)]
     assert both.metrics("test")["test_winkler"] == pytest.approx(
-        np.mean([one["test_winkler"] for one in alone])
+        np.mean([one["test_winkler"] for one in each])
     )
-    assert both.state().to_json() == judged(intervals, second).state().to_json()
+    assert made.state().to_json() == evaluated(intervals, second)[0].state().to_json()
 
 
 @KINDS
-def test_the_record_is_strict_json_and_says_how(intervals):
-    record = json.loads(json.dumps(judged(intervals, fold(6)).record(), allow_nan=False))
-    assert record["method"] == type(intervals).__name__
-    assert record["notes"] == []
+def test_the_record_is_strict_json(intervals):
+    made, coverage = evaluated(intervals, fold(6))
+    record = json.loads(json.dumps(coverage.record(), allow_nan=False))
+    assert made.notes == []
     assert set(record["tickers"]) == {"A", "B"}
 
 
 @KINDS
 def test_a_smaller_levels_interval_lies_inside_and_no_bound_is_below_0(intervals):
     earlier, later = fold(7)
-    earlier = replace(earlier, actual=earlier.actual * np.where(np.arange(len(earlier)) % 3, 1, 5))
-    made = JudgedIntervals(intervals, names=["A", "B"], horizon=2)
-    made.begin()
-    made.calibrate(earlier)
-    (low, high), (low_50, high_50) = made.bounds(later)
+    earlier = changed(earlier, actual=earlier.actual * np.where(np.arange(len(earlier)) % 3, 1, 5))
+    (low, high), (low_50, high_50) = FoldIntervals(intervals, earlier, quantile_levels=None).bounds(later)[0]
     assert (low == 0).any()
     assert (low <= low_50).all()
     assert (low_50 <= high_50).all()
@@ -120,29 +120,31 @@ def quantiles_of(rows, levels, *, scale):
 def test_conformalised_quantiles_cover_as_promised_around_the_networks_own(intervals, scale):
     levels = (0.05, 0.25, 0.5, 0.75, 0.95)
     earlier, later = fold(8)
-    intervals.begin(names=["A", "B"], horizon=2, quantile_levels=levels)
     quantiles = quantiles_of(later, levels, scale=scale)
-    intervals.calibrate(earlier, quantiles_of(earlier, levels, scale=scale))
-    bounds = intervals.bounds(later, quantiles)
+    fit = intervals.fit(
+        changed(earlier, quantiles=quantiles_of(earlier, levels, scale=scale)), quantile_levels=levels
+    )
+    bounds = alone(fit, changed(later, quantiles=quantiles))
     raw = share_inside(later, np.stack([quantiles[:, [0, 4]].T, quantiles[:, [1, 3]].T]))
     assert (np.abs(raw - LEVELS) > 0.05).all()
     assert share_inside(later, bounds) == pytest.approx(LEVELS, abs=0.04)
     # Moved to both sides alike, so the lean is the network's.
     middle = (quantiles[:, 0] + quantiles[:, 4]) / 2
     np.testing.assert_allclose(bounds[0].mean(axis=0), middle, rtol=1e-9)
-    assert intervals.notes == []
+    assert fit.notes == []
 
 
 @KINDS
 def test_a_level_the_network_has_no_quantiles_of_is_symmetric_and_that_is_said(intervals):
     levels = (0.05, 0.5, 0.95)
     earlier, later = fold(9)
-    intervals.begin(names=["A", "B"], horizon=2, quantile_levels=levels)
-    intervals.calibrate(earlier, quantiles_of(earlier, levels, scale=1.0))
-    bounds = intervals.bounds(later, quantiles_of(later, levels, scale=1.0))
+    fit = intervals.fit(
+        changed(earlier, quantiles=quantiles_of(earlier, levels, scale=1.0)), quantile_levels=levels
+    )
+    bounds = alone(fit, changed(later, quantiles=quantiles_of(later, levels, scale=1.0)))
     np.testing.assert_allclose(bounds[1].mean(axis=0), later.forecast, rtol=1e-9)
     assert abs(bounds[0].mean(axis=0) - later.forecast).min() > 0.01
-    assert intervals.notes == [
+    assert fit.notes == [
         "the network does not answer with the quantiles of 50 %: such intervals are symmetric around the forecast"
     ]
 
@@ -151,20 +153,8 @@ def test_rows_without_bounds_are_not_judged():
     earlier, later = fold(10)
     later.naive[3] = 0.0
     later.forecast[3] = 0.0
-    made = JudgedIntervals(SplitConformal(levels=LEVELS), names=["A", "B"], horizon=2)
-    made.begin()
-    made.calibrate(earlier)
-    assert np.isnan(made.bounds(later)[..., 3]).all()
-    assert made.record()["rows_without"] == 1
-
-
-def test_pieces_are_counted_as_the_whole_is():
-    earlier, later = fold(11, knows=0.2)
-    whole = judged(Adaptive(levels=LEVELS), (earlier, later))
-    pieces = JudgedIntervals(Adaptive(levels=LEVELS), names=["A", "B"], horizon=2)
-    pieces.begin()
-    for rows, take in ((earlier, pieces.calibrate), (later, pieces.bounds)):
-        for first in range(0, len(rows), 101):
-            take(some(rows, slice(first, first + 101)))
-    assert pieces.metrics("test") == pytest.approx(whole.metrics("test"))
-    assert pieces.record()["reliability"] == whole.record()["reliability"]
+    bounds, coverage = FoldIntervals(SplitConformal(levels=LEVELS), earlier, quantile_levels=None).bounds(
+        later
+    )
+    assert np.isnan(bounds[..., 3]).all()
+    assert coverage.record()["rows_without"] == 1

@@ -6,22 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from splits import moves_of, names, noisy, split_rows, walks
+from tables import beside, changed, noisy, split_rows, walks
 
-from forecast.evaluate.rows import Rows
+from forecast.evaluate.returns import usable
 from forecast.evaluate.significance import Significance
-from forecast.evaluate.significance.against import best_baseline
-from forecast.evaluate.significance.diebold_mariano import compare
-from forecast.evaluate.significance.moves import Moves
+from forecast.evaluate.significance.diebold_mariano import clark_west, compare
+from forecast.evaluate.significance.significance import best_baseline
 
 FIGURES = {
     "dm_stat", "dm_p", "dm_p_better", "dm_abs_p", "dm_best_stat", "dm_best_p", "dm_best_p_better",
-    "pt_stat", "pt_p", "direction_low", "direction_high", "tickers_tested", "tickers_better", "tickers_worse",
+    "cw_stat", "cw_p_better", "pt_stat", "pt_p", "direction_low", "direction_high", "tickers_tested", "tickers_better", "tickers_worse",
 }  # fmt: skip
 
 
 def found(rows, *, alpha=0.05, best=None, **baselines):
-    result = Significance(alpha=alpha).findings(moves_of(rows, **baselines), best=best)
+    result = Significance(alpha=alpha).summary(beside(rows, **baselines), best=best)
     json.dumps(result.record, allow_nan=False)
     return result
 
@@ -35,8 +34,8 @@ def alike(one, other, rel):
 
 def test_figures_have_their_names():
     assert set(found(split_rows(walks(2, 60), noisy())).metrics) == {f"test_{name}" for name in FIGURES}
-    moves = moves_of(split_rows(walks(2, 60), noisy()))
-    assert set(Significance().findings(moves, split="val").metrics) == {f"val_{name}" for name in FIGURES}
+    rows = changed(split_rows(walks(2, 60), noisy()), split="val")
+    assert set(Significance().summary(rows).metrics) == {f"val_{name}" for name in FIGURES}
 
 
 def test_one_ticker_against_naive_is_the_test_of_its_relative_errors():
@@ -86,8 +85,7 @@ def test_pooled_size_where_tickers_share_a_market():
         prices = walks(8, 121, common=0.8, seed=seed + 500)
         rows = split_rows(prices, lambda moves, own=own: 0.5 * moves + own)
         rival = split_rows(prices, lambda moves, other=other: 0.5 * moves + other)
-        moves = moves_of(rows, rival=rival.forecast)
-        p.append(Significance().findings(moves, best="rival").metrics["test_dm_best_p"])
+        p.append(found(rows, best="rival", rival=rival.forecast).metrics["test_dm_best_p"])
     assert 0.02 < (np.array(p) < 0.05).mean() < 0.085
 
 
@@ -114,7 +112,7 @@ def test_swapped_with_a_baseline_it_mirrors(horizon):
     rows = split_rows(walks(3, 120), noisy(0.004, knows=0.1), horizon=horizon)
     rival = rows.naive * (1 + noisy(0.003, seed=9)(rows.actual))
     there = found(rows, rival=rival)
-    back = found(Rows(**{**vars(rows), "forecast": rival}), rival=rows.forecast)
+    back = found(changed(rows, forecast=rival), rival=rows.forecast)
     for loss in ("squared", "absolute"):
         one, other = (side.record["against"]["rival"][loss]["overall"] for side in (there, back))
         assert other["stat"] == pytest.approx(-one["stat"], rel=1e-9)
@@ -130,7 +128,7 @@ def test_units_of_a_ticker_change_nothing(scale, horizon):
     rows = split_rows(walks(2, 60), noisy(0.004), horizon=horizon)
     factor = np.where(rows.series == 0, scale, 1.0)
     prices = {name: getattr(rows, name) * factor for name in ("actual", "forecast", "naive")}
-    one, other = found(rows), found(Rows(**{**vars(rows), **prices}))
+    one, other = found(rows), found(changed(rows, **prices))
     assert alike(other.metrics, one.metrics, 1e-6)
 
 
@@ -139,12 +137,12 @@ def test_the_best_baseline_errs_least_on_the_rows_it_forecast():
     near, far = (rows.naive + share * (rows.actual - rows.naive) for share in (0.5, 0.1))
     partial = np.where(np.arange(len(rows)) % 2 == 0, rows.actual, np.nan)
     none = np.full(len(rows), np.nan)
-    moves = moves_of(rows, far=far, near=near, partial=partial, none=none)
-    assert best_baseline(moves) == "near"
-    assert best_baseline(moves_of(rows, none=none)) is None
-    assert Significance().findings(moves, best="far").record["best_baseline"] == "far"
+    table = beside(rows, far=far, near=near, partial=partial, none=none)
+    assert best_baseline(usable(table)[0]) == "near"
+    assert best_baseline(beside(rows, none=none)) is None
+    assert Significance().summary(table, best="far").record["best_baseline"] == "far"
     with pytest.raises(ValueError, match="best='nearer' is none of"):
-        Significance().findings(moves, best="nearer")
+        Significance().summary(table, best="nearer")
 
 
 def test_a_baseline_with_gaps_is_compared_on_the_rows_it_has():
@@ -160,7 +158,8 @@ def test_no_baseline_is_said():
     result = found(split_rows(walks(1, 100), noisy()))
     assert (result.record["best_baseline"], result.record["best_why"]) == (None, "no baseline besides naive")
     assert result.metrics["test_dm_best_p"] is None
-    assert len(result.lines) == 2  # naive and direction; one ticker has none to be compared with
+    # naive twice, and direction; one ticker has none to be compared with
+    assert len(result.lines) == 3
 
 
 def test_a_copy_of_naive_errs_alike():
@@ -168,18 +167,16 @@ def test_a_copy_of_naive_errs_alike():
     result = found(rows, drift=rows.naive)
     assert result.metrics["test_dm_p"] is None
     assert result.lines[:2] == [
-        "Diebold-Mariano against naive: undefined, both err alike on every day",
-        "Diebold-Mariano against drift (the best baseline): undefined, both err alike on every day",
+        "Diebold-Mariano against naive: undefined, both err alike on every bar",
+        "Diebold-Mariano against drift (the best baseline): undefined, both err alike on every bar",
     ]
 
 
 def test_constant_prices_and_a_ticker_that_ended_before():
     prices = np.vstack([walks(1, 100), np.full((1, 100), 5.0), walks(1, 100, seed=5)])
     rows = split_rows(prices, lambda moves: 0.001 + 0 * moves)
-    kept = rows.series != 2
-    rows = Rows(**{name: values[kept] for name, values in vars(rows).items()})
-    moves = Moves.of(rows, names=["A", "FLAT", "GONE"])
-    result = Significance().findings(moves)
+    rows = changed(rows.take(rows.series != 2), names=["A", "FLAT", "GONE"])
+    result = Significance().summary(rows)
     json.dumps(result.record, allow_nan=False)
     columns = result.record["tickers"]
     assert columns["origins"] == [99, 99, 0]
@@ -197,8 +194,8 @@ def test_constant_prices_and_a_ticker_that_ended_before():
 
 def test_no_rows_at_all():
     rows = split_rows(walks(1, 5), noisy())
-    empty = Rows(**{name: values[:0] for name, values in vars(rows).items()})
-    result = Significance().findings(Moves.of(empty, names=["A", "B"], baselines={"drift": np.empty(0)}))
+    empty = changed(rows.take(slice(0, 0)), names=["A", "B"], baselines={"drift": np.empty(0)})
+    result = Significance().summary(empty)
     json.dumps(result.record, allow_nan=False)
     assert result.record["tickers"]["why"] == ["no rows in this split"] * 2
     assert result.lines[0] == "Diebold-Mariano against naive: undefined, no rows"
@@ -216,8 +213,8 @@ def test_interval_follows_alpha():
     rows = split_rows(walks(1, 200), noisy())
     wide, narrow = found(rows, alpha=0.01), found(rows, alpha=0.5)
     assert wide.metrics["test_direction_low"] < narrow.metrics["test_direction_low"]
-    assert "99 % interval" in wide.lines[1]
-    assert "50 % interval" in narrow.lines[1]
+    assert "99 % interval" in wide.lines[2]
+    assert "50 % interval" in narrow.lines[2]
 
 
 def test_price_of_zero_is_left_out_and_said():
@@ -229,4 +226,38 @@ def test_price_of_zero_is_left_out_and_said():
 
 def test_names_are_kept():
     rows = split_rows(walks(2, 60), noisy())
-    assert found(rows).record["tickers"]["ticker"] == names(rows)
+    assert found(rows).record["tickers"]["ticker"] == rows.names
+
+
+def test_clark_west_stands_beside_diebold_mariano_and_is_said():
+    rows = split_rows(walks(4, 250), noisy(0.004, knows=0.05), horizon=2)
+    actual, forecast = rows.actual / rows.naive - 1, rows.forecast / rows.naive - 1
+    adjusted = (2 * actual * forecast).reshape(4, -1, 2)
+    result = found(rows)
+    overall = clark_west(adjusted.mean(axis=(0, 2)), horizon=2)
+    assert alike(result.record["clark_west"]["overall"], overall, 1e-8)
+    for step in (1, 2):
+        expected = {"step": step, **clark_west(adjusted[..., step - 1].mean(axis=0), horizon=step)}
+        assert alike(result.record["clark_west"]["steps"][step - 1], expected, 1e-8)
+    assert result.metrics["test_cw_p_better"] == pytest.approx(overall["p_better"], rel=1e-8)
+    assert result.metrics["test_cw_p_better"] < result.metrics["test_dm_p_better"]
+    assert result.lines[1].startswith("Clark-West against naive, which is nested in the model: p")
+
+
+def test_blocks_of_series_change_nothing(monkeypatch):
+    from forecast.evaluate import table as tables
+
+    rows = split_rows(walks(6, 90), noisy(0.004, knows=0.1), horizon=2)
+    drift = rows.naive * (1 + 0.001 * rows.step)
+    whole = found(rows, drift=drift)
+    blocks = tables.ForecastTable.blocks
+
+    def one_series_at_a_time(self):
+        if len(np.unique(self.series)) <= 1:
+            yield from blocks(self)
+            return
+        for series in np.unique(self.series):
+            yield self.take(np.flatnonzero(self.series == series))
+
+    monkeypatch.setattr(tables.ForecastTable, "blocks", one_series_at_a_time)
+    assert alike(found(rows, drift=drift).metrics, whole.metrics, 1e-9)

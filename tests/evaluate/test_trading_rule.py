@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from splits import moves_of, noisy, split_rows, walks
+from tables import changed, noisy, split_rows, walks
 
-from forecast.evaluate.economics import LABEL, Economics
-from forecast.evaluate.rows import Rows
+from forecast.evaluate.trading_rule import LABEL, TradingRule
 
 FIGURES = {
     "sharpe", "sharpe_se", "annual_return", "max_drawdown", "turnover",
@@ -18,7 +17,7 @@ FIGURES = {
 
 
 def found(rows, **options):
-    result = Economics(**options).findings(moves_of(rows))
+    result = TradingRule(**options).summary(rows)
     json.dumps(result.record, allow_nan=False)
     for side in ("strategy", "buy_and_hold"):
         figures = result.record[side]
@@ -65,7 +64,7 @@ def expected(returns, year):
 def test_agrees_with_a_loop(horizon):
     rows = split_rows(walks(4, 80, common=0.3), noisy(knows=0.05), horizon=horizon)
     kept = np.repeat(np.random.default_rng(0).random(len(rows) // horizon) < 0.8, horizon)
-    rows = Rows(**{name: values[kept] for name, values in vars(rows).items()})
+    rows = rows.take(kept)
     strategy, held, turnover = looped(rows, 0.001)
     record = found(rows, cost_bps=10, sessions_per_year=365).record
     for side, returns in (("strategy", strategy), ("buy_and_hold", held)):
@@ -110,7 +109,7 @@ def test_cost_only_takes_and_units_change_nothing(cost, scale):
     free, paid = found(rows, cost_bps=0).metrics, found(rows, cost_bps=cost).metrics
     assert paid["test_annual_return"] <= free["test_annual_return"]
     prices = {name: scale * getattr(rows, name) for name in ("actual", "forecast", "naive")}
-    assert found(Rows(**{**vars(rows), **prices}), cost_bps=cost).metrics == pytest.approx(paid, rel=1e-6)
+    assert found(changed(rows, **prices), cost_bps=cost).metrics == pytest.approx(paid, rel=1e-6)
 
 
 def test_always_long_is_buy_and_hold():
@@ -163,7 +162,6 @@ def test_returns_too_large_are_undefined():
 @pytest.mark.parametrize("days", [1, 2])
 def test_fewer_than_two_sessions(days):
     rows = split_rows(walks(1, 3), noisy())
-    rows = Rows(**{name: values[: days - 1] for name, values in vars(rows).items()})
-    result = found(rows)
+    result = found(rows.take(slice(0, days - 1)))
     assert result.lines == ["sign strategy: undefined, fewer than two sessions"]
     assert result.metrics["test_sharpe"] is None

@@ -1,0 +1,349 @@
+"""All windows of a run forecast, written down, and evaluated beside the naive forecast and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from forecast.data.split import SPLITS
+from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
+from forecast.evaluate.metrics import Metrics
+from forecast.evaluate.skill import skill
+from forecast.evaluate.summary import SPLITS as EVALUATED
+from forecast.evaluate.summary import Figures
+from forecast.evaluate.table import ForecastTable, ForecastWriter, forecast_pieces, join, table_of
+from forecast.model.intervals import columns as bound_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.evaluate.folds import Fold
+    from forecast.evaluate.intervals.conformal import Intervals
+    from forecast.evaluate.significance import Significance
+    from forecast.evaluate.trading_rule import TradingRule
+    from forecast.model.baselines import Baselines
+    from forecast.model.forecaster import Forecaster, TrainingResult
+    from forecast.model.intervals import IntervalState
+
+    Column = NDArray[np.float64]
+
+NAIVE = "naive"
+# The best baseline is chosen by a figure that has no unit, so that a choice means the same for any ticker.
+SELECTED_ON = "val_theil_u"
+# Of each baseline in metrics.json; all its figures stand in evaluation.json.
+_FLAT = ("rmse", "mae", "theil_u")
+
+
+class FitBaselines(Protocol):
+    """Fits baselines to the training rows of a fold."""
+
+    def __call__(self, baselines: Baselines, data: MarketData, fold: int) -> None: ...
+
+
+class Evaluator:
+    """Forecasts fold by fold, written to `forecasts.parquet` and `baselines.parquet`; figures of all of them.
+
+    Args:
+        directory: of the run; a file appears there whole when the evaluator is left, or not at all.
+        data: loaded.
+        folded: whether rows say which fold they belong to.
+        metrics: of validation and test.
+        fit_baselines: fits the baselines to a fold, given its number.
+        baselines: fitted to each fold that is fitted anew, and evaluated on the same rows; None = naive alone.
+        intervals: fitted to the validation rows of each fold; None = no intervals.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        data: MarketData,
+        *,
+        folded: bool,
+        metrics: Metrics,
+        fit_baselines: FitBaselines,
+        baselines: Baselines | None = None,
+        intervals: Intervals | None = None,
+    ) -> None:
+        self.names = data.panel_.names
+        self.folded = folded
+        self.metrics = metrics
+        self.baselines = baselines
+        self.fit_baselines = fit_baselines
+        self.intervals = intervals
+        self.folds: list[dict[str, Any]] = []
+        self.history: list[dict[str, float]] = []  # of all folds that were fitted anew
+        self._losses: list[dict[str, float]] = []
+        self._tables: dict[str, list[ForecastTable]] = {split: [] for split in EVALUATED}
+        self._ranking: list[str] = []
+        self._coverage: list[Coverage] = []
+        self._shown: list[pd.DataFrame] = []
+        self._bounds = bound_columns(intervals.levels) if intervals is not None else []
+        columns = ["actual", "forecast", "naive", *self._bounds]
+        plan: dict[str, Any] = {"names": self.names, "times": data.panel_.calendar, "folded": folded}
+        self._forecasts = ForecastWriter(directory / "forecasts.parquet", columns=columns, **plan)
+        self._others = (
+            None
+            if baselines is None
+            else ForecastWriter(directory / "baselines.parquet", columns=baselines.names, **plan)
+        )
+
+    def __enter__(self) -> Evaluator:
+        with ExitStack() as stack:
+            for table in filter(None, (self._forecasts, self._others)):
+                stack.enter_context(table)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    def add(self, fold: Fold, forecaster: Forecaster, data: MarketData, fit: TrainingResult) -> Figures:
+        """Forecast a fold; the figures of its validation and test rows.
+
+        Training rows are written for the first fold alone: those of the others are mostly the same.
+
+        Args:
+            fold: which.
+            forecaster: fitted to it, or to an earlier one.
+            data: split as the fold says.
+            fit: how the training went.
+        """
+        if fold.number == 0:
+            self._scale = data.naive_scale_  # one scale for all folds, so that their MASE can be compared
+            for _, piece in forecast_pieces(forecaster, data, "train"):
+                self._write(piece, fold.number)
+        if fold.refit:
+            self.last_fit = fit
+            self._losses.append(fit.history[fit.best_epoch])
+            self.history += [
+                {"fold": fold.number, **epoch} if self.folded else epoch for epoch in fit.history
+            ]
+            if self.baselines is not None:
+                self.fit_baselines(self.baselines, data, fold=fold.number)
+        val = self._forecast(forecaster, data, "val", fold.number)
+        if self.intervals is not None:
+            self._fitted = FoldIntervals(self.intervals, val, quantile_levels=forecaster.quantile_levels)
+        for block in val.blocks():
+            self._write(block, fold.number)
+        if fold.number == 0:
+            # In a walk-forward the validation rows of a later fold are test rows of an earlier one: what is chosen
+            # before the first test row has seen none.
+            self._ranking = rank_baselines(val)
+        test = self._forecast(forecaster, data, "test", fold.number)
+        figures = self.metrics.of(val) | self.metrics.of(test) | self._write_test(test, fold.number)
+        for table in (val, test):
+            self._tables[table.split].append(replace(table, quantiles=None))
+        self.folds.append(_described(fold, data, fit, figures))
+        return figures
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """Training and validation loss of the kept epochs, the mean over the folds that were fitted."""
+        return {
+            name: float(np.mean([best[name] for best in self._losses])) for name in ("train_loss", "val_loss")
+        }
+
+    @property
+    def interval_state(self) -> IntervalState | None:
+        """What a bundle needs to put intervals around new forecasts."""
+        return None if self.intervals is None else self._fitted.state()
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The validation and test rows of the first ticker, as forecasts.parquet has them."""
+        import pandas as pd
+
+        return pd.concat(self._shown, ignore_index=True)
+
+    def so_far(self, split: str) -> dict[str, float]:
+        """The defined figures of all rows of a split, of the folds there were so far."""
+        figures = self.metrics.of(join(self._tables[split]).ordered())
+        return {name: value for name, value in figures.items() if value is not None}
+
+    def result(
+        self, *, significance: Significance | None, trading_rule: TradingRule | None
+    ) -> tuple[Figures, dict[str, Any]]:
+        """Flat figures for metrics.json, and the nested ones for evaluation.json.
+
+        A validation row that several folds share counts once, as the last of them forecast it.
+
+        Args:
+            significance: tests; None = none.
+            trading_rule: on the test rows; None = none.
+        """
+        failed = {} if self.baselines is None else self.baselines.failed
+        best = next((name for name in self._ranking if name not in failed), NAIVE)
+        metrics: Figures = {}
+        record: dict[str, Any] = {}
+        figures: dict[str, dict[str, Figures]] = {}
+        for split in EVALUATED:
+            table = self._table(split, without=failed)
+            metrics |= self.metrics.of(table)
+            if self.baselines is not None:
+                for name in (NAIVE, *table.baselines):
+                    figures.setdefault(name, {})[split] = self.metrics.figures(table.of(name))
+            against = None if best == NAIVE else best
+            if split == "val" and significance is not None:
+                # What a choice among many runs is corrected with; the record is on test alone.
+                metrics |= significance.summary(table, best=against).metrics
+            if split == "test":
+                parts = {"field": skill(table)}
+                if significance is not None:
+                    parts["significance"] = significance.summary(table, best=against)
+                if trading_rule is not None:
+                    parts["economics"] = trading_rule.summary(table)
+        if self.baselines is not None:
+            metrics |= {
+                f"{split}_{name}_{figure}": figures[name][split][figure]
+                for name in figures
+                if name != NAIVE
+                for split in EVALUATED
+                for figure in _FLAT
+                if figure in figures[name][split]
+            }
+            record["baselines"] = {
+                "best": best,
+                "selected_on": SELECTED_ON,
+                "figures": figures,
+                "failed": dict(failed),
+                "seconds": {name: round(spent, 3) for name, spent in self.baselines.seconds.items()},
+            }
+        for name, part in parts.items():
+            metrics |= part.metrics
+            record[name] = {**part.record, "lines": part.lines}
+        if self._coverage:
+            total = self._coverage[0]
+            for other in self._coverage[1:]:
+                total = total + other
+            metrics |= total.metrics("test")
+            record["intervals"] = {
+                "method": type(self.intervals).__name__,
+                "notes": self._fitted.notes,
+                **total.record(),
+            }
+        return metrics, {**record, "folds": self.folds}
+
+    def _table(self, split: str, *, without: Mapping[str, str]) -> ForecastTable:
+        """All rows of a split, with those baselines that did not fail; they are then only in the table."""
+        table = join(self._tables.pop(split)).ordered()
+        kept = {name: values for name, values in table.baselines.items() if name not in without}
+        return replace(table, baselines=kept)
+
+    def _forecast(self, forecaster: Forecaster, data: MarketData, split: str, fold: int) -> ForecastTable:
+        """Forecasts of a split by the model and the baselines."""
+        windows, horizon = data.windows_[split], data.horizon
+        forecast = np.empty((len(windows), horizon))
+        rows = np.empty(len(windows), np.int32)
+        quantiles: Column | None = None
+        baselines: dict[str, Column] = {}
+        start = 0
+        for batch, piece in forecast_pieces(forecaster, data, split):
+            some = slice(start, start + len(batch.rows))
+            rows[some] = batch.rows
+            forecast[some] = piece.forecast.reshape(-1, horizon)
+            if piece.quantiles is not None:
+                if quantiles is None:
+                    quantiles = np.empty((len(windows), horizon, piece.quantiles.shape[1]))
+                quantiles[some] = piece.quantiles.reshape(len(batch.rows), horizon, -1)
+            if self.baselines is not None:
+                for name, values in self.baselines.forecast(batch, horizon=horizon).items():
+                    if name != NAIVE:
+                        column = baselines.setdefault(name, np.full((len(windows), horizon), np.nan))
+                        column[some] = values
+            start = some.stop
+        table = table_of(
+            data,
+            split,
+            rows=rows,
+            forecast=forecast,
+            quantiles=quantiles,
+            fold=fold if self.folded else None,
+            baselines=baselines,
+        )
+        return replace(table, scale=self._scale)
+
+    def _write(self, block: ForecastTable, fold: int, bounds: Mapping[str, Column] | None = None) -> None:
+        values = {"actual": block.actual, "forecast": block.forecast, "naive": block.naive, **(bounds or {})}
+        self._forecasts.write(block, values, fold=fold)
+        if block.split == "train":
+            return
+        if self._others is not None:
+            self._others.write(block, {NAIVE: block.naive, **block.baselines}, fold=fold)
+        self._show(block, values)
+
+    def _write_test(self, test: ForecastTable, fold: int) -> Figures:
+        """Write the test rows of a fold with their bounds; the figures of these."""
+        covered: list[Coverage] = []
+        for block in test.blocks():
+            bounds: dict[str, Column] = {}
+            if self.intervals is not None:
+                found, did = self._fitted.bounds(block)  # (levels, 2, rows)
+                bounds = dict(zip(self._bounds, found.reshape(-1, len(block)), strict=True))
+                covered.append(did)
+            self._write(block, fold, bounds)
+        if not covered:
+            return {}
+        total = covered[0]
+        for other in covered[1:]:
+            total = total + other
+        self._coverage.append(total)
+        return total.metrics("test")
+
+    def _show(self, block: ForecastTable, values: Mapping[str, Column]) -> None:
+        """Keep the rows of the first ticker for the report."""
+        import pandas as pd
+
+        mine = np.flatnonzero(block.series == 0)
+        if not len(mine) and self._shown:
+            return
+        columns: dict[str, Any] = {
+            "ticker": self.names[0],
+            "date": self._forecasts.times[block.time[mine]],
+            "split": block.split,
+            "step": block.step[mine],
+        }
+        unknown = np.full(len(mine), np.nan)
+        columns |= {
+            name: values[name][mine] if name in values else unknown for name in self._forecasts.columns
+        }
+        self._shown.append(pd.DataFrame(columns))
+
+
+def rank_baselines(table: ForecastTable) -> list[str]:
+    """Names of the baselines and `naive`, the best on these rows first.
+
+    By RMSE beside naive's; a tie goes to naive, then to the one named first. Where the value never moved there is no
+    such figure, and `naive` alone is ranked.
+
+    Args:
+        table: validation rows.
+    """
+    theil_u = Metrics(names=["theil_u"])
+    errors = {name: theil_u.figures(table.of(name))["theil_u"] for name in (NAIVE, *table.baselines)}
+    # One that failed before it was counted has no figure.
+    known = {name: error for name, error in errors.items() if error is not None}
+    return sorted(known, key=lambda name: known[name]) or [NAIVE]
+
+
+def _described(fold: Fold, data: MarketData, fit: TrainingResult, figures: Figures) -> dict[str, Any]:
+    def dates(ends: Sequence[int]) -> list[str]:
+        return [str(data.panel_.time_of(end))[:10] for end in ends]
+
+    return {
+        "fold": fold.number,
+        **{split: dates(fold.ranges[split]) for split in SPLITS},
+        "refit": fold.refit,
+        "epochs": len(fit.history) if fold.refit else 0,
+        "seconds": round(fit.seconds, 3) if fold.refit else 0.0,
+        "metrics": figures,
+    }

@@ -1,0 +1,364 @@
+"""The tests of a split, pooled, by step and by ticker, against naive and the best baseline; and many tests at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from annotated_types import Gt, Lt
+
+from forecast.evaluate.returns import Returns, group_means, loss_differential, sums_by_origin, usable
+from forecast.evaluate.significance import diebold_mariano, direction
+from forecast.evaluate.significance.diebold_mariano import Comparison, clark_west, compare
+from forecast.evaluate.significance.direction import Directions, pooled_directions, ticker_directions
+from forecast.evaluate.summary import Summary, column, figure, p_text, prefixed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from forecast.evaluate.returns import Selected
+    from forecast.evaluate.table import ForecastTable
+
+    Column = NDArray[np.float64]
+
+LOSSES = ("squared", "absolute")
+# A baseline that forecast fewer of the rows than this share is not called the best.
+_COVERED = 0.9
+
+
+class Significance:
+    """Tests whether the model errs less than the references, and whether it knows the direction.
+
+    Args:
+        alpha: level of the tests; intervals have confidence 1 - alpha.
+    """
+
+    def __init__(self, *, alpha: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:
+        self.alpha = alpha
+
+    def summary(self, table: ForecastTable, *, best: str | None = None) -> Summary:
+        """Test the rows of a split.
+
+        Args:
+            table: with the baselines' forecasts.
+            best: the baseline to test against besides naive; None = see best_baseline.
+
+        Raises:
+            ValueError: no such baseline.
+        """
+        if best not in (None, *table.baselines):
+            raise ValueError(f"best={best!r} is none of {list(table.baselines)}")
+        table, left_out = usable(table)
+        best = best or best_baseline(table)
+        references = ["naive"] if best is None else ["naive", best]
+        columns = {
+            f"{reference} {loss}": partial(_gain, reference=reference, absolute=loss == "absolute")
+            for reference in references
+            for loss in LOSSES
+        }
+        sums = sums_by_origin(table, columns | {"nested": _nested})
+        against: dict[str, Any] = {reference: {} for reference in references}
+        for reference in references:
+            for loss in LOSSES:
+                overall, *steps = (
+                    compare(sums.means(f"{reference} {loss}", step), horizon=step or table.horizon).record(
+                        horizon=step or table.horizon
+                    )
+                    for step in _steps(table)
+                )
+                against[reference][loss] = {"overall": overall, "steps": _numbered(steps)}
+        nested, *by_step = (
+            clark_west(sums.means("nested", step), horizon=step or table.horizon) for step in _steps(table)
+        )
+        signs, *sign_steps = (one.record() for one in pooled_directions(table, alpha=self.alpha))
+        tickers, counts = self._tickers(table, references)
+        lines = self._lines(table, against, best, nested, signs, counts)
+        record: dict[str, Any] = {
+            "split": table.split,
+            "alpha": self.alpha,
+            "units": table.units,
+            "rows": len(table),
+            "rows_left_out": left_out,
+            "best_baseline": best,
+            "best_why": None if best else "no baseline besides naive",
+            "against": against,
+            "clark_west": {"overall": nested, "steps": _numbered(by_step)},
+            "direction": {"overall": signs, "steps": _numbered(sign_steps)},
+            "tickers": tickers,
+            "holm": counts,
+            "lines": lines,
+        }
+        return Summary(
+            record=record,
+            metrics=prefixed(table.split, _figures(against, best, nested, signs, counts)),
+            lines=lines,
+        )
+
+    def _tickers(self, table: ForecastTable, references: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
+        """Columns, one entry a ticker, and how many pass after Holm's correction."""
+        columns: dict[str, Any] = {"ticker": list(table.names)}
+        found = compare_tickers(table, references)
+        for reference in references:
+            short = "dm" if reference == "naive" else "dm_best"
+            for loss in LOSSES:
+                test = found[reference, loss]
+                name = short if loss == "squared" else f"{short}_abs"
+                if loss == "squared":
+                    columns.setdefault("origins", test.count.tolist())
+                    columns[f"{name}_stat"] = column(test.stat)
+                columns[f"{name}_p"] = column(test.p)
+                columns[f"{name}_p_holm"] = column(holm(test.p))
+        signs = ticker_directions(table, alpha=self.alpha)
+        columns |= {
+            "direction": column(signs.share),
+            "direction_low": column(signs.low),
+            "direction_high": column(signs.high),
+            "pt_stat": column(signs.stat),
+            "pt_p": column(signs.p),
+            "pt_p_holm": column(holm(signs.p)),
+            "why": _reasons({name: found[name, "squared"] for name in references}, signs),
+        }
+        main = found["naive", "squared"]
+        passed = holm(main.p) < self.alpha
+        counts = {
+            "tested": int((~np.isnan(main.p)).sum()),
+            "better": int((passed & (main.stat > 0)).sum()),
+            "worse": int((passed & (main.stat < 0)).sum()),
+            "right_direction": int((holm(signs.p) < self.alpha).sum()),
+        }
+        return columns, counts
+
+    def _lines(
+        self,
+        table: ForecastTable,
+        against: dict[str, Any],
+        best: str | None,
+        nested: dict[str, Any],
+        signs: dict[str, Any],
+        counts: dict[str, int],
+    ) -> list[str]:
+        lines = []
+        for name, tests in against.items():
+            test = tests["squared"]["overall"]
+            line = f"Diebold-Mariano against {name}{' (the best baseline)' if name == best else ''}: "
+            if test["p"] is None:
+                line += f"undefined, {test['why']}"
+            elif test["p"] >= self.alpha:
+                line += f"{p_text(test['p'])}, the difference may be chance"
+            else:
+                line += f"{p_text(test['p'])}, the model errs {'less' if test['stat'] > 0 else 'more'}"
+            lines.append(line)
+        if nested["p_better"] is not None:
+            found = "skill" if nested["p_better"] < self.alpha else "no skill that chance could not bring"
+            lines.append(
+                f"Clark-West against naive, which is nested in the model: {p_text(nested['p_better'])}, {found}"
+            )
+        lines.append(self._direction_line(signs))
+        if len(table.names) > 1:
+            lines.append(
+                f"{counts['tested']:,} tickers tested one by one against naive, after Holm's correction: "
+                f"{counts['better']:,} better, {counts['worse']:,} worse"
+            )
+        return lines
+
+    def _direction_line(self, signs: dict[str, Any]) -> str:
+        if signs["share"] is None:
+            return f"direction: undefined, {signs['why']}"
+        low, high = 100 * signs["low"], 100 * signs["high"]
+        tested = f"undefined, {signs['pt_why']}" if signs["pt_p"] is None else p_text(signs["pt_p"])
+        return (
+            f"direction: {100 * signs['share']:.1f} % right, {100 * (1 - self.alpha):g} % interval "
+            f"{low:.1f} to {high:.1f}; Pesaran-Timmermann: {tested}"
+        )
+
+
+def best_baseline(table: ForecastTable) -> str | None:
+    """The baseline besides naive with the least mean squared error on these rows: the hardest to beat in hindsight.
+
+    Args:
+        table: usable rows.
+    """
+    gains: dict[str, float] = {}
+    for name in table.baselines:
+        total, count = 0.0, 0
+        for block in table.blocks():
+            returns = Returns(block)
+            reference = returns.reference(name)
+            known = np.isfinite(reference)
+            # Beside naive on the same rows, so that rows it did not forecast favour nobody.
+            actual, zero = returns.actual[known], np.zeros(int(known.sum()))
+            with np.errstate(over="ignore", invalid="ignore"):
+                total += float(loss_differential(actual, reference[known], zero).sum())
+            count += len(actual)
+        if count and count >= _COVERED * len(table):
+            gains[name] = total / count if math.isfinite(total) else -math.inf
+    return max(gains, key=lambda name: gains[name]) if gains else None
+
+
+def compare_tickers(table: ForecastTable, references: Sequence[str]) -> dict[tuple[str, str], Comparison]:
+    """Diebold and Mariano's test ticker by ticker: (reference, loss) -> a group a ticker.
+
+    Args:
+        table: usable rows.
+        references: baselines, or `naive`.
+    """
+    groups, horizon = len(table.names), table.horizon
+    none = np.empty(0)
+    found = {
+        (reference, loss): compare(none, np.empty(0, np.int64), groups, horizon=horizon)
+        for reference in references
+        for loss in LOSSES
+    }
+    for block in table.blocks():
+        returns, mine = Returns(block), np.unique(block.series)
+        owner = returns.window_series
+        for (reference, loss), whole in found.items():
+            gain, known = returns.gain(reference, absolute=loss == "absolute")
+            window = returns.window if known is None else returns.window[known]
+            values, present = group_means(gain, window, len(owner))
+            some = compare(values, owner[present], groups, horizon=horizon)
+            for item in fields(Comparison):
+                getattr(whole, item.name)[mine] = getattr(some, item.name)[mine]
+    return found
+
+
+def holm(p: Column) -> Column:
+    """P-values corrected so that the chance of even one false alarm among all stays below the level.
+
+    Valid however the tests hang together. The smallest is multiplied by the number of tests, the next by one less,
+    and so on, never falling below the one before.
+
+    Args:
+        p: (tests,); NaN = no test, not counted, NaN again.
+
+    Source: Holm (1979), Scandinavian Journal of Statistics 6.
+    """
+    adjusted = np.full(len(p), np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1.0)
+    return adjusted
+
+
+def expected_best(trials: int) -> float:
+    """The largest of that many independent standard normal draws, on average: what luck alone makes of the best.
+
+    Args:
+        trials: >= 1.
+
+    Source: Bailey and Lopez de Prado (2014), The deflated Sharpe ratio, Journal of Portfolio Management 40.
+    """
+    if trials <= 1:
+        return 0.0
+    from scipy.special import ndtri
+
+    return float(
+        (1 - np.euler_gamma) * ndtri(1 - 1 / trials) + np.euler_gamma * ndtri(1 - 1 / (trials * math.e))
+    )
+
+
+def after_trials(
+    p_values: Sequence[float | None], *, chosen: int, epochs: Sequence[int | None] | None = None
+) -> dict[str, Any]:
+    """What the p-value of a sweep's winner is worth, given all that was tried.
+
+    Each trial kept the best of its epochs on the rows that the test is of, so every epoch of every trial was tried.
+    The p-values of epochs that were not kept are unknown and count as 1, which is the safe side.
+
+    Args:
+        p_values: one a trial, of one and the same test (`val_dm_p_better`, say); None, a trial that has none, counts
+            as 1: it was tried all the same.
+        chosen: the winner's place.
+        epochs: of each trial; None = unknown, and the correction is said to be partial.
+
+    Returns:
+        trials: their number. tried: trials and epochs; None where the epochs are unknown. p, p_holm: the winner's,
+        before and after Holm's correction. luck: the z-score that the best of that many trials reaches without any
+        skill. line: all of it in one sentence. why: a reason where p is None.
+    """
+    trials = len(p_values)
+    known = epochs is not None and len(epochs) == trials and all(count for count in epochs)
+    tried = sum(int(count or 1) for count in epochs) if known and epochs is not None else None
+    counted = np.ones(max(tried or 0, trials))
+    counted[:trials] = [1.0 if p is None else p for p in p_values]
+    p, adjusted = p_values[chosen], figure(holm(counted)[chosen])
+    luck = expected_best(trials)
+    found: dict[str, Any] = {"trials": trials, "tried": tried, "p": p, "luck": luck}
+    if p is None:
+        line, why = f"best of {trials:,} trials; its test is undefined", "the winner's test is undefined"
+        return found | {"p_holm": None, "line": line, "why": why}
+    number = (
+        "their number (partial: the epochs that each of them chose from are not counted)"
+        if tried is None
+        else f"the {tried:,} epochs of all of them"
+    )
+    line = (
+        f"best of {trials:,} trials: {p_text(p)}, {p_text(adjusted or 0.0)} after Holm's correction for {number}; "
+        f"without any skill the best of {trials:,} lies {luck:.1f} standard errors up"
+    )
+    return found | {"p_holm": adjusted, "line": line, "why": None}
+
+
+def _steps(table: ForecastTable) -> list[int | None]:
+    return [None, *range(1, table.horizon + 1)]
+
+
+def _numbered(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"step": step, **found} for step, found in enumerate(steps, start=1)]
+
+
+def _gain(returns: Returns, *, reference: str, absolute: bool) -> Selected:
+    return returns.gain(reference, absolute=absolute)
+
+
+def _nested(returns: Returns) -> Selected:
+    """Gain on naive, which forecasts no move, relieved of the squared move that the model forecasts."""
+    gain, known = returns.gain("naive")
+    with np.errstate(over="ignore", invalid="ignore"):
+        return gain + returns.forecast**2, known
+
+
+def _figures(
+    against: dict[str, Any],
+    best: str | None,
+    nested: dict[str, Any],
+    signs: dict[str, Any],
+    counts: dict[str, int],
+) -> dict[str, float | None]:
+    squared = against["naive"]["squared"]["overall"]
+    beside = against[best]["squared"]["overall"] if best else {"stat": None, "p": None, "p_better": None}
+    return {
+        "dm_stat": squared["stat"],
+        "dm_p": squared["p"],
+        "dm_p_better": squared["p_better"],
+        "dm_abs_p": against["naive"]["absolute"]["overall"]["p"],
+        "dm_best_stat": beside["stat"],
+        "dm_best_p": beside["p"],
+        "dm_best_p_better": beside["p_better"],
+        "cw_stat": nested["stat"],
+        "cw_p_better": nested["p_better"],
+        "pt_stat": signs["pt_stat"],
+        "pt_p": signs["pt_p"],
+        "direction_low": signs["low"],
+        "direction_high": signs["high"],
+        "tickers_tested": counts["tested"],
+        "tickers_better": counts["better"],
+        "tickers_worse": counts["worse"],
+    }
+
+
+def _reasons(tests: dict[str, Comparison], signs: Directions) -> list[str | None]:
+    """Why figures of a ticker are undefined; None where all are defined."""
+    sources = [(f"against {name}", diebold_mariano.REASONS, test.reason) for name, test in tests.items()]
+    sources.append(("direction", direction.REASONS, signs.reason))
+    found: list[str | None] = []
+    for place, count in enumerate(tests["naive"].count):
+        texts = [
+            f"{name}: {reasons[reason[place]]}" for name, reasons, reason in sources if reasons[reason[place]]
+        ]
+        found.append("; ".join(texts) or None if count else "no rows in this split")
+    return found
