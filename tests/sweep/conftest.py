@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,22 @@ from forecast.config.multirun import JobContext
 from forecast.sweep.job import JobRunner, current_job
 from forecast.sweep.record import JobResult
 from forecast.track import process
+from forecast.track.connection import connect
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without a run; to make one takes seconds."""
+    database = tmp_path_factory.mktemp("store") / "mlflow.db"
+    connect(f"sqlite:///{database}", patience_s=60.0)
+    return database
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path) -> str:
+    """The address of a store of the test's own."""
+    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,6 @@ from forecast.sweep.record import JobResult, Jobs
 from forecast.track.connection import connect
 
 HERE = ("-m", "hydra/launcher=basic", "champion=none", *SMALL)
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    database = tmp_path_factory.mktemp("store") / "mlflow.db"
-    connect(f"sqlite:///{database}", patience_s=60.0)
-    return database
-
-
-@pytest.fixture
-def store(empty_store: Path, tmp_path: Path) -> str:
-    shutil.copyfile(empty_store, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 def sweep(folder: Path, *arguments: str, tracked: bool = False) -> Done:
