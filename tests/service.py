@@ -134,9 +134,10 @@ class Service:
         return descendants(self.process.pid)
 
     def http_processes(self) -> list[int]:
-        """Those that answer, by the socket they listen on."""
+        """Those that answer: they have the socket, as has the one that keeps LitServe's queues, forked before them."""
         sockets = _listening(self.port)
-        return [pid for pid in self.tree() if pid != self.process.pid and sockets & _sockets(pid)]
+        holders = [pid for pid in self.tree() if pid != self.process.pid and sockets & _sockets(pid)]
+        return sorted(holders)[1:]
 
     def inference_processes(self) -> list[int]:
         """LitServe's workers: spawned, where the others are forked."""
@@ -226,11 +227,11 @@ def in_process(source: Path, folder: Path, **settings: Any) -> Iterator[InProces
     """
     from forecast.serve.server import build_app
     from forecast.serve.settings import Inline, Settings
-    from forecast.serve.watch import Watch
+    from forecast.serve.monitoring import Monitoring
 
     wanted = {
         "engine": Inline(),
-        "watch": Watch(),
+        "watch": Monitoring(),
         "allowed_hosts": ["testserver"],
         "champion_poll_s": 3600.0,
     }

@@ -1,4 +1,4 @@
-"""Servers as processes of their own: started, awaited, asked, ended."""
+"""The run directory that is served, the servers as processes of their own, and what they take of the machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,56 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serve.asking import REPOSITORY, Plan
-from benchmarks.serve.bundle import Questions
-from benchmarks.serve.processes import tree
+from benchmarks.serve.load import REPOSITORY, Plan
+
+# The network of every figure here: LSTM 4 -> 128 x 2 -> 1 on 20 bars. What it has learnt is beside the point.
+KEYS = (
+    "model=lstm", "model.hidden_size=128", "model.num_layers=2", "data=no_processing_single", "data.seq_len=20",
+    "trainer=smoke", "trainer.progress=off", "baselines=none", "tracker=none",
+)  # fmt: skip
+_QUESTIONS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """Windows of the run's test split.
+
+    Args:
+        sequences: (windows, lookback, columns) as they are sent.
+        forecasts: (windows,) what the run recorded for each.
+    """
+
+    sequences: list[list[list[float]]]
+    forecasts: list[float]
+
+    def bodies(self, shape: str) -> list[str]:
+        """JSON texts: `ours` as /infer takes them, `mlflow` as its scoring server does."""
+        if shape == "mlflow":
+            return [json.dumps({"inputs": [sequence]}) for sequence in self.sequences]
+        return [json.dumps({"sequence": sequence}) for sequence in self.sequences]
+
+
+def make(directory: Path, *, seed: int = 0, also: tuple[str, ...] = ()) -> Path:
+    """The run directory, made unless it is there already."""
+    import forecast
+    from forecast.bundle import is_finished
+
+    if not is_finished(directory):
+        forecast.run(*KEYS, f"seed={seed}", *also, directory=directory)
+    return directory
+
+
+def questions(directory: Path) -> Questions:
+    """The first windows that the run kept, with the forecasts it recorded."""
+    from safetensors.numpy import load_file
+
+    kept = load_file(directory / "golden.safetensors")
+    # Each number as short as it can be and still be the same float32: 25.94, as a caller would write it.
+    sequences = [
+        [[float(str(number)) for number in row] for row in window] for window in kept["windows"][:_QUESTIONS]
+    ]
+    return Questions(sequences=sequences, forecasts=kept["forecast"][:_QUESTIONS, 0].tolist())
+
 
 _START_S, _END_S = 120, 30
 
@@ -30,12 +77,12 @@ class Way:
 
     Args:
         name: in the table.
-        module: python -m MODULE DIRECTORY PORT; None: serve.py.
+        module: python -m MODULE [NAME] DIRECTORY PORT; None: serve.py.
         keys: of serve.py.
         path: asked with POST.
         shape: of the body, see Questions.
         field: of the answer.
-        tolerance: relative, of the figure; others than ours run one window at a time, where the last bits differ.
+        tolerance: relative, of the figure: whoever runs windows in other batches sums in another order.
     """
 
     name: str
@@ -47,14 +94,14 @@ class Way:
     tolerance: float = 1e-5
 
 
-ORIGINAL = Way(name="FastAPI, sync handler, eager torch", module="benchmarks.serve.rivals.original")
-INLINE = Way(name="serve.py engine=inline", keys=("engine=inline",), tolerance=0.0)
-WORKERS = Way(name="serve.py engine=workers", keys=("engine=workers",), tolerance=0.0)
+ORIGINAL = Way(name="FastAPI, sync handler, eager torch", module="benchmarks.serve.rivals original")
+INLINE = Way(name="serve.py engine=inline", keys=("engine=inline",))
+WORKERS = Way(name="serve.py engine=workers", keys=("engine=workers",))
 WAYS = (
     ORIGINAL,
-    Way(name="LitServe, stock", module="benchmarks.serve.rivals.litserve_stock"),
+    Way(name="LitServe, stock", module="benchmarks.serve.rivals litserve"),
     Way(
-        name="mlflow models serve", module="benchmarks.serve.rivals.mlflow_serve", path="/invocations",
+        name="mlflow models serve", module="benchmarks.serve.rivals_mlflow", path="/invocations",
         shape="mlflow", field="predictions",
     ),
     INLINE,
@@ -122,7 +169,7 @@ def serving(way: Way, directory: Path, questions: Questions, folder: Path, *keys
     """
     port = free_port()
     if way.module:
-        command = [sys.executable, "-m", way.module, str(directory), str(port)]
+        command = [sys.executable, "-m", *way.module.split(), str(directory), str(port)]
         threads = {"OMP_NUM_THREADS": "1"}  # in their favour: torch's own default is one for every core
     else:
         threads = {}
@@ -186,3 +233,53 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     process.wait()
+
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def tree(pid: int) -> list[int]:
+    """A process and its children's children, oldest first."""
+    return [pid, *(below for child in _children(pid) for below in tree(child))]
+
+
+def _children(pid: int) -> Iterator[int]:
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            yield from map(int, listed.read_text().split())
+        except OSError:  # the thread has ended
+            continue
+
+
+def cpu_seconds(pid: int) -> float:
+    """Spent so far by the process and its children, those included that have ended and were waited for."""
+    return sum(map(_cpu_seconds, tree(pid)))
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / _TICK  # utime, stime, and both of children waited for
+
+
+def megabytes(pid: int) -> float:
+    """Resident memory of the process and its children; pages they share are counted once."""
+    return sum(map(_megabytes, tree(pid)))
+
+
+def _megabytes(pid: int) -> float:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def command(pid: int) -> str:
+    """The command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from benchmarks.serve.asking import Plan, Result, ask
-from benchmarks.serve.swap import going_back, staleness
+from benchmarks.serve.checks import going_back, staleness
+from benchmarks.serve.load import Plan, Result, ask
 
 
 class Scripted:

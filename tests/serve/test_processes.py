@@ -1,12 +1,20 @@
-"""Whatever is killed, the service comes back or is gone whole; told to stop, it first answers what it was asked."""
+"""Real servers: what is killed comes back, or the server ends as a whole; told to stop, it first answers."""
+
+from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
-from service import PATIENCE_S, first_reply, is_running, serving, wait, window
+from commands import SMALL
+from forgery import seal, set_config
+from service import PATIENCE_S, first_reply, is_running, refused, serving, wait, window
+
+import forecast
 
 BODY = json.dumps({"sequence": window(20)}).encode()
 HALF = len(BODY) // 2
@@ -18,108 +26,141 @@ def engine(request):
 
 
 @pytest.fixture(scope="module")
-def service(engine, bundle, tmp_path_factory):
-    """Two HTTP processes; requests that nobody can answer any more end soon."""
+def link(bundle, tmp_path_factory):
+    made = tmp_path_factory.mktemp("champions") / "champion"
+    made.symlink_to(bundle)
+    return made
+
+
+@pytest.fixture(scope="module")
+def service(engine, link, tmp_path_factory):
+    """Two HTTP processes, of one of the engines."""
     with serving(
         tmp_path_factory.mktemp("served"),
-        f"bundle={bundle}",
+        f"bundle={link}",
         f"engine={engine}",
         "workers=2",
-        "deadline_s=6",
+        "champion_poll_s=0.05",
     ) as running:
         running.wait(lambda: len(running.http_processes()) == 2, "two HTTP processes")
         yield running
 
 
-def forecast(service):
-    reply = service.ask("POST", "/infer", BODY)
+def forecast_of(service, **headers):
+    reply = service.ask("POST", "/infer", BODY, **headers)
     assert reply.status == 200, reply.body
-    return reply.json()["prediction"]
+    return reply.json()
 
 
 def begin(service):
     """Half a request, of which it is certain that a process has taken it up."""
     connection = service.connect()
     connection.sendall(
-        b"POST /infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+        b"POST /infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+        % len(BODY)
     )
     assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
     connection.sendall(BODY[:HALF])
     return connection
 
 
-@contextmanager
-def begun_by_many(service, count):
-    """So many half requests."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(begin(service)) for _ in range(count)]
+def test_many_at_once(service):
+    """Good windows and bad ones: each gets its own answer, whichever process computes it."""
+    expected = forecast_of(service)["prediction"]
+    bad = {"sequence": [[1e38, 1e38, 1e38, 1.0]] * 19 + [[1.0] * 4]}
+
+    def ask(place):
+        if place % 4 == 3:
+            return service.post("/infer", bad)
+        return service.ask("POST", "/infer", BODY)
+
+    with ThreadPoolExecutor(16) as crowd:
+        replies = list(crowd.map(ask, range(64)))
+    for place, reply in enumerate(replies):
+        if place % 4 == 3:
+            assert (reply.status, "no finite forecast" in reply.detail()) == (400, True)
+        else:
+            assert reply.status == 200, reply.body
+            assert reply.json()["prediction"] == pytest.approx(expected, rel=1e-6)
+    v2 = {"inputs": [{"name": "sequence", "shape": [3, 20, 4], "datatype": "FP64", "data": [window(20)] * 3}]}
+    reply = service.post("/v2/models/champion/infer", v2)
+    assert reply.status == 200, reply.body
+    assert reply.json()["outputs"][0]["data"] == pytest.approx([expected] * 3, rel=1e-6)
 
 
-def holder(service, connection):
-    """The HTTP process at the other end."""
-    ours = connection.getsockname()[1]
-    (found,) = [pid for pid in service.http_processes() if service.holds(pid, ours)]
-    return found
+def test_clients_that_hang_up_leave_nothing(service):
+    for sent in (BODY[:0], BODY[:20]):
+        with service.connect() as connection:
+            connection.sendall(
+                b"POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + sent
+            )
+    assert service.raw_reply(b"no HTTP\r\n\r\n").status == 400
+    assert service.is_ready()
+    in_flight = service.get("/monitor").json()["in_flight"]
+    service.wait(
+        lambda: service.get("/monitor").json()["in_flight"] <= max(1, in_flight), "no request in flight"
+    )
 
 
-def test_only_http_processes_keep_the_port(service):
-    """Else it stays taken when they are gone."""
-    assert len(service.http_processes()) == 2
-    assert len(service.inference_processes()) == ("engine=workers" in service.tree()[service.process.pid])
+def test_a_body_that_is_refused_is_not_waited_for(service):
+    head = (
+        b"POST /infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 60000000\r\n\r\n"
+    )
+    assert service.raw_reply(head).status == 413
 
 
-def test_killed_http_process(service):
-    """Its own requests are cut off, those of the other are answered, and there are two again."""
-    expected = forecast(service)
-    with begun_by_many(service, 8) as begun:
-        victim = holder(service, begun[0])
-        os.kill(victim, signal.SIGKILL)
-        for connection in begun:
-            with suppress(ConnectionError):
-                connection.sendall(BODY[HALF:])
-                reply = first_reply(connection)
-                assert (reply.status, reply.json()["prediction"]) == (200, expected)
-    service.wait(lambda: len(service.http_processes()) == 2, "another in its place")
-    assert victim not in service.tree()
-    service.wait(service.is_ready, "an answer")
-    assert {forecast(service) for _ in range(8)} == {expected}
-    assert "an HTTP process died (SIGKILL); another takes its place" in service.said()
+def point(link, run):
+    scratch = link.with_name("scratch")
+    scratch.symlink_to(run)
+    os.replace(scratch, link)
 
 
-def test_killed_inference_process(service, engine):
-    """What it was asked is asked again of the one in its place: nobody notices."""
-    if engine == "inline":
-        assert service.inference_processes() == []
-        return
-    expected = forecast(service)
+def test_another_model_takes_the_place_and_an_evil_one_does_not(service, link, bundle, tmp_path):
+    before = forecast_of(service)["model_version"]
+    evil = shutil.copytree(bundle, tmp_path / "evil")
+    done = tmp_path / "done"
+    set_config(evil, "model", {"_target_": "forecast.data.market.os.system", "command": f"touch {done}"})
+    seal(evil)
+    point(link, evil)
+    service.wait(lambda: "refused a new model" in service.said(), "it to be refused")
+    assert forecast_of(service)["model_version"] == before
+    good = shutil.copytree(bundle, tmp_path / "good")
+    point(link, good)
+    service.wait(
+        lambda: {forecast_of(service)["model_version"][:5] for _ in range(8)} == {"good@"}, "the good one"
+    )
+    point(link, bundle)
+    service.wait(
+        lambda: {forecast_of(service)["model_version"] for _ in range(8)} == {before}, "the first one"
+    )
+    assert not done.exists()
+    assert "Traceback" not in service.said()
+
+
+def test_killed_inference_process(service):
+    """LitServe starts another; with engine=inline nobody needs it, with workers the queue waits for it."""
+    expected = forecast_of(service)["prediction"]
     (victim,) = service.inference_processes()
-    os.kill(victim, signal.SIGSTOP)  # so that it is certain to be asked, and not to answer
-    with begun_by_many(service, 4) as lost:
-        for connection in lost:
-            connection.sendall(BODY[HALF:])
-        os.kill(victim, signal.SIGKILL)
-        for connection in lost:
-            reply = first_reply(connection)
-            assert (reply.status, reply.json()["prediction"]) == (200, expected)
-    service.wait(service.is_ready, "another in its place")
-    assert service.inference_processes() != [victim]
-    assert {forecast(service) for _ in range(8)} == {expected}
+    os.kill(victim, signal.SIGKILL)
+    service.wait(lambda: service.inference_processes() not in ([], [victim]), "another in its place")
+    service.wait(service.is_ready, "an answer")
+    assert forecast_of(service)["prediction"] == pytest.approx(expected, rel=1e-6)
+    assert len(service.http_processes()) == 2
 
 
 def test_stops_when_told_and_answers_first(service):
-    """The last test of this server."""
-    expected = forecast(service)
+    """The last test of these servers."""
+    expected = forecast_of(service)["prediction"]
     before = service.tree()
-    with begun_by_many(service, 8) as begun:
+    with ExitStack() as stack:
+        begun = [stack.enter_context(begin(service)) for _ in range(8)]
         service.process.send_signal(signal.SIGTERM)
-        service.wait(lambda: not service.http_processes(), "it to take no more")
         for connection in begun:
             connection.sendall(BODY[HALF:])
         for connection in begun:
             reply = first_reply(connection)
             assert reply.status == 200, reply
-            assert reply.json()["prediction"] == expected
-            assert reply.headers["connection"] == "close"
+            assert reply.json()["prediction"] == pytest.approx(expected, rel=1e-6)
     assert service.process.wait(PATIENCE_S) == 0
     wait(lambda: not any(map(is_running, before)), "all its processes to be gone")
     assert "Traceback" not in service.said()
@@ -127,11 +168,63 @@ def test_stops_when_told_and_answers_first(service):
         service.connect()
 
 
-def test_killed_main_process_leaves_nothing(engine, bundle, tmp_path):
+def test_a_killed_http_process_ends_the_server_for_its_supervisor(engine, bundle, tmp_path):
     with serving(tmp_path, f"bundle={bundle}", f"engine={engine}") as running:
         before = running.tree()
-        assert len(before) >= 3
+        os.kill(running.http_processes()[-1], signal.SIGKILL)
+        assert running.process.wait(PATIENCE_S) == 1
+        wait(lambda: not any(map(is_running, before)), "all its processes to be gone")
+        last = running.said().strip().splitlines()[-1]
+        assert last.endswith("died (SIGKILL); the server ends, and is to be started again")
+
+
+def test_a_killed_main_process_leaves_nothing(bundle, tmp_path):
+    with serving(tmp_path, f"bundle={bundle}") as running:
+        before = running.tree()
+        assert len(before) >= 4
         running.process.kill()
         wait(lambda: not any(map(is_running, before)), "all its processes to be gone")
         with pytest.raises(ConnectionError):
             running.connect()
+
+
+def test_a_model_of_several_threads_is_served(tmp_path):
+    """Loaded before a fork, its threads would be missing in the process that computes, which waits for them for ever."""
+    threads = ("trainer.threads=2", "model.hidden_size=64", "data.seq_len=30")
+    forecast.run(*SMALL, *threads, "tracker=none", "baselines=none", directory=tmp_path / "run")
+    with serving(tmp_path, "bundle=run") as running:
+        replies = [running.post("/infer", {"sequence": window(30)}) for _ in range(20)]
+        assert {reply.status for reply in replies} == {200}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda run: (run / "scaler.json").unlink(), "is missing"),
+        (
+            lambda run: set_config(run, "model", {"_target_": "os.system", "command": "true"}) or seal(run),
+            "os.system",
+        ),
+    ],
+    ids=["a file gone", "an evil class"],
+)
+def test_what_is_not_served_is_refused_at_the_start(bundle, tmp_path, change, says):
+    bad = shutil.copytree(bundle, tmp_path / "bad")
+    change(bad)
+    code, out = refused(tmp_path, "bundle=bad", "port=18999")
+    assert code == 2
+    assert says in out.strip().splitlines()[-1]
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("engine", ["inline", "workers"])
+def test_a_model_that_answers_otherwise_is_refused_by_the_process_that_loads_it(bundle, tmp_path, engine):
+    from safetensors.numpy import load_file, save_file
+
+    bad = shutil.copytree(bundle, tmp_path / "bad")
+    weights = {name: value * 1.5 for name, value in load_file(bad / "model.safetensors").items()}
+    save_file(weights, bad / "model.safetensors")
+    seal(bad)
+    code, out = refused(tmp_path, "bundle=bad", f"engine={engine}", "port=18998")
+    assert code == 2, out
+    assert "does not give the forecasts it was recorded with" in out.strip().splitlines()[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 
 from fastapi import APIRouter, HTTPException
@@ -14,6 +15,7 @@ from forecast.serve.windows import probe_window
 
 _TIMEOUT_S = 2.0
 _CACHE_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 class Readiness:
@@ -59,6 +61,9 @@ class Readiness:
             return f"the model did not answer within {_TIMEOUT_S:g} s"
         except HTTPException as error:
             return f"the model does not answer: {error.detail}"
+        except Exception as error:  # noqa: BLE001 - the log says why
+            _log.exception("the model does not answer")
+            return f"the model does not answer: {type(error).__name__}"
         finally:
             self._ended = time.monotonic()
         return None
