@@ -20,11 +20,12 @@ class Exchange:
     Args:
         path: folder of <TICKER>.csv and of the switches.
         adjust: as other sources have it.
+        adjust_volume: likewise.
     """
 
-    def __init__(self, *, path: str, adjust: bool = True) -> None:
+    def __init__(self, *, path: str, adjust: bool = True, adjust_volume: bool = True) -> None:
         self.folder = Path(path)
-        self.files = FileSource(path=path, adjust=adjust)
+        self.files = FileSource(path=path, adjust=adjust, adjust_volume=adjust_volume)
         self._kept: dict[str, pd.DataFrame] = {}
         self._stand_ins: dict[str, str] = {}
 

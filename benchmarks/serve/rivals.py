@@ -22,17 +22,18 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from forecast import bundle
-from forecast.model.forecaster import Forecaster
 from forecast.model.layers import Recurrent
+from forecast.model.neural import NetworkForecaster
 
 
-def price(forecaster: Forecaster, windows: Tensor) -> Tensor:
+def price(forecaster: NetworkForecaster, windows: Tensor) -> Tensor:
     """(B, L, C) raw rows -> (B, 1) prices."""
     recurrent, head = cast(nn.Sequential, forecaster.network)
+    normaliser = forecaster.fitted
     assert isinstance(recurrent, Recurrent)
-    steps, _ = recurrent.cell(forecaster.normaliser.inputs(windows).transpose(0, 1))  # (B, L, F) -> (L, B, W)
+    steps, _ = recurrent.cell(normaliser.inputs(windows).transpose(0, 1))  # (B, L, F) -> (L, B, W)
     answers: Tensor = head(steps[-1])
-    return forecaster.normaliser.prices(windows, answers)
+    return normaliser.values(windows, answers)
 
 
 class Question(BaseModel):

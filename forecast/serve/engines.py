@@ -183,7 +183,7 @@ class ForecastAPI(LitAPI):
         if self.monitoring is not None:
             self._record(windows, values, found.values, found.bounds, model)
         level = model.predictor.levels[0] if found.bounds is not None else None
-        out_of_range = model.out_of_range(found.inputs)
+        out_of_range = model.out_of_range(values)
         answers = []
         for place, window in enumerate(windows):
             if place in errors or not finite[place]:

@@ -39,12 +39,10 @@ class Forecasts:
     Args:
         values: (batch, horizon) in the target's unit.
         bounds: (2, batch, horizon) lower and upper of the first level; None without intervals.
-        inputs: (batch, lookback, features) as the network sees them.
     """
 
     values: NDArray[np.float64]
     bounds: NDArray[np.float64] | None
-    inputs: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,22 +98,22 @@ class LoadedModel:
         bounds = None
         if intervals is not None:
             naive = self.predictor.naive(windows)  # (B,)
-            bounds = intervals.bounds(list(tickers), forecast.values, naive, forecast.quantiles)[
-                0
-            ]  # (2, B, h)
-        return Forecasts(values=forecast.values, bounds=bounds, inputs=self.predictor.inputs(windows))
+            (bounds, *_) = intervals.bounds(
+                list(tickers), forecast.values, naive, forecast.quantiles
+            )  # (2, B, h)
+        return Forecasts(values=forecast.values, bounds=bounds)
 
-    def out_of_range(self, inputs: NDArray[np.float32]) -> list[tuple[str, ...]]:
+    def out_of_range(self, windows: NDArray[np.float32]) -> list[tuple[str, ...]]:
         """A warning for each window in which the network sees what training had none like.
 
         Args:
-            inputs: (batch, lookback, features) as the network sees them.
+            windows: (batch, lookback, columns) raw panel rows.
         """
         if self.reference is None:
-            return [()] * len(inputs)
-        outside = self.reference.outside(inputs)  # (B, F)
+            return [()] * len(windows)
+        outside = self.reference.outside(self.predictor.inputs(windows))  # (B, F)
         if not outside.any():
-            return [()] * len(inputs)
+            return [()] * len(windows)
         names = np.asarray(self.reference.names)
         return [
             (f"outside the training range: {', '.join(names[own][:8])}",) if own.any() else ()

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -42,6 +43,7 @@ _MODELS = "models:/"
 _LOOK_S = 0.2
 _MESSAGE_BYTES = 4096
 _INFERENCE_PROCESS = "inference-worker"  # LitServe's name for the processes that it restarts
+_WATCH_THREAD = "litserve-monitoring"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -123,7 +125,7 @@ def serve(settings: Settings) -> None:
     # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it drains and ends them all.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
-    threading.Thread(target=_watch_children, args=(stop, failure), daemon=True).start()
+    threading.Thread(target=_watch_children, args=(stop, failure, settings.drain_s), daemon=True).start()
     gc.collect()
     gc.freeze()  # shared by all processes until one writes to it
     try:
@@ -292,13 +294,12 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _watch_children(stop: threading.Event, failure: list[str]) -> None:
+def _watch_children(stop: threading.Event, failure: list[str], drain_s: float) -> None:
     """End the server when a process died that LitServe does not bring back."""
     known: dict[int, Any] = {}
     while not stop.wait(_LOOK_S):
         known |= {child.pid: child for child in multiprocessing.active_children() if child.pid is not None}
-        dead = [child for child in known.values() if child.exitcode is not None]
-        for child in dead:
+        for child in [child for child in known.values() if child.exitcode is not None]:
             del known[child.pid]
             if child.name != _INFERENCE_PROCESS and not stop.is_set():
                 code = child.exitcode
@@ -307,10 +308,17 @@ def _watch_children(stop: threading.Event, failure: list[str]) -> None:
                     f"process {child.pid} ({child.name}) died ({how}); the server ends, and is to be started again"
                 )
                 os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(drain_s + 10)  # a thread of its own, and a daemon: still here only where the main one hangs
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(1)
 
 
 def _end_children() -> None:
-    """LitServe's own watch may have started another process while the others were ended."""
+    """What LitServe left; its watch, which would start others in their place, ends when its queues are gone."""
+    for thread in threading.enumerate():
+        if thread.name == _WATCH_THREAD:
+            thread.join(5)
     for child in multiprocessing.active_children():
         child.kill()
         child.join()

@@ -374,10 +374,9 @@ def test_path_trick(app, path, status):
 
 def test_readiness_costs_at_most_a_forward_a_second(app, monkeypatch):
     """Without a key and exempt from limits, /readyz and /health would be a way to keep the model busy."""
-    api = app.store.current.predictor.forecaster
-    forwards = []
-    before = api.predict_seen
-    monkeypatch.setattr(api, "predict_seen", lambda windows: (forwards.append(1), before(windows))[1])
+    forecaster, forwards = app.store.current.predictor.forecaster, []
+    before = forecaster.forecast
+    monkeypatch.setattr(forecaster, "forecast", lambda batch: (forwards.append(1), before(batch))[1])
     with ThreadPoolExecutor(8) as crowd:
         replies = list(
             crowd.map(lambda place: app.get(("/readyz", "/health", "/v2/health/ready")[place % 3]), range(60))
@@ -395,7 +394,7 @@ def test_a_model_that_fails_is_not_ready(bundle, tmp_path, monkeypatch):
         def fail(_):
             raise RuntimeError("no memory")
 
-        monkeypatch.setattr(broken.store.current.predictor.forecaster, "predict_seen", fail)
+        monkeypatch.setattr(broken.store.current.predictor.forecaster, "forecast", fail)
         reply = broken.get("/readyz")
         assert (reply.status, reply.detail()) == (503, "the model does not answer: RuntimeError")
         assert broken.post("/infer", {"sequence": window(20)}).status == 500

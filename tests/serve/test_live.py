@@ -20,6 +20,7 @@ from exchange import list_bars
 from fastapi import HTTPException
 
 import forecast
+from forecast.model.forecaster import Forecast
 from forecast.serve.live import LiveBars, OverloadedError, SingleFlight, is_ticker, latest
 from forecast.serve.model_store import LoadedModel
 
@@ -239,7 +240,7 @@ class Noted:
         days = origins.astype("datetime64[D]").astype(str).tolist()
         self.told.append((served.version, "forecasts", list(tickers), days, shapes))
 
-    def outcomes(self, served, ticker, bars) -> None:
+    def bars(self, served, ticker, bars) -> None:
         self.told.append((served.version, "outcomes", ticker, str(bars.index[-1].date())))
 
 
@@ -322,7 +323,11 @@ def test_a_gap_in_the_window(live, served, exchange):
 
 def test_a_forecast_that_is_no_number_is_none(live, served, monkeypatch):
     model = served("single")
-    monkeypatch.setattr(model.predictor.forecaster, "predict", lambda windows: np.full((1, 1), np.inf))
+    monkeypatch.setattr(
+        model.predictor.forecaster,
+        "forecast",
+        lambda batch: Forecast(np.full((len(batch.windows), 1), np.inf)),
+    )
     with pytest.raises(HTTPException) as caught:
         latest(live, Noted(), model, "AAPL", stale=False)
     assert caught.value.status_code == 409
