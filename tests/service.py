@@ -228,9 +228,9 @@ def in_process(source: Path, folder: Path, **settings: Any) -> Iterator[InProces
         folder: for the server's own files.
         settings: other keys of conf/serve.yaml.
     """
+    from forecast.serve.monitoring import Monitoring
     from forecast.serve.server import build_app
     from forecast.serve.settings import Inline, Settings
-    from forecast.serve.monitoring import Monitoring
 
     class Kept(Monitoring):
         def close(self) -> None:

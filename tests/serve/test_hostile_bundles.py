@@ -36,7 +36,7 @@ EVIL = [
     "os.system",
     "forecast.data.market.os.system",
     "forecast.data.sources.yfinance.os.system",
-    "forecast.model.inference.Panel",
+    "forecast.model.inference.UserError",
     "forecast.errors.UserError",
     "forecast.champion.promote",
     "forecast.dataset.Evil",

@@ -60,6 +60,7 @@ def test_it_answers_as_the_run_recorded(bundle):
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.partition("ANSWERS ")[2].splitlines()[0])
     assert [status for status, _ in told] == [200] * 5 + [400, 422]
-    assert [answer["prediction"] for _, answer in told[:5]] == kept["forecast"][:5, 0].tolist()
+    predictions = [answer["prediction"] for _, answer in told[:5]]
+    assert predictions == pytest.approx(kept["forecast"][:5, 0].tolist(), rel=1e-6)
     assert all(answer["lower"] < answer["prediction"] < answer["upper"] for _, answer in told[:5])
     assert "expected 4" in told[5][1]["detail"]

@@ -77,7 +77,10 @@ def test_errors_are_described_in_one_way(document):
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             described = {status for status in operation["responses"] if status >= "400"}
-            assert {"401", "408", "413", "422", "429", "431", "503", "504"} <= described, (method, path)
+            assert {"400", "401", "403", "408", "413", "422", "429", "503", "504"} <= described, (
+                method,
+                path,
+            )
             for status in described:
                 (kind, content), *others = operation["responses"][status]["content"].items()
                 assert (kind, others) == ("application/json", []), (method, path, status)
