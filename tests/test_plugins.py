@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -238,3 +239,29 @@ def test_a_plugin_that_is_used_wrongly(importable, typed, line):
 def test_the_package_knows_nothing_of_them(tmp_path):
     done = run(tmp_path, *SMALL, "model=average")
     assert (done.code, done.err.split(";")[0]) == (2, "model=average: no such option")
+
+
+@pytest.mark.slow
+def test_an_edited_plugin_swept_again_into_the_same_folder_is_run_again(importable):
+    """And one that was not edited is not."""
+
+    def sweep() -> tuple[list[str], list[float]]:
+        sys.modules.pop("our_plugins", None)  # as a new process would find it
+        folder = importable.parent
+        done = run(
+            folder,
+            *["-m", "-cd", str(folder / "conf"), *PLUGINS, "model=average", "baselines=none", "champion=none"],
+            *["seed=0,1", "hydra/launcher=basic", f"hydra.sweep.dir={folder / 'sweep'}"],
+        )
+        assert done.code == 0, done.err
+        jobs = [json.loads((folder / "sweep" / job / "job.json").read_text()) for job in "01"]
+        return [job["status"] for job in jobs], [job["objective"] for job in jobs]
+
+    first, before = sweep()
+    again, same = sweep()
+    module = importable / "our_plugins.py"
+    module.write_text(module.read_text().replace("x.mean(dim=1)", "x.amax(dim=1)"))
+    edited, after = sweep()
+    assert (first, again, edited) == (["finished"] * 2, ["reused"] * 2, ["finished"] * 2)
+    assert same == before
+    assert all(new != old for new, old in zip(after, before, strict=True))
