@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from forecast.data.calendars import calendar_of, closing_times
-from forecast.data.features import Features, Relation
+from forecast.data.features import PRICE, Features, Relation
 from forecast.data.panel import Series
 from forecast.data.target import Close, Target
 from forecast.errors import UserError
@@ -30,15 +30,17 @@ class Layout:
 
     names: list[str]
     relations: list[Relation]  # of the inputs
-    closes: list[int]  # of each input, the column of its ticker's Close, or else of its target
+    closes: list[
+        int
+    ]  # of each input, the column of the price it is measured by, or else of its ticker's target
     target: int  # column of what is forecast
 
 
 def behind(features: Features, target: Target) -> list[str]:
-    """Columns of a ticker that the network does not see: the Close its prices are anchored to, and the target."""
+    """Columns of a ticker that the network does not see: the price its features are measured by, and the target."""
     columns = features.columns
     anchored = any(relation in ("price", "spread") for relation in columns.values())
-    wanted = [*(["Close"] if anchored else []), target.column]
+    wanted = [*([PRICE] if anchored else []), target.column]
     return [name for name in dict.fromkeys(wanted) if name not in columns]
 
 
@@ -66,7 +68,7 @@ def layout(features: Features, *, target: Target, tickers: Sequence[str] | None)
     names = [block + column for block in blocks for column in columns]
     relations = [relation for _ in blocks for relation in columns.values()]
     names += [block + column for block in blocks for column in behind(features, target)]
-    beside = "Close" if f"{blocks[0]}Close" in names else target.column
+    beside = PRICE if blocks[0] + PRICE in names else target.column
     closes = [names.index(block + beside) for block in blocks for _ in columns]
     return Layout(
         names=names, relations=relations, closes=closes, target=names.index(blocks[0] + target.column)
@@ -79,7 +81,7 @@ def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -
     Args:
         features: the strategy's.
         bars: of the ticker.
-        target: what is forecast; None = the Close.
+        target: what is forecast; None = target=close.
 
     Raises:
         UserError: the strategy gave other rows or columns than it declared.
@@ -96,7 +98,7 @@ def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -
     if not names:
         return table
     return table.assign(
-        **{name: target.values(bars) if name == target.column else bars["Close"] for name in names}
+        **{name: target.values(bars) if name == target.column else bars[PRICE] for name in names}
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# No market has had so many days; a window of more would only exhaust the memory before the bars are counted.
+# No market has had so many sessions; a window of more would only exhaust the memory before the bars are counted.
 _MOST_BARS = 100_000
 
 
@@ -42,9 +42,9 @@ class MarketData:
         start: first day, YYYY-MM-DD; stands instead of `period`.
         end: last day, YYYY-MM-DD.
         features: what the network sees of a ticker.
-        target: what is forecast; None = the Close.
+        target: what is forecast; None = target=close.
         interval: what a bar spans; 1d = one session.
-        calendar: exchange_calendars' name; also show the calendar's view of the day being forecast. None = no.
+        calendar: exchange_calendars' name; also show the calendar's view of the bar being forecast. None = no.
         scope: `single` (one ticker), `multiple` (side by side, target = the first), `panel` (pooled, each its own).
         seq_len: lookback, bars a window holds.
         horizon: bars forecast at once.
@@ -330,7 +330,7 @@ class MarketData:
         return leave_out
 
     def _check_anchors(self) -> None:
-        """Anchoring divides by a Close and takes the logarithm of an amount."""
+        """Anchoring divides by a price and takes the logarithm of an amount."""
         if self.anchor == "none":
             return
         relations = self.layout.relations

@@ -1,8 +1,8 @@
-"""From raw windows to what the network sees, and from what it answers to prices: one rule for training,
+"""From raw windows to what the network sees, and from what it answers to values: one rule for training,
 evaluation and serving.
 
 With `anchor="last"` every window is given relative to its own last bar and the network forecasts the move from
-the last Close, so that a price level never seen in training is nothing new (the idea of NLinear, Zeng et al. 2023,
+the last value, so that a price level never seen in training is nothing new (the idea of NLinear, Zeng et al. 2023,
 https://arxiv.org/abs/2205.13504, and of Qlib's Alpha360). With `anchor="none"` it sees and forecasts raw levels.
 
 With `instance_norm` a window is, after that, given in units of its own spread, and so is the move that is forecast
@@ -40,10 +40,11 @@ class WindowNormaliser(nn.Module):
         anchor: `last` or `none`.
         instance_norm: each window less its own mean, in units of its own spread.
         relations: of each network input, in panel order.
-        closes: for each network input, the panel column with the Close it is a price beside.
-        target: panel column of the Close that is forecast.
+        closes: for each network input, the panel column of the price it is measured by.
+        target: panel column of what is forecast.
         scaler: fitted on anchored training windows (`last`) or raw training rows (`none`); None = no scaling.
-        target_scaler: fitted on training moves (`last`) or raw training closes (`none`); None = no scaling.
+        target_scaler: fitted on training moves (`last`) or raw training values (`none`); None = no scaling.
+        target_relation: see Target.relation.
     """
 
     _offset: Tensor
@@ -52,8 +53,8 @@ class WindowNormaliser(nn.Module):
     _input_scale: Tensor
     _target_mean: Tensor
     _target_scale: Tensor
-    _price_mean: Tensor
-    _price_scale: Tensor
+    _value_mean: Tensor
+    _value_scale: Tensor
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class WindowNormaliser(nn.Module):
         kinds = {kind: [i for i, name in enumerate(relations) if name == kind] for kind in get_args(Relation)}
         self._amounts = _stretch(kinds["amount"])
         self._free = _stretch(kinds["free"])
-        # Nearly always there is one Close: a view of it costs a tenth of picking it once for each input.
+        # Nearly always there is one such price: a view of it costs a tenth of picking it once for each input.
         self._one_close = slice(closes[0], closes[0] + 1) if len(set(closes)) == 1 else None
         offset = torch.tensor([1.0 if name == "price" else 0.0 for name in relations])
         self.register_buffer("_offset", offset, persistent=False)
@@ -95,7 +96,7 @@ class WindowNormaliser(nn.Module):
             self.register_buffer(f"_{name}_scale", scale, persistent=False)
         for name in ("mean", "scale"):  # values are given in double precision
             self.register_buffer(
-                f"_price_{name}", getattr(self, f"_target_{name}").double(), persistent=False
+                f"_value_{name}", getattr(self, f"_target_{name}").double(), persistent=False
             )
 
     @property
@@ -135,7 +136,7 @@ class WindowNormaliser(nn.Module):
         return (self.anchored(windows) - self._input_mean) / self._input_scale
 
     def moves(self, windows: Tensor, future: Tensor) -> Tensor:
-        """What is forecast, before scaling: return since the last Close, or the level with `anchor="none"`;
+        """What is forecast, before scaling: move since the last value, or the level (see Target.relation);
         with `instance_norm` in units of the window's spread.
 
         Args:
@@ -181,7 +182,7 @@ class WindowNormaliser(nn.Module):
         Returns:
             float64 values of the target (see target.py), in the shape of `answers`.
         """
-        scale, mean = self._price_scale, self._price_mean
+        scale, mean = self._value_scale, self._value_mean
         last = windows[:, -1:, self.target]  # (B, 1)
         if answers.dim() > 2:  # quantiles: (h,) -> (h, 1), (B, 1) -> (B, 1, 1)
             scale, mean, last = scale[:, None], mean[:, None], last[..., None]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from forecast.data.features.base import Features, NoProcessing, Relation, WithRange, warm_up
+from forecast.data.features.base import PRICE, Features, NoProcessing, Relation, WithRange, warm_up
 from forecast.data.features.calendar import WithCalendar, with_calendar
 from forecast.data.features.returns import Returns
 from forecast.data.features.technical import Technical
 
 __all__ = [
+    "PRICE",
     "Features",
     "NoProcessing",
     "Relation",

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
+# The column of a ticker's bars that its features of kind price and spread are measured by.
+PRICE = "Close"
+
 Relation = Literal["price", "spread", "amount", "free"]
 
 
