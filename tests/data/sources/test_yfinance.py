@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
+import os
+import random
 import subprocess
 import sys
-from datetime import UTC, date, datetime, time
+import threading
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from forecast.data.sources import YFinanceSource
+from forecast.data.sources.yahoo import RAW_COLUMNS, TradingHours, raw_bars
+from forecast.data.sources.yfinance import BarCache, CachedBars, merge
 from forecast.errors import UserError
 
 FRIDAY = date(2024, 6, 14)  # the server's today
@@ -207,3 +217,414 @@ def test_naming_and_building_the_source_imports_nothing_heavy():
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+TEN_BACK = date(2024, 6, 3)  # ten sessions up to Friday 2024-06-14
+MONDAY_EVENING = datetime(2024, 6, 17, 21, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def filled(make_source, yahoo, clock):
+    """AAPL in the cache up to Friday; then Monday goes by."""
+    make_source().bars("AAPL")
+    yahoo.asked.clear()
+    yahoo.requests.clear()
+    yahoo.listings["AAPL"].add(date(2024, 6, 17), 1)
+    yahoo.today = date(2024, 6, 17)
+    clock.moment = MONDAY_EVENING
+    return yahoo.listings["AAPL"]
+
+
+def whole(asked):
+    """Which of the questions were for the whole history."""
+    return [first.year < 1930 for _, first in asked]
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2024, 6, 14, 23, 0, tzinfo=UTC),
+        datetime(2024, 6, 15, 22, 0, tzinfo=UTC),
+        datetime(2024, 6, 16, 22, 0, tzinfo=UTC),
+        datetime(2024, 6, 17, 19, 0, tzinfo=UTC),
+    ],
+    ids=["the same evening", "Saturday", "Sunday", "Monday before the close"],
+)
+def test_nothing_is_asked_while_no_session_can_have_ended(make_source, yahoo, clock, moment):
+    clock.moment = moment
+    assert make_source().bars("AAPL").index[-1].date() == date(2024, 6, 14)
+    assert yahoo.requests == []
+
+
+def test_what_trades_every_day_is_asked_about_every_day(make_source, yahoo, clock):
+    yahoo.listings["BTC-USD"] = type(yahoo.listings["AAPL"])(
+        zone="UTC", open_at=datetime.min.time(), close_at=None
+    )
+    yahoo.listings["BTC-USD"].add(date(2024, 5, 1), 60, every_day=True)
+    make_source().bars("BTC-USD")
+    clock.moment = datetime(2024, 6, 15, 12, 0, tzinfo=UTC)  # a Saturday
+    assert make_source().bars("BTC-USD").index[-1].date() == date(2024, 6, 14)
+    assert len(yahoo.asked) == 2
+
+
+def test_an_update_asks_for_the_last_ten_sessions_and_joins_them(filled, make_source, yahoo):
+    bars = make_source().bars("AAPL")
+    assert yahoo.asked == [("AAPL", TEN_BACK)]
+    assert [day.date() for day in bars.index] == sorted(filled.bars)
+    assert make_source(offline=True).bars("AAPL").equals(bars)
+
+
+def test_an_update_leaves_out_the_bar_of_a_running_session(filled, make_source, yahoo, clock):
+    filled.add(date(2024, 6, 18), 1)
+    yahoo.today = date(2024, 6, 18)
+    clock.moment = datetime(2024, 6, 18, 15, 0, tzinfo=UTC)
+    assert make_source().bars("AAPL").index[-1].date() == date(2024, 6, 17)
+    assert yahoo.asked == [("AAPL", TEN_BACK)]
+
+
+def test_jitter_in_the_seventh_digit_is_no_rewritten_history(filled, make_source, yahoo):
+    bar = filled.bars[date(2024, 6, 10)]
+    bar[4] *= 1 + 3e-7
+    make_source().bars("AAPL")
+    assert yahoo.asked == [("AAPL", TEN_BACK)]
+
+
+def test_a_day_that_never_had_prices_is_no_rewritten_history(make_source, yahoo, clock):
+    listing = yahoo.listings["AAPL"]
+    listing.bars[date(2024, 6, 10)] = [None] * 6
+    make_source().bars("AAPL")
+    listing.add(date(2024, 6, 17), 1)
+    yahoo.today, clock.moment = date(2024, 6, 17), MONDAY_EVENING
+    assert len(make_source().bars("AAPL")) == 61
+    assert whole(yahoo.asked) == [True, False]
+
+
+def test_a_corrected_volume_is_taken_over_without_the_rest(filled, make_source, yahoo):
+    filled.bars[date(2024, 6, 14)][5] = 4321.0
+    assert make_source().bars("AAPL").loc["2024-06-14", "Volume"] == 4321.0
+    assert whole(yahoo.asked) == [False]
+
+
+def correct_a_price(listing):
+    listing.bars[date(2024, 6, 10)][1] += 0.01
+
+
+def correct_an_adjusted_price(listing):
+    listing.bars[date(2024, 6, 10)][4] *= 0.999
+
+
+def take_a_day_away(listing):
+    del listing.bars[date(2024, 6, 10)]
+
+
+def insert_a_day(listing):
+    listing.add(date(2024, 6, 8), 1, every_day=True)
+
+
+def move_a_day(listing):
+    listing.bars[date(2024, 6, 8)] = listing.bars.pop(date(2024, 6, 7))
+
+
+def empty_a_day(listing):
+    listing.bars[date(2024, 6, 10)] = [None] * 6
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        correct_a_price,
+        correct_an_adjusted_price,
+        take_a_day_away,
+        insert_a_day,
+        move_a_day,
+        empty_a_day,
+    ],
+)
+def test_a_rewritten_history_is_fetched_again_in_full(filled, make_source, yahoo, rewrite):
+    rewrite(filled)
+    old = filled.bars[date(2024, 4, 1)]
+    old[2] -= 0.5  # out of sight of the overlap
+
+    bars = make_source(adjust=False).bars("AAPL")
+
+    assert whole(yahoo.asked) == [False, True]
+    assert bars.loc["2024-04-01", "Low"] == old[2]
+    assert [day.date() for day in bars.index] == sorted(filled.bars)
+
+
+@pytest.mark.parametrize("event", ["dividend", "split"])
+@pytest.mark.parametrize("day", [date(2024, 6, 17), date(2024, 6, 11)], ids=["new day", "known day"])
+def test_a_new_event_changes_every_earlier_price(filled, make_source, yahoo, event, day):
+    if event == "dividend":
+        filled.pay(day, 2.0)
+    else:
+        filled.split(day, 4.0)
+
+    bars = make_source().bars("AAPL")
+
+    assert whole(yahoo.asked) == [False, True]
+    assert bars["Close"].iloc[0] == pytest.approx(filled.bars[date(2024, 3, 25)][4])
+    assert make_source().bars("AAPL").equals(bars)
+    assert len(yahoo.asked) == 2  # known by then
+
+
+def test_a_dividend_too_small_to_see_in_prices_is_seen_as_an_event(filled, make_source, yahoo):
+    filled.dividends[date(2024, 6, 17)] = 1e-6
+    make_source().bars("AAPL")
+    assert whole(yahoo.asked) == [False, True]
+
+
+def test_a_short_cache_is_fetched_again_in_full(make_source, yahoo, clock):
+    yahoo.listings["NEW"] = type(yahoo.listings["AAPL"])()
+    yahoo.listings["NEW"].add(date(2024, 6, 13), 2)
+    make_source().bars("NEW")
+    yahoo.listings["NEW"].add(date(2024, 6, 17), 1)
+    yahoo.today, clock.moment = date(2024, 6, 17), MONDAY_EVENING
+    assert len(make_source().bars("NEW")) == 3
+    assert whole(yahoo.asked) == [True, True]
+
+
+def test_force_download_asks_for_everything_even_when_nothing_is_new(make_source, yahoo):
+    make_source().bars("AAPL")
+    yahoo.listings["AAPL"].bars[date(2024, 4, 1)][1] += 0.5
+    bars = make_source(force_download=True).bars("AAPL")
+    assert whole(yahoo.asked) == [True, True]
+    assert bars.loc["2024-04-01", "High"] == yahoo.listings["AAPL"].bars[date(2024, 4, 1)][1]
+
+
+def test_a_history_that_lost_its_beginning_is_said_aloud(filled, make_source, caplog):
+    for day in [day for day in filled.bars if day < date(2024, 4, 15)]:
+        del filled.bars[day]
+    with caplog.at_level(logging.WARNING):
+        assert len(make_source(force_download=True).bars("AAPL")) == len(filled.bars)
+    assert caplog.messages == [
+        "AAPL: Yahoo's history now begins on 2024-04-15; in the cache it began on 2024-03-25"
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_many_updates_equal_one_download(make_source, yahoo, clock, tmp_path, seed):
+    """Whatever happens between two updates, the cache holds what Yahoo says now."""
+    events, listing = random.Random(seed), yahoo.listings["AAPL"]
+    last = max(listing.bars)
+    for _ in range(6):
+        make_source().bars("AAPL")
+        listing.add(last + timedelta(days=1), events.randint(1, 14))
+        last = max(listing.bars)
+        new = [day for day in listing.bars if day > last - timedelta(days=12)]
+        match events.choice(["nothing", "nothing", "dividend", "split"]):
+            case "dividend":
+                listing.pay(events.choice(new), 1.5)
+            case "split":
+                listing.split(events.choice(new), 2.0)
+        clock.moment = datetime(last.year, last.month, last.day, 21, 0, tzinfo=UTC)
+        yahoo.today = last
+
+    updated = make_source().bars("AAPL")
+    (tmp_path / "cache" / "AAPL.parquet").unlink()
+    assert make_source().bars("AAPL").equals(updated)
+
+
+FETCHED = datetime(2024, 6, 14, 21, 0, tzinfo=UTC)
+
+
+def history(count: int = 30, level: float = 100.0) -> CachedBars:
+    index = pd.bdate_range(end="2024-06-14", periods=count, name="Date").as_unit("ns")
+    values = {name: level + np.arange(count, dtype=np.float64) for name in RAW_COLUMNS}
+    return CachedBars(pd.DataFrame(values, index=index), FETCHED, TradingHours("America/New_York", "16:00"))
+
+
+def rewritten(content: bytes, change) -> bytes:
+    """The same file after `change(table, facts)` gave other ones."""
+    table = pq.read_table(pa.BufferReader(content))
+    table, facts = change(table, json.loads(table.schema.metadata[b"forecast.bars"]))
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({"forecast.bars": json.dumps(facts)}), sink)
+    return sink.getvalue().to_pybytes()
+
+
+def flip(content: bytes) -> bytes:
+    return content[:200] + bytes([content[200] ^ 0x10]) + content[201:]
+
+
+DAMAGE = {
+    "empty": lambda _: b"",
+    "garbage": lambda _: b"garbage" * 100,
+    "truncated": lambda content: content[: len(content) // 2],
+    "one bit flipped": flip,
+    "no column High": lambda content: rewritten(
+        content, lambda table, facts: (table.drop_columns("High"), facts)
+    ),
+    "no rows": lambda content: rewritten(content, lambda table, facts: (table.slice(0, 0), facts)),
+    "rows twice": lambda content: rewritten(
+        content, lambda table, facts: (pa.concat_tables([table, table]), facts)
+    ),
+    "another ticker": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"symbol": "IBM"})
+    ),
+    "another format": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"format": 99})
+    ),
+    "no zone": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"zone": "Mars/Base"})
+    ),
+    "odd fetch time": lambda content: rewritten(
+        content, lambda table, facts: (table, facts | {"fetched": "noon"})
+    ),
+    "no facts": lambda content: rewritten(content, lambda table, _: (table, {})),
+}
+
+
+def test_what_is_written_is_read(tmp_path):
+    cache, bars = BarCache(tmp_path / "new" / "folder"), history()
+    cache.write("BRK-B", bars)
+    read = cache.read("BRK-B")
+    pd.testing.assert_frame_equal(read.frame, bars.frame, check_freq=False)
+    assert (read.fetched, read.hours) == (bars.fetched, bars.hours)
+    assert [file.name for file in cache.folder.iterdir()] == ["BRK-B.parquet"]
+    assert cache.read("AAPL") is None
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_corrupt_file_is_moved_aside_and_told(tmp_path, caplog, kind):
+    cache = BarCache(tmp_path)
+    cache.write("AAPL", history())
+    file = tmp_path / "AAPL.parquet"
+    damaged = DAMAGE[kind](file.read_bytes())
+    for number in (1, 2):
+        file.write_bytes(damaged)
+        caplog.clear()
+        assert cache.read("AAPL") is None
+        assert "AAPL.parquet is corrupt (" in caplog.text
+        assert f"moved to AAPL.parquet.corrupt-{number}" in caplog.text
+        assert not file.exists()
+        assert (tmp_path / f"AAPL.parquet.corrupt-{number}").read_bytes() == damaged
+
+
+def test_no_flipped_bit_changes_a_figure(tmp_path):
+    cache, bars = BarCache(tmp_path), history()
+    cache.write("AAPL", bars)
+    file = tmp_path / "AAPL.parquet"
+    content = file.read_bytes()
+    columns = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0).total_byte_size
+    noticed = 0
+    for place in range(4, columns, 29):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 0x04]) + content[place + 1 :])
+        read = cache.read("AAPL")
+        noticed += read is None
+        if read is not None:
+            assert read.frame.equals(bars.frame)
+    assert noticed > 20
+
+
+def test_a_source_fetches_again_what_was_corrupt(make_source, yahoo, tmp_path, caplog):
+    bars = make_source().bars("AAPL")
+    file = tmp_path / "cache" / "AAPL.parquet"
+    file.write_bytes(file.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        assert make_source().bars("AAPL").equals(bars)
+    assert len(yahoo.asked) == 2
+    assert len(caplog.messages) == 1
+    assert make_source(offline=True).bars("AAPL").equals(bars)
+
+
+def test_offline_a_corrupt_file_is_no_cache(make_source, tmp_path):
+    make_source().bars("AAPL")
+    (tmp_path / "cache" / "AAPL.parquet").write_bytes(b"garbage")
+    with pytest.raises(UserError, match="not in the cache"):
+        make_source(offline=True).bars("AAPL")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_corrupt(tmp_path):
+    (tmp_path / "AAPL.parquet").mkdir()
+    with pytest.raises(UserError, match=r"source\.cache_dir=.* cannot be used \(Is a directory\)"):
+        BarCache(tmp_path).read("AAPL")
+    assert (tmp_path / "AAPL.parquet").is_dir()
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    cache = BarCache(tmp_path)
+    cache.write("AAPL", history())
+    content = (tmp_path / "AAPL.parquet").read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(
+        UserError, match=r"source\.cache_dir=.*No space left on device.*choose another folder"
+    ):
+        cache.write("AAPL", history(40))
+    assert [file.name for file in tmp_path.iterdir()] == ["AAPL.parquet"]
+    assert (tmp_path / "AAPL.parquet").read_bytes() == content
+
+
+def test_writers_at_the_same_time_leave_a_whole_file(tmp_path, caplog):
+    cache = BarCache(tmp_path)
+    levels = (100.0, 200.0, 300.0)
+    cache.write("AAPL", history(level=levels[0]))
+
+    def write(level: float) -> None:
+        for _ in range(30):
+            cache.write("AAPL", history(level=level))
+
+    writers = [threading.Thread(target=write, args=(level,)) for level in levels]
+    for writer in writers:
+        writer.start()
+    seen = []
+    while any(writer.is_alive() for writer in writers):
+        seen.append(cache.read("AAPL"))
+    for writer in writers:
+        writer.join()
+    seen.append(cache.read("AAPL"))
+
+    for bars in seen:
+        assert bars is not None
+        assert bars.frame["Open"].iloc[0] in levels
+        np.testing.assert_array_equal(bars.frame["Open"], bars.frame["Open"].iloc[0] + np.arange(30))
+    assert [file.name for file in tmp_path.iterdir()] == ["AAPL.parquet"]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(0, "less than a day"), (1, "1 day"), (40, "40 days")],
+    ids=["today", "yesterday", "long ago"],
+)
+def test_age_in_words(days, words):
+    now = FETCHED + pd.Timedelta(days=days, hours=2)
+    assert history().age(now) == f"bars up to 2024-06-14, fetched {words} ago (2024-06-14 21:00 UTC)"
+
+
+def yahoo_history(unit: str, zone: str | None) -> pd.DataFrame:
+    index = pd.date_range("2024-03-08 09:30", periods=4, freq="D", tz=zone, name="Date").as_unit(unit)
+    frame = pd.DataFrame(dict.fromkeys(RAW_COLUMNS, 1.0), index=index).drop(columns="Capital Gains")
+    frame[["Dividends", "Stock Splits"]] = 0.0
+    frame["Volume"] = np.array([5, 6, 7, 8], dtype=np.int64)
+    return frame
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "America/New_York", "Asia/Tokyo"])
+def test_dates_arrive_alike(unit, zone):
+    bars = raw_bars(yahoo_history(unit, zone))
+    assert bars.index.dtype == np.dtype("datetime64[ns]")
+    assert [str(day.date()) for day in bars.index] == ["2024-03-08", "2024-03-09", "2024-03-10", "2024-03-11"]
+    assert tuple(bars.columns) == RAW_COLUMNS
+    assert set(bars.dtypes) == {np.dtype("float64")}
+    assert bars["Volume"].tolist() == [5.0, 6.0, 7.0, 8.0]
+    assert bars["Capital Gains"].tolist() == [0.0] * 4
+
+
+def test_a_table_without_a_column_is_not_taken_for_one_of_zeros():
+    with pytest.raises(KeyError):
+        raw_bars(yahoo_history("ns", None).drop(columns="Adj Close"))
+
+
+def test_bars_that_do_not_meet_are_not_joined():
+    bars = raw_bars(yahoo_history("ns", None))
+    assert merge(bars.iloc[:2], bars.iloc[2:]) is None
+    assert merge(bars.iloc[:0], bars) is None
+    assert merge(bars, bars.iloc[:0]) is None
+    assert merge(bars.iloc[:3], bars.iloc[1:]).equals(bars)
