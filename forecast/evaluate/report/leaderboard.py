@@ -10,8 +10,9 @@ from typing import Any
 
 from forecast.evaluate.report.page import CHART, PARALLEL, START, render
 from forecast.evaluate.report.parts import Table, plain
-from forecast.evaluate.report.plot import ParallelPlot, Plot, Role, Series, number, rounded
+from forecast.evaluate.report.plot import ParallelPlot, Plot, Role, Series, rounded
 from forecast.evaluate.report.run_plots import epoch_of
+from forecast.evaluate.verdict import number
 from forecast.files import write_whole
 
 MAX_JOBS = 2000  # in the table

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeGuard
 
-from forecast.evaluate.report.plot import ParallelPlot, Plot, number
+from forecast.evaluate.report.plot import ParallelPlot, Plot
+from forecast.evaluate.verdict import number
 
 MAX_ROWS = 500  # of a table; a panel may have ten thousand tickers
 LONG = 30  # rows of a sortable table, beyond which it scrolls by itself
@@ -127,16 +128,6 @@ def digits_text(value: object, digits: int = 3, by: float = 1) -> str:
     """A number with a few significant digits; three say all there is to a p-value."""
     known = scaled(value, by)
     return "-" if known is None else f"{known:.{digits}g}"
-
-
-def ratio_text(ratio: float | None) -> str:
-    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
-    if ratio is None:
-        return "-"
-    decimals = 3
-    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
-        decimals += 1
-    return f"{ratio:.{decimals}f}"
 
 
 def words_of(key: str) -> str:

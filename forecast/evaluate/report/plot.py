@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from forecast.evaluate.verdict import number
+
 MAX_POINTS = 2500  # a line: ten years of days
 MAX_TICKERS = 1000  # dots of a plot by ticker
 MAX_NAMES = 20  # tickers up to which each is named below its dot
@@ -251,10 +253,3 @@ def rounded(column: Iterable[Number], digits: int = DIGITS) -> list[Number]:
         values = np.round(values, min(max(digits - 1 - math.floor(math.log10(largest)), 0), 300))
     plain = values.tolist()
     return plain if known.all() else [value if math.isfinite(value) else None for value in plain]
-
-
-def number(value: object) -> Number:
-    """A finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series, Words, number
+from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series, Words
+from forecast.evaluate.verdict import number
 
 if TYPE_CHECKING:
     import numpy as np

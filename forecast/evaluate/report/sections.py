@@ -21,21 +21,21 @@ from forecast.evaluate.report.parts import (
     left_out,
     percent_text,
     plain,
-    ratio_text,
     record_parts,
     scaled,
     sentences,
     tree,
     words_of,
 )
-from forecast.evaluate.report.plot import Plot, Role, Series, Words, number, ticker_plot
+from forecast.evaluate.report.plot import Plot, Role, Series, Words, ticker_plot
 from forecast.evaluate.report.run_plots import interval_levels
+from forecast.evaluate.summary import SPLITS
+from forecast.evaluate.verdict import number, ratio_text
 
 Record = Mapping[str, Any]
 Metrics = Mapping[str, float | None]
 Columns = Mapping[str, tuple[str, Callable[[Any], str]]]  # head -> key of an entry, how its value is written
 
-SPLITS = ("val", "test")
 FAR = 1.2  # ratio of a baseline that would squeeze the others of a plot into one line
 WHY = "undefined because"  # head of a column of reasons
 FIELD = {  # figure -> its name, its short name, what a value is multiplied by
