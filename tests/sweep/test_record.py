@@ -1,13 +1,13 @@
-"""Runs are found by identity, and only if they are finished and unaltered."""
+"""Runs are found by identity, if they are finished and unaltered; records of jobs are read, also old ones."""
 
 from __future__ import annotations
 
 import threading
 
-from sweep_parts import write_run
+from sweep_parts import job, write_run
 
 from forecast.runs import identity_of
-from forecast.sweep.record import RunIndex
+from forecast.sweep.record import Jobs, RunIndex
 
 RUN = "a" * 16
 
@@ -73,3 +73,11 @@ def test_a_config_that_states_no_identity(tmp_path):
     assert identity_of(tmp_path) is None
     (tmp_path / "config.yaml").write_text("- 1")
     assert identity_of(tmp_path) is None
+
+
+def test_jobs_of_an_earlier_version_are_read(tmp_path):
+    job(0, tmp_path, "seed=x", status="skipped", user_error=True, error="one ticker").save(tmp_path / "0")
+    path = tmp_path / "0" / "job.json"
+    path.write_text(path.read_text().replace('"skipped"', '"left out"').replace('"user_error"', '"mistake"'))
+    (read,) = Jobs(tmp_path).read()
+    assert (read.status, read.user_error, read.error) == ("skipped", True, "one ticker")
