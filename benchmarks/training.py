@@ -30,9 +30,13 @@ from torch import Tensor, nn
 from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SampleSource
+<<<<<<< HEAD
 from forecast.evaluate.metrics import Metrics
+=======
+from forecast.evaluate.metrics import EpochScore
+>>>>>>> 842fe09 (Describe models without a network and a forecaster of one's own; compare training through the forecaster)
 from forecast.model import LayeredNetwork, Trainer
-from forecast.model.forecaster import Forecaster
+from forecast.model.neural import NetworkForecaster
 
 EPOCHS = 5
 BATCH = 32
@@ -66,12 +70,17 @@ def ours(data: MarketData, hidden: int) -> float:
     trainer = Trainer(
         metric="val_rmse", mode="min", seed=0, max_epochs=EPOCHS, patience=EPOCHS, progress="on", weight_decay=0.0
     )  # fmt: skip
-    forecaster = Forecaster(network=network(data, hidden), normaliser=data.normaliser_)
+    forecaster = NetworkForecaster(
+        make_network=lambda: network(data, hidden),
+        lookback=data.seq_len,
+        trainer=trainer,
+        score=EpochScore(horizon=1),
+    )
     screen = io.StringIO()
     began = time.perf_counter()
-    with trainer.pinned(), contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
-        fit = trainer.fit(forecaster, data, score=lambda: Tally(horizon=1), on_epoch=lambda *_: None)
-    assert len(fit.history) == EPOCHS
+    with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
+        result = forecaster.fit(data)
+    assert len(result.history) == EPOCHS
     assert "val_theil_u" in screen.getvalue(), "the progress bar must be on"
     return time.perf_counter() - began
 
