@@ -30,11 +30,7 @@ from torch import Tensor, nn
 from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SampleSource
-<<<<<<< HEAD
 from forecast.evaluate.metrics import Metrics
-=======
-from forecast.evaluate.metrics import EpochScore
->>>>>>> 842fe09 (Describe models without a network and a forecaster of one's own; compare training through the forecaster)
 from forecast.model import LayeredNetwork, Trainer
 from forecast.model.neural import NetworkForecaster
 
@@ -74,7 +70,7 @@ def ours(data: MarketData, hidden: int) -> float:
         make_network=lambda: network(data, hidden),
         lookback=data.seq_len,
         trainer=trainer,
-        score=EpochScore(horizon=1),
+        score=Metrics(),
     )
     screen = io.StringIO()
     began = time.perf_counter()

@@ -63,7 +63,7 @@ def load(directory: str | Path) -> Predictor:
     Raises:
         UserError: no finished run there, or its files were altered.
     """
-    from forecast.bundle import load as load_bundle
+    from forecast.bundle.model_files import load as load_bundle
 
     return load_bundle(directory)
 

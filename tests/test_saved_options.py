@@ -11,7 +11,7 @@ import pytest
 from commands import SMALL
 
 import forecast
-from forecast.bundle import replay
+from forecast.bundle import verify_golden
 from forecast.data.sources import SampleSource
 
 OPTIONS = (
@@ -36,16 +36,17 @@ def test_facts_of_the_network_and_of_the_forecast(directory):
 
 
 def test_all_of_it_is_read_back(directory):
-    assert replay(directory) > 50
     predictor = forecast.load(directory)
+    assert verify_golden(directory, predictor) > 50
     assert (predictor.horizon, predictor.enough) == (2, 40)
     forecaster = predictor.forecaster
     assert forecaster.quantile_levels == (0.1, 0.5, 0.75, 0.9)
     assert len(forecaster.network.members) == 3
     windows = np.abs(np.random.default_rng(0).normal(1, 0.1, (5, 20, 11))).astype(np.float32)
-    quantiles = forecaster.quantiles(windows)
+    found = predictor.forecast_windows(windows)
+    quantiles = found.quantiles
     assert quantiles.shape == (5, 2, 4)
-    np.testing.assert_array_equal(quantiles[..., 1], forecaster.predict(windows))
+    np.testing.assert_array_equal(quantiles[..., 1], found.values)
     assert (np.diff(quantiles, axis=-1) >= 0).all()
     assert (np.diff(quantiles, axis=-1) > 0).any()
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import forecast
-from forecast.bundle import replay
+from forecast.bundle import load, verify_golden
 from forecast.evaluate import from_table
 
 KEYS = ["ticker", "date", "split", "step"]
@@ -59,7 +59,7 @@ def test_a_fold_is_fitted_from_the_seeds_first_weights_whatever_came_before(thre
     pd.testing.assert_frame_equal(
         last[last["split"] != "train"].reset_index(drop=True), of_three.reset_index(drop=True)
     )
-    assert replay(three.directory) == 80
+    assert verify_golden(three.directory, load(three.directory)) == 80
 
 
 def test_several_folds_at_once_on_ray_give_the_same_bytes(three, tmp_path):

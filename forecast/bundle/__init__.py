@@ -12,7 +12,6 @@ _HOME = {
     "load": "model_files",
     "read_golden": "golden",
     "read_reference": "reference",
-    "replay": "golden",
     "verify_golden": "golden",
     "write_model": "model_files",
 }

@@ -109,19 +109,6 @@ def read_golden(directory: str | Path) -> Golden:
     )
 
 
-def kept(directory: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Earlier name: windows and forecasts of `read_golden`."""
-    golden = read_golden(directory)
-    return golden.windows, golden.forecast
-
-
-def replay(directory: str | Path, predictor: Predictor | None = None) -> int:
-    """Earlier name: load where there is no predictor, and `verify_golden`."""
-    from forecast.bundle.model_files import load
-
-    return verify_golden(directory, load(directory) if predictor is None else predictor)
-
-
 def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = False) -> int:
     """Forecast the golden windows of a run again.
 
@@ -150,6 +137,7 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
         names=golden.names,
         counts=golden.counts,
         lookback=predictor.lookback,
+        horizon=predictor.horizon,
         layout=predictor.layout,
     )
     values = predictor.forecaster.forecast(batch).values

@@ -363,7 +363,8 @@ def _objective(directory: Path) -> dict[str, Any]:
 def main() -> int:
     """Run the replay check; prints how many windows were reproduced."""
     try:
-        print(bundle.replay(Path(sys.argv[1])))
+        directory = Path(sys.argv[1])
+        print(bundle.verify_golden(directory, bundle.load(directory)))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -28,6 +28,11 @@ class WindowBatch:
     lead: int = 0  # bars between the last bar and the first that is forecast, see Target.lead
 
     @property
+    def horizon(self) -> int:
+        """Bars that are forecast."""
+        return int(self.future.shape[1])
+
+    @property
     def origin(self) -> NDArray[np.int32]:
         """(batch,) position in the panel's calendar of each window's last bar."""
         return self.panel.times[self.rows]

@@ -256,7 +256,7 @@ class Evaluator:
                     quantiles = np.empty((len(windows), horizon, piece.quantiles.shape[1]))
                 quantiles[some] = piece.quantiles.reshape(len(batch.rows), horizon, -1)
             if self.baselines is not None:
-                for name, values in self.baselines.forecast(batch, horizon=horizon).items():
+                for name, values in self.baselines.forecast(batch).items():
                     if name != NAIVE:
                         column = baselines.setdefault(name, np.full((len(windows), horizon), np.nan))
                         column[some] = values

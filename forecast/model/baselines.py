@@ -70,19 +70,18 @@ class Baselines:
         for name, member in self._not_failed():
             self._attempt(name, partial(member.fit, data))
 
-    def forecast(self, batch: WindowBatch, *, horizon: int) -> dict[str, NDArray[np.float64]]:
+    def forecast(self, batch: WindowBatch) -> dict[str, NDArray[np.float64]]:
         """Forecast the same windows by each.
 
         Args:
             batch: windows of validation or test.
-            horizon: steps.
 
         Returns:
             name -> (batch, horizon) in the target's unit, finite; without those that failed.
         """
-        forecasts = {NAIVE: last_values(batch).repeat(horizon, axis=1)}
+        forecasts = {NAIVE: last_values(batch).repeat(batch.horizon, axis=1)}
         for name, member in self._not_failed():
-            values = self._attempt(name, partial(_checked_forecast, member, batch, horizon))
+            values = self._attempt(name, partial(_checked_forecast, member, batch))
             if values is not None:
                 forecasts[name] = values
         return forecasts
@@ -160,7 +159,7 @@ def _check(name: str, member: object) -> None:
         )
 
 
-def _checked_forecast(member: Forecaster, batch: WindowBatch, horizon: int) -> NDArray[np.float64]:
+def _checked_forecast(member: Forecaster, batch: WindowBatch) -> NDArray[np.float64]:
     """The forecasts of a baseline, if they are what they should be.
 
     Raises:
@@ -169,7 +168,7 @@ def _checked_forecast(member: Forecaster, batch: WindowBatch, horizon: int) -> N
     import numpy as np
 
     values = np.asarray(member.forecast(batch).values, np.float64)
-    wanted = (len(batch.rows), horizon)
+    wanted = (len(batch.rows), batch.horizon)
     if values.shape != wanted:
         raise ValueError(f"forecasts have the shape {values.shape}, must have {wanted}")
     bad = ~np.isfinite(values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 from annotated_types import Ge, Le
 
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
 from forecast.model.naive import by_series, last_values, values_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Ets(NamedTuple):
     damping: float  # of the trend, 1 where it is not damped
 
 
-class AutoArima:
+class AutoArima(Stateless):
     """ARIMA of each series' log values by statsmodels, fitted to the training bars and not refitted.
 
     Differenced once unless the KPSS test finds log values stationary at 5 %; then AR and MA orders, then whether the
@@ -67,10 +67,7 @@ class AutoArima:
         UserError: statsmodels is missing.
     """
 
-    quantile_levels = None
-    normaliser = None
     history = None
-    horizon_: int
     models_: dict[str, Arima]  # series -> its model
 
     def __init__(
@@ -84,14 +81,13 @@ class AutoArima:
         """See Forecaster."""
         import statsmodels.tsa.arima.model  # noqa: F401  before the threads are counted
 
-        self.horizon_ = data.horizon
         with one_thread():
             self.models_ = _fit_each(data, self._choose, max_series=self.max_series)
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
         with one_thread():
-            return _forecast_each(batch, self.models_, _roll_arima, horizon=self.horizon_)
+            return _forecast_each(batch, self.models_, _roll_arima)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster."""
@@ -99,7 +95,6 @@ class AutoArima:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
         """See Forecaster."""
-        self.horizon_ = facts["horizon"]
         self.models_ = {name: Arima(**model) for name, model in facts["models"].items()}
 
     def _choose(self, logs: Column) -> Arima:
@@ -117,7 +112,7 @@ class AutoArima:
         return Arima(orders=(p, int(once), q), mean=mean, params=params)
 
 
-class AutoEts:
+class AutoEts(Stateless):
     """Exponential smoothing of each series' log values by statsmodels, fitted to the training bars and not refitted.
 
     Without trend, with one, or with a damped one, whichever the corrected Akaike criterion prefers (after Hyndman et
@@ -133,10 +128,7 @@ class AutoEts:
         UserError: statsmodels is missing.
     """
 
-    quantile_levels = None
-    normaliser = None
     history = None
-    horizon_: int
     models_: dict[str, Ets]  # series -> its model
 
     def __init__(self, *, max_series: Annotated[int, Ge(1)] = 200) -> None:
@@ -147,14 +139,13 @@ class AutoEts:
         """See Forecaster."""
         import statsmodels.tsa.exponential_smoothing.ets  # noqa: F401  before the threads are counted
 
-        self.horizon_ = data.horizon
         with one_thread():
             self.models_ = _fit_each(data, _choose_ets, max_series=self.max_series)
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
         with one_thread():
-            return _forecast_each(batch, self.models_, _roll_ets, horizon=self.horizon_)
+            return _forecast_each(batch, self.models_, _roll_ets)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster."""
@@ -162,7 +153,6 @@ class AutoEts:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
         """See Forecaster."""
-        self.horizon_ = facts["horizon"]
         self.models_ = {name: Ets(**model) for name, model in facts["models"].items()}
 
 
@@ -208,8 +198,6 @@ def _forecast_each(
     batch: WindowBatch,
     models: Mapping[str, Model],
     roll: Callable[[Model, Column, NDArray[np.int64], int], Column],
-    *,
-    horizon: int,
 ) -> Forecast:
     """Forecasts of a batch, each series filtered once over its history up to the newest bar asked for.
 
@@ -218,11 +206,10 @@ def _forecast_each(
         models: of each series; one without is forecast as its last value.
         roll: model, log values, places of (n,) origins in them, horizon -> (n, horizon) log values, each of
             which knows the values up to its origin alone.
-        horizon: steps.
     """
     import numpy as np
 
-    values = np.repeat(last_values(batch), horizon, axis=1)
+    values = np.repeat(last_values(batch), batch.horizon, axis=1)
     for series, places in by_series(batch.series):
         model = models.get(batch.panel.names[series])
         if model is None:
@@ -231,7 +218,7 @@ def _forecast_each(
         # no finite forecast comes of a value without a logarithm, which whoever asked reports
         with np.errstate(divide="ignore", invalid="ignore"):
             known = np.log(values_of(batch, series, rows.max() + 1))
-        values[places] = np.exp(roll(model, known, rows - batch.panel.first_rows[series], horizon))
+        values[places] = np.exp(roll(model, known, rows - batch.panel.first_rows[series], batch.horizon))
     return Forecast(values)
 
 

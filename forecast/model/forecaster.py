@@ -113,6 +113,23 @@ class Forecaster(Protocol):
         ...
 
 
+class Stateless:
+    """What forecasters of raw bars that learn nothing share."""
+
+    quantile_levels: tuple[float, ...] | None = None
+    normaliser: WindowNormaliser | None = None
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:
+        """See Forecaster: nothing to learn."""
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster: nothing was learnt."""
+        return {}, {}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """See Forecaster: nothing was learnt."""
+
+
 def one_thread() -> Any:
     """A context in which every BLAS and OpenMP loaded so far uses one thread: import first, then enter.
 

@@ -205,7 +205,7 @@ class Predictor:
             return InferenceWindows(refused=refused)
         batch = WindowBatch(
             windows=windows[~bad],
-            future=np.empty((int((~bad).sum()), 0, windows.shape[2]), np.float32),
+            future=_unknown(int((~bad).sum()), self.horizon, windows.shape[2]),
             series=owner[~bad],
             rows=found[~bad],
             panel=panel,
@@ -245,7 +245,7 @@ class Predictor:
         elif names is None:
             names = [""] * len(windows)
         return self.forecaster.forecast(
-            batch_of(windows, names=names, lookback=self.lookback, layout=self.layout)
+            batch_of(windows, names=names, lookback=self.lookback, horizon=self.horizon, layout=self.layout)
         )
 
     def inputs(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -397,6 +397,7 @@ def batch_of(
     *,
     names: Sequence[str],
     lookback: int,
+    horizon: int,
     layout: Layout,
     counts: NDArray[np.integer] | None = None,
 ) -> WindowBatch:
@@ -406,6 +407,7 @@ def batch_of(
         windows: (batch, bars, columns) raw panel rows, at least the lookback.
         names: (batch,) of their series.
         lookback: bars a window holds.
+        horizon: steps to be forecast.
         layout: of the columns.
         counts: (batch,) how many of the bars, the newest, there are; None = all.
     """
@@ -424,12 +426,17 @@ def batch_of(
     )
     return WindowBatch(
         windows=windows[:, bars - lookback :],
-        future=np.empty((count, 0, width), np.float32),
+        future=_unknown(count, horizon, width),
         series=np.arange(count),
         rows=first_rows[1:] - 1,
         panel=panel,
         layout=layout,
     )
+
+
+def _unknown(count: int, horizon: int, width: int) -> NDArray[np.float32]:
+    """Bars that have not come yet."""
+    return np.full((count, horizon, width), np.nan, np.float32)
 
 
 def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -163,8 +163,3 @@ class IntervalState:
 
 def _plain(widths: Prices) -> list[list[float | None]]:
     return [[None if np.isnan(width) else float(width) for width in level] for level in widths]
-
-
-# Earlier names.
-Widths = IntervalState
-endings = suffixes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Le
 
-from forecast.model.forecaster import Forecast, OnEpoch
+from forecast.model.forecaster import Forecast, OnEpoch, Stateless
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,32 +46,17 @@ def by_series(series: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64
         yield int(one), places
 
 
-class Naive:
+class Naive(Stateless):
     """The last value, for every step."""
 
-    quantile_levels = None
-    normaliser = None
     history = 1
-    horizon_: int
-
-    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
-        """See Forecaster: nothing to learn."""
-        self.horizon_ = data.horizon
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        return Forecast(last_values(batch).repeat(self.horizon_, axis=1))
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        self.horizon_ = facts["horizon"]
+        return Forecast(last_values(batch).repeat(batch.horizon, axis=1))
 
 
-class Drift:
+class Drift(Stateless):
     """Last value + step x (last - first training value) / (training bars - 1), a line through the training bars.
 
     A series without two training bars, or one that was not trained on, has no drift.
@@ -80,15 +65,11 @@ class Drift:
     https://otexts.com/fpp3 (section 5.2), with the slope of the training bars for all bars after.
     """
 
-    quantile_levels = None
-    normaliser = None
     history = 1
-    horizon_: int
     slope_: dict[str, float]  # series -> units a bar
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster."""
-        self.horizon_ = data.horizon
         values = data.panel_.values[:, data.layout.target]
         ranges = data.panel_.rows_between(*data.split_ranges_["train"])
         self.slope_ = {
@@ -102,7 +83,7 @@ class Drift:
         import numpy as np
 
         slopes = np.asarray([self.slope_.get(name, 0.0) for name in batch.panel.names])
-        steps = np.arange(1, self.horizon_ + 1)
+        steps = np.arange(1, batch.horizon + 1)
         return Forecast(last_values(batch) + slopes[batch.series][:, None] * steps)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -113,25 +94,17 @@ class Drift:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
         """See Forecaster."""
-        self.horizon_ = facts["horizon"]
         self.slope_ = dict(zip(facts["series"], arrays["slope"].tolist(), strict=True))
 
 
-class HistoricalMean:
+class HistoricalMean(Stateless):
     """Last value x (1 + mean relative change from the first bar up to this one) ^ step, of each series by itself.
 
     Source: the prevailing mean of Campbell and Thompson (2008), Predicting excess stock returns out of sample:
     can anything beat the historical average?, Review of Financial Studies 21.
     """
 
-    quantile_levels = None
-    normaliser = None
     history = None
-    horizon_: int
-
-    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
-        """See Forecaster: nothing to learn, the mean is taken anew at each bar."""
-        self.horizon_ = data.horizon
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
@@ -146,28 +119,16 @@ class HistoricalMean:
                 changes = known[1:] / known[:-1] - 1.0
                 # At a series' first bar no change is known: it is forecast to stay.
                 mean[places] = np.append(0.0, np.cumsum(changes))[rows] / np.maximum(rows, 1)
-        steps = np.arange(1, self.horizon_ + 1)
+        steps = np.arange(1, batch.horizon + 1)
         return Forecast(last_values(batch) * (1.0 + mean[:, None]) ** steps)
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        self.horizon_ = facts["horizon"]
-
-
-class MovingAverage:
+class MovingAverage(Stateless):
     """Mean of the last values, the same for every step.
 
     Args:
         window: bars; where a series has fewer, those it has.
     """
-
-    quantile_levels = None
-    normaliser = None
-    horizon_: int
 
     def __init__(self, *, window: Annotated[int, Ge(1), Le(_MAX_WINDOW)] = 5) -> None:
         self.window = window
@@ -176,10 +137,6 @@ class MovingAverage:
     def history(self) -> int:
         """See Forecaster."""
         return self.window
-
-    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
-        """See Forecaster: nothing to learn."""
-        self.horizon_ = data.horizon
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
@@ -195,12 +152,4 @@ class MovingAverage:
             known = rows >= first[chunk, None]
             total = np.where(known, values[np.maximum(rows, 0)], 0.0).sum(axis=1, dtype=np.float64)
             mean[chunk] = total / known.sum(axis=1)
-        return Forecast(np.repeat(mean[:, None], self.horizon_, axis=1))
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        self.horizon_ = facts["horizon"]
+        return Forecast(np.repeat(mean[:, None], batch.horizon, axis=1))

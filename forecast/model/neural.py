@@ -105,24 +105,6 @@ class NetworkForecaster(nn.Module):
         quantiles = self._to_values(raw, self._by_level(answers))  # (B, h, Q)
         return Forecast(quantiles[..., self.quantile_levels.index(0.5)], quantiles)
 
-    # Earlier names, of arrays in and out; they go with their last callers.
-
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The values of `forecast_windows`."""
-        return self.forecast_windows(windows).values
-
-    def quantiles(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The quantiles of `forecast_windows`."""
-        quantiles = self.forecast_windows(windows).quantiles
-        assert quantiles is not None
-        return quantiles
-
-    @torch.inference_mode()
-    def predict_seen(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """The values of `forecast_windows`, and the normalised windows."""
-        inputs = self.fitted.inputs(torch.from_numpy(windows).to(self.fitted.device))
-        return self.predict(windows), inputs.cpu().numpy()
-
     def forward(self, windows: Tensor) -> Tensor:
         """Raw windows (batch, lookback, columns) to the network's answers in normalised units, (batch, outputs)."""
         answers: Tensor = self.network(self.fitted.inputs(windows))

@@ -57,9 +57,9 @@ def place(tmp_path: Path) -> ChampionConfig:
 @pytest.fixture
 def quick_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof as it is, but in this process; that it has one of its own is tested once."""
-    from forecast.bundle import replay
+    from forecast.bundle import load, verify_golden
 
-    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: replay(directory))
+    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: verify_golden(directory, load(directory)))
 
 
 @pytest.fixture

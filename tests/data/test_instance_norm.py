@@ -124,9 +124,9 @@ def test_forecasts_of_a_run_s_data_do_not_depend_on_the_batch(strategy, anchor):
     torch.nn.init.normal_(network[-1].weight, std=0.1)
     forecaster = with_network(network, data.normaliser_)
     batch = data.windows_["train"].take(np.arange(30)).windows
-    whole = forecaster.predict(batch)
+    whole = forecaster.forecast_windows(batch).values
     assert np.isfinite(whole).all()
-    pieces = [forecaster.predict(batch[at : at + 1]) for at in range(30)]
+    pieces = [forecaster.forecast_windows(batch[at : at + 1]).values for at in range(30)]
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=1e-6)
 
 

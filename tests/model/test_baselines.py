@@ -91,7 +91,7 @@ def test_a_baseline_that_fails(faulty, reason, data, batch, caplog):
     assert len(batch.rows) == 42
     for _ in range(2):
         baselines.fit(data)
-        found = baselines.forecast(batch, horizon=2)
+        found = baselines.forecast(batch)
         assert list(found) == ["naive", "average"]
     assert list(baselines.failed) == ["mine"]
     assert baselines.failed["mine"].startswith(reason)
@@ -104,7 +104,7 @@ def test_a_baseline_that_fails(faulty, reason, data, batch, caplog):
 def test_a_forecast_that_is_no_number_is_named(data, batch, odd):
     baselines = Baselines(members={"mine": Faulty(forecast=odd)})
     baselines.fit(data)
-    assert list(baselines.forecast(batch, horizon=2)) == ["naive"]
+    assert list(baselines.forecast(batch)) == ["naive"]
     day = str(data.panel_.time_of(batch.origin[2]))[:10]
     assert baselines.failed == {"mine": f"forecast of inf for T0, step 2 from {day} (1 such forecasts)"}
 
@@ -125,7 +125,7 @@ def test_ctrl_c_is_no_failure(data):
 def test_naive_is_always_there(data, batch):
     baselines = Baselines(members={})
     baselines.fit(data)
-    (found,) = baselines.forecast(batch, horizon=2).values()
+    (found,) = baselines.forecast(batch).values()
     last = data.panel_.values[batch.rows, data.layout.target].astype(np.float64)
     np.testing.assert_array_equal(found, np.stack([last, last], axis=1))
     assert baselines.names == ["naive"]
@@ -139,7 +139,7 @@ def test_seconds_add_up(data, batch):
     baselines = Baselines(members={"drift": Drift()})
     baselines.fit(data)
     fitted = baselines.seconds["drift"]
-    baselines.forecast(batch, horizon=2)
+    baselines.forecast(batch)
     assert 0 < fitted < baselines.seconds["drift"]
 
 
@@ -200,8 +200,8 @@ def test_what_another_run_learnt_is_taken(folds, batch):
     assert second.members["mine"].fitted == 1, "a copy of what was fitted"
     alone = Baselines(members={"drift": Drift()})
     alone.fit(folds[1])
-    for name, prices in alone.forecast(batch, horizon=2).items():
-        assert np.array_equal(prices, second.forecast(batch, horizon=2)[name])
+    for name, prices in alone.forecast(batch).items():
+        assert np.array_equal(prices, second.forecast(batch)[name])
 
 
 def test_only_the_last_are_remembered(data):

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from forecast.config import build, compose
-from forecast.evaluate.metrics import EpochScore
+from forecast.evaluate.metrics import Metrics
 from forecast.model.building import build_forecaster, restore_forecaster, train
 from forecast.model.forecaster import Forecaster, one_thread
 
@@ -47,7 +47,7 @@ def config_of(name):
 
 def fitted(name, data):
     config = config_of(name)
-    score = EpochScore(horizon=data.horizon)
+    score = Metrics()
     forecaster = build_forecaster(config, data.facts, score=score)
     assert isinstance(forecaster, Forecaster)
     return forecaster, train(forecaster, data, score=score)

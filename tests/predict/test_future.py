@@ -10,7 +10,7 @@ from markets import random_bars
 import forecast
 from forecast.data.bars import Bars
 from forecast.errors import UserError
-from forecast.model.intervals import Widths
+from forecast.model.intervals import IntervalState
 from forecast.predict import forecast_ahead, text_of
 
 RUN = ("trainer=smoke", "tracker=none", "baselines=none", "model.hidden_size=4", "data.period=4y")
@@ -28,7 +28,7 @@ def test_the_table_from_python(runs):
 def with_intervals(directory):
     predictor = forecast.load(directory)
     narrow = np.array([[0.01], [0.005]]) * np.sqrt(np.arange(1, 4))
-    predictor.intervals = Widths(
+    predictor.intervals = IntervalState(
         levels=(0.9, 0.5), quantile_levels=None, pooled=4 * narrow, own={"AAPL": narrow, "IBM": 2 * narrow}
     )
     return predictor
