@@ -13,7 +13,7 @@ from markets import random_bars
 from forecast import pipeline
 from forecast.champion import ChampionConfig, promote
 from forecast.config import check, compose
-from forecast.serve.training_jobs import JobSpec, JobState, TrainingJobs
+from forecast.serve.training_jobs import JobState
 from forecast.serve.training_process import train
 
 BARS = 500
@@ -58,23 +58,21 @@ class World:
     def promote(self, run: Path | None = None) -> Path:
         return promote(run or self.run, champion=ChampionConfig(directory=str(self.link))).folder
 
-    @property
-    def jobs(self) -> TrainingJobs:
-        return TrainingJobs(folder=self.folder / "jobs", champion=self.link, nice=0)
-
-    def spec(self, kind: str = "train", *, bundle: Path | None = None, **asked) -> JobSpec:
-        return self.jobs.spec(kind, (bundle or self.run).resolve(), **asked)
+    def job(self, kind: str = "train", *, bundle: Path | None = None, **asked) -> JobState:
+        """As the server would ask for it now."""
+        champion = str(self.link.resolve()) if self.link.exists() else None
+        bundle = (bundle or self.run).resolve()
+        return JobState(job="1", kind=kind, server="test", bundle=str(bundle), champion=champion, **asked)
 
     def train(
-        self, kind: str = "train", *, allow: tuple[str, ...] = (), spec: JobSpec | None = None, **asked
+        self, kind: str = "train", *, allow: tuple[str, ...] = (), job: JobState | None = None, **asked
     ) -> JobState:
         """A job in this process."""
         folder = self.folder / "jobs" / "1"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        state = JobState(job="1", kind=kind, server="test")
-        spec = spec or self.spec(kind, **asked)
-        train(spec, folder, state, champion=self.link, allow=list(allow))
+        state = job or self.job(kind, **asked)
+        train(state, folder, champion=self.link, allow=list(allow))
         state.save(folder)
         return JobState.load(folder)
 

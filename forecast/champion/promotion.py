@@ -90,6 +90,8 @@ def promote(
     registry: Registry | None = None,
     progress: Progress = no_progress,
     replacing: Path | Literal["any"] = "any",
+    by: str = "",
+    why: str = "",
 ) -> PromotionResult:
     """Make a given run directory the champion.
 
@@ -102,6 +104,8 @@ def promote(
         registry: MLflow's; None: nothing is registered.
         progress: called with a line when there is something to wait for.
         replacing: folder of the only champion that may be replaced, compared under the lock.
+        by: who promotes it, for the log of decisions.
+        why: the figures it rests on, likewise.
 
     Raises:
         ChampionChangedError: another one is the champion by now.
@@ -111,7 +115,7 @@ def promote(
     manifest = bundle.verify(source)  # before a folder is made
     run = from_directory(source)
     choice = Choice(candidates=1, **_objective(source))
-    store = ChampionStore(Path(champion.directory))
+    store = ChampionStore(Path(champion.directory), by=by, why=why)
     with store.lock(progress):
         now = store.current
         if replacing != "any" and (now is None or now.resolve() != replacing.resolve()):
@@ -184,15 +188,25 @@ def promote_verified(
 
 
 def rollback(
-    *, champion: ChampionConfig, registry: Registry | None = None, progress: Progress = no_progress
+    *,
+    champion: ChampionConfig,
+    registry: Registry | None = None,
+    progress: Progress = no_progress,
+    by: str = "",
 ) -> PromotionResult:
     """Return to the champion before; the present one is kept.
+
+    Args:
+        champion: the place and its rules.
+        registry: MLflow's; None: nothing is registered.
+        progress: called with a line when there is something to wait for.
+        by: who asked for it, for the log of decisions.
 
     Raises:
         NothingBeforeError: there is none before.
         UserError: it was altered, or the disk does not take it.
     """
-    store = ChampionStore(Path(champion.directory))
+    store = ChampionStore(Path(champion.directory), by=by, why="rolled back by hand")
     if store.current is None:
         raise NothingBeforeError(f"champion.directory={store.link}: there is no champion to roll back")
     with store.lock(progress):

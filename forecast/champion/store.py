@@ -3,6 +3,7 @@
 outputs/champion -> champions/3-4f0c...     the link, replaced in one step
 outputs/champions/2-91ab.../                an earlier champion, kept for rollback
 outputs/champions/history.json              what was promoted and rolled back, oldest first
+outputs/champions/decisions.jsonl           the same and every refusal: when, by whom, on which figures
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,7 +25,13 @@ from annotated_types import Ge, MinLen
 from forecast.errors import UserError
 from forecast.files import LocalPath, write_whole
 
-HISTORY, INTENT, PARTIAL, LOCK = "history.json", ".intent.json", ".partial", ".lock"
+DECISIONS, HISTORY, INTENT, PARTIAL, LOCK = (
+    "decisions.jsonl",
+    "history.json",
+    ".intent.json",
+    ".partial",
+    ".lock",
+)
 LOCK_TIMEOUT_S = 600.0  # a promotion takes seconds; one that takes longer hangs
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -75,10 +83,14 @@ class ChampionStore:
 
     Args:
         link: where the champion is found, such as outputs/champion.
+        by: who changes it, for the log of decisions; "" = the user and command of this process.
+        why: the figures that a change rests on.
     """
 
-    def __init__(self, link: Path) -> None:
+    def __init__(self, link: Path, *, by: str = "", why: str = "") -> None:
         self.link = link
+        self.by = by or f"{os.environ.get('USER') or os.getuid()}: {Path(sys.argv[0]).name}"
+        self.why = why
         self.folder = link.with_name(f"{link.name}s")
 
     @property
@@ -282,6 +294,21 @@ class ChampionStore:
             events = [*self.history, {"event": event, "name": name, "at": now}]
             write_whole(self.folder / HISTORY, json.dumps(events, indent=1) + "\n")
             (self.folder / INTENT).unlink()
+            self.log_decision(event, name)
+
+    def log_decision(self, decision: Event | Literal["refused"], name: str) -> None:
+        """Add a line to the log of decisions; what the disk does not take is lost.
+
+        Args:
+            decision: what was done.
+            name: of the champion since then; of a refusal, the run that was not promoted.
+        """
+        if not self.folder.is_dir():
+            return
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        line = {"at": now, "decision": decision, "name": name, "by": self.by, "why": self.why}
+        with suppress(OSError), (self.folder / DECISIONS).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
 
     def _recover(self) -> None:
         """Finish or undo what a process that died was doing; only called under the lock."""

@@ -154,7 +154,7 @@ def retrain(
     metrics = dict(run(config, directory, hooks).metrics)
     progress(phase="comparing", metrics=metrics, model_path=str(directory))
     try:
-        decision = _decide(config, directory, metrics, link, started_from, progress)
+        decision = _decide(config, directory, metrics, link, started_from, started_by, progress)
     except UserError as error:  # the request was all right
         raise NotPromotedError(f"trained, but not promoted: {error}") from error
     decision.notes += notes
@@ -361,6 +361,7 @@ def _decide(
     metrics: dict[str, float | None],
     link: Path,
     started_from: Path | None,
+    started_by: str,
     progress: Progress,
 ) -> Decision:
     """Promote a run, unless there is something against it.
@@ -369,10 +370,12 @@ def _decide(
         UserError: the champion is damaged, or the disk does not take another.
     """
     from forecast.champion import ChampionChangedError, promote, registry_of
+    from forecast.champion.store import ChampionStore
 
     place = _place(config, link)
 
     def rejected(reason: str, comparison: Comparison | None = None) -> Decision:
+        ChampionStore(link, by=started_by, why=reason).log_decision("refused", _shown(directory))
         return Decision(
             promoted=False,
             message=f"not promoted: {reason}",
@@ -399,7 +402,13 @@ def _decide(
     registry = registry_of(config) if config.get("champion") is not None else None
     try:
         promotion = promote(
-            directory, champion=place, registry=registry, progress=log.info, replacing=started_from
+            directory,
+            champion=place,
+            registry=registry,
+            progress=log.info,
+            replacing=started_from,
+            by=started_by,
+            why=compared.text,
         )
     except ChampionChangedError as error:
         return rejected(str(error), compared)

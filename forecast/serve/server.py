@@ -117,6 +117,7 @@ def serve(settings: Settings) -> None:
     def interrupt(*_: object) -> None:
         if not stop.is_set():  # whoever asks twice must not interrupt the shutdown itself
             stop.set()
+            threading.Thread(target=jobs.close).start()  # while requests drain, for some wait for a training
             logging.getLogger("litserve").setLevel(
                 logging.CRITICAL
             )  # its watch fails when its queues are gone

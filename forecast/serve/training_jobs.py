@@ -1,8 +1,7 @@
 """Training behind the server: start, watch and end jobs, each in a process of its own, from any HTTP process.
 
 outputs/serve/training/.lock               held by the process that trains, for as long as it lives; names its job
-outputs/serve/training/<job>/spec.json     what was asked
-outputs/serve/training/<job>/state.json    how far it got, and what became of it
+outputs/serve/training/<job>/state.json    what was asked, how far it got, and what became of it
 outputs/serve/training/<job>/run/          the run directory it made; promoted, it is copied
 outputs/serve/training/<job>/log.txt       what it printed
 """
@@ -38,7 +37,7 @@ log = logging.getLogger(__name__)
 
 RUN, PID, CANCEL = "run", "pid", "cancel"
 NOTHING_BEFORE = 3  # exit code of a rollback
-_LOCK, _LOG, _SPEC, _STATE = ".lock", "log.txt", "spec.json", "state.json"
+_LOCK, _LOG, _STATE = ".lock", "log.txt", "state.json"
 _MODULE = "forecast.serve.training_process"
 _NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _POLL_S = 0.05
@@ -63,46 +62,18 @@ class NothingBeforeError(Exception):
     """There is no champion to return to."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobSpec:
-    """What a training job is asked to do.
+@dataclass(kw_only=True)
+class JobState:
+    """What a job was asked to do and how far it got, in a file that any process may read at any time.
 
     Args:
+        job: its name.
         kind: `train` as the served model was, or `update` it with newer bars.
+        server: which server started it.
         bundle: run directory whose config is trained with.
         champion: folder of the champion when this was asked for, None without one: the only one it may replace.
         period: of the bars an update trains on, as `data.period`; None = the config's own.
         force_download: an update asks for the whole history again where the source keeps a cache.
-    """
-
-    kind: Kind
-    bundle: str
-    champion: str | None
-    period: str | None = None
-    force_download: bool = False
-
-    def save(self, folder: Path) -> None:
-        """Write it into the folder of a job.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        write_whole(folder / _SPEC, json.dumps(asdict(self), indent=2) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> JobSpec:
-        """Read it from the folder of a job."""
-        return cls(**json.loads((folder / _SPEC).read_text("utf-8")))
-
-
-@dataclass(kw_only=True)
-class JobState:
-    """How far a job got, in a file that any process may read at any time.
-
-    Args:
-        job: its name.
-        kind: `train` or `update`.
-        server: which server started it.
         state: `promoted`: what it trained is the champion now; `kept`: the old one stays, on purpose.
         phase: what it is busy with.
         began: UTC, ISO 8601.
@@ -120,6 +91,10 @@ class JobState:
     job: str
     kind: Kind
     server: str
+    bundle: str
+    champion: str | None
+    period: str | None = None
+    force_download: bool = False
     state: State = "running"
     phase: Phase = "starting"
     began: str = field(default_factory=lambda: _text(datetime.now(UTC)))
@@ -212,22 +187,22 @@ class TrainingJobs:
         self.server = secrets.token_hex(8)
         self._closing = multiprocessing.RawValue("b", 0)
 
-    def spec(self, kind: Kind, bundle: Path, **asked: Any) -> JobSpec:
-        """What to do, with the champion there is now as the only one that may be replaced.
+    def start(
+        self,
+        kind: Kind,
+        bundle: Path,
+        *,
+        period: str | None = None,
+        force_download: bool = False,
+        on_end: Callable[[JobState], None] = lambda _: None,
+    ) -> StartedJob:
+        """Start a job, which may replace the champion there is now and no other.
 
         Args:
-            kind: see JobSpec.
-            bundle: run directory whose config is trained with.
-            asked: `period` and `force_download` of an update.
-        """
-        champion = str(self.champion.resolve()) if self.champion.exists() else None
-        return JobSpec(kind=kind, bundle=str(bundle), champion=champion, **asked)
-
-    def start(self, spec: JobSpec, *, on_end: Callable[[JobState], None] = lambda _: None) -> StartedJob:
-        """Start a job.
-
-        Args:
-            spec: what to do.
+            kind: see JobState, as the next three.
+            bundle: run directory.
+            period: of an update.
+            force_download: of an update.
             on_end: given what became of it, in a thread of this process.
 
         Raises:
@@ -235,13 +210,22 @@ class TrainingJobs:
             ClosingError: the server is being stopped.
             UserError: the folder cannot be written to, or no process can be started.
         """
+        state = JobState(
+            job=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}",
+            kind=kind,
+            server=self.server,
+            bundle=str(bundle),
+            champion=str(self.champion.resolve()) if self.champion.exists() else None,
+            period=period,
+            force_download=force_download,
+        )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = self._acquire()
             try:
                 if self._closing.value:
                     raise ClosingError
-                job, process = self._spawn(spec, lock)
+                process = self._spawn(state, lock)
             finally:
                 os.close(lock)  # the job has inherited it
         except OSError as error:
@@ -249,9 +233,9 @@ class TrainingJobs:
                 f"{self.folder.name}: no training can be started there ({error.strerror or error}); "
                 "nothing was changed"
             ) from error
-        started = StartedJob(job=job)
+        started = StartedJob(job=state.job)
         threading.Thread(
-            target=self._attend, args=(process, started, on_end), name=f"training {job}", daemon=True
+            target=self._attend, args=(process, started, on_end), name=f"training {state.job}", daemon=True
         ).start()
         return started
 
@@ -359,18 +343,16 @@ class TrainingJobs:
             time.sleep(_POLL_S)
         return lock
 
-    def _spawn(self, spec: JobSpec, lock: int) -> tuple[str, subprocess.Popen[bytes]]:
+    def _spawn(self, state: JobState, lock: int) -> subprocess.Popen[bytes]:
         self._prune()
-        job = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-        folder = self.folder / job
+        folder = self.folder / state.job
         folder.mkdir()
         try:
-            spec.save(folder)
-            (self.folder / _LOCK).write_text(job, "utf-8")
-            JobState(job=job, kind=spec.kind, server=self.server).save(folder)
+            (self.folder / _LOCK).write_text(state.job, "utf-8")
+            state.save(folder)
             options = [f"--champion={self.champion}", f"--nice={self.nice}", f"--lock={lock}"]
             with (folder / _LOG).open("wb") as output:
-                process = subprocess.Popen(
+                return subprocess.Popen(
                     _command("train", str(folder), *options, *(f"--allow={name}" for name in self.allow)),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -382,7 +364,6 @@ class TrainingJobs:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return job, process
 
     def _attend(
         self, process: subprocess.Popen[bytes], started: StartedJob, on_end: Callable[[JobState], None]

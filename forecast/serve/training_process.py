@@ -18,7 +18,7 @@ from typing import Any
 
 from forecast.errors import SourceError, UserError
 from forecast.files import write_whole
-from forecast.serve.training_jobs import CANCEL, NOTHING_BEFORE, PID, RUN, JobSpec, JobState, is_champion
+from forecast.serve.training_jobs import CANCEL, NOTHING_BEFORE, PID, RUN, JobState, is_champion
 
 log = logging.getLogger("forecast.serve.training")
 
@@ -67,7 +67,7 @@ def run_job(folder: Path, *, champion: Path, allow: list[str]) -> int:
         write_whole(folder / PID, str(os.getpid()))
         if (folder / CANCEL).exists():  # since before there was a process to signal
             raise KeyboardInterrupt
-        train(JobSpec.load(folder), folder, state, champion=champion, allow=allow)
+        train(state, folder, champion=champion, allow=allow)
     except KeyboardInterrupt:
         if is_champion(champion, folder / RUN):
             state.model_path = str(champion.resolve())
@@ -87,13 +87,12 @@ def run_job(folder: Path, *, champion: Path, allow: list[str]) -> int:
     return FAILED if state.state == "failed" else FINISHED
 
 
-def train(spec: JobSpec, folder: Path, state: JobState, *, champion: Path, allow: list[str]) -> None:
+def train(state: JobState, folder: Path, *, champion: Path, allow: list[str]) -> None:
     """Train as asked, and promote what came of it if it may be.
 
     Args:
-        spec: what to do.
+        state: what to do; notes how far it got and what became of it, also in the folder.
         folder: of the job; the run goes into `run` in it.
-        state: notes how far it got and what became of it, also in the folder.
         champion: link to the champion.
         allow: plug-ins that the config may name.
 
@@ -115,15 +114,15 @@ def train(spec: JobSpec, folder: Path, state: JobState, *, champion: Path, allow
             saved = time.monotonic()
 
     decision = retrain(
-        Path(spec.bundle),
+        Path(state.bundle),
         folder / RUN,
         link=champion,
-        started_from=None if spec.champion is None else Path(spec.champion),
-        update=spec.kind == "update",
-        period=spec.period,
-        force_download=spec.force_download,
+        started_from=None if state.champion is None else Path(state.champion),
+        update=state.kind == "update",
+        period=state.period,
+        force_download=state.force_download,
         allow=allow,
-        started_by=f"serve.py, {spec.kind} {state.job}",
+        started_by=f"serve.py, {state.kind} {state.job}",
         progress=progress,
     )
     state.metrics, state.model_path = decision.metrics, str(decision.model_path)
@@ -143,7 +142,10 @@ def roll_back(link: Path) -> int:
         assert isinstance(config, DictConfig)
         registry = registry_of(config) if config.get("champion") is not None else None
         returned = rollback(
-            champion=ChampionConfig(directory=str(link)), registry=registry, progress=log.info
+            champion=ChampionConfig(directory=str(link)),
+            registry=registry,
+            progress=log.info,
+            by="serve.py, rollback",
         )
     except UserError as error:
         print(error, file=sys.stderr)

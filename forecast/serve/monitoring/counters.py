@@ -96,7 +96,7 @@ class Process:
     """A process that lives and counts."""
 
     pid: int
-    version: str
+    model_version: str | None  # None until it has one
     in_flight: int
     queue: int
     forecasts: int
@@ -215,7 +215,7 @@ class Counters:
             processes.append(
                 Process(
                     pid=int(pid),
-                    version=max(versions, default=(0.0, ""))[1],
+                    model_version=max(versions)[1] if versions else None,
                     in_flight=of_process("in_flight", pid),
                     queue=of_process("queue", pid),
                     forecasts=of_process("forecasts", pid),

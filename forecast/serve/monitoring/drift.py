@@ -44,26 +44,16 @@ class Drift:
     Args:
         windows: so many were looked at; older ones fade away, so it need not be whole.
         outside_share: of them with a value outside the training range; None without any.
-        features: None below `MIN_WINDOWS`; largest index first.
+        psi_max: the largest index of any feature; None below `MIN_WINDOWS`.
+        label: the same in a word.
+        features: largest index first; none below `MIN_WINDOWS`.
     """
 
     windows: float
     outside_share: float | None
-    features: list[FeatureDrift] | None
-
-    @property
-    def psi_max(self) -> float | None:
-        """The largest index of any feature."""
-        return self.features[0].psi if self.features else None
-
-    @property
-    def label(self) -> Literal["stable", "moderate", "shifted"] | None:
-        """The largest index in a word."""
-        if self.psi_max is None:
-            return None
-        if self.psi_max < _STABLE:
-            return "stable"
-        return "moderate" if self.psi_max < _SHIFTED else "shifted"
+    psi_max: float | None
+    label: Literal["stable", "moderate", "shifted"] | None
+    features: list[FeatureDrift]
 
 
 class DriftCounts:
@@ -125,8 +115,8 @@ def read_drift(folder: Path, version: str, reference: Reference) -> Drift:
     records = [record for record in records if record["version"] == version]
     windows = float(sum(record["windows"] for record in records))
     if not windows:
-        return Drift(windows=0.0, outside_share=None, features=None)
-    features = None
+        return Drift(windows=0.0, outside_share=None, psi_max=None, label=None, features=[])
+    features: list[FeatureDrift] = []
     if windows >= MIN_WINDOWS:
         bins = np.sum([record["bins"] for record in records], axis=0)
         beyond = np.sum([record["beyond"] for record in records], axis=0)
@@ -139,8 +129,20 @@ def read_drift(folder: Path, version: str, reference: Reference) -> Drift:
             for number, name in enumerate(reference.names[:MAX_FEATURES])
         ]
         features.sort(key=lambda feature: -feature.psi)
-    outside = min(1.0, float(sum(record["outside"] for record in records)) / windows)
-    return Drift(windows=windows, outside_share=outside, features=features)
+    psi_max = features[0].psi if features else None
+    return Drift(
+        windows=round(windows, 1),
+        outside_share=min(1.0, float(sum(record["outside"] for record in records)) / windows),
+        psi_max=psi_max,
+        label=None if psi_max is None else _label(psi_max),
+        features=features,
+    )
+
+
+def _label(psi: float) -> Literal["stable", "moderate", "shifted"]:
+    if psi < _STABLE:
+        return "stable"
+    return "moderate" if psi < _SHIFTED else "shifted"
 
 
 def stability_index(counts: NDArray[np.float64], shares: NDArray[np.float64]) -> float:

@@ -68,21 +68,18 @@ class Skill:
 
     Args:
         outcomes: so many.
-        rmse_ratio: error of the model / of "tomorrow = today", both as shares of the last Close; None where
-            nothing moved or nothing is known.
+        rmse_ratio: error of the model / of "tomorrow = today", both as shares of the last Close, below 1 is better;
+            None where nothing moved or nothing is known.
+        skill: 100 (1 - rmse_ratio), percent.
         coverage: share of the outcomes inside the intervals that were served; None without intervals.
         since: when the oldest of the forecasts was made, UTC.
     """
 
     outcomes: int
-    rmse_ratio: float | None
-    coverage: float | None
-    since: datetime | None
-
-    @property
-    def percent(self) -> float | None:
-        """100 (1 - ratio), as reports have it."""
-        return None if self.rmse_ratio is None else 100 * (1 - self.rmse_ratio)
+    rmse_ratio: float | None = None
+    skill: float | None = None
+    coverage: float | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +197,7 @@ class Outcomes:
             version: of the model.
         """
         if not self.file.is_file():
-            nothing = Skill(outcomes=0, rmse_ratio=None, coverage=None, since=None)
-            return OutcomeSummary(model=nothing, all=nothing, pending=0)
+            return OutcomeSummary(model=Skill(outcomes=0), all=Skill(outcomes=0), pending=0)
         try:
             with closing(sqlite3.connect(self.file, timeout=_PATIENCE_S)) as connection:
                 columns = (
@@ -318,9 +314,11 @@ def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, floa
     model = sum((forecast - outcome) ** 2 for forecast, _, _, outcome, _ in rows)
     naive = sum((1.0 - outcome) ** 2 for *_, outcome, _ in rows)
     inside = [low <= outcome <= up for _, low, up, outcome, _ in rows if low is not None and up is not None]
+    ratio = math.sqrt(model / naive) if naive else None
     return Skill(
         outcomes=len(rows),
-        rmse_ratio=math.sqrt(model / naive) if naive else None,
+        rmse_ratio=ratio,
+        skill=None if ratio is None else 100 * (1 - ratio),
         coverage=sum(inside) / len(inside) if inside else None,
         since=datetime.fromtimestamp(min(row[4] for row in rows), UTC) if rows else None,
     )

@@ -1,6 +1,7 @@
 """How the server does: GET /monitor for a person or a page, GET /metrics for Prometheus."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.monitoring.counters import Figures, Latency
+from forecast.serve.monitoring.counters import Figures, Latency, Process
 from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.outcomes import OutcomeSummary, Skill
 from forecast.serve.schemas import problems
@@ -50,16 +51,6 @@ class Route(_Answer):
     p99_latency_ms: Milliseconds
 
 
-class Process(_Answer):
-    """A process that answers or computes."""
-
-    pid: int
-    model_version: str | None = Field(description="null until it has one")
-    in_flight: int
-    queue: int
-    forecasts: int = Field(description="windows that went through its network")
-
-
 class Model(_Answer):
     """Whose forecasts these are."""
 
@@ -75,39 +66,11 @@ class Model(_Answer):
     swaps: int = Field(description="models that took the place of another since the start")
 
 
-class FeatureDrift(_Answer):
-    """Of one network input."""
-
-    feature: str
-    psi: float = Field(description="population stability index beside training: 0.1 is little, 0.25 much")
-    outside_share: float = Field(description="of the windows with a value of it that training had none like")
-
-
-class Drifted(_Answer):
-    """How the newest windows differ from those of training."""
-
-    windows: float = Field(description="so many are counted; older ones fade away")
-    outside_share: float | None = Field(description="of them with any value outside the training range")
-    psi_max: float | None = Field(description="of any feature; null below 100 windows")
-    label: Literal["stable", "moderate", "shifted"] | None
-    features: list[FeatureDrift] = Field(description="the 20 that differ most; none below 100 windows")
-
-
-class Resolved(_Answer):
-    """How well forecasts did whose outcome is known."""
-
-    outcomes: int = Field(description="so many newest ones are counted")
-    rmse_ratio: float | None = Field(description='RMSE beside that of "tomorrow = today"; below 1 is better')
-    skill: float | None = Field(description="100 (1 - rmse_ratio), percent")
-    coverage: float | None = Field(description="share inside lower to upper; null without intervals")
-    since: AwareDatetime | None = Field(description="when the oldest of the forecasts was made")
-
-
 class Outcomes(_Answer):
     """What came of what was forecast."""
 
-    model: Resolved = Field(description="of the model that is served")
-    all: Resolved = Field(description="of all models that were")
+    model: Skill = Field(description="of the model that is served")
+    all: Skill = Field(description="of all models that were")
     level: float | None = Field(description="what the coverage of the model's intervals should be")
     awaited: int = Field(description="steps forecast whose outcome is not known yet")
 
@@ -132,7 +95,9 @@ class Monitor(_Answer):
     queue: int = Field(description="windows that wait or are being computed")
     processes: list[Process]
     model: Model | None
-    drift: Drifted | None = Field(description="null without a model, or where its run kept no reference.json")
+    drift: Drift | None = Field(
+        description="the 20 features that differ most; null without a model, or where its run kept no reference.json"
+    )
     outcomes: Outcomes | None = Field(description="null without a model, or where they are not kept")
 
 
@@ -197,18 +162,9 @@ def _monitor(monitoring: Monitoring, model: LoadedModel | None) -> Monitor:
         routes=_routes(figures),
         in_flight=figures.in_flight,
         queue=figures.queue,
-        processes=[
-            Process(
-                pid=process.pid,
-                model_version=process.version or None,
-                in_flight=process.in_flight,
-                queue=process.queue,
-                forecasts=process.forecasts,
-            )
-            for process in figures.processes
-        ],
+        processes=figures.processes,
         model=None if model is None else _model(model, figures.swaps),
-        drift=None if drift is None else _drift(drift),
+        drift=None if drift is None else replace(drift, features=drift.features[:_SHOWN_FEATURES]),
         outcomes=None if model is None or outcomes is None else _outcomes(outcomes, model),
     )
 
@@ -254,36 +210,13 @@ def _model(model: LoadedModel, swaps: int) -> Model:
     )
 
 
-def _drift(drift: Drift) -> Drifted:
-    return Drifted(
-        windows=round(drift.windows, 1),
-        outside_share=drift.outside_share,
-        psi_max=drift.psi_max,
-        label=drift.label,
-        features=[
-            FeatureDrift(feature=own.feature, psi=own.psi, outside_share=own.outside_share)
-            for own in (drift.features or [])[:_SHOWN_FEATURES]
-        ],
-    )
-
-
 def _outcomes(summary: OutcomeSummary, model: LoadedModel) -> Outcomes:
     levels = model.predictor.levels
     return Outcomes(
-        model=_resolved(summary.model),
-        all=_resolved(summary.all),
+        model=summary.model,
+        all=summary.all,
         level=levels[0] if levels else None,
         awaited=summary.pending,
-    )
-
-
-def _resolved(skill: Skill) -> Resolved:
-    return Resolved(
-        outcomes=skill.outcomes,
-        rmse_ratio=skill.rmse_ratio,
-        skill=skill.percent,
-        coverage=skill.coverage,
-        since=skill.since,
     )
 
 

@@ -8,6 +8,7 @@ POST /champion/rollback  back to the champion before
 
 import os
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -160,9 +161,9 @@ def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
             raise HTTPException(404, "no model is served, and so there is no config to train with")
         if not (served.directory / "config.yaml").is_file():
             raise HTTPException(404, f"{served.version}: its folder is gone, and its config with it")
-        spec = jobs.spec(kind, served.directory, **asked)
+        begin = partial(jobs.start, kind, served.directory, **asked, on_end=serve_promoted)
         try:
-            return await anyio.to_thread.run_sync(lambda: jobs.start(spec, on_end=serve_promoted))
+            return await anyio.to_thread.run_sync(begin)
         except BusyError as busy:
             other = f": GET /train/{busy} tells how far it is" if str(busy) else ""
             raise HTTPException(409, f"already training{other}") from busy

@@ -60,7 +60,7 @@ def test_what_a_dead_process_was_answering_is_not_its_successors(tmp_path, child
     child(begin, monitoring, 7).did().kill()
     child(requests, monitoring, 1).did()
     (process,) = monitoring.figures().processes
-    assert (process.in_flight, process.version) == (0, "")
+    assert (process.in_flight, process.model_version) == (0, None)
 
 
 def test_a_spawned_process_counts_with_the_others(monitoring, child):
@@ -123,7 +123,7 @@ def test_swaps_are_counted_and_a_batch_on_its_way_is_none(monitoring, served):
     monitoring.forecasts(served, np.ones((1, 20, 4), np.float32), ["AAPL"], np.ones((1, 1)), None)
     monitoring.request("/infer", "POST", 200, 0.1)
     assert monitoring.figures().swaps == 1
-    assert [process.version for process in monitoring.figures().processes] == ["other@1"]
+    assert [process.model_version for process in monitoring.figures().processes] == ["other@1"]
 
 
 def test_waiting_is_what_the_engine_says(monitoring):

@@ -69,7 +69,7 @@ def test_skill_and_coverage_are_those_of_the_rows():
     assert told.outcomes == 400
     ratio = np.sqrt(np.mean((forecast - outcome) ** 2) / np.mean((1 - outcome) ** 2))
     assert told.rmse_ratio == pytest.approx(ratio)
-    assert told.percent == pytest.approx(100 * (1 - ratio))
+    assert told.skill == pytest.approx(100 * (1 - ratio))
     assert told.coverage == pytest.approx(np.mean((lower <= outcome) & (outcome <= upper)))
     assert skill_of([(1.0, None, None, 1.0, 0.0)]).rmse_ratio is None
     assert skill_of([(1.0, None, None, 1.1, 0.0)]).coverage is None

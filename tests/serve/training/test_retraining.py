@@ -86,7 +86,7 @@ class TestTrain:
     def test_replaces_only_the_champion_it_started_from(self, world, change):
         world.promote(world.another_run("bad", *BAD))
         started_from = world.promote(world.another_run("other", "seed=1"))
-        spec = world.spec("train")
+        job = world.job("train")
         if change == "promotion":
             world.promote(world.another_run("third", "seed=2"))
         elif change == "rollback":
@@ -94,7 +94,7 @@ class TestTrain:
         else:
             world.link.unlink()
         now = champion_of(world)
-        state = world.train(spec=spec)
+        state = world.train(job=job)
         assert state.state == "kept"
         assert f"{started_from.name} was the champion when this began" in state.message
         assert champion_of(world) == now

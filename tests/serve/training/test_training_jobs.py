@@ -84,11 +84,11 @@ def alive(pid):
 
 def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, monkeypatch):
     monkeypatch.setenv("FORECAST_ADMIN_KEY", "a key of the server")
-    order, told = world.spec(bundle=endless), []
-    started = training.start(order, on_end=told.append)
+    told = []
+    started = training.start("train", endless, on_end=told.append)
     assert training.current().job == started.job
     with pytest.raises(BusyError, match=started.job):
-        TrainingJobs(folder=training.folder, champion=world.link).start(order)
+        TrainingJobs(folder=training.folder, champion=world.link).start("train", endless)
 
     def epochs():
         state = training.look(started.job)
@@ -112,13 +112,13 @@ def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, 
     assert state.ended > state.began
     assert "Traceback" not in (training.folder / started.job / "log.txt").read_text()
     training.nice = 19
-    again = training.start(order)
+    again = training.start("train", endless)
     assert os.getpriority(os.PRIO_PROCESS, pid_of(training, again.job)) == 19
     assert training.cancel(again.job).state == "cancelled"
 
 
-def test_one_that_is_killed_is_told_as_failed(world, training, endless):
-    started = training.start(world.spec(bundle=endless))
+def test_one_that_is_killed_is_told_as_failed(training, endless):
+    started = training.start("train", endless)
     os.kill(pid_of(training, started.job), signal.SIGKILL)
     assert started.ended.wait(PATIENCE_S)
     state = training.look(started.job)
@@ -133,7 +133,7 @@ def test_it_outlives_the_process_that_started_it_and_ends_with_its_server(world,
         "training = TrainingJobs(folder=Path(sys.argv[1]), champion=Path(sys.argv[2]))\n"
         "training.server = sys.argv[4]\n"
         "run = Path(sys.argv[3])\n"
-        "print(training.start(training.spec('train', run)).job, flush=True)\n"
+        "print(training.start('train', run).job, flush=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     places = [str(path) for path in (training.folder, world.link, endless)]
@@ -152,17 +152,17 @@ def test_it_outlives_the_process_that_started_it_and_ends_with_its_server(world,
     stranger.close()  # it is not its own
     assert stranger.current().job == job
     with pytest.raises(BusyError, match=job):
-        stranger.start(world.spec())
+        stranger.start("train", world.run)
     training.close()
     assert training.look(job).state == "cancelled"
     assert not alive(pid)
     with pytest.raises(ClosingError):
-        training.start(world.spec())
+        training.start("train", world.run)
     training.close()
 
 
-def test_a_failure_is_told_in_a_line(world, training, tmp_path):
-    started = training.start(world.spec(bundle=tmp_path))
+def test_a_failure_is_told_in_a_line(training, tmp_path):
+    started = training.start("train", tmp_path)
     assert started.ended.wait(PATIENCE_S)
     state = training.look(started.job)
     assert (state.state, state.status) == ("failed", 400)
@@ -177,7 +177,9 @@ class TestADeadJob:
     def left(self, training):
         folder = training.folder / "20261122-140000-0123abcd"
         folder.mkdir(parents=True)
-        state = JobState(job=folder.name, kind="train", server="gone", phase="promoting")
+        state = JobState(
+            job=folder.name, kind="train", server="gone", phase="promoting", bundle="run", champion=None
+        )
         state.save(folder)
         return folder
 
@@ -212,13 +214,13 @@ class TestADeadJob:
         assert (state.state, state.model_path) == ("promoted", str(folder.resolve()))
 
 
-def test_one_that_has_said_its_last_word_is_waited_for(world, training, endless):
+def test_one_that_has_said_its_last_word_is_waited_for(training, endless):
     training.folder.mkdir(exist_ok=True)
     lock = acquire(training.folder / ".lock")
     (training.folder / ".lock").write_text("20261122-140000-0123abcd")
     going = threading.Timer(0.2, os.close, [lock])
     going.start()
-    started = training.start(world.spec(bundle=endless))
+    started = training.start("train", endless)
     assert not going.is_alive()
     training.cancel(started.job)
 
@@ -233,16 +235,16 @@ def test_a_folder_that_cannot_be_written_to_is_told(world, tmp_path):
     (tmp_path / "file").write_text("")
     training = TrainingJobs(folder=tmp_path / "file" / "jobs", champion=world.link)
     with pytest.raises(UserError, match="no training can be started there"):
-        training.start(world.spec())
+        training.start("train", world.run)
     assert training.current() is None
 
 
-def test_old_jobs_are_removed(world, training, endless):
+def test_old_jobs_are_removed(training, endless):
     training.keep = 2
     for number in range(4):
         (training.folder / f"20200101-00000{number}-00000000").mkdir(parents=True)
     (training.folder / "mine").mkdir()
-    started = training.start(world.spec(bundle=endless))
+    started = training.start("train", endless)
     training.cancel(started.job)
     assert {path.name for path in training.folder.iterdir() if path.is_dir()} == {
         "20200101-000003-00000000",
@@ -266,14 +268,13 @@ def test_a_lock_is_held_by_one_and_let_go_of_by_the_dead(tmp_path):
     assert not is_held(tmp_path / "no such lock")
 
 
-def test_only_one_of_many_at_once_gets_to_start(world, training, endless):
-    order = world.spec(bundle=endless)
+def test_only_one_of_many_at_once_gets_to_start(training, endless):
     barrier, started, busy = threading.Barrier(4), [], []
 
     def start():
         barrier.wait()
         try:
-            started.append(training.start(order))
+            started.append(training.start("train", endless))
         except BusyError as error:
             busy.append(error)
 
