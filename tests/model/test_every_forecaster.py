@@ -37,6 +37,7 @@ EACH_CLASSICAL = pytest.mark.parametrize("name", CLASSICAL)
 def config_of(name):
     small = SMALL.get(name, ["model.hidden_size=4"] if name in NETWORKS else [])
     plan = [
+        "objective.metric=val_rmse",
         "trainer.max_epochs=2",
         "trainer.learning_rate=0.03",
         "trainer.weight_decay=0",

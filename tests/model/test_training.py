@@ -138,6 +138,14 @@ def test_divergence_is_said():
         fit(prepared(), learning_rate=1e30, gradient_clip=None, max_epochs=3)
 
 
+def test_an_objective_that_is_not_defined_is_named():
+    data = prepared()
+    values = data.panel_.values
+    values[:, :4] = 25.0  # nothing moves any more
+    with pytest.raises(TrainingDivergedError, match=r"^objective\.metric=val_theil_u: is not defined"):
+        fit(data, metric="val_theil_u")
+
+
 def test_clipping_is_torch_s():
     torch.manual_seed(0)
     for most in (0.1, 1e6):
