@@ -144,8 +144,11 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
     # A value near 0, as a return is, is held against the largest.
     scale = 0.0 if predictor.target.positive else np.abs(golden.forecast).max(initial=0.0)
     wrong = np.zeros(len(values), bool)
-    for expected in (golden.forecast, *([] if quick else [_recorded(directory, golden)])):
-        wrong |= ~np.isclose(values, expected, rtol=TOLERANCE, atol=TOLERANCE * scale).all(axis=1)
+    pairs = [(values, golden.forecast)]
+    if not quick:
+        pairs.append((predictor.target.expected(values, 0.0), _recorded(directory, golden)))
+    for found, expected in pairs:
+        wrong |= ~np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * scale).all(axis=1)
     if wrong.any():
         first = int(wrong.argmax())
         raise UserError(

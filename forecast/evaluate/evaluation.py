@@ -259,7 +259,7 @@ class Evaluator:
                 for name, values in self.baselines.forecast(batch).items():
                     if name != NAIVE:
                         column = baselines.setdefault(name, np.full((len(windows), horizon), np.nan))
-                        column[some] = values
+                        column[some] = data.target.expected(values, 0.0)
             start = some.stop
         table = table_of(
             data,

@@ -306,7 +306,7 @@ class Metrics:
             rows: (windows,) panel row of each window's last bar.
             forecast: (windows, horizon) in the target's unit.
         """
-        return self.of(table_of(data, "val", rows=rows, forecast=forecast))
+        return self.of(table_of(data, "val", rows=rows, forecast=data.target.expected(forecast, 0.0)))
 
     def check_objective(self, metric: str, mode: str) -> None:
         """Refuse an objective that no epoch reports, or that is asked for in the wrong direction.

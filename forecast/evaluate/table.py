@@ -352,7 +352,7 @@ def forecast_pieces(
     most = max(1, min(_GATHERED_WINDOWS, _GATHERED_BYTES // size))
     for start in range(0, len(windows), most):
         batch = windows.take(np.arange(start, min(start + most, len(windows))))
-        found = forecaster.forecast(batch)
+        found = forecaster.forecast(batch).in_unit(data.target)
         yield batch, table_of(data, split, rows=batch.rows, forecast=found.values, quantiles=found.quantiles)
 
 
@@ -372,7 +372,7 @@ def table_of(
         data: split.
         split: which of its splits they belong to.
         rows: (windows,) panel row of each window's last bar.
-        forecast: (windows, horizon), or with steps side by side (rows,).
+        forecast: (windows, horizon) in the target's unit, or with steps side by side (rows,).
         quantiles: (windows, horizon, levels), or (rows, levels).
         fold: number of the fold; None = there is one fold.
         baselines: name -> like forecast.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from forecast.data.market import MarketData
     from forecast.data.normaliser import WindowNormaliser
+    from forecast.data.target import Target
     from forecast.data.windows import WindowBatch
 
     Values = NDArray[np.float64]
@@ -24,12 +25,18 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecasts of some windows, in the target's unit."""
+    """Forecasts of some windows, as values of the target (see forecast.data.target); `in_unit` turns them into its
+    unit, once, where they are recorded or handed out."""
 
     values: Values  # (batch, horizon)
     quantiles: Values | None = (
         None  # (batch, horizon, levels), ascending; None of a forecaster without levels
     )
+
+    def in_unit(self, target: Target) -> Forecast:
+        """The same forecasts in the target's unit."""
+        quantiles = None if self.quantiles is None else target.in_unit(self.quantiles)
+        return Forecast(target.expected(self.values, 0.0), quantiles)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Score(Protocol):
         Args:
             data: split.
             rows: (windows,) panel row of each window's last bar.
-            forecast: (windows, horizon) in the target's unit.
+            forecast: (windows, horizon) values of the target.
         """
         ...
 

@@ -132,8 +132,8 @@ class Predictor:
 
         Returns:
             A row a ticker, origin and step: `ticker`, `origin` (the last bar the forecast saw), `step` (1 .. horizon),
-            `forecast` and `naive` (the last Close), prices in the units of `bars`; with intervals `lower` and `upper`
-            of the first of `levels`, `lower_50` and so on of further ones.
+            `forecast` and `naive` (of `target=close` the last Close), in the target's unit; with intervals `lower` and
+            `upper` of the first of `levels`, `lower_50` and so on of further ones.
 
         Raises:
             UserError: other tickers than the model's, missing columns, unordered dates, too few bars, a gap.
@@ -225,7 +225,7 @@ class Predictor:
         bounds = [] if self.intervals is None else self.intervals.columns
         if windows.batch is None:
             return pd.DataFrame(columns | {name: np.empty(0) for name in ("forecast", "naive", *bounds)})
-        forecast = self.forecaster.forecast(windows.batch)
+        forecast = self.forecaster.forecast(windows.batch).in_unit(self.target)
         naive = self.naive(windows.windows)  # (B,)
         columns |= {"forecast": forecast.values.ravel(), "naive": np.repeat(naive, self.horizon)}
         if self.intervals is not None:
@@ -244,9 +244,8 @@ class Predictor:
             names = [self.tickers[0]] * len(windows)
         elif names is None:
             names = [""] * len(windows)
-        return self.forecaster.forecast(
-            batch_of(windows, names=names, lookback=self.lookback, horizon=self.horizon, layout=self.layout)
-        )
+        batch = batch_of(windows, names=names, lookback=self.lookback, horizon=self.horizon, layout=self.layout)
+        return self.forecaster.forecast(batch).in_unit(self.target)
 
     def inputs(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the forecaster sees of raw windows: (batch, lookback, columns) -> (batch, lookback, features).
@@ -259,8 +258,8 @@ class Predictor:
         return inputs_of(normaliser, windows)
 
     def naive(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(batch,) the last value of the target, of raw windows (batch, lookback, columns)."""
-        return windows[:, -1, self.layout.target].astype(np.float64)
+        """(batch,) the naive forecast, in the target's unit, of raw windows (batch, lookback, columns)."""
+        return self.target.naive(windows[..., self.layout.target].astype(np.float64))
 
     def to(self, device: str) -> None:
         """Have a network compute on another device, as torch names it."""

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from markets import STRATEGIES, Memory, market, random_bars, tables
@@ -186,3 +187,35 @@ def test_a_target_known_only_in_logs_is_corrected_for_its_bias():
 def test_close_is_the_default():
     data = market(tables(), "no_processing_single")
     assert (data.target.name, data.target.unit, data.target.trading_rule) == ("close", "price", True)
+
+
+@pytest.mark.parametrize("kind", [LogRange, MeanRange, SimpleReturn])
+def test_a_whole_run_forecasts_it_in_its_unit(tmp_path, kind):
+    import forecast
+    from forecast.bundle import verify_golden
+    from forecast.config import compose
+    from forecast.data.sources import SampleSource
+    from forecast.pipeline import run
+
+    target = kind()
+    config = compose(
+        "trainer=smoke",
+        "tracker=none",
+        "baselines=none",
+        "data=no_processing_panel",
+        "data.tickers=[AAPL,IBM]",
+        "data.period=4y",
+        f"target._target_={kind.__module__}.{kind.__name__}",
+    )
+    table = run(config, tmp_path / "run").forecasts
+    bars = SampleSource().bars("AAPL")
+    values = pd.Series(target.in_unit(target.values(bars)), bars.index)
+    own = table[(table["ticker"] == "AAPL") & (table["split"] == "test")].set_index("date")
+    np.testing.assert_allclose(own["actual"], values.loc[own.index], rtol=1e-4, atol=1e-6)
+    naive = values.shift(target.lead + 1) if kind is not SimpleReturn else values * 0
+    np.testing.assert_allclose(own["naive"], naive.loc[own.index], rtol=1e-4, atol=1e-6)
+    predictor = forecast.load(tmp_path / "run")
+    assert verify_golden(tmp_path / "run", predictor) > 0
+    again = predictor.predict(bars.iloc[: -target.lead - 1]).iloc[-1]
+    np.testing.assert_allclose(again["forecast"], own["forecast"].iloc[-1], rtol=1e-5)
+    np.testing.assert_allclose(again["naive"], own["naive"].iloc[-1], rtol=1e-5)
