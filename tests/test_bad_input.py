@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,10 @@ import pandas as pd
 import pytest
 from commands import SMALL, Done, run, run_apart
 from markets import random_bars
+
+from forecast import pipeline
+from forecast.config import check, compose, run_directory
+from forecast.errors import UserError
 
 # Where the message quotes paths, these come on top.
 LONGEST_LINE = 420
@@ -26,7 +31,27 @@ def refused(folder: Path, done: Done, *words: str) -> None:
     """One line that says all the words; and the folder holds what it held before."""
     assert (done.code, done.out) == (2, ""), done
     assert done.err.endswith("\n")
-    (line,) = done.err.splitlines()
+    one_line(folder, done.err, *words)
+
+
+def refused_here(folder: Path, arguments: Iterable[str], *words: str) -> None:
+    """The same of what `python run.py` does with the arguments, without Hydra's start and the command around it."""
+
+    def run() -> None:
+        config = compose(*arguments)
+        check(config)
+        if config.trainer is None:
+            pipeline.check_data(config)
+        else:
+            pipeline.run(config, run_directory(config))
+
+    with contextlib.chdir(folder), pytest.raises(UserError) as error:
+        run()
+    one_line(folder, str(error.value), *words)
+
+
+def one_line(folder: Path, text: str, *words: str) -> None:
+    (line,) = text.splitlines()
     assert "Traceback" not in line
     assert len(line.replace(str(folder), "")) <= LONGEST_LINE
     for word in words:
@@ -77,7 +102,7 @@ CONFIGS = [
     ("model=lsmt", ["model=lsmt", "did you mean lstm?", "gru"]),
     ("data=range_singel", ["data=range_singel", "did you mean range_single?"]),
     ("trainer.learning_rate=nan", ["trainer.learning_rate=nan", "must be a finite number"]),
-    ("trainer.precision=16-mixed", ["trainer.precision=16-mixed", "needs a GPU", "32-true"]),
+    ("trainer.precision=bf16-mixed", ["trainer.precision=bf16-mixed", "needs a GPU", "32-true"]),
     ("source=files", ["source.path", "missing"]),
     ("source=files source.path=nowhere", ["source.path=nowhere", "does not exist", "<TICKER>.csv"]),
     ("source=files source.path=/dev/null", ["source.path=/dev/null", "is a file", "<TICKER>.csv"]),
@@ -93,6 +118,14 @@ CONFIGS = [
 
 @pytest.mark.parametrize(("typed", "words"), CONFIGS, ids=[typed for typed, _ in CONFIGS])
 def test_a_config_that_cannot_be(tmp_path, typed, words):
+    refused_here(tmp_path, arguments_of(tmp_path, *typed.split()), *words)
+
+
+WHOLE = CONFIGS[::9]
+
+
+@pytest.mark.parametrize(("typed", "words"), WHOLE, ids=[typed for typed, _ in WHOLE])
+def test_a_config_that_cannot_be_told_by_the_command(tmp_path, typed, words):
     refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *typed.split())), *words)
 
 
@@ -254,7 +287,7 @@ def files(folder: Path, **tables: pd.DataFrame) -> list[str]:
 def test_a_table_that_cannot_be(tmp_path, case):
     make, words = TABLES[case]
     arguments = files(tmp_path, AAPL=make())
-    refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *arguments)), *words)
+    refused_here(tmp_path, arguments_of(tmp_path, *arguments), *words)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +314,7 @@ def test_a_table_that_cannot_be(tmp_path, case):
 def test_a_file_that_cannot_be(tmp_path, name, content, words):
     arguments = files(tmp_path)
     (tmp_path / "bars" / name).write_bytes(content)
-    refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *arguments)), *words)
+    refused_here(tmp_path, arguments_of(tmp_path, *arguments), *words)
 
 
 @pytest.mark.parametrize("ticker", ["../bars/AAPL", "AAPL.csv"])
