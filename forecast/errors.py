@@ -1,8 +1,8 @@
-"""Exceptions that are not our fault: each is told in one line, without a traceback."""
+"""Exceptions that are not our fault: each is reported in one line, without a traceback."""
 
 
 class UserError(ValueError):
-    """The user's mistake, told in one line: config key, bad value, rule, way out. Exit code 2."""
+    """The user's mistake, in one line: config key, bad value, rule, way out. Exit code 2."""
 
 
 class SourceError(UserError):
