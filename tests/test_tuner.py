@@ -170,4 +170,4 @@ def test_the_sweep_benchmark_can_be_asked_for_help(monkeypatch, capsys):
         sweep.main()
     shown = capsys.readouterr().out
     assert "python -m benchmarks.sweep" in shown
-    assert all(f"  {part} " in shown for part in sweep.PARTS)
+    assert all(part in shown for part in sweep.PARTS)
