@@ -165,9 +165,9 @@ def darts(data: MarketData, hidden: int) -> float:
     from darts import TimeSeries
     from darts.models import BlockRNNModel
 
-    first, last = data.stretches_["train"]
-    days = data.panel_.days
-    rows = data.panel_.values[(days >= first) & (days <= last)]
+    first, last = data.split_ranges_["train"]
+    times = data.panel_.times
+    rows = data.panel_.values[(times >= first) & (times <= last)]
     model = BlockRNNModel(
         input_chunk_length=20, output_chunk_length=1, model="LSTM", hidden_dim=hidden, n_rnn_layers=2,
         batch_size=BATCH, n_epochs=EPOCHS, pl_trainer_kwargs={"accelerator": "cpu", "enable_progress_bar": False},

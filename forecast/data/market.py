@@ -242,21 +242,9 @@ class MarketData:
             split: (int(days[first]), int(days[last])) for split, (first, last) in self.split_ranges_.items()
         }
 
-    def by_ratio(self) -> SplitRanges:
-        """Deprecated: `ranges_by_ratio` in days since 1970-01-01."""
-        days = self.panel_.calendar_days
-        return {
-            split: (int(days[first]), int(days[last]))
-            for split, (first, last) in self.ranges_by_ratio().items()
-        }
-
     def divide(self, stretches: SplitRanges) -> None:
         """Deprecated: `split` by days since 1970-01-01."""
         self.split(self._positions(stretches))
-
-    def divided(self, stretches: SplitRanges) -> MarketData:
-        """Deprecated: `with_split` by days since 1970-01-01."""
-        return self.with_split(self._positions(stretches))
 
     def _positions(self, stretches: SplitRanges) -> SplitRanges:
         days = self.panel_.calendar_days

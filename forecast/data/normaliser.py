@@ -196,9 +196,6 @@ class WindowNormaliser(nn.Module):
             return last + levels
         return torch.sigmoid(levels) if self.target_relation == "probability" else levels
 
-    # Deprecated name, of when prices alone could be forecast.
-    prices = values
-
     def to_json(self) -> dict[str, Any]:
         """Everything needed to rebuild this, without weights."""
         return {

@@ -8,7 +8,6 @@ SPLITS = ("train", "val", "test")
 SplitRanges = dict[
     str, tuple[int, int]
 ]  # split -> (first, last) position in the panel's calendar, both inclusive
-Stretches = SplitRanges  # deprecated
 
 
 def split_by_ratio(

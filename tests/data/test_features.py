@@ -371,7 +371,7 @@ def test_the_key_adds_them_to_a_run_s_data(strategy):
     assert more.facts["input_size"] == plain.facts["input_size"] + blocks * len(ADDED)
     batch = more.windows_["test"].take(np.arange(5))
     column = more.layout.names.index("T0.NextMonthCos" if blocks == 3 else "NextMonthCos")
-    ahead = more.panel_.days[batch.rows + 1].astype("datetime64[D]")
+    ahead = more.panel_.time_of(batch.ahead[:, 0])
     months = ahead.astype("datetime64[M]").astype(int) % 12
     np.testing.assert_allclose(batch.windows[:, -1, column], np.cos(2 * np.pi * months / 12), atol=1e-6)
 

@@ -56,17 +56,17 @@ def test_prices_undo_targets(anchor):
     one = normaliser(anchor)
     moves = one.moves(block, future).numpy()
     one = normaliser(anchor, target_scaler=TimeSeriesScaler(center=False).fit(moves))
-    prices = one.prices(block, one.targets(block, future))
+    prices = one.values(block, one.targets(block, future))
     assert prices.dtype == torch.float64
     torch.testing.assert_close(prices, future[..., 2].double(), rtol=1e-6, atol=1e-4)
-    several = one.prices(block, one.targets(block, future)[..., None].expand(-1, -1, 3))
+    several = one.values(block, one.targets(block, future)[..., None].expand(-1, -1, 3))
     assert several.shape == (*prices.shape, 3)
     assert torch.equal(several, prices[..., None].expand(-1, -1, 3))
 
 
 def test_zero_answer_is_tomorrow_equals_today():
     block, _ = windows()
-    prices = normaliser().prices(block, torch.zeros(len(block), 2))
+    prices = normaliser().values(block, torch.zeros(len(block), 2))
     assert torch.equal(prices, block[:, -1:, 2].double().expand(-1, 2))
 
 
@@ -77,9 +77,9 @@ def test_calm_and_stormy_windows_look_alike():
     one = normaliser()
     torch.testing.assert_close(one.inputs(stormy), one.inputs(block), rtol=1e-3, atol=1e-3)
     answers = torch.ones(len(block), 1)
-    calm_move = one.prices(block, answers) - block[:, -1:, 2].double()
+    calm_move = one.values(block, answers) - block[:, -1:, 2].double()
     torch.testing.assert_close(
-        one.prices(stormy, answers) - stormy[:, -1:, 2].double(), 8 * calm_move, rtol=1e-3, atol=1e-3
+        one.values(stormy, answers) - stormy[:, -1:, 2].double(), 8 * calm_move, rtol=1e-3, atol=1e-3
     )
 
 
@@ -93,9 +93,9 @@ def test_constant_windows_are_zero_and_finite(anchor, level):
     assert not one.inputs(block).any()
     targets = one.targets(block, future)
     assert torch.isfinite(targets).all()
-    torch.testing.assert_close(one.prices(block, targets), future[..., 2].double(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(one.values(block, targets), future[..., 2].double(), rtol=1e-5, atol=0)
     # A move of one basis point of the price is the unit, not something that explodes.
-    least = one.prices(block, torch.ones(len(block), 1)) - level
+    least = one.values(block, torch.ones(len(block), 1)) - level
     torch.testing.assert_close(least, torch.full_like(least, 1e-4 * level), rtol=1e-3, atol=0)
 
 

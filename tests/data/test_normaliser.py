@@ -65,7 +65,7 @@ def test_prices_undo_targets(anchor):
         ),
     }
     one = WindowNormaliser(anchor=anchor, relations=RELATIONS, closes=[2] * 6, target=2, **scalers)
-    prices = one.prices(block, one.targets(block, future))
+    prices = one.values(block, one.targets(block, future))
     assert prices.dtype == torch.float64
     torch.testing.assert_close(prices, future[..., 2].double(), rtol=1e-6, atol=1e-4)
 
@@ -73,7 +73,7 @@ def test_prices_undo_targets(anchor):
 def test_zero_answer_is_tomorrow_equals_today():
     block, _ = windows()
     one = normaliser(target_scaler=TimeSeriesScaler(center=False).fit(np.array([[0.01], [-0.02]])))
-    prices = one.prices(block, torch.zeros(len(block), 2))
+    prices = one.values(block, torch.zeros(len(block), 2))
     assert torch.equal(prices, block[:, -1:, 2].double().expand(-1, 2))
 
 

@@ -65,7 +65,8 @@ def test_same_seed_same_weights_other_seed_others():
 
 
 def test_changing_test_bars_changes_no_weight():
-    last_val_day = np.datetime64(prepared().stretches_["val"][1], "D")
+    data = prepared()
+    last_val_day = data.panel_.time_of(data.split_ranges_["val"][1])
     one, two = prepared(), prepared(after=last_val_day)
     assert one.fingerprint_ != two.fingerprint_
     forecaster, result = fit(one)
