@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from forecast.audit.subject import CheckResult, CorruptedAfter, LeakError, Shuffled, Subject, Until
 from forecast.config import build
 from forecast.data.layout import rows
-from forecast.data.record import calendar_day
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,20 +59,18 @@ def data_of_a_prefix(subject: Subject) -> str:
     import numpy as np
     import pandas as pd
 
-    calendar = subject.original.panel_.calendar_days
-    places = np.linspace(len(calendar) * 0.4, len(calendar) - 2, _DATA_CUTS).astype(int)
+    panel = subject.original.panel_
     seen = []
-    for place in places:
-        day = pd.Timestamp(int(calendar[place]), unit="D")
+    for last in np.linspace(len(panel.calendar) * 0.4, len(panel.calendar) - 2, _DATA_CUTS).astype(int):
         try:
-            short = subject.data(Until(subject.source, day)).panel_
+            short = subject.data(Until(subject.source, pd.Timestamp(panel.calendar[last]))).panel_
         except UserError:
             continue  # a ticker that has no bars yet, or ends early by then: nothing to compare
-        _same_panel(subject.original.panel_, short, int(calendar[place]), subject.original.layout.names)
-        seen.append(f"{day:%Y-%m-%d}")
+        _same_panel(panel, short, int(last), subject.original.layout.names)
+        seen.append(_date(panel, last))
     if not seen:
         raise UserError(
-            "data: no day but the last has bars of every ticker before it, so no part of it can be compared; "
+            "data: no bar but the last has bars of every ticker before it, so no part of it can be compared; "
             "audit with fewer data.tickers"
         )
     return f"cut after {', '.join(seen)}"
@@ -131,31 +128,32 @@ def _without_trading(bars: pd.DataFrame, cut: int) -> pd.DataFrame:
     return flat
 
 
-def _same_panel(whole: Panel, short: Panel, last_day: int, columns: list[str]) -> None:
+def _same_panel(whole: Panel, short: Panel, last: int, columns: list[str]) -> None:
+    """The rows of a panel that was cut after a position of the calendar are those of the whole one up to there."""
+    import numpy as np
+
     for name in short.names:
-        a, b = _rows_of(whole, name, last_day), _rows_of(short, name, last_day)
-        if list(a) != list(b):
-            day = min(set(a) ^ set(b))
+        ours, theirs = (panel.first_rows[panel.names.index(name) :][:2] for panel in (whole, short))
+        a, b = slice(*ours), slice(*theirs)
+        known = whole.times[a] <= last
+        mine, other = whole.time_of(whole.times[a][known]), short.time_of(short.times[b])
+        if not np.array_equal(mine, other):
+            time = min(set(mine.tolist()) ^ set(other.tolist()))
             raise LeakError(
-                f"{name} on {calendar_day(day)}: is a row or not depending on bars after {calendar_day(last_day)}"
+                f"{name} on {str(np.datetime64(time, 'ns'))[:10]}: is a row or not depending on bars after "
+                f"{_date(whole, last)}"
             )
-        for day, values in a.items():
-            if (values != b[day]).any():
-                column = columns[int((values != b[day]).argmax())]
-                raise LeakError(
-                    f"{column} of {name} on {calendar_day(day)} depends on bars after {calendar_day(last_day)}"
-                )
+        wrong = np.argwhere(whole.values[a][known] != short.values[b])
+        if len(wrong):
+            row, column = wrong[0]
+            raise LeakError(
+                f"{columns[column]} of {name} on {str(mine[row])[:10]} depends on bars after {_date(whole, last)}"
+            )
 
 
-def _rows_of(panel: Panel, name: str, last_day: int) -> dict[int, np.ndarray]:
-    """Rows of one series, by day, up to a day."""
-    found = {}
-    for owner, (start, stop) in zip(panel.series, panel.bounds, strict=True):
-        if panel.names[owner] == name:
-            for row in range(start, stop):
-                if panel.days[row] <= last_day:
-                    found[int(panel.days[row])] = panel.values[row]
-    return found
+def _date(panel: Panel, position: int) -> str:
+    """YYYY-MM-DD of a position in the calendar."""
+    return str(panel.time_of(position))[:10]
 
 
 _CORRUPTION_SEED = 20_210_531
@@ -172,7 +170,7 @@ def scaler_span(subject: Subject) -> str:
 
 
 def fold_isolation(subject: Subject) -> str:
-    """Every fold's stretches follow one another, and its scalers know its training days alone.
+    """Every fold's ranges follow one another, and its scalers know its training range alone.
 
     Raises:
         LeakError: they do not.
@@ -181,10 +179,10 @@ def fold_isolation(subject: Subject) -> str:
     tested: list[tuple[int, int]] = []
     for fold in folds:
         _in_order(subject.original, fold)
-        tested.append(_days(subject.original, fold)["test"])
+        tested.append(fold.ranges["test"])
     for (_, last), (first, _) in pairwise(tested):
         if first <= last:
-            raise LeakError(f"{calendar_day(first)} is tested in two folds")
+            raise LeakError(f"{_date(subject.original.panel_, first)} is tested in two folds")
     step = max(1, len(folds) // _MOST_FOLDS)
     for fold in folds[::step]:
         _fitted_on_train_alone(subject, fold)
@@ -192,7 +190,7 @@ def fold_isolation(subject: Subject) -> str:
 
 
 def window_borders(subject: Subject) -> str:
-    """The days a window forecasts lie inside its split; no split's window is in another; none is lost.
+    """The bars a window forecasts lie inside its split; no split's window is in another; none is lost.
 
     Raises:
         LeakError: names split and date.
@@ -201,18 +199,18 @@ def window_borders(subject: Subject) -> str:
 
     data = subject.original
     counts = {}
-    for split, (first, last) in data.stretches_.items():
+    panel = data.panel_
+    for split, (first, last) in data.split_ranges_.items():
         windows = data.windows_[split]
-        ahead = np.arange(1, data.horizon + 1)
         count = 0
         for start in range(0, len(windows), 65_536):
             batch = windows.take(np.arange(start, min(start + 65_536, len(windows))))
-            days = data.panel_.days[batch.rows[:, None] + ahead]  # (B, h)
-            outside = (days < first) | (days > last)
+            times = batch.ahead  # (B, h)
+            outside = (times < first) | (times > last)
             if outside.any():
-                day = calendar_day(days[outside][0])
                 raise LeakError(
-                    f"a {split} window forecasts {day}, outside of {calendar_day(first)} to {calendar_day(last)}"
+                    f"a {split} window forecasts {_date(panel, times[outside][0])}, outside of "
+                    f"{_date(panel, first)} to {_date(panel, last)}"
                 )
             count += len(batch.rows)
         counts[split] = count
@@ -232,54 +230,53 @@ def future_corruption(subject: Subject) -> str:
     """
     import numpy as np
 
-    last = subject.original.stretches_["val"][1]
-    corrupted = subject.data(CorruptedAfter(subject.source, _timestamp(last), seed=_CORRUPTION_SEED))
-    corrupted.divide(subject.original.stretches_)
+    data = subject.original
+    last = data.split_ranges_["val"][1]
+    corrupted = _corrupted(subject, last, seed=_CORRUPTION_SEED)
+    corrupted.split(data.split_ranges_)
     for split in ("train", "val"):
-        ours, theirs = subject.original.windows_[split], corrupted.windows_[split]
+        ours, theirs = data.windows_[split], corrupted.windows_[split]
         if len(ours) != len(theirs):
             raise LeakError(
-                f"{split}: has {len(ours)} windows, but {len(theirs)} when the test days are others"
+                f"{split}: has {len(ours)} windows, but {len(theirs)} when the test bars are others"
             )
         index = ours.spread(4096)
         a, b = ours.take(index), theirs.take(index)
         for name, mine, other in (("window", a.windows, b.windows), ("future", a.future, b.future)):
             wrong = np.argwhere(mine != other)
             if len(wrong):
-                column = subject.original.layout.names[wrong[0][-1]]
-                day = calendar_day(subject.original.panel_.days[a.rows[wrong[0][0]]])
-                raise LeakError(f"{column} in the {split} {name} at {day} depends on bars of the test split")
+                column, time = data.layout.names[wrong[0][-1]], _date(data.panel_, a.origin[wrong[0][0]])
+                raise LeakError(f"{column} in the {split} {name} at {time} depends on bars of the test split")
     refitted = subject.fitted(corrupted)
     (ours_fitted, _), (theirs_fitted, _) = subject.forecaster.state(), refitted.state()
     for name, value in ours_fitted.items():
         if not np.array_equal(value, theirs_fitted[name]):
             raise LeakError(f"the fitted weights ({name}) depend on bars of the test split")
-    windows = subject.original.windows_["val"]
+    windows = data.windows_["val"]
     batch = windows.take(windows.spread(2048))
     if not np.array_equal(subject.forecaster.forecast(batch).values, refitted.forecast(batch).values):
         raise LeakError("validation forecasts depend on bars of the test split")
-    return f"bars after {calendar_day(last)} changed; windows, weights and forecasts before it did not"
+    return f"bars after {_date(data.panel_, last)} changed; windows, weights and forecasts before it did not"
 
 
 def _fitted_on_train_alone(subject: Subject, fold: Fold) -> str:
     import numpy as np
 
-    last = _days(subject.original, fold)["train"][1]
+    last = fold.ranges["train"][1]
+    end = _date(subject.original.panel_, last)
     ours = subject.original.with_split(fold.ranges)
-    theirs = subject.data(
-        CorruptedAfter(subject.source, _timestamp(last), seed=_CORRUPTION_SEED + fold.number)
-    )
+    theirs = _corrupted(subject, last, seed=_CORRUPTION_SEED + fold.number)
     theirs.split(fold.ranges)
     before, after = ours.normaliser_.to_json(), theirs.normaliser_.to_json()
     for name in ("scaler", "target_scaler"):
         if before[name] != after[name]:
             raise LeakError(
-                f"{name} of fold {fold.number} (training ends {calendar_day(last)}) is fitted on later bars too: "
-                f"{_which(before[name], after[name], ours.layout.names if name == 'scaler' else ['Close'])}"
+                f"{name} of fold {fold.number} (training ends {end}) is fitted on later bars too: "
+                f"{_which(before[name], after[name], ours.layout.names if name == 'scaler' else ['the target'])}"
             )
     if not np.array_equal(ours.naive_scale_, theirs.naive_scale_, equal_nan=True):
         raise LeakError(f"the scale of MASE in fold {fold.number} is measured on later bars too")
-    return f"training ends {calendar_day(last)}"
+    return f"training ends {end}"
 
 
 def _which(
@@ -295,38 +292,33 @@ def _which(
     return "its state differs"
 
 
-def _days(data: MarketData, fold: Fold) -> dict[str, tuple[int, int]]:
-    """First and last day of each split of a fold, since 1970-01-01."""
-    days = data.panel_.calendar_days
-    return {split: (int(days[first]), int(days[last])) for split, (first, last) in fold.ranges.items()}
-
-
 def _in_order(data: MarketData, fold: Fold) -> None:
-
-    places, days = fold.ranges, _days(data, fold)
     for earlier, later in (("train", "val"), ("val", "test")):
-        gap = int(places[later][0] - places[earlier][1]) - 1
+        end, start = fold.ranges[earlier][1], fold.ranges[later][0]
+        gap = int(start - end) - 1
         if gap < data.horizon:
             raise LeakError(
-                f"fold {fold.number}: {earlier} ends {calendar_day(days[earlier][1])} and {later} begins "
-                f"{calendar_day(days[later][0])}: {gap} days between them, but the horizon is {data.horizon}"
+                f"fold {fold.number}: {earlier} ends {_date(data.panel_, end)} and {later} begins "
+                f"{_date(data.panel_, start)}: {gap} {data.bars.label}s between them, but the horizon is {data.horizon}"
             )
 
 
 def _windows_there_should_be(data: MarketData, first: int, last: int) -> int:
     """Counted one by one: origins with a whole window behind them and the horizon inside the split."""
-    days = data.panel_.days
+    times, reach = data.panel_.times, data.target.lead + data.horizon
     count = 0
-    for start, stop in data.panel_.bounds:
-        for origin in range(start + data.seq_len - 1, stop - data.horizon):
-            count += bool(days[origin + 1] >= first and days[origin + data.horizon] <= last)
+    for start, stop in data.panel_.segments:
+        for origin in range(start + data.seq_len - 1, stop - reach):
+            count += bool(times[origin + 1] >= first and times[origin + reach] <= last)
     return count
 
 
-def _timestamp(day: int) -> pd.Timestamp:
+def _corrupted(subject: Subject, last: int, *, seed: int) -> MarketData:
+    """The data when every bar after a position of the calendar takes another course."""
     import pandas as pd
 
-    return pd.Timestamp(int(day), unit="D")
+    time = pd.Timestamp(subject.original.panel_.calendar[last])
+    return subject.data(CorruptedAfter(subject.source, time, seed=seed))
 
 
 _SHUFFLE_SEED = 19_990_101
