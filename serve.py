@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @command(config_name="serve")
 def main(config: DictConfig) -> None:
-    """Check the config, build the server, serve until told to stop."""
+    """Check the config, build the server, serve until stopped."""
     from forecast.config import build, check
 
     check(config)
