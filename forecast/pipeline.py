@@ -122,11 +122,13 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
             with Evaluator(
                 directory,
                 data,
-                folded=walking,
+                folds=len(folds),
                 metrics=metrics_of,
                 fit_baselines=partial((hooks.baseline_cache or BaselineCache()).fit, identity=learnt),
                 baselines=baselines,
                 intervals=intervals,
+                significance=evaluation.significance,
+                trading_rule=evaluation.economics if data.target.trading_rule else None,
             ) as evaluator:
                 fits = fit_each(
                     config, data, folds, first, metrics_of, parallel=evaluation.parallel, on_epoch=on_epoch
@@ -138,10 +140,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
             bundle.write_model(directory, forecaster, here, intervals=evaluator.interval_state)
 
             # Figures, verdict, report.
-            figures, record = evaluator.result(
-                significance=evaluation.significance,
-                trading_rule=evaluation.economics if data.target.trading_rule else None,
-            )
+            figures, record = evaluator.result()
             bundle.write_json(directory / "evaluation.json", record)
             history = [_finite(epoch) for epoch in evaluator.history]
             bundle.write_json(directory / "history.json", history)

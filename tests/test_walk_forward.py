@@ -41,7 +41,9 @@ def test_the_table_and_the_figures_hold_all_folds(three):
     counts = table.groupby(["fold", "split"]).size()
     assert [counts[fold, "test"] for fold in range(3)] == [80, 80, 80]
     assert set(table.loc[table["split"] == "train", "fold"]) == {0}
-    expected = from_table(table)
+    # Validation rows that folds share count once, as the last of them forecast it.
+    assert table[table["split"] == "val"].duplicated(KEYS).any()
+    expected = from_table(table.drop_duplicates(KEYS, keep="last"))
     for name, value in expected.items():
         if "_mase" not in name and value is not None:
             assert three.metrics[name] == pytest.approx(value, rel=1e-9), name

@@ -16,7 +16,7 @@ from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 from forecast.evaluate.metrics import Metrics
 from forecast.evaluate.skill import skill
 from forecast.evaluate.summary import SPLITS as EVALUATED
-from forecast.evaluate.summary import Figures
+from forecast.evaluate.summary import Figures, Summary
 from forecast.evaluate.table import ForecastTable, ForecastWriter, forecast_pieces, join, table_of
 from forecast.model.intervals import columns as bound_columns
 
@@ -54,11 +54,13 @@ class Evaluator:
     Args:
         directory: of the run; a file appears there whole when the evaluator is left, or not at all.
         data: loaded.
-        folded: whether rows say which fold they belong to.
+        folds: how many there will be; of more than one, rows say which fold they belong to.
         metrics: of validation and test.
         fit_baselines: fits the baselines to a fold, given its number.
         baselines: fitted to each fold that is fitted anew, and evaluated on the same rows; None = naive alone.
         intervals: fitted to the validation rows of each fold; None = no intervals.
+        significance: tests; None = none.
+        trading_rule: on the test rows; None = none.
     """
 
     def __init__(
@@ -66,28 +68,36 @@ class Evaluator:
         directory: Path,
         data: MarketData,
         *,
-        folded: bool,
+        folds: int,
         metrics: Metrics,
         fit_baselines: FitBaselines,
         baselines: Baselines | None = None,
         intervals: Intervals | None = None,
+        significance: Significance | None = None,
+        trading_rule: TradingRule | None = None,
     ) -> None:
         self.names = data.panel_.names
-        self.folded = folded
+        self.folded = folds > 1
+        self.num_folds = folds
         self.metrics = metrics
         self.baselines = baselines
         self.fit_baselines = fit_baselines
         self.intervals = intervals
+        self.significance = significance
+        self.trading_rule = trading_rule
         self.folds: list[dict[str, Any]] = []
         self.history: list[dict[str, float]] = []  # of all folds that were fitted anew
         self._losses: list[dict[str, float]] = []
         self._tables: dict[str, list[ForecastTable]] = {split: [] for split in EVALUATED}
         self._ranking: list[str] = []
+        self._metrics: dict[str, Figures] = {}  # of each split, once all its rows are there
+        self._baseline_figures: dict[str, dict[str, Figures]] = {}
+        self._parts: dict[str, Summary] = {}
         self._coverage: list[Coverage] = []
         self._shown: list[pd.DataFrame] = []
         self._bounds = bound_columns(intervals.levels) if intervals is not None else []
         columns = ["actual", "forecast", "naive", *self._bounds]
-        plan: dict[str, Any] = {"names": self.names, "times": data.panel_.calendar, "folded": folded}
+        plan: dict[str, Any] = {"names": self.names, "times": data.panel_.calendar, "folded": self.folded}
         self._forecasts = ForecastWriter(directory / "forecasts.parquet", columns=columns, **plan)
         self._others = (
             None
@@ -139,10 +149,11 @@ class Evaluator:
             # In a walk-forward the validation rows of a later fold are test rows of an earlier one: what is chosen
             # before the first test row has seen none.
             self._ranking = rank_baselines(val)
+        figures = self._keep(val)
+        del val
         test = self._forecast(forecaster, data, "test", fold.number)
-        figures = self.metrics.of(val) | self.metrics.of(test) | self._write_test(test, fold.number)
-        for table in (val, test):
-            self._tables[table.split].append(replace(table, quantiles=None))
+        figures |= self._write_test(test, fold.number)
+        figures = self._keep(test) | figures
         self.folds.append(_described(fold, data, fit, figures))
         return figures
 
@@ -167,42 +178,22 @@ class Evaluator:
 
     def so_far(self, split: str) -> dict[str, float]:
         """The defined figures of all rows of a split, of the folds there were so far."""
-        figures = self.metrics.of(join(self._tables[split]).ordered())
+        figures = (
+            self._metrics[split]
+            if split in self._metrics
+            else self.metrics.of(join(self._tables[split]).ordered())
+        )
         return {name: value for name, value in figures.items() if value is not None}
 
-    def result(
-        self, *, significance: Significance | None, trading_rule: TradingRule | None
-    ) -> tuple[Figures, dict[str, Any]]:
-        """Flat figures for metrics.json, and the nested ones for evaluation.json.
-
-        A validation row that several folds share counts once, as the last of them forecast it.
-
-        Args:
-            significance: tests; None = none.
-            trading_rule: on the test rows; None = none.
-        """
-        failed = {} if self.baselines is None else self.baselines.failed
-        best = next((name for name in self._ranking if name not in failed), NAIVE)
+    def result(self) -> tuple[Figures, dict[str, Any]]:
+        """Flat figures for metrics.json, and the nested ones for evaluation.json."""
         metrics: Figures = {}
         record: dict[str, Any] = {}
-        figures: dict[str, dict[str, Figures]] = {}
         for split in EVALUATED:
-            table = self._table(split, without=failed)
-            metrics |= self.metrics.of(table)
-            if self.baselines is not None:
-                for name in (NAIVE, *table.baselines):
-                    figures.setdefault(name, {})[split] = self.metrics.figures(table.of(name))
-            against = None if best == NAIVE else best
-            if split == "val" and significance is not None:
-                # What a choice among many runs is corrected with; the record is on test alone.
-                metrics |= significance.summary(table, best=against).metrics
-            if split == "test":
-                parts = {"field": skill(table)}
-                if significance is not None:
-                    parts["significance"] = significance.summary(table, best=against)
-                if trading_rule is not None:
-                    parts["economics"] = trading_rule.summary(table)
+            metrics |= self._metrics[split]
         if self.baselines is not None:
+            failed = self.baselines.failed
+            figures = {name: found for name, found in self._baseline_figures.items() if name not in failed}
             metrics |= {
                 f"{split}_{name}_{figure}": figures[name][split][figure]
                 for name in figures
@@ -212,19 +203,18 @@ class Evaluator:
                 if figure in figures[name][split]
             }
             record["baselines"] = {
-                "best": best,
+                "best": self._best,
                 "selected_on": SELECTED_ON,
                 "figures": figures,
                 "failed": dict(failed),
                 "seconds": {name: round(spent, 3) for name, spent in self.baselines.seconds.items()},
             }
-        for name, part in parts.items():
+        for name, part in self._parts.items():
             metrics |= part.metrics
-            record[name] = {**part.record, "lines": part.lines}
+            if part.record["split"] == "test":
+                record[name] = {**part.record, "lines": part.lines}
         if self._coverage:
-            total = self._coverage[0]
-            for other in self._coverage[1:]:
-                total = total + other
+            total = sum(self._coverage[1:], start=self._coverage[0])
             metrics |= total.metrics("test")
             record["intervals"] = {
                 "method": type(self.intervals).__name__,
@@ -233,11 +223,45 @@ class Evaluator:
             }
         return metrics, {**record, "folds": self.folds}
 
-    def _table(self, split: str, *, without: Mapping[str, str]) -> ForecastTable:
-        """All rows of a split, with those baselines that did not fail; they are then only in the table."""
-        table = join(self._tables.pop(split)).ordered()
-        kept = {name: values for name, values in table.baselines.items() if name not in without}
-        return replace(table, baselines=kept)
+    @property
+    def _best(self) -> str:
+        """The best baseline that has not failed."""
+        failed = {} if self.baselines is None else self.baselines.failed
+        return next((name for name in self._ranking if name not in failed), NAIVE)
+
+    def _keep(self, table: ForecastTable) -> Figures:
+        """Keep the rows of a fold, or evaluate the split when these are its last; the figures of the fold.
+
+        A validation row that several folds share counts once, as the last of them forecast it.
+        """
+        figures = self.metrics.of(table)
+        tables = self._tables[table.split]
+        tables.append(replace(table, quantiles=None))
+        if len(tables) == self.num_folds:
+            # Rows that have been evaluated are let go before others are forecast, so that memory holds one split.
+            self._evaluate(join(tables).ordered())
+            tables.clear()
+        return figures
+
+    def _evaluate(self, table: ForecastTable) -> None:
+        """All figures of the rows of a split."""
+        split = table.split
+        self._metrics[split] = self.metrics.of(table)
+        if self.baselines is not None:
+            failed = self.baselines.failed
+            kept = {name: values for name, values in table.baselines.items() if name not in failed}
+            table = replace(table, baselines=kept)
+            for name in (NAIVE, *kept):
+                self._baseline_figures.setdefault(name, {})[split] = self.metrics.figures(table.of(name))
+        best = None if self._best == NAIVE else self._best
+        if split == "test":
+            self._parts["field"] = skill(table)
+        if self.significance is not None:
+            # What a choice among many runs is corrected with stands on val; the record is on test alone.
+            name = "significance" if split == "test" else f"significance_{split}"
+            self._parts[name] = self.significance.summary(table, best=best)
+        if split == "test" and self.trading_rule is not None:
+            self._parts["economics"] = self.trading_rule.summary(table)
 
     def _forecast(self, forecaster: Forecaster, data: MarketData, split: str, fold: int) -> ForecastTable:
         """Forecasts of a split by the model and the baselines."""
@@ -293,9 +317,7 @@ class Evaluator:
             self._write(block, fold, bounds)
         if not covered:
             return {}
-        total = covered[0]
-        for other in covered[1:]:
-            total = total + other
+        total = sum(covered[1:], start=covered[0])
         self._coverage.append(total)
         return total.metrics("test")
 

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     Index = NDArray[np.integer[Any]]
 
 # Rows that a function looks at together: few enough that its scratch arrays are small beside a large panel.
-BLOCK_ROWS = 2**19
+BLOCK_ROWS = 2**17
 # Windows that are gathered and forecast together, at most so many bytes and so many windows.
-_GATHERED_BYTES, _GATHERED_WINDOWS = 16 * 2**20, 65_536
+_GATHERED_BYTES, _GATHERED_WINDOWS = 4 * 2**20, 65_536
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,153 @@
+"""One run: what it imports, what its hooks are asked, what it refuses before anything is fetched."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import forecast
+from forecast import pipeline
+from forecast.config import check, compose
+from forecast.errors import StoppedError, UserError
+from forecast.evaluate import metric
+
+SMALL = [
+    "trainer=smoke",
+    "champion=none",
+    "tracker=none",
+    "data.period=3y",
+    "model.hidden_size=4",
+    "baselines=none",
+    "intervals=none",
+]
+
+
+@metric(mode="min")
+def worst(table, share: float = 1.0) -> float:
+    """A metric of one's own: the largest error on the rows of the first ticker."""
+    errors = np.abs(table.actual - table.forecast)[table.ticker == table.names[0]]
+    return float(share * errors.max())
+
+
+MINE = "evaluation.metrics={worst:{_target_:test_pipeline.worst,_partial_:true,share:0.5}}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small run with a metric of one's own, which its hooks have watched."""
+    asked = {"epochs": [], "identity": []}
+    hooks = pipeline.RunHooks(
+        on_epoch=lambda epoch, metrics: asked["epochs"].append((epoch, metrics)),
+        earlier=lambda identity: asked["identity"].append(identity),
+        draw_plots=False,
+    )
+    config = compose(*SMALL, MINE, "objective.metric=val_worst")
+    check(config)
+    return pipeline.run(config, tmp_path_factory.mktemp("runs") / "one", hooks), asked
+
+
+def test_an_untracked_run_imports_nothing_of_sweep_champion_and_track(tmp_path):
+    code = (
+        "import sys, forecast\n"
+        f"forecast.run(*{SMALL}, directory={str(tmp_path / 'run')!r})\n"
+        "found = [name for name in sys.modules if name.startswith(('forecast.sweep', 'forecast.champion', "
+        "'forecast.track', 'forecast.serve', 'mlflow', 'ray'))]\n"
+        "print(found)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_hooks_are_told_each_epoch_and_asked_once_for_an_earlier_run(run):
+    finished, asked = run
+    assert [epoch for epoch, _ in asked["epochs"]] == [0, 1]
+    assert all({"train_loss", "val_rmse", "val_worst"} <= set(metrics) for _, metrics in asked["epochs"])
+    assert len(asked["identity"]) == 1
+    assert finished.figures == {}
+    assert not (finished.directory / "plots").exists()
+
+
+def test_an_earlier_run_is_read_back_and_not_run_again(run, tmp_path):
+    finished, asked = run
+    config = compose(*SMALL, MINE, "objective.metric=val_worst")
+    again = pipeline.run(
+        config, tmp_path / "again", pipeline.RunHooks(earlier={asked["identity"][0]: finished.directory}.get)
+    )
+    assert again.directory == finished.directory
+    assert again.metrics == finished.metrics
+    assert again.verdict.text == finished.verdict.text
+    assert not (tmp_path / "again").exists()
+
+
+def test_what_a_hook_raises_ends_the_run_and_leaves_no_finished_one(tmp_path):
+    def stop(epoch, metrics):  # noqa: ARG001
+        raise StoppedError("others do better")
+
+    with pytest.raises(StoppedError):
+        pipeline.run(compose(*SMALL), tmp_path / "run", pipeline.RunHooks(on_epoch=stop))
+    assert not (tmp_path / "run" / "manifest.json").exists()
+
+
+def test_a_metric_of_ones_own_is_one_function_and_one_line(run):
+    finished, _ = run
+    for split in ("val", "test"):
+        rows = finished.forecasts.query(f"split == '{split}'")
+        expected = 0.5 * (rows["actual"] - rows["forecast"]).abs().max()
+        assert finished.metrics[f"{split}_worst"] == pytest.approx(expected, rel=1e-12)
+    best = min(finished.history, key=lambda epoch: epoch["val_worst"])
+    assert finished.metrics["best_epoch"] == best["epoch"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["objective.metric=val_r2_oos"], "objective.mode=min: val_r2_oos is better when larger"),
+        (["objective.mode=max"], "objective.mode=max: val_theil_u_by_ticker is better when smaller"),
+        (
+            [MINE, "objective.metric=val_worst", "objective.mode=max"],
+            "objective.mode=max: val_worst is better",
+        ),
+        (["objective.metric=val_worst"], "objective.metric=val_worst: no epoch reports it"),
+    ],
+)
+def test_an_objective_in_the_wrong_direction_is_refused_before_a_bar_is_fetched(
+    overrides, message, tmp_path, monkeypatch
+):
+    from forecast.data.sources import SampleSource
+
+    def fetched(*_):
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(SampleSource, "bars", fetched)
+    with pytest.raises(UserError) as refused:
+        pipeline.run(compose(*SMALL, *overrides), tmp_path / "run")
+    assert str(refused.value).startswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+def test_many_runs_are_one_frame(run, tmp_path):
+    finished, _ = run
+    frame = forecast.runs(finished.directory.parent).to_frame()
+    assert list(frame.index) == [str(finished.directory)]
+    row = frame.iloc[0]
+    assert (row["model"], row["data"]) == ("lstm", "no_processing_single")
+    assert row["model.hidden_size"] == "4"
+    assert row["test_rmse"] == finished.metrics["test_rmse"]
+    assert [one.metrics for one in forecast.runs(finished.directory.parent)] == [finished.metrics]
+    assert len(forecast.runs(tmp_path)) == 0
+    with pytest.raises(UserError, match="is no folder"):
+        forecast.runs(tmp_path / "none")
+
+
+def test_importing_the_module_leaves_the_function(run):
+    import forecast.runs
+
+    assert len(forecast.runs(run[0].directory.parent)) == 1
+    assert forecast.runs.read_run(run[0].directory).metrics == run[0].metrics
+
+
+def test_a_run_shows_itself_in_a_notebook(run):
+    shown = run[0]._repr_html_()
+    assert shown.startswith("<iframe")
+    assert "tomorrow = today" in shown
