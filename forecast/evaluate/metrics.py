@@ -304,7 +304,7 @@ class Metrics:
         Args:
             data: split.
             rows: (windows,) panel row of each window's last bar.
-            forecast: (windows, horizon) in the target's unit.
+            forecast: (windows, horizon) values of the target.
         """
         return self.of(table_of(data, "val", rows=rows, forecast=data.target.expected(forecast, 0.0)))
 

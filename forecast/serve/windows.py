@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.data.features import warm_up
+from forecast.data.layout import behind, rows
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def model_inputs(
     """
     predictor = model.predictor
     lookback = predictor.lookback
-    if getattr(predictor.features, "as_delivered", False):
+    delivered = getattr(predictor.features, "as_delivered", False)
+    if delivered and not behind(predictor.features, predictor.target):
         bars = np.stack([window.bars[-lookback:] for window in windows])  # (B, L, tickers * 4)
         return bars.astype(np.float32), {}, []
     dates, warnings = _dates(model, max(len(window.bars) for window in windows))
@@ -134,8 +136,8 @@ def _one_by_one(
 
 
 def _undefined(windows: Sequence[Window], model: LoadedModel) -> NDArray[np.float32]:
-    features = model.predictor.features.columns
-    width = model.tickers_per_row * (len(features) + ("Close" not in features))
+    features, target = model.predictor.features, model.predictor.target
+    width = model.tickers_per_row * (len(features.columns) + len(behind(features, target)))
     return np.full((len(windows), model.predictor.lookback, width), np.nan, np.float32)
 
 
@@ -146,8 +148,6 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
     """
     import pandas as pd
 
-    from forecast.data.layout import rows
-
     predictor = model.predictor
     count, length, _ = bars.shape
     names = predictor.tickers if predictor.scope == "multiple" else predictor.tickers[:1]
@@ -157,7 +157,7 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
         flat = bars[..., place * _WIDTH : (place + 1) * _WIDTH].reshape(count * length, _WIDTH)
         table = pd.DataFrame(flat, index=index, columns=pd.Index(DELIVERED))
         try:
-            found = rows(predictor.features, table).to_numpy(np.float32)
+            found = rows(predictor.features, table, predictor.target).to_numpy(np.float32)
         except KeyError as error:
             raise UserError(
                 f"the model's features want {error}, which a sequence does not carry; ask GET /forecast/{name}"
