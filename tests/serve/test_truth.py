@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import SMALL
-from forecast.serve.engines import ForecastAPI, GreedyLoop
 from omegaconf import OmegaConf
 from service import serving
 
 import forecast
 from forecast.config import build
 from forecast.data.features import warm_up
+from forecast.serve.engines import ForecastAPI, GreedyLoop
 from forecast.serve.model_store import load_model
 from forecast.serve.windows import DELIVERED, model_inputs, validate_window
 

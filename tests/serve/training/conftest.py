@@ -29,7 +29,9 @@ def quick_proof(monkeypatch):
     """The proof as it is, but in this process, and no plots; both are tested with the champion."""
     from forecast.bundle import load, verify_golden
 
-    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: verify_golden(directory, load(directory)))
+    monkeypatch.setattr(
+        promotion, "replay_check", lambda directory, named: verify_golden(directory, load(directory))
+    )
     monkeypatch.setattr(promotion, "draw_plots", lambda _: [])
 
 
