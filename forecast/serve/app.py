@@ -70,7 +70,7 @@ def create_app(
         description=DESCRIPTION,
         version=package_version(),
         lifespan=lifespan,
-        middleware=middlewares(settings, monitoring),
+        middleware=middlewares(settings, store=store, engine=engine, monitoring=monitoring),
         redirect_slashes=False,
         docs_url=None,  # its scripts are on the internet; ours is in routes/info.py
         redoc_url=None,
@@ -79,7 +79,7 @@ def create_app(
     readiness = health.Readiness(store=store, engine=engine)
     about = About(title=TITLE, description=DESCRIPTION, version=package_version())
     for router in (
-        infer.router(store=store, engine=engine, max_rows=settings.max_rows),
+        infer.router(),
         forecast.router(
             store=store, monitoring=monitoring, allow=settings.allow, deadline_s=settings.deadline_s
         ),
@@ -98,11 +98,15 @@ def create_app(
     return app
 
 
-def middlewares(settings: Settings, monitoring: Monitoring) -> list[Middleware]:
+def middlewares(
+    settings: Settings, *, store: ModelStore, engine: Engine, monitoring: Monitoring
+) -> list[Middleware]:
     """What a request passes, outermost first.
 
     Args:
         settings: of the server.
+        store: of the model.
+        engine: answers POST /infer.
         monitoring: counts requests.
     """
     return [
@@ -117,6 +121,7 @@ def middlewares(settings: Settings, monitoring: Monitoring) -> list[Middleware]:
             deadline_s=settings.deadline_s,
             is_patient=lambda path: path.startswith(("/train", "/champion/")),
         ),
+        Middleware(infer.InferMiddleware, store=store, engine=engine, max_rows=settings.max_rows),
     ]
 
 
