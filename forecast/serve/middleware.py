@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import json
 import logging
 import secrets
@@ -80,6 +81,7 @@ class Metrics:
 
     def __init__(self, app: ASGIApp, *, counter: Counter) -> None:
         self.app, self.counter = app, counter
+        self.prefix, self.numbers = secrets.token_hex(6).encode(), itertools.count()  # of this process
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
@@ -88,9 +90,8 @@ class Metrics:
             return
         began, method = time.perf_counter(), scope["method"]
         sent = (header(scope, b"x-request-id") or b"")[:64]
-        request_id = (
-            sent if sent and sent.isascii() and sent.decode().isprintable() else secrets.token_hex(8).encode()
-        )
+        is_usable = bool(sent) and sent.isascii() and sent.decode().isprintable()
+        request_id = sent if is_usable else b"%b-%x" % (self.prefix, next(self.numbers))
         status, counted = 499, False  # as long as nothing was answered
 
         def count() -> None:
