@@ -162,6 +162,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 strategy=strategy_name(config),
                 horizon=data.horizon,
                 evaluation=record,
+                bar=data.bars.label,
             )
             log.debug("%s", verdict.text)  # for run.log; whoever called shows it
             drawn: list[Path] = []
@@ -381,9 +382,9 @@ def _describe(data: MarketData) -> str:
     lines = [
         f"{_some(record['tickers'])}: {record['rows']:,} rows of {len(record['columns'])} columns, "
         f"{record['first_day']} to {record['last_day']}, fingerprint {record['fingerprint']}",
-        f"window: ({data.seq_len}, {len(data.layout.relations)}) -> {data.horizon} step(s) of the Close",
+        f"window: ({data.seq_len}, {len(data.layout.relations)}) -> {data.horizon} step(s) of the {data.target.column}",
         "",
-        f"{'split':8}{'first day':>12}{'last day':>12}{'windows':>12}",
+        f"{'split':8}{'first ' + data.bars.label:>12}{'last ' + data.bars.label:>12}{'windows':>12}",
     ]
     for split, part in record["splits"].items():
         lines.append(f"{split:8}{part['first_day']:>12}{part['last_day']:>12}{part['windows']:>12,}")

@@ -119,9 +119,9 @@ def read_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not bundle.is_finished(directory):
         raise UserError(f"{directory}: no finished run here ({bundle.MANIFEST} is missing)")
-    metrics, history, evaluation, facts = (
+    metrics, history, evaluation, facts, described = (
         json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "evaluation", "scaler")
+        for name in ("metrics", "history", "evaluation", "scaler", "data")
     )
     return Run(
         directory=directory,
@@ -133,6 +133,7 @@ def read_run(directory: str | Path) -> Run:
             strategy=strategy_name(OmegaConf.load(directory / "config.yaml")),
             horizon=facts.get("horizon", facts["output_size"]),
             evaluation=evaluation,
+            bar=described.get("bar", "day"),
         ),
         figures={path.stem: path for path in sorted((directory / "plots").glob("*.png"))},
         evaluation=evaluation,

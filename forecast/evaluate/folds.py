@@ -1,4 +1,4 @@
-"""Which days are trained on, validated and tested: once, or again and again as time goes on."""
+"""Which bars are trained on, validated and tested: once, or again and again as time goes on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Fold:
     """One train, validation and test range.
 
     Args:
-        number: from 0, oldest test days first.
+        number: from 0, oldest test bars first.
         ranges: split -> (first, last) position in the panel's calendar, both inclusive.
         refit: whether scalers and network are fitted anew, or those of the fold before go on.
     """
@@ -40,7 +40,7 @@ class Evaluation(Protocol):
     economics: TradingRule | None  # a trading rule on the test rows
 
     def folds(self, data: MarketData) -> list[Fold]:
-        """The folds of loaded data, oldest test days first."""
+        """The folds of loaded data, oldest test bars first."""
         ...
 
 
@@ -75,16 +75,16 @@ class Holdout:
 
 
 class WalkForward:
-    """Train on what came before, test on the days that follow, move on, again (a rolling origin).
+    """Train on what came before, test on the bars that follow, move on, again (a rolling origin).
 
-    The newest `folds * step` days are tested, each once. Before the test days of a fold come its validation days,
-    before those its training days, with `data.embargo` days left out at the end of each stretch.
+    The newest `folds * step` bars are tested, each once. Before the test bars of a fold come its validation bars,
+    before those its training bars, with `data.embargo` bars left out at the end of each range.
 
     Args:
         folds: their number.
         step: sessions a fold tests, and the origin then moves by.
         val_days: sessions validated before each test; None = step.
-        window: `expanding` trains from the first day on, `rolling` on the newest `train_days`.
+        window: `expanding` trains from the first bar on, `rolling` on the newest `train_days`.
         train_days: sessions of a rolling window; None = as many as the first fold has.
         refit_every: folds after which scalers and network are fitted anew; None = never, only in the first.
         parallel: folds fitted at once, on Ray; 1 = one after the other in this process.
@@ -114,7 +114,7 @@ class WalkForward:
     ) -> None:
         if train_days is not None and window != "rolling":
             raise UserError(
-                f"evaluation.train_days={train_days}: an expanding window trains from the first day on; "
+                f"evaluation.train_days={train_days}: an expanding window trains from the first bar on; "
                 "use evaluation.window=rolling"
             )
         self.number = folds
@@ -132,22 +132,22 @@ class WalkForward:
         """See Evaluation.
 
         Raises:
-            UserError: fewer days than the folds need.
+            UserError: fewer bars than the folds need.
         """
-        days, embargo = len(data.panel_.calendar), data.embargo
+        bars, embargo, label = len(data.panel_.calendar), data.embargo, data.bars.label
         for key, stretch in (("val_days", self.val_days), ("train_days", self.train_days)):
             if stretch is not None and stretch <= embargo:
                 raise UserError(f"evaluation.{key}={stretch}: must be more than data.embargo={embargo}")
         tested = self.number * self.step
         train = self.train_days or embargo + data.seq_len + data.horizon
-        if days < tested + self.val_days + train:
+        if bars < tested + self.val_days + train:
             raise UserError(
-                f"evaluation.folds={self.number}: tests {tested:,} days (evaluation.step={self.step} each), "
+                f"evaluation.folds={self.number}: tests {tested:,} {label}s (evaluation.step={self.step} each), "
                 f"evaluation.val_days={self.val_days} before them and at least {train:,} to train on are more "
-                f"than the {days:,} days there are; ask for fewer folds, a shorter step or a longer data.period"
+                f"than the {bars:,} {label}s there are; ask for fewer folds, a shorter step or a longer data.period"
             )
-        # The first day after training; the embargo is taken from the end of training.
-        border = days - tested - self.val_days
+        # The first bar after training; the embargo is taken from the end of training.
+        border = bars - tested - self.val_days
         return [self._fold(number, border, data) for number in range(self.number)]
 
     def _fold(self, number: int, first_border: int, data: MarketData) -> Fold:

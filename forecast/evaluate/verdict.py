@@ -38,6 +38,7 @@ class Verdict:
         strategy: its name, such as range_single.
         horizon: steps forecast at once, >= 1.
         evaluation: the content of evaluation.json: baselines, significance, intervals, folds; each may be missing.
+        bar: what a bar is called.
     """
 
     metrics: Metrics
@@ -45,6 +46,7 @@ class Verdict:
     strategy: str
     horizon: int
     evaluation: Mapping[str, Any] | None = None
+    bar: str = "day"
 
     @property
     def subject(self) -> str:
@@ -52,9 +54,9 @@ class Verdict:
         named = ", ".join(self.tickers[:NAMED])
         if len(self.tickers) > NAMED:
             named += f" and {len(self.tickers) - NAMED:,} more"
-        days = "1 day" if self.horizon == 1 else f"1 to {self.horizon} days"
+        ahead = f"1 {self.bar}" if self.horizon == 1 else f"1 to {self.horizon} {self.bar}s"
         rows = ", ".join(f"{self._figure(split, 'rows') or 0:,.0f} {split}" for split in SPLITS)
-        return f"{named}, {self.strategy}, {days} ahead; rows: {rows}"
+        return f"{named}, {self.strategy}, {ahead} ahead; rows: {rows}"
 
     @property
     def cells(self) -> list[list[str]]:
@@ -105,12 +107,12 @@ class Verdict:
     @property
     def legend(self) -> list[str]:
         """What the table's words mean, one sentence each."""
-        ahead = "the next day is" if self.horizon == 1 else "each coming day is"
+        ahead = f"the next {self.bar} is" if self.horizon == 1 else f"each coming {self.bar} is"
         lines = [
             f'naive: "{NAIVE}", {ahead} forecast as the last known price',
             "ratio: RMSE of model / RMSE of naive (Theil's U), below 1 beats naive; skill: 100 (1 - ratio)",
-            "MASE: mean error / mean one-day naive error in train; R2: 1 - squared error of model / of naive",
-            "direction: right signs of move, flat days left out, +/- one standard error",
+            f"MASE: mean error / mean one-{self.bar} naive error in train; R2: 1 - squared error of model / of naive",
+            f"direction: right signs of move, flat {self.bar}s left out, +/- one standard error",
             "val chose the weights that are kept, so only test judges them",
         ]
         best = best_baseline(self.evaluation or {})
@@ -123,7 +125,7 @@ class Verdict:
             )
         if len(self.tickers) > 1:
             lines.append(
-                "dear shares weigh most in RMSE and MAE; standard errors count a day's tickers as one"
+                f"dear shares weigh most in RMSE and MAE; standard errors count a {self.bar}'s tickers as one"
             )
         return lines
 
@@ -173,7 +175,7 @@ class Verdict:
             return None
         return (
             f"suspect a leak: {', '.join(found)} is more than daily prices allow; check that no feature "
-            "knows the day being forecast, that scalers are fitted on train only, that no bars are stale"
+            f"knows the {self.bar} being forecast, that scalers are fitted on train only, that no bars are stale"
         )
 
     def _too_right(self, split: str) -> bool:
@@ -183,7 +185,7 @@ class Verdict:
         error = self._figure(split, "direction_se") or 0.0
         if (
             rows
-        ):  # all of five days right has an error of 0 by the formula: the ceiling's own error still counts
+        ):  # all of five bars right has an error of 0 by the formula: the ceiling's own error still counts
             error = max(error, math.sqrt(DIRECTION_CEILING * (1 - DIRECTION_CEILING) * self.horizon / rows))
         return share - DIRECTION_CEILING > 2 * error * math.sqrt(max(len(self.tickers), 1))
 
@@ -210,7 +212,7 @@ class Verdict:
         if not mean or spread is None or spread >= STEADY * abs(mean):
             return None
         return (
-            f"hardly looks at the window: on {split} it forecasts about the same move every day "
+            f"hardly looks at the window: on {split} it forecasts about the same move every {self.bar} "
             f"({100 * mean:+.2g} %, give or take {100 * spread:.1g} %), so it has learnt the training years' drift, "
             "nothing more"
         )
@@ -238,7 +240,7 @@ def cells(
 
     Args:
         metrics: flat, as Metrics names them.
-        tickers: how many are forecast; the standard error counts those of one day as one observation.
+        tickers: how many are forecast; the standard error counts those of one bar as one observation.
         best: name of a baseline and its figures by split, for a third row.
     """
     prices = {name: _price_format(metrics, name) for name in ("rmse", "mae")}
@@ -281,7 +283,7 @@ def ratio_text(ratio: float | None) -> str:
 
 
 def direction_text(share: float | None, error: float | None, *, tickers: int) -> str:
-    """Percent with its standard error, tickers of one day counted as one observation."""
+    """Percent with its standard error, tickers of one bar counted as one observation."""
     if share is None:
         return "-"
     if error is None:

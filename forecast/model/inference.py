@@ -244,7 +244,9 @@ class Predictor:
             names = [self.tickers[0]] * len(windows)
         elif names is None:
             names = [""] * len(windows)
-        batch = batch_of(windows, names=names, lookback=self.lookback, horizon=self.horizon, layout=self.layout)
+        batch = batch_of(
+            windows, names=names, lookback=self.lookback, horizon=self.horizon, layout=self.layout
+        )
         return self.forecaster.forecast(batch).in_unit(self.target)
 
     def inputs(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from forecast.evaluate import WalkForward
 def loaded(days, *, embargo=1, seq_len=5, horizon=1):
     return SimpleNamespace(
         panel_=SimpleNamespace(calendar=np.arange(days)),
+        bars=SimpleNamespace(label="day"),
         embargo=embargo,
         seq_len=seq_len,
         horizon=horizon,
