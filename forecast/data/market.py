@@ -232,27 +232,6 @@ class MarketData:
         other.split(ranges)
         return other
 
-    # Deprecated names, in days since 1970-01-01.
-
-    @property
-    def stretches_(self) -> SplitRanges:
-        """Deprecated: `split_ranges_` in days since 1970-01-01."""
-        days = self.panel_.calendar_days
-        return {
-            split: (int(days[first]), int(days[last])) for split, (first, last) in self.split_ranges_.items()
-        }
-
-    def divide(self, stretches: SplitRanges) -> None:
-        """Deprecated: `split` by days since 1970-01-01."""
-        self.split(self._positions(stretches))
-
-    def _positions(self, stretches: SplitRanges) -> SplitRanges:
-        days = self.panel_.calendar_days
-        return {
-            split: (int(days.searchsorted(first)), int(days.searchsorted(last, side="right")) - 1)
-            for split, (first, last) in stretches.items()
-        }
-
     def _panel(self) -> Panel:
         """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""
         from forecast.data.layout import all_series

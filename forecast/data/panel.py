@@ -65,28 +65,6 @@ class Panel:
         ]
         return np.asarray(found, np.int64).reshape(-1, 2)
 
-    # Deprecated names: whole days since 1970-01-01, and the segments' earlier names.
-
-    @property
-    def calendar_days(self) -> NDArray[np.int32]:
-        """Deprecated: `calendar` in days since 1970-01-01."""
-        return self.calendar.astype("datetime64[D]").astype(np.int32)
-
-    @property
-    def days(self) -> NDArray[np.int32]:
-        """Deprecated: (rows,) days since 1970-01-01; use `times` and `time_of`."""
-        return self.calendar_days[self.times]
-
-    @property
-    def series(self) -> NDArray[np.int32]:
-        """Deprecated: `segment_series`."""
-        return self.segment_series
-
-    @property
-    def bounds(self) -> NDArray[np.int64]:
-        """Deprecated: `segments`."""
-        return self.segments
-
 
 def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
     """Append series as they come; memory holds the panel and one series."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,11 +46,6 @@ def record(data: MarketData) -> dict[str, Any]:
 def _date(time: NDArray[np.datetime64]) -> str:
     """YYYY-MM-DD."""
     return str(time)[:10]
-
-
-def calendar_day(number: int) -> str:
-    """YYYY-MM-DD of days since 1970-01-01."""
-    return str(date(1970, 1, 1) + timedelta(days=int(number)))
 
 
 def _without_windows(data: MarketData) -> list[str]:
