@@ -23,6 +23,8 @@ SMALL = (
     "baselines=none",
     "model.hidden_size=4",
     "data.health.sessions=keep",
+    "objective.metric=val_rmse",
+    "objective.mode=min",
 )
 
 
