@@ -17,7 +17,7 @@ NOW = [0.0]  # what a machine that is busy with something else cannot slow down
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
-    monkeypatch.setattr(batching, "time", SimpleNamespace(perf_counter=lambda: NOW[0]))
+    monkeypatch.setattr(batching, "time", SimpleNamespace(thread_time=lambda: NOW[0]))
 
 
 class Model:
