@@ -18,7 +18,7 @@ ALLOWED = (
     "forecast.track.MLflowTracker",
     "torch.nn",
 )
-# What Hydra is told in a saved config; nothing of it is built here.
+# Hydra's own node of a saved config; nothing of it is built here.
 _HYDRAS = "hydra"
 
 

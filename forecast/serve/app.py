@@ -33,7 +33,7 @@ from forecast.serve.windows import probe_window
 
 TITLE = "forecast"
 DESCRIPTION = 'Forecasts by the champion of many runs, judged against "tomorrow = today".'
-# FastAPI's own word for 422, which is told here as any other error is.
+# FastAPI's own word for 422, which is described here as any other error is.
 _FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 

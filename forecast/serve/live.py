@@ -294,7 +294,7 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
 
     Args:
         bars: asks it.
-        monitoring: gets the bars, which show what came of earlier forecasts, and the forecast.
+        monitoring: gets the bars, which show the outcomes of earlier forecasts, and the forecast.
         model: that is served.
         ticker: of the request.
         stale: take what the source's cache holds where its server is down.
@@ -365,7 +365,7 @@ def _as_trained(source: Source, ticker: str, known: Sequence[str]) -> str:
 
 
 def _line(error: object) -> str:
-    """One line, whatever came."""
+    """Any message as one line."""
     return " ".join(str(error).split())
 
 

@@ -39,7 +39,7 @@ class Counter(Protocol):
     """What counts requests."""
 
     def began(self) -> None:
-        """A request came in."""
+        """A request arrived."""
         ...
 
     def request(
@@ -76,7 +76,7 @@ class Metrics:
 
     Args:
         app: answers.
-        counter: told of every request.
+        counter: counts every request.
     """
 
     def __init__(self, app: ASGIApp, *, counter: Counter) -> None:

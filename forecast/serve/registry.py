@@ -74,7 +74,7 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
     model, alias, version = found["model"], found["alias"], found["version"]
     try:
         client = connect(resolved(uri), patience_s=_SECONDS)
-        told = call_with_timeout(
+        known = call_with_timeout(
             _SECONDS,
             lambda: (
                 client.get_model_version_by_alias(model, alias)
@@ -82,15 +82,15 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
                 else client.get_model_version(model, version)
             ),
         )
-        if told.source and Path(told.source).is_dir() and bundle.is_finished(Path(told.source)):
-            return Path(told.source)
-        copy = folder / f"{model}-{told.version}"
+        if known.source and Path(known.source).is_dir() and bundle.is_finished(Path(known.source)):
+            return Path(known.source)
+        copy = folder / f"{model}-{known.version}"
         if bundle.is_finished(copy):
             return copy
         scratch = copy.with_name(f".{copy.name}.{os.getpid()}.partial")
         scratch.mkdir(parents=True)
         try:
-            call_with_timeout(_PATIENCE_S, lambda: client.download_artifacts(told.run_id, "", str(scratch)))
+            call_with_timeout(_PATIENCE_S, lambda: client.download_artifacts(known.run_id, "", str(scratch)))
             bundle.verify(scratch)  # whoever serves it verifies it again
             os.replace(scratch, copy)
         finally:
