@@ -37,7 +37,7 @@ class TestSweeper(LauncherTestSuite):
     ("task_launcher_cfg", "extra_flags"),
     [({}, ["-m", "hydra/sweeper=ray_tune", "hydra.sweeper.search=grid", "hydra.sweeper.empty_space=once"])],
 )
-class TestApps:
+class TestApps(IntegrationTestSuite):
     """Apps as they are started from a shell; how Hydra names them is no sweeper's affair."""
 
-    test_custom_sweeper_run_workdir = IntegrationTestSuite.test_custom_sweeper_run_workdir
+    test_custom_task_name = None
