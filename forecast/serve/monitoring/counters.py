@@ -7,7 +7,9 @@ once it is used.
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import threading
 import time
 from bisect import bisect_left
@@ -31,6 +33,7 @@ EDGES = (*(float(f"{step}e{power}") for power in range(-5, 2) for step in _STEPS
 MAX_ROWS = 192  # different (method, status, route) of a process; further ones share the last
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _OTHER = ("other", 0, "other")
+_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _PIECES, _PIECE_S = 7, 10  # ten-second pieces of the last minute, and the one being filled
 
 
@@ -158,12 +161,12 @@ class Counters:
 
     def __init__(self, folder: Path) -> None:
         # prometheus_client reads the variable when it is imported and whenever it opens a file.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+        environment_known = _VARIABLE in os.environ or "prometheus_client" not in sys.modules
+        os.environ[_VARIABLE] = str(folder)
         from prometheus_client import CollectorRegistry, Counter, Gauge, values
 
-        values.ValueClass = (
-            values.MultiProcessValue()
-        )  # also where it was imported before, for something else
+        if not environment_known:
+            importlib.reload(values)  # imported before, for something else, it counts in this process alone
         self.folder = folder
         registry = CollectorRegistry()  # nobody asks it: MultiProcessCollector reads the files
 
