@@ -14,7 +14,6 @@ from forecast.evaluate import metric
 
 SMALL = [
     "trainer=smoke",
-    "champion=none",
     "tracker=none",
     "data.period=3y",
     "model.hidden_size=4",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from forecast.champion.store import ChampionConfig
+from forecast.config.champion import ChampionConfig
 
 if TYPE_CHECKING:
     from forecast.champion.promotion import (

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from forecast import bundle
 from forecast.champion.candidate import Candidate
-from forecast.champion.store import ChampionConfig, ChampionStore
+from forecast.champion.store import ChampionStore
+from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.evaluate.verdict import ratio_text
 from forecast.runs import package_version

@@ -20,8 +20,9 @@ from forecast.champion.candidate import Candidate, from_directory
 from forecast.champion.metadata import Choice, beats_naive, champion_metadata, label, read_metadata, summary
 from forecast.champion.ranking import Ranking
 from forecast.champion.registry import Registry
-from forecast.champion.store import PARTIAL, ChampionConfig, ChampionStore, Progress
+from forecast.champion.store import PARTIAL, ChampionStore, Progress
 from forecast.config import with_metadata
+from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.files import write_whole
 from forecast.runs import draw_plots

@@ -19,8 +19,9 @@ from forecast.champion.metadata import Choice
 from forecast.champion.promotion import PromotionResult, no_progress, promote_verified
 from forecast.champion.ranking import Ranking, check_metric, rank
 from forecast.champion.registry import Registry
-from forecast.champion.store import PARTIAL, ChampionConfig, ChampionStore, Progress
+from forecast.champion.store import PARTIAL, ChampionStore, Progress
 from forecast.config import build
+from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from forecast.config.building import build, locate, signature
+    from forecast.config.champion import ChampionConfig
     from forecast.config.checking import SUPPLIED, check, violations
     from forecast.config.composing import (
         compose,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # Each name by the module it is imported from on first use, so that a misspelt key costs no more than Hydra itself.
 _HOME = {
     "building": ("build", "locate", "signature"),
+    "champion": ("ChampionConfig",),
     "checking": ("SUPPLIED", "check", "violations"),
     "composing": (
         "compose",
@@ -43,6 +45,7 @@ _HOME = {
 
 __all__ = [
     "SUPPLIED",
+    "ChampionConfig",
     "ConfigFault",
     "build",
     "check",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import math
 import signal
 import sys
 import time
@@ -228,15 +227,16 @@ class Trainer:
                 # Lightning turns Ctrl-C into exit code 1 and leaves the signal ignored.
                 signal.signal(signal.SIGINT, on_interrupt)
                 raise KeyboardInterrupt from None
-        if best.epoch is None and any(math.isfinite(epoch["val_loss"]) for epoch in module.history):
-            raise TrainingDivergedError(
-                f"objective.metric={self.metric}: is not defined on the validation rows, as most are not where no "
-                "value moves; choose val_rmse"
-            )
         if best.epoch is None:
             raise TrainingDivergedError(
                 f"trainer.learning_rate={self.learning_rate}: {self.metric} was not a number in any of "
                 f"{len(module.history)} epochs; try a smaller one"
+            )
+        if not best.is_defined:
+            log.warning(
+                "objective.metric=%s: is not defined on the validation rows, as ratios to the naive forecast are not "
+                "where no value moves; the epoch with the smallest val_loss is kept",
+                self.metric,
             )
         best.restore()
         forecaster.cpu()

@@ -218,6 +218,9 @@ class ForecastModule(pl.LightningModule):
 class BestWeights(pl.Callback):
     """Keep the weights of the epoch with the best objective, in memory: no file, no pickle.
 
+    While the objective is not defined, as ratios to a naive forecast that never errs are not, the smallest
+    validation loss stands in for it.
+
     Args:
         forecaster: whose network is trained.
         metric: the objective.
@@ -230,13 +233,18 @@ class BestWeights(pl.Callback):
         self.sign = 1.0 if mode == "min" else -1.0
         self.best = math.inf
         self.epoch: int | None = None
+        self.is_defined = False  # the objective, in any epoch
         self._weights: dict[str, Any] = {}
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:  # noqa: ARG002
         """Compare the epoch that just ended."""
-        value = trainer.callback_metrics.get(self.metric)
-        if value is not None and math.isfinite(value) and self.sign * float(value) < self.best:
-            self.best = self.sign * float(value)
+        metrics = trainer.callback_metrics
+        value, loss = (float(metrics.get(name, math.nan)) for name in (self.metric, "val_loss"))
+        if math.isfinite(value) and not self.is_defined:
+            self.is_defined, self.best = True, math.inf
+        score = self.sign * value if self.is_defined else loss
+        if math.isfinite(score) and score < self.best:
+            self.best = score
             self.epoch = trainer.current_epoch
             weights = self.forecaster.network.state_dict()
             self._weights = {name: value.detach().clone() for name, value in weights.items()}

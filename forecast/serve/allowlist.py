@@ -9,7 +9,7 @@ from forecast.errors import UserError
 
 # Of this package only the rooms whose classes a config is made of; none of them acts on what it is built with.
 ALLOWED = (
-    "forecast.champion.ChampionConfig",
+    "forecast.config.ChampionConfig",
     "forecast.config.multirun.Announce",
     "forecast.config.multirun.SweepCallback",
     "forecast.data",

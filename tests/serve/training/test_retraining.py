@@ -172,7 +172,7 @@ class TestTrain:
         [
             ("tracker", {"_target_": "os.system", "command": "touch gone"}),
             ("source", {"_target_": "forecast.data.sources.yfinance.os.mkdir", "path": "gone"}),
-            ("champion", {"_target_": "forecast.champion.ChampionConfig.__init__"}),
+            ("champion", {"_target_": "forecast.config.ChampionConfig.__init__"}),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
