@@ -48,6 +48,8 @@ class Answer:
         version: of the model.
         warnings: what the caller must know.
         error: why there is no forecast; None where there is.
+        target: what is forecast.
+        unit: of the forecast.
     """
 
     forecast: NDArray[np.float64]
@@ -56,6 +58,8 @@ class Answer:
     version: str
     warnings: tuple[str, ...]
     error: str | None = None
+    target: str = ""
+    unit: str = ""
 
 
 class ForecastAPI(LitAPI):
@@ -165,6 +169,8 @@ class ForecastAPI(LitAPI):
             "prediction": forecast[0],
             "timestamp": utc_text(datetime.now(UTC)),
             "model_version": answer.version,
+            "target": answer.target,
+            "unit": answer.unit,
         }
         if several:
             response["forecast"] = forecast
@@ -181,9 +187,10 @@ class ForecastAPI(LitAPI):
         found = model.forecast(values, [window.ticker or "" for window in windows])
         finite = np.isfinite(found.values).all(axis=1).reshape(-1)
         if self.monitoring is not None:
-            self._record(windows, values, found.values, found.bounds, model)
+            self._record(windows, values[:, -model.predictor.lookback :], found.values, found.bounds, model)
         level = model.predictor.levels[0] if found.bounds is not None else None
         out_of_range = model.out_of_range(values)
+        target = model.predictor.target
         answers = []
         for place, window in enumerate(windows):
             if place in errors or not finite[place]:
@@ -192,7 +199,9 @@ class ForecastAPI(LitAPI):
                 continue
             said = (*window.warnings, *warnings, *out_of_range[place])
             own = None if found.bounds is None else found.bounds[:, place]
-            answers.append(Answer(found.values[place], own, level, model.version, said))
+            answers.append(
+                Answer(found.values[place], own, level, model.version, said, None, target.name, target.unit)
+            )
         return answers
 
     def _record(

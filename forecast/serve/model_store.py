@@ -80,18 +80,24 @@ class LoadedModel:
         """Tickers side by side in a row of a request."""
         return len(self.predictor.tickers) if self.predictor.scope == "multiple" else 1
 
+    @property
+    def window_bars(self) -> int:
+        """Bars that the forecaster looks at: the lookback, or what it needs beyond that, such as a long average."""
+        return max(self.predictor.lookback, self.predictor.forecaster.history or 0)
+
     @cached_property
     def rows_needed(self) -> int:
-        """Rows a request must have for the whole lookback, what features look back on included."""
+        """Rows a request must have for all those bars, what features and the target look back on included."""
         from forecast.data.features import warm_up
 
-        return self.predictor.lookback + (warm_up(self.predictor.features) or 0)
+        predictor = self.predictor
+        return self.window_bars + max(warm_up(predictor.features) or 0, predictor.target.warm_up)
 
     def forecast(self, windows: NDArray[np.float32], tickers: Sequence[str]) -> Forecasts:
         """Run the model.
 
         Args:
-            windows: (batch, lookback, columns) raw panel rows.
+            windows: (batch, window_bars, columns) raw panel rows.
             tickers: (batch,) whose they are; "" where nobody said.
         """
         forecast, intervals = self.predictor.forecast_windows(windows, tickers), self.predictor.intervals
@@ -107,11 +113,13 @@ class LoadedModel:
         """A warning for each window in which the network sees what training had none like.
 
         Args:
-            windows: (batch, lookback, columns) raw panel rows.
+            windows: (batch, lookback or more, columns) raw panel rows.
         """
         if self.reference is None:
             return [()] * len(windows)
-        outside = self.reference.outside(self.predictor.inputs(windows))  # (B, F)
+        outside = self.reference.outside(
+            self.predictor.inputs(windows[:, -self.predictor.lookback :])
+        )  # (B, F)
         if not outside.any():
             return [()] * len(windows)
         names = np.asarray(self.reference.names)

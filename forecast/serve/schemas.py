@@ -123,6 +123,8 @@ class Prediction(BaseModel):
     timestamp: Moment = Field(description="When this was answered, UTC")
     latency_ms: float = Field(ge=0, description="From the arrival of the body to this answer")
     model_version: str
+    target: str = Field(description="What is forecast, such as close")
+    unit: str = Field(description="Of the forecast, such as price")
     forecast: list[float] | None = Field(default=None, description="Of all steps, where there are several")
     lower: float | list[float | None] | None = Field(
         default=None, description="A list where there are several steps"
@@ -130,8 +132,6 @@ class Prediction(BaseModel):
     upper: float | list[float | None] | None = None
     level: float | None = Field(default=None, description="Share of outcomes that lower to upper is to hold")
     warnings: list[str] | None = None
-    target: str | None = Field(default=None, description="What is forecast, such as close")
-    unit: str | None = Field(default=None, description="Of the forecast, such as price")
 
 
 class ForecastDay(BaseModel):
@@ -163,6 +163,8 @@ class LiveForecast(BaseModel):
     last_date: date
     last_close: float = Field(description='What "tomorrow = today" says of every day')
     forecast: list[ForecastDay]
+    target: str = Field(description="What is forecast, such as close")
+    unit: str = Field(description="Of the forecast, such as price")
     level: float | None = Field(description="Share of outcomes that lower to upper is to hold")
     warnings: list[str]
     model_version: str

@@ -73,7 +73,7 @@ def validate_window(
             f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * _WIDTH}: {_columns(model)}"
         )
     need = model.rows_needed
-    least = max(2, -(-predictor.lookback // 2))
+    least = max(2, -(-model.window_bars // 2))
     if len(bars) < least:
         raise UserError(
             f"sequence: too short, got {len(bars)} rows; expected {need}, and {least} are the least the model takes; "
@@ -104,13 +104,12 @@ def model_inputs(
         model: the model.
 
     Returns:
-        (requests, lookback, columns) raw panel rows; which requests cannot be answered, and why; warnings for all.
+        (requests, window_bars, columns) raw panel rows; which requests cannot be answered, and why; warnings for all.
     """
     predictor = model.predictor
-    lookback = predictor.lookback
     delivered = getattr(predictor.features, "as_delivered", False)
     if delivered and not behind(predictor.features, predictor.target):
-        bars = np.stack([window.bars[-lookback:] for window in windows])  # (B, L, tickers * 4)
+        bars = np.stack([window.bars[-model.window_bars :] for window in windows])  # (B, L, tickers * 4)
         return bars.astype(np.float32), {}, []
     dates, warnings = _dates(model, max(len(window.bars) for window in windows))
     if len({len(window.bars) for window in windows}) == 1 and warm_up(predictor.features) is not None:
@@ -138,11 +137,11 @@ def _one_by_one(
 def _undefined(windows: Sequence[Window], model: LoadedModel) -> NDArray[np.float32]:
     features, target = model.predictor.features, model.predictor.target
     width = model.tickers_per_row * (len(features.columns) + len(behind(features, target)))
-    return np.full((len(windows), model.predictor.lookback, width), np.nan, np.float32)
+    return np.full((len(windows), model.window_bars, width), np.nan, np.float32)
 
 
 def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedModel) -> NDArray[np.float32]:
-    """(B, rows, tickers * 4) -> (B, lookback, columns), by the features training used, in one pass.
+    """(B, rows, tickers * 4) -> (B, window_bars, columns), by the features training used, in one pass.
 
     A feature that says how far it looks back comes out the same whatever stands before that, be it another request.
     """
@@ -166,7 +165,7 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
         inputs.append(found[:, :width])
         behind.append(found[:, width:])
     whole = np.concatenate(inputs + behind, axis=1).reshape(count, length, -1)
-    return whole[:, -predictor.lookback :]
+    return whole[:, -model.window_bars :]
 
 
 def _dates(model: LoadedModel, count: int) -> tuple[pd.DatetimeIndex, list[str]]:

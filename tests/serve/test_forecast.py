@@ -15,7 +15,7 @@ import forecast
 from forecast.data.sources import FileSource
 from forecast.serve.routes import forecast as route
 
-FIELDS = {"ticker", "last_date", "last_close", "forecast", "level", "warnings", "model_version", "timestamp", "latency_ms"}  # fmt: skip
+FIELDS = {"ticker", "last_date", "last_close", "target", "unit", "forecast", "level", "warnings", "model_version", "timestamp", "latency_ms"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

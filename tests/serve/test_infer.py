@@ -2,8 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
-from service import window
+from commands import SMALL
+from service import in_process, window
+
+import forecast
+from forecast.serve.model_store import load_model
 
 ROW = b"[101,99,100,1000]"
 ROWS = window(20)
@@ -134,3 +139,24 @@ def test_the_examples_of_the_document_are_accepted(service):
     reply = service.post("/infer", example)
     assert reply.status == 200
     assert "warnings" not in reply.json() or "lookback" not in str(reply.json()["warnings"])
+
+
+def test_answers_name_what_they_forecast(service):
+    told = service.post("/infer", {"sequence": ROWS}).json()
+    assert (told["target"], told["unit"]) == ("close", "price")
+
+
+def test_a_forecaster_that_looks_beyond_the_lookback_gets_the_rows_it_needs(tmp_path):
+    """A moving average of 50 over a window of 20 was the mean of those 20."""
+    run = tmp_path / "run"
+    choices = ("tracker=none", "baselines=none", "model=moving_average", "model.window=50")
+    forecast.run(SMALL[0], *choices, directory=run)
+    model = load_model(run)
+    assert model.rows_needed == 50
+    with in_process(run, tmp_path) as started:
+        reply = started.post("/infer", {"sequence": window(24)})
+        assert (reply.status, "got 24 rows; expected 50" in reply.detail()) == (400, True)
+        rows = window(60)
+        told = started.post("/infer", {"sequence": rows}).json()
+    assert told["prediction"] == pytest.approx(np.mean([row[2] for row in rows[-50:]]), rel=1e-6)
+    assert "warnings" not in told or "lookback" not in str(told["warnings"])

@@ -97,6 +97,8 @@ def router(
             last_date=found.last_date,
             last_close=found.last_close,
             forecast=_days(found)[:horizon],
+            target=model.predictor.target.name,
+            unit=model.predictor.target.unit,
             level=levels[0] if levels else None,
             warnings=found.warnings,
             model_version=model.version,

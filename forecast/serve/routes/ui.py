@@ -159,7 +159,6 @@ def model_card(model: LoadedModel) -> ModelCard:
         evaluation=evaluation,
     )
     side_by_side = [f"{ticker} {column}" for ticker in predictor.tickers for column in DELIVERED]
-    before = warm_up(predictor.features)
     return ModelCard(
         model_version=model.version,
         subject=verdict.subject,
@@ -176,7 +175,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         tickers=predictor.tickers,
         columns=side_by_side if predictor.scope == "multiple" else list(DELIVERED),
         lookback=predictor.lookback,
-        enough=None if before is None else predictor.lookback + before,
+        enough=None if warm_up(predictor.features) is None else model.rows_needed,
         horizon=predictor.horizon,
         levels=list(predictor.levels),
         adjust=predictor.adjust,
