@@ -70,10 +70,10 @@ def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
 
 
 def _subjects(runs: Sequence[Candidate]) -> list[Subject]:
-    """What each run forecast, as far as MLflow tells.
+    """What each run forecast, as far as MLflow says.
 
     The days are not recorded there, but the errors of "tomorrow = today" on them are, which no two stretches of
-    days have in common. Only where those differ, the settings progress whether that is for other days or other bars.
+    days have in common. Only where those differ, the settings show whether that is for other days or other bars.
     """
     subjects = [run.subject for run in runs]
     if differences(subjects) != ["data"]:

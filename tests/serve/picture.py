@@ -1,4 +1,4 @@
-"""The README's picture of the page: PYTHONPATH=.:tests python tests/serve/picture.py docs/images/ui.png
+"""The picture of the page in docs/serving.md: PYTHONPATH=.:tests python tests/serve/picture.py docs/images/ui.png
 
 A run with all defaults, a real server of it, its test days asked for as a client would, one after the other.
 """
