@@ -250,7 +250,15 @@ def test_an_edited_plugin_swept_again_into_the_same_folder_is_run_again(importab
         folder = importable.parent
         done = run(
             folder,
-            *["-m", "-cd", str(folder / "conf"), *PLUGINS, "model=average", "baselines=none", "champion=none"],
+            *[
+                "-m",
+                "-cd",
+                str(folder / "conf"),
+                *PLUGINS,
+                "model=average",
+                "baselines=none",
+                "champion=none",
+            ],
             *["seed=0,1", "hydra/launcher=basic", f"hydra.sweep.dir={folder / 'sweep'}"],
         )
         assert done.code == 0, done.err

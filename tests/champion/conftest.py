@@ -59,7 +59,9 @@ def quick_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proof as it is, but in this process; that it has one of its own is tested once."""
     from forecast.bundle import load, verify_golden
 
-    monkeypatch.setattr(promotion, "replay_check", lambda directory, named: verify_golden(directory, load(directory)))
+    monkeypatch.setattr(
+        promotion, "replay_check", lambda directory, named: verify_golden(directory, load(directory))
+    )
 
 
 @pytest.fixture
