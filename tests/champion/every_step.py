@@ -108,7 +108,9 @@ def main(how: str, folder: Path, earlier: bool) -> int:
         # Whatever happened, the next export does its work and leaves nothing of the one that failed.
         promote(second, champion=place)
         numbered = ["1-first", "2-second"] if earlier else ["1-second"]
-        assert sorted(os.listdir(store.folder)) == [".lock", *numbered, "history.json"], f"step {at}"
+        assert sorted(os.listdir(store.folder)) == [".lock", *numbered, "decisions.jsonl", "history.json"], (
+            f"step {at}"
+        )
         assert sorted(os.listdir(here)) == ["champion", "champions"], f"step {at}"
         assert [event["name"] for event in store.history] == numbered, f"step {at}: {store.history}"
         assert store.lineage == numbered, f"step {at}"

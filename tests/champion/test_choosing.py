@@ -50,8 +50,8 @@ def test_as_a_stranger_types_it(world, uri, ordered, tmp_path):
     saved = yaml.safe_load((champion / "config.yaml").read_text())
     assert saved["metadata"] == told
     metrics = json.loads((winner / "metrics.json").read_text())
-    assert told["metric"] == "val_rmse"
-    assert told["metric_value"] == metrics["val_rmse"]
+    assert told["metric"] == "val_theil_u_by_ticker"
+    assert told["metric_value"] == metrics["val_theil_u_by_ticker"]
     assert told["candidates"] == 3
     assert told["strategy"] == "no_processing_single"
     assert told["experiment_name"] == "forecast"
@@ -177,7 +177,7 @@ def test_the_copy_in_mlflow_is_taken_where_the_directory_is_not_here(
     assert told["run_directory"] == str(directory)
     assert (champion / "model.safetensors").read_bytes() == weights
     assert {path.name for path in (tmp_path / "outputs" / "champions").iterdir()} == {
-        ".lock", "history.json", f"1-{run_id}",
+        ".lock", "decisions.jsonl", "history.json", f"1-{run_id}",
     }  # fmt: skip
 
 
@@ -223,10 +223,10 @@ def test_a_spoiled_copy_in_mlflow_is_refused(command, spoiled, client, ordered, 
 
 def test_a_figure_that_somebody_changed_in_mlflow_wins_nothing(command, client, world, ordered, tmp_path):
     worst = json.loads((world.runs[ordered[-1]] / "mlflow.json").read_text())["run_id"]
-    client.log_metric(worst, "val_rmse", 0.001, step=10**6)
+    client.log_metric(worst, "val_theil_u_by_ticker", 0.001, step=10**6)
     done = command()
     assert (done.code, done.out) == (2, "")
-    assert "MLflow says val_rmse=0.001, its metrics.json says" in done.err
+    assert "MLflow says val_theil_u_by_ticker=0.001, its metrics.json says" in done.err
     assert not (tmp_path / "outputs").exists()
 
 
@@ -292,7 +292,7 @@ def test_a_given_run_needs_no_mlflow(world, tmp_path, monkeypatch, capsys, addre
     assert f"not registered in MLflow ({address}: " in out
     assert out.splitlines()[-1] == "outputs/champion"
     told = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
-    assert (told["candidates"], told["metric"]) == (1, "val_rmse")
+    assert (told["candidates"], told["metric"]) == (1, "val_theil_u_by_ticker")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs"]
 
 

@@ -125,7 +125,7 @@ def test_a_second_export_waits_for_the_first(tmp_path, start):
     assert store.current is not None
     assert store.current.name == names[-1]
     bundle.verify(store.current)
-    assert sorted(os.listdir(store.folder)) == [".lock", *names, "history.json"]
+    assert sorted(os.listdir(store.folder)) == [".lock", *names, "decisions.jsonl", "history.json"]
 
 
 def test_nobody_waits_for_the_dead(tmp_path, start):
@@ -138,7 +138,12 @@ def test_nobody_waits_for_the_dead(tmp_path, start):
     _, wrong = second.communicate("go on\n")
     assert second.returncode == 0, wrong
     assert json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())["identity"] == "b"
-    assert sorted(os.listdir(tmp_path / "outputs" / "champions")) == [".lock", "1-b", "history.json"]
+    assert sorted(os.listdir(tmp_path / "outputs" / "champions")) == [
+        ".lock",
+        "1-b",
+        "decisions.jsonl",
+        "history.json",
+    ]
 
 
 def test_who_waits_for_one_that_is_refused_finds_its_place(tmp_path, start):
@@ -152,4 +157,9 @@ def test_who_waits_for_one_that_is_refused_finds_its_place(tmp_path, start):
     assert second.stdout.readline() == "proving\n"
     _, wrong = second.communicate("go on\n")
     assert second.returncode == 0, wrong
-    assert sorted(os.listdir(tmp_path / "outputs" / "champions")) == [".lock", "1-b", "history.json"]
+    assert sorted(os.listdir(tmp_path / "outputs" / "champions")) == [
+        ".lock",
+        "1-b",
+        "decisions.jsonl",
+        "history.json",
+    ]
