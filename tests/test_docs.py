@@ -127,6 +127,31 @@ def test_every_group_has_its_tables():
     assert "<!-- options -->\n" in CONFIGURATION
 
 
+# Without those of data, which are features and scopes put together, and the server's own.
+@pytest.mark.parametrize(
+    "group", sorted({path.parent.name for path in (ROOT / "conf").glob("*/*.yaml")} - {"data", "engine"})
+)
+def test_the_readme_names_every_option(group):
+    table = (ROOT / "README.md").read_text("utf-8").partition("| group | options |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "".join(row for row in table.splitlines() if f"`{group}`" in row)))
+    assert {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} <= named
+
+
+def test_the_architecture_names_what_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    folders = ("forecast", "hydra_plugins")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files += ROOT.glob("*.py")
+    paths = [f"/{path.relative_to(ROOT).as_posix()}" for path in files]
+    code = "\n".join(path.read_text("utf-8") for path in files)
+    for name in sorted(set(re.findall(r"`([\w/.]+)`", text))):
+        if name.endswith(".py"):
+            assert any(path.endswith(f"/{name}") for path in paths), name
+        elif re.fullmatch(r"[A-Z]\w*\.\w+|_\w+", name):  # Class.method, _function
+            last = name.rpartition(".")[2]
+            assert re.search(rf"\b(def|class) {last}\b", code), name
+
+
 def test_a_table_shows_values_rules_and_meanings():
     rows = list(generated.keys_table("trainer"))
     assert (
