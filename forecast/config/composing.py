@@ -123,9 +123,7 @@ def _without_hydra(whole: DictConfig) -> DictConfig:
 
 def conf_folder() -> Path:
     """The `conf` folder: in a checkout beside the package, in an installed package within it."""
-    import forecast
-
-    package = Path(forecast.__path__[0]).resolve()
+    package = Path(__file__).resolve().parents[1]
     for base in (package.parent, package / "project", Path.cwd()):
         if (base / CONFIG_PATH / f"{CONFIG_NAME}.yaml").is_file():
             return base / CONFIG_PATH
