@@ -28,7 +28,7 @@ MOST_DEFAULTS = 4  # values of a key, and options that set one, which are listed
 
 _TABLE = re.compile(r"(<!-- (options|keys: [a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?: .*?)??(?:\s+# ?(?P<comment>.*))?$")
-# Not the task's: what composes it, and what Hydra itself is told.
+# Not the task's: what composes it, and the settings of Hydra itself.
 _NOT_KEYS = ("defaults", "hydra")
 
 

@@ -62,8 +62,8 @@ def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> N
     history = forecaster.history
     # Of a forecaster that looks at all there is, each window is kept with everything before it.
     bars = int(np.diff(panel.first_rows).max()) if history is None else max(history, data.seq_len)
-    room = _MAX_BYTES // (4 * bars * panel.values.shape[1])
-    batch = tested.take(tested.spread(max(1, min(_MAX_WINDOWS, room))))
+    most = _MAX_BYTES // (4 * bars * panel.values.shape[1])
+    batch = tested.take(tested.spread(max(1, min(_MAX_WINDOWS, most))))
     known = batch.rows - panel.first_rows[batch.series] + 1  # (B,) bars of its series up to the origin
     bars = min(bars, int(known.max()))
     counts = np.minimum(known, bars)

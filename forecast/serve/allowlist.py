@@ -7,7 +7,7 @@ from typing import Any
 
 from forecast.errors import UserError
 
-# Of this package only the rooms whose classes a config is made of; none of them acts on what it is built with.
+# Of this package only the packages whose classes a config is made of; none of them acts on what it is built with.
 ALLOWED = (
     "forecast.config.ChampionConfig",
     "forecast.config.multirun.Announce",

@@ -92,7 +92,7 @@ class Application:
 
 
 def serve(settings: Settings) -> None:
-    """Serve until told to stop.
+    """Serve until stopped.
 
     Args:
         settings: of the server.

@@ -152,12 +152,12 @@ def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:
 
 def error_summary(error: BaseException) -> str:
     """Return what went wrong in one line: the innermost fault of network or disk if there is one."""
-    told, cause = error, _cause(error)
+    innermost, cause = error, _cause(error)
     while cause is not None:
         if isinstance(cause, OSError) and str(cause):
-            told = cause
+            innermost = cause
         cause = _cause(cause)
-    lines = str(told).strip().splitlines() or [type(told).__name__]
+    lines = str(innermost).strip().splitlines() or [type(innermost).__name__]
     return redact_password(lines[0])[:300]
 
 
@@ -171,7 +171,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     # The last line a run prints is its directory.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # Nothing is told to third parties, and no run waits for them.
+    # Nothing is sent to third parties, and no run waits for them.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 # A new database takes 4 s here, 12 s on a busy machine; many jobs may wait for the one that makes it.

@@ -86,10 +86,10 @@ def _send(directory: Path, down: dict[str, str], uri: str | None) -> Outcome:
         record.run_id = None  # the store knows best: it may be another one by now
         call_with_timeout(patience_s, lambda: delivery.deliver(client, record, directory))
     except Exception as error:  # noqa: BLE001 - raised again with the address, in a line
-        told = f"{redact_password(record.uri)}: {error_summary(error)}"
+        message = f"{redact_password(record.uri)}: {error_summary(error)}"
         if time.monotonic() - begun >= PATIENCE_S:
-            down[record.uri] = told
-        raise ConnectionError(told) from None
+            down[record.uri] = message
+        raise ConnectionError(message) from None
     record.state, record.reason = "sent", None
     record.epochs.clear()
     record.save(directory)

@@ -72,7 +72,7 @@ class MLflowTracker:
         self._directory = Path()
         self._client: MlflowClient | None = None
         self._down = False  # MLflow is not asked again in this run
-        self._lost = False  # nor can it be told later
+        self._lost = False  # nor can it be sent later
         self._next_flush = 0.0
         self._noted: set[str] = set()
 

@@ -94,8 +94,8 @@ def pooled_directions(table: ForecastTable, *, alpha: float) -> list[Directions]
         rises, said = sums.totals("up", step), sums.totals("said", step)
         count_all, ups, calls = (np.asarray([value.sum()]) for value in (said[1], rises[0], said[0]))
         if table.horizon == 1 and one_ticker:
-            up, told = _signs(Returns(table))
-            stat, p, reason = _by_signs(up, told, np.zeros(len(up), np.int64), 1)
+            up, called = _signs(Returns(table))
+            stat, p, reason = _by_signs(up, called, np.zeros(len(up), np.int64), 1)
         else:
             agreed = compare(sums.means("agree", step), horizon=horizon)
             stat, p, reason = _by_agreement(agreed, (count_all, ups, calls))
@@ -128,11 +128,11 @@ def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
     total = group_sums(count, owner, groups)
     effective = _effective(share, error, total, group_sums(count > 0, owner, groups) / horizon)
     low, high = wilson(share, effective, alpha=alpha)
-    up, told = _signs(returns)
+    up, called = _signs(returns)
     telling = _telling(returns)
     group = np.asarray(block.series)[telling]
     if horizon == 1:
-        stat, p, reason = _by_signs(up, told, group, groups)
+        stat, p, reason = _by_signs(up, called, group, groups)
     else:
         product, _ = _agreement(returns)
         values, present = group_means(product, returns.window[telling], windows)
@@ -140,7 +140,7 @@ def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
         tally = (
             group_sums(np.ones(len(group)), group, groups),
             group_sums(up, group, groups),
-            group_sums(told, group, groups),
+            group_sums(called, group, groups),
         )
         stat, p, reason = _by_agreement(agreed, tally)
     return Directions(total.astype(np.int64), share, low, high, effective, stat, p, reason)
@@ -168,23 +168,23 @@ def wilson(share: Column, count: Column, *, alpha: float) -> tuple[Column, Colum
     return low, high
 
 
-def pesaran_timmermann(up: Flags, told: Flags, group: Index, groups: int) -> tuple[Column, Index]:
+def pesaran_timmermann(up: Flags, called: Flags, group: Index, groups: int) -> tuple[Column, Index]:
     """The statistic of each group, standard normal where signs are independent, and the reasons where it is NaN.
 
     Args:
         up: (rows,) whether the value rose; no row without a move.
-        told: (rows,) whether the forecast said so.
+        called: (rows,) whether the forecast says it rises.
         group: (rows,) 0 .. groups - 1.
         groups: their number.
 
     Source: Pesaran and Timmermann (1992), Journal of Business and Economic Statistics 10, equations 4 to 6.
     """
     count = np.bincount(group, minlength=groups)
-    ups, calls = group_sums(up, group, groups), group_sums(told, group, groups)
+    ups, calls = group_sums(up, group, groups), group_sums(called, group, groups)
     reason = _sides(count, ups, calls, few=count < 2 * RARER)
     with np.errstate(divide="ignore", invalid="ignore"):
         n = count.astype(np.float64)
-        rises, said, right = ups / n, calls / n, group_sums(up == told, group, groups) / n
+        rises, said, right = ups / n, calls / n, group_sums(up == called, group, groups) / n
         chance = rises * said + (1 - rises) * (1 - said)
         spread = chance * (1 - chance) / n
         of_chance = (
@@ -197,10 +197,10 @@ def pesaran_timmermann(up: Flags, told: Flags, group: Index, groups: int) -> tup
     return stat, reason
 
 
-def _by_signs(up: Flags, told: Flags, group: Index, groups: int) -> tuple[Column, Column, Index]:
+def _by_signs(up: Flags, called: Flags, group: Index, groups: int) -> tuple[Column, Column, Index]:
     from scipy.special import ndtr
 
-    stat, reason = pesaran_timmermann(up, told, group, groups)
+    stat, reason = pesaran_timmermann(up, called, group, groups)
     return stat, ndtr(-stat), reason
 
 
@@ -240,13 +240,13 @@ def _said(returns: Returns) -> Selected:
 
 def _agreement(returns: Returns) -> Selected:
     """Product of the two signs, each as the distance from its mean of the ticker and step."""
-    telling, (up, told) = _telling(returns), _signs(returns)
+    telling, (up, called) = _telling(returns), _signs(returns)
     table = returns.table
     cell = np.asarray(table.series, np.int64)[telling] * table.horizon + table.step[telling] - 1
     cells = int(cell.max(initial=0)) + 1
     n = np.maximum(np.bincount(cell, minlength=cells), 1)
-    rises, calls = (group_sums(x, cell, cells) / n for x in (up, told))
-    return (up - rises[cell]) * (told - calls[cell]), telling
+    rises, calls = (group_sums(x, cell, cells) / n for x in (up, called))
+    return (up - rises[cell]) * (called - calls[cell]), telling
 
 
 def _effective(share: Column, error: Column, moved: Column, origins: Column) -> Column:
