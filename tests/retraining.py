@@ -13,8 +13,8 @@ from markets import random_bars
 from forecast import pipeline
 from forecast.champion import ChampionConfig, promote
 from forecast.config import check, compose
+from forecast.serve.retraining import train
 from forecast.serve.training_jobs import JobState
-from forecast.serve.training_process import train
 
 BARS = 500
 SMALL = (

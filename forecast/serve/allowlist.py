@@ -18,8 +18,7 @@ ALLOWED = (
     "forecast.track.MLflowTracker",
     "torch.nn",
 )
-# Hydra's own node of a saved config; nothing of it is built here.
-_HYDRAS = "hydra"
+_UNBUILT = ("hydra", "provenance")  # nodes of a saved config that nothing is built of
 
 
 def check_targets(config: dict[str, Any], *, where: str, also: Sequence[str] = ()) -> None:
@@ -34,8 +33,8 @@ def check_targets(config: dict[str, Any], *, where: str, also: Sequence[str] = (
         UserError: the first one that is not.
     """
     allowed = (*ALLOWED, *also)
-    task = {name: node for name, node in config.items() if name not in (_HYDRAS, "provenance", "metadata")}
-    for key, target in _targets(task, ""):
+    task = {name: node for name, node in config.items() if name not in (*_UNBUILT, "metadata")}
+    for key, target in _targets(task):
         if not isinstance(target, str) or not any(_within(target, name) for name in allowed):
             raise UserError(
                 f"{where}: {key}={target}: is not among the targets that may be served ({', '.join(allowed)}); "
@@ -53,11 +52,9 @@ def check_plain(config: Any, *, where: str) -> None:
     Raises:
         UserError: the first such value.
     """
-    for name, node in config.items():
-        if name not in (_HYDRAS, "provenance"):
-            for key, text in _texts(node, str(name)):
-                if "${" in text:
-                    raise UserError(f"{where}: {key}={text[:80]}: is no value, so the run did not save it")
+    for key, _, text in _walk({name: node for name, node in config.items() if name not in _UNBUILT}):
+        if isinstance(text, str) and "${" in text:
+            raise UserError(f"{where}: {key}={text[:80]}: is no value, so the run did not save it")
 
 
 def check_built(node: Any, *, where: str, also: Sequence[str] = ()) -> None:
@@ -75,7 +72,7 @@ def check_built(node: Any, *, where: str, also: Sequence[str] = ()) -> None:
     """
     from forecast.config.building import locate
 
-    for key, target in _targets(node, ""):
+    for key, target in _targets(node):
         try:
             found = locate(target)
         except ImportError as error:
@@ -89,25 +86,17 @@ def _within(target: str, name: str) -> bool:
     return target == name or target.startswith(f"{name}.")
 
 
-def _texts(node: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Every text at or below a node, with its key."""
-    if isinstance(node, dict):
-        for name, item in node.items():
-            yield from _texts(item, f"{key}.{name}")
-    elif isinstance(node, list):
-        for index, item in enumerate(node):
-            yield from _texts(item, f"{key}[{index}]")
-    elif isinstance(node, str):
-        yield key, node
-
-
-def _targets(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+def _targets(node: Any) -> Iterator[tuple[str, Any]]:
     """Every `_target_` at or below a node, with its key."""
+    return ((key, value) for key, name, value in _walk(node) if name == "_target_")
+
+
+def _walk(node: Any, key: str = "", name: Any = None) -> Iterator[tuple[str, Any, Any]]:
+    """A node and all below it: key, last name of the key, value."""
+    yield key, name, node
     if isinstance(node, dict):
-        if "_target_" in node:
-            yield f"{key}._target_".removeprefix("."), node["_target_"]
-        for name, item in node.items():
-            yield from _targets(item, f"{key}.{name}" if key else str(name))
+        for below, item in node.items():
+            yield from _walk(item, f"{key}.{below}" if key else str(below), below)
     elif isinstance(node, list):
         for index, item in enumerate(node):
-            yield from _targets(item, f"{key}[{index}]")
+            yield from _walk(item, f"{key}[{index}]")

@@ -21,12 +21,7 @@ _SECONDS = 20.0  # for each question
 
 
 def registered(name: str, *, uri: str, folder: Path) -> Path:
-    """Find what `models:/name@alias` or `models:/name/version` stands for.
-
-    Args:
-        name: as MLflow writes it.
-        uri: of the store.
-        folder: for a copy, where the run directory is not on this machine.
+    """The run directory that `models:/name@alias` or `models:/name/version` stands for, or a copy in a folder.
 
     Raises:
         UserError: there is no such model, or MLflow does not answer.
@@ -46,16 +41,7 @@ def registered(name: str, *, uri: str, folder: Path) -> Path:
 
 
 def fetched(name: str, *, uri: str, folder: Path) -> Path:
-    """What `registered` does, in the process that may import MLflow.
-
-    Args:
-        name: as MLflow writes it.
-        uri: of the store.
-        folder: for a copy.
-
-    Raises:
-        UserError: see registered.
-    """
+    """What `registered` does, in the process that may import MLflow."""
     from forecast import bundle
     from forecast.track.connection import (
         call_with_timeout,
@@ -74,14 +60,8 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
     model, alias, version = found["model"], found["alias"], found["version"]
     try:
         client = connect(resolved(uri), patience_s=_SECONDS)
-        known = call_with_timeout(
-            _SECONDS,
-            lambda: (
-                client.get_model_version_by_alias(model, alias)
-                if alias
-                else client.get_model_version(model, version)
-            ),
-        )
+        ask = client.get_model_version_by_alias if alias else client.get_model_version
+        known = call_with_timeout(_SECONDS, lambda: ask(model, alias or version))
         if known.source and Path(known.source).is_dir() and bundle.is_finished(Path(known.source)):
             return Path(known.source)
         copy = folder / f"{model}-{known.version}"

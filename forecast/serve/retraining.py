@@ -8,157 +8,75 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from forecast.errors import SourceError, UserError
 from forecast.serve.allowlist import ALLOWED, check_built, check_targets
+from forecast.serve.training_jobs import RUN, Comparison, JobState
 
 if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from forecast.champion import ChampionConfig
-
 log = logging.getLogger(__name__)
 
 SPLIT = "val"  # the test split is opened once, and never to choose
 _DEFAULT_METRIC = ("val_rmse", "min")
+_SAVE_S = 0.5  # between two notes of how far a job got
 _SAME_BARS = 1e-5  # share by which two readings of one Close may differ
 # Their classes do nothing when they are built, but are named in ALLOWED by the package they are imported from.
 _BY_NAME = ("tracker", "champion")
 _BUILT = ("source", "data", "target", "model", "trainer", "evaluation", "baselines", "intervals")
 
-Progress = Callable[..., None]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """A candidate and the champion on the same validation rows.
+def train(state: JobState, folder: Path, *, champion: Path, allow: list[str]) -> None:
+    """Train as a job asks, and promote what came of it if it may be; notes in the job how far it got.
 
     Args:
-        metric: of validation, the one the champion was trained by.
-        mode: `min` or `max`.
-        newcomer: the candidate's figure.
-        champion: the other's.
-        naive_rmse: of "tomorrow = today" there, in price units.
-        rows: forecasts compared.
-        first_day: of them, YYYY-MM-DD.
-        last_day: likewise.
-    """
-
-    metric: str
-    mode: Literal["min", "max"]
-    newcomer: float | None
-    champion: float | None
-    naive_rmse: float | None
-    rows: int
-    first_day: str
-    last_day: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the candidate does no worse."""
-        if self.newcomer is None or self.champion is None:
-            return self.champion is None
-        return self.newcomer <= self.champion if self.mode == "min" else self.newcomer >= self.champion
-
-    @property
-    def text(self) -> str:
-        """Both figures, and whose they are."""
-        newcomer, champion = (
-            "undefined" if value is None else f"{value:.6g}" for value in (self.newcomer, self.champion)
-        )
-        return (
-            f"{self.metric} of the new model {newcomer}, of the champion {champion}, on the same {self.rows:,} "
-            f"validation rows, {self.first_day} to {self.last_day}"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {**asdict(self), "text": self.text}
-
-
-@dataclass(kw_only=True)
-class Decision:
-    """What came of a training.
-
-    Args:
-        promoted: whether the trained model is the champion now.
-        message: why, in a line.
-        model_path: folder of the champion where it was promoted, else of the run.
-        metrics: of the run.
-        comparison: with the champion; None where there was none.
-        notes: what else there is to say.
-    """
-
-    promoted: bool
-    message: str
-    model_path: Path
-    metrics: dict[str, float | None]
-    comparison: Comparison | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        """All of it in a line."""
-        return "; ".join([self.message, *self.notes])
-
-
-def retrain(
-    bundle: Path,
-    directory: Path,
-    *,
-    link: Path,
-    started_from: Path | None,
-    update: bool,
-    period: str | None = None,
-    force_download: bool = False,
-    allow: list[str],
-    started_by: str,
-    progress: Progress,
-) -> Decision:
-    """Train with the config of a run, and promote what came of it if it may be.
-
-    Args:
-        bundle: run directory whose config is trained with.
-        directory: of the run that is made.
-        link: to the champion.
-        started_from: folder of the champion when this was asked for; no other one is replaced.
-        update: on all the bars there are by now, fetched first.
-        period: of the bars of an update, as `data.period`; None = from where the run began.
-        force_download: have the source fetch the whole history again where it keeps a cache.
+        state: what to do, and what became of it; kept in `folder`.
+        folder: of the job; the run goes into `run` in it.
+        champion: link to the champion.
         allow: plug-ins that the config may name.
-        started_by: who asked, for the tracker.
-        progress: called with `phase=`, while training with `progress=` (figures of an epoch), and after it with
-            `metrics=` and `model_path=`.
 
     Raises:
-        UserError: the config, the data or the disk does not allow the training.
+        UserError: the config, the data or the disk does not allow the training; the champion is as it was.
         NotPromotedError: it was trained, and then something failed.
     """
     from forecast.pipeline import RunHooks, run
 
+    bundle, directory = Path(state.bundle), folder / RUN
     config, notes = training_config(bundle, allow=allow), list[str]()
-    if update:
-        progress(phase="fetching")
-        config, notes = _updated(config, bundle, period, force_download, allow)
-    progress(phase="training")
-    hooks = RunHooks(
-        on_epoch=_on_epoch(config, progress),
-        tags=lambda _: {"started_by": started_by},
-        draw_plots=False,  # the champion's are drawn when it is promoted
-    )
+    if state.kind == "update":
+        state.note(folder, phase="fetching")
+        config, notes = _updated(config, bundle, state.period, state.force_download, allow)
+    state.note(folder, phase="training")
+    walks = "folds" in (config.get("evaluation") or {})
+    max_epochs = None if walks else int(config.trainer.get("max_epochs") or 0) or None
+    saved = 0.0
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        nonlocal saved
+        figures = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
+        state.progress = {"fold" if walks else "epoch": epoch + 1, "max_epochs": max_epochs, **figures}
+        if time.monotonic() - saved > _SAVE_S:
+            state.note(folder)
+            saved = time.monotonic()
+
+    # The champion's plots are drawn when it is promoted.
+    hooks = RunHooks(on_epoch=on_epoch, tags=lambda _: {"started_by": _by(state)}, draw_plots=False)
     metrics = dict(run(config, directory, hooks).metrics)
-    progress(phase="comparing", metrics=metrics, model_path=str(directory))
+    state.note(folder, phase="comparing", metrics=metrics, model_path=str(directory))
     try:
-        decision = _decide(config, directory, metrics, link, started_from, started_by, progress)
+        promoted, message = _decide(state, folder, config, champion)
     except UserError as error:  # the request was all right
         raise NotPromotedError(f"trained, but not promoted: {error}") from error
-    decision.notes += notes
-    return decision
+    state.end("promoted" if promoted else "kept", "; ".join([message, *notes]))
+
+
+def _by(state: JobState) -> str:
+    return f"serve.py, {state.kind} {state.job}"
 
 
 class NotPromotedError(UserError):
@@ -188,12 +106,9 @@ def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictC
     check_targets({str(name): node for name, node in raw.items()}, where=where, also=allow)
     config = compose_saved(directory, *overrides)
     tree = resolved(config)
-    for name in _BUILT:
-        check_built({name: tree.get(name)}, where=where, also=allow)
-    for name in _BY_NAME:
-        target = (tree.get(name) or {}).get("_target_")
-        if target is not None and target not in ALLOWED:
-            check_built({name: tree[name]}, where=where, also=allow)
+    for name in (*_BUILT, *_BY_NAME):
+        if name in _BUILT or (tree.get(name) or {}).get("_target_") not in (None, *ALLOWED):
+            check_built({name: tree.get(name)}, where=where, also=allow)
     check(config)
     if config.get("provenance") is not None:
         config.provenance.data_request = None  # other bars than the saved run's are what it is for
@@ -201,11 +116,7 @@ def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictC
 
 
 def newer_bars(config: DictConfig, *, period: str | None) -> list[str]:
-    """Overrides that have a config take all the bars there are by now.
-
-    Args:
-        config: of a run.
-        period: as `data.period`; None = from where the run began.
+    """Overrides that have a config take all the bars there are by now; without a period, from where the run began.
 
     Raises:
         UserError: not a period.
@@ -217,9 +128,7 @@ def newer_bars(config: DictConfig, *, period: str | None) -> list[str]:
         DateRange(period=period, start=None, end=None)
         wanted |= {"period": period, "start": None}
     return [
-        f"data.{name}={'null' if value is None else value}"
-        for name, value in wanted.items()
-        if config.data.get(name) != value
+        f"data.{name}={value or 'null'}" for name, value in wanted.items() if config.data.get(name) != value
     ]
 
 
@@ -246,14 +155,7 @@ def compare(candidate: Path, champion: Path) -> Comparison | str:
     """Hold a run against the champion, on the run's validation rows.
 
     The rows are those later than the champion's own training days; where there are none, all of them. The champion
-    forecasts them from the same bars, with its own features and lookback.
-
-    Args:
-        candidate: its run directory.
-        champion: the other's.
-
-    Returns:
-        the comparison, or why there can be none.
+    forecasts them from the same bars, with its own features and lookback. A text says why there is no comparison.
 
     Raises:
         UserError: one of them is not whole, or the bars cannot be had again.
@@ -262,7 +164,8 @@ def compare(candidate: Path, champion: Path) -> Comparison | str:
     if differing := [name for name in asked if asked[name] != held[name]]:
         shown = ", ".join(f"{name} {asked[name]} instead of {held[name]}" for name in differing)
         return f"it forecasts something else than the champion {champion.name}: {shown}"
-    rows = _validation_rows(candidate, since=_last_trained(champion))
+    folds = _json(champion / "evaluation.json")["folds"]
+    rows = _validation_rows(candidate, since=max(fold["train"][1] for fold in folds if fold["refit"]))
     both = rows.merge(_forecasts_of(champion, candidate, rows), on=["ticker", "date", "step"])
     if both.empty:
         return f"the champion {champion.name} forecasts none of its {len(rows):,} validation rows"
@@ -276,7 +179,7 @@ def compare(candidate: Path, champion: Path) -> Comparison | str:
     ]
     if metric not in figures[0]:
         metric, mode = _DEFAULT_METRIC
-    return Comparison(
+    return Comparison.of(
         metric=metric,
         mode="max" if mode == "max" else "min",
         newcomer=figures[0][metric],
@@ -344,117 +247,64 @@ def _too_short(config: DictConfig) -> str | None:
     return None
 
 
-def _on_epoch(config: DictConfig, progress: Progress) -> Callable[[int, dict[str, float]], None]:
-    walks = "folds" in (config.get("evaluation") or {})
-    max_epochs = None if walks else int(config.trainer.get("max_epochs") or 0) or None
-
-    def report(epoch: int, metrics: dict[str, float]) -> None:
-        figures = {name: float(value) if math.isfinite(value) else None for name, value in metrics.items()}
-        progress(progress={"fold" if walks else "epoch": epoch + 1, "max_epochs": max_epochs, **figures})
-
-    return report
-
-
-def _decide(
-    config: DictConfig,
-    directory: Path,
-    metrics: dict[str, float | None],
-    link: Path,
-    started_from: Path | None,
-    started_by: str,
-    progress: Progress,
-) -> Decision:
-    """Promote a run, unless there is something against it.
+def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tuple[bool, str]:
+    """Promote a job's run, unless there is something against it: whether it was, and why.
 
     Raises:
         UserError: the champion is damaged, or the disk does not take another.
     """
-    from forecast.champion import ChampionChangedError, promote, registry_of
+    from forecast.champion import ChampionChangedError, ChampionConfig, promote, registry_of
+    from forecast.champion.candidate import from_directory
+    from forecast.champion.promotion import check_rules
     from forecast.champion.store import ChampionStore
+    from forecast.config import build
 
-    place = _place(config, link)
+    directory, started_from = folder / RUN, None if state.champion is None else Path(state.champion)
 
-    def rejected(reason: str, comparison: Comparison | None = None) -> Decision:
-        ChampionStore(link, by=started_by, why=reason).log_decision("refused", _shown(directory))
-        return Decision(
-            promoted=False,
-            message=f"not promoted: {reason}",
-            model_path=directory,
-            metrics=metrics,
-            comparison=comparison,
-        )
+    def rejected(reason: str) -> tuple[bool, str]:
+        ChampionStore(link, by=_by(state), why=reason).log_decision("refused", str(directory))
+        return False, f"not promoted: {reason}"
 
-    if (reason := _rejection_reason(config, directory, metrics, place)) is not None:
-        return rejected(reason)
+    # The champion's place here, with the rules of the config.
+    rules: Any = config.get("champion")
+    place = ChampionConfig(directory=str(link)) if rules is None else build(rules, directory=str(link))
+    if state.metrics.get(str(config.objective.metric)) is None:
+        return rejected(f"its {config.objective.metric} is undefined")
+    try:
+        check_rules(directory, from_directory(directory), place)
+    except UserError as error:
+        return rejected(str(error))
     if started_from is None:
         return rejected(
-            f"there was no champion to compare it with; python -m forecast.champion export {_shown(directory)} "
-            "makes it the champion"
+            f"there was no champion to compare it with; python -m forecast.champion export {directory} makes it "
+            "the champion"
         )
     if not link.exists() or link.resolve() != started_from:
         return rejected(f"{started_from.name} was the champion when this began, and no longer is")
     compared = compare(directory, started_from)
     if isinstance(compared, str):
         return rejected(compared)
+    state.comparison = compared
     if not compared.holds:
-        return rejected(compared.text, compared)
-    progress(phase="promoting")
-    registry = registry_of(config) if config.get("champion") is not None else None
+        return rejected(compared.text)
+    state.note(folder, phase="promoting")
     try:
         promotion = promote(
             directory,
             champion=place,
-            registry=registry,
+            registry=None if rules is None else registry_of(config),
             progress=log.info,
             replacing=started_from,
-            by=started_by,
+            by=_by(state),
             why=compared.text,
         )
     except ChampionChangedError as error:
-        return rejected(str(error), compared)
+        return rejected(str(error))
     for line in promotion.notes:
         log.info("%s", line)
-    became = (
-        f"promoted as {promotion.folder.name}"
-        if promotion.changed
-        else f"the same model came out again: {promotion.folder.name} stays"
-    )
-    return Decision(
-        promoted=promotion.changed,
-        message=f"{became}: {compared.text}",
-        model_path=promotion.folder,
-        metrics=metrics,
-        comparison=compared,
-    )
-
-
-def _rejection_reason(
-    config: DictConfig, directory: Path, metrics: dict[str, float | None], place: ChampionConfig
-) -> str | None:
-    """Why a run can be no champion, whatever the champion is worth; None if it can."""
-    from forecast.champion.candidate import from_directory
-    from forecast.champion.promotion import check_rules
-
-    metric = str(config.objective.metric)
-    if metrics.get(metric) is None:
-        return f"its {metric} is undefined"
-    try:
-        check_rules(directory, from_directory(directory), place)
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def _place(config: DictConfig, link: Path) -> ChampionConfig:
-    """The champion's place here, with the rules of the config."""
-    from forecast.champion import ChampionConfig
-    from forecast.config import build
-
-    rules: Any = config.get("champion")
-    if rules is None:
-        return ChampionConfig(directory=str(link))
-    place: ChampionConfig = build(rules, directory=str(link))
-    return place
+    name, state.model_path = promotion.folder.name, str(promotion.folder)
+    became = f"promoted as {name}" if promotion.changed else f"the same model came out again: {name} stays"
+    return promotion.changed, f"{became}: {compared.text}"
 
 
 def _question(directory: Path) -> dict[str, Any]:
@@ -527,12 +377,6 @@ def _metrics(rows: pd.DataFrame, *, horizon: int) -> dict[str, float | None]:
     return Metrics().of(replace(table, horizon=horizon))
 
 
-def _last_trained(champion: Path) -> str:
-    """The last day a champion was trained on, YYYY-MM-DD."""
-    folds = _json(champion / "evaluation.json")["folds"]
-    return str(max(fold["train"][1] for fold in folds if fold["refit"]))
-
-
 def _config(directory: Path) -> DictConfig:
     from omegaconf import DictConfig, OmegaConf
 
@@ -546,8 +390,3 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

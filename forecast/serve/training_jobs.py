@@ -23,12 +23,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.errors import UserError
 from forecast.files import write_whole
@@ -48,6 +49,7 @@ _SECRETS = ("FORECAST_API_KEY", "FORECAST_ADMIN_KEY")
 Kind = Literal["train", "update"]
 State = Literal["running", "promoted", "kept", "failed", "cancelled"]
 Phase = Literal["starting", "fetching", "training", "comparing", "promoting", "ended"]
+Figures = dict[str, int | float | None]
 
 
 class BusyError(Exception):
@@ -62,51 +64,73 @@ class NothingBeforeError(Exception):
     """There is no champion to return to."""
 
 
-@dataclass(kw_only=True)
-class JobState:
-    """What a job was asked to do and how far it got, in a file that any process may read at any time.
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    Args:
-        job: its name.
-        kind: `train` as the served model was, or `update` it with newer bars.
-        server: which server started it.
-        bundle: run directory whose config is trained with.
-        champion: folder of the champion when this was asked for, None without one: the only one it may replace.
-        period: of the bars an update trains on, as `data.period`; None = the config's own.
-        force_download: an update asks for the whole history again where the source keeps a cache.
-        state: `promoted`: what it trained is the champion now; `kept`: the old one stays, on purpose.
-        phase: what it is busy with.
-        began: UTC, ISO 8601.
-        ended: likewise; None while it runs.
-        seconds: since it began.
-        progress: `epoch` (from 1), `max_epochs`, and the figures of that epoch.
-        metrics: of the finished run.
-        message: what became of it, in a line.
-        error: why it failed, in a line.
-        status: HTTP status of that failure.
-        comparison: with the champion it had to match.
-        model_path: folder of the model it made: of the champion where it was promoted, else of the run.
-    """
+
+class Comparison(_Answer):
+    """The new model and the champion on the same newest validation rows."""
+
+    metric: str
+    mode: Literal["min", "max"]
+    newcomer: float | None = Field(description="of the new model")
+    champion: float | None = Field(description="of the champion there was when this was asked for")
+    naive_rmse: float | None = Field(description='Of "tomorrow = today" on the same rows')
+    rows: int
+    first_day: str
+    last_day: str
+    text: str
+
+    @classmethod
+    def of(cls, **figures: Any) -> Comparison:
+        """With both figures, and whose they are, in its text."""
+        newcomer, champion = (
+            "undefined" if value is None else f"{value:.6g}"
+            for value in (figures["newcomer"], figures["champion"])
+        )
+        text = (
+            f"{figures['metric']} of the new model {newcomer}, of the champion {champion}, on the same "
+            f"{figures['rows']:,} validation rows, {figures['first_day']} to {figures['last_day']}"
+        )
+        return cls(**figures, text=text)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the new model does no worse."""
+        if self.newcomer is None or self.champion is None:
+            return self.champion is None
+        return self.newcomer <= self.champion if self.mode == "min" else self.newcomer >= self.champion
+
+
+class Job(_Answer):
+    """How far a job got."""
 
     job: str
     kind: Kind
-    server: str
-    bundle: str
-    champion: str | None
-    period: str | None = None
-    force_download: bool = False
-    state: State = "running"
+    state: State = Field(default="running", description="kept: the served model stays, on purpose")
     phase: Phase = "starting"
-    began: str = field(default_factory=lambda: _text(datetime.now(UTC)))
-    ended: str | None = None
-    seconds: float = 0.0
-    progress: dict[str, float | int | None] = field(default_factory=dict)
-    metrics: dict[str, float | None] = field(default_factory=dict)
+    began: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    ended: AwareDatetime | None = None
+    seconds: float = Field(default=0.0, ge=0)
+    progress: Figures = Field(
+        default={}, description="epoch (from 1), max_epochs, and the figures of that epoch"
+    )
+    metrics: Figures = {}
     message: str = ""
     error: str | None = None
-    status: int | None = None
-    comparison: dict[str, Any] | None = None
+    comparison: Comparison | None = None
     model_path: str | None = None
+
+
+class JobState(Job):
+    """A job, and what it was asked to do, in a file that any process may read at any time."""
+
+    server: str  # which one started it
+    bundle: str  # run directory whose config is trained with
+    champion: str | None  # folder of the champion when this was asked for: the only one it may replace
+    period: str | None = None  # of the bars an update trains on, as `data.period`; None = the config's own
+    force_download: bool = False  # have the source fetch the whole history again where it keeps a cache
+    status: int | None = None  # HTTP status of a failure
 
     @property
     def running(self) -> bool:
@@ -114,44 +138,37 @@ class JobState:
         return self.state == "running"
 
     def end(self, state: State, message: str, *, status: int | None = None) -> None:
-        """Note what became of it.
-
-        Args:
-            state: not `running`.
-            message: of a failure, why.
-            status: HTTP status of a failure.
-        """
+        """Note what became of it; `status` is the HTTP status of a failure."""
         self.state, self.phase, self.message, self.status = state, "ended", " ".join(message.split()), status
         self.error = self.message if state in ("failed", "cancelled") else None
-        self.ended, self.seconds = _text(datetime.now(UTC)), _since(self.began)
+        self.ended, self.seconds = datetime.now(UTC), _since(self.began)
 
     def save(self, folder: Path) -> None:
-        """Write it into the folder of the job.
+        """Write it into the folder of the job; raises OSError where the disk does not take it."""
+        write_whole(folder / _STATE, self.model_dump_json(indent=2) + "\n")
 
-        Raises:
-            OSError: the disk does not take it.
-        """
-        write_whole(folder / _STATE, json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
+    def note(self, folder: Path, **news: Any) -> None:
+        """Save what is new, as far as the disk takes it: how far a job got is not worth failing for."""
+        for name, value in news.items():
+            setattr(self, name, value)
+        with suppress(OSError):
+            self.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> JobState | None:
         """Read it from the folder of a job; None where there is none, or one that another version wrote."""
         try:
-            return cls(**json.loads((folder / _STATE).read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
+            return cls.model_validate_json((folder / _STATE).read_bytes())
+        except (OSError, ValueError):
             return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class StartedJob:
-    """A job this process started.
+    """A job this process started."""
 
-    Args:
-        job: its name.
-        ended: set once it is over and whoever asked to be told of that was.
-    """
-
-    job: str
+    job: str  # its name
+    # Set once it is over, and `on_end` was called.
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -196,14 +213,9 @@ class TrainingJobs:
         force_download: bool = False,
         on_end: Callable[[JobState], None] = lambda _: None,
     ) -> StartedJob:
-        """Start a job, which may replace the champion there is now and no other.
+        """Start a job, see JobState, which may replace the champion there is now and no other.
 
-        Args:
-            kind: see JobState, as the next three.
-            bundle: run directory.
-            period: of an update.
-            force_download: of an update.
-            on_end: given what became of it, in a thread of this process.
+        `on_end` is given what became of it, in a thread of this process.
 
         Raises:
             BusyError: there is one at work.
@@ -240,15 +252,9 @@ class TrainingJobs:
         return started
 
     def look(self, job: str) -> JobState | None:
-        """How far a job got, None if there is none of that name; one that died without a last word has failed.
-
-        Args:
-            job: any text.
-        """
-        if not _NAME.fullmatch(job):
-            return None
+        """How far a job got, None if there is none of that name; one that died without a last word has failed."""
         folder = self.folder / job
-        state = JobState.load(folder)
+        state = JobState.load(folder) if _NAME.fullmatch(job) else None
         if state is None or not state.running:
             return state
         if self._lives(job):
@@ -268,14 +274,7 @@ class TrainingJobs:
         return state if state is not None and state.running else None
 
     def cancel(self, job: str) -> JobState | None:
-        """End a job, waiting until it is dead.
-
-        Args:
-            job: any text.
-
-        Returns:
-            what became of it, which may be that it had come to its end before; None if there is none of that name.
-        """
+        """End a job, waiting until it is dead; returns what became of it, None if there is none of that name."""
         state = self.look(job)
         if state is None or not state.running:
             return state
@@ -305,12 +304,9 @@ class TrainingJobs:
             os.close(lock)
 
     def roll_back(self) -> str:
-        """Make the champion before the present one the champion again, in a process of its own.
+        """Make the champion before the present one the champion again; returns what was done, in a line.
 
-        MLflow is told there, and proving the earlier champion takes seconds.
-
-        Returns:
-            what was done, in a line.
+        In a process of its own: MLflow is told there, and proving the earlier champion takes seconds.
 
         Raises:
             NothingBeforeError: there is none before.
@@ -410,12 +406,7 @@ def acquire(path: Path) -> int | None:
     """Take a lock without waiting; the kernel releases it when the last process that has it dies.
 
     Unlike the locks of filelock it can be handed to a process that is started, so a job is never without it.
-
-    Args:
-        path: of the lock file, made when missing.
-
-    Returns:
-        the descriptor that holds it, None: another process has it.
+    Returns the descriptor that holds it; None: another process does.
 
     Raises:
         OSError: the file cannot be opened.
@@ -423,11 +414,10 @@ def acquire(path: Path) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
         raise
     return descriptor
 
@@ -448,12 +438,7 @@ def is_held(path: Path) -> bool:
 
 
 def is_champion(champion: Path, run: Path) -> bool:
-    """Whether the champion is a copy of a run directory, as its metadata says.
-
-    Args:
-        champion: link to the champion; there may be none.
-        run: of a run, as its promotion named it.
-    """
+    """Whether the champion, if there is one, is a copy of a run directory, as its metadata says."""
     try:
         metadata = json.loads((champion / "metadata.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -478,12 +463,8 @@ def _environment() -> dict[str, str]:
     return inherited | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
 
 
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds")
-
-
-def _since(began: str) -> float:
-    return round((datetime.now(UTC) - datetime.fromisoformat(began)).total_seconds(), 3)
+def _since(began: datetime) -> float:
+    return round((datetime.now(UTC) - began).total_seconds(), 3)
 
 
 def _signal(folder: Path, number: signal.Signals) -> bool:

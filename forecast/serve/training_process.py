@@ -11,19 +11,17 @@ import logging
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from forecast.errors import SourceError, UserError
 from forecast.files import write_whole
+from forecast.serve.retraining import NotPromotedError, train
 from forecast.serve.training_jobs import CANCEL, NOTHING_BEFORE, PID, RUN, JobState, is_champion
 
 log = logging.getLogger("forecast.serve.training")
 
 FINISHED, FAILED, REFUSED = 0, 1, 2
-SAVE_S = 0.5  # between two notes of how far a job got
 _CANCELLED = "cancelled; the model that was served still is"
 _KILL_ME_FIRST = "500"  # of 1000, when memory runs out: the server can do without the job
 
@@ -51,13 +49,7 @@ def main() -> int:
 
 
 def run_job(folder: Path, *, champion: Path, allow: list[str]) -> int:
-    """Do a job, and write down what became of it whatever happens.
-
-    Args:
-        folder: of the job.
-        champion: link to the champion.
-        allow: plug-ins that the config may name.
-    """
+    """Do a job of `folder`, and write down what became of it whatever happens."""
     state = JobState.load(folder)
     assert state is not None
     try:
@@ -83,51 +75,13 @@ def run_job(folder: Path, *, champion: Path, allow: list[str]) -> int:
         state.end("failed", f"{text[:500]}; the model that was served still is", status=500)
     if state.state == "failed" and (folder / CANCEL).exists():
         state.end("cancelled", _CANCELLED, status=500)  # an interrupted import may end in any exception
-    _save_last(state, folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        state.save(folder)  # without this the job counts as one that died
+    except OSError:
+        log.exception("what became of the job could not be written down")
     return FAILED if state.state == "failed" else FINISHED
-
-
-def train(state: JobState, folder: Path, *, champion: Path, allow: list[str]) -> None:
-    """Train as asked, and promote what came of it if it may be.
-
-    Args:
-        state: what to do; notes how far it got and what became of it, also in the folder.
-        folder: of the job; the run goes into `run` in it.
-        champion: link to the champion.
-        allow: plug-ins that the config may name.
-
-    Raises:
-        UserError: the config, the data or the disk does not allow it; the old champion is still there.
-    """
-    from forecast.serve.retraining import retrain
-
-    saved = 0.0
-
-    def progress(**news: Any) -> None:
-        nonlocal saved
-        urgent = "phase" in news or not state.progress
-        for name, value in news.items():
-            setattr(state, name, value)
-        if urgent or time.monotonic() - saved > SAVE_S:
-            with suppress(OSError):  # how far it got is not worth failing for
-                state.save(folder)
-            saved = time.monotonic()
-
-    decision = retrain(
-        Path(state.bundle),
-        folder / RUN,
-        link=champion,
-        started_from=None if state.champion is None else Path(state.champion),
-        update=state.kind == "update",
-        period=state.period,
-        force_download=state.force_download,
-        allow=allow,
-        started_by=f"serve.py, {state.kind} {state.job}",
-        progress=progress,
-    )
-    state.metrics, state.model_path = decision.metrics, str(decision.model_path)
-    state.comparison = None if decision.comparison is None else decision.comparison.to_json()
-    state.end("promoted" if decision.promoted else "kept", decision.text)
 
 
 def roll_back(link: Path) -> int:
@@ -156,23 +110,10 @@ def roll_back(link: Path) -> int:
 
 def status_of(error: UserError) -> int:
     """HTTP status of a failed job: whose fault it is."""
-    from forecast.serve.retraining import NotPromotedError
-
     if isinstance(error, SourceError):
         return 502
-    if isinstance(error, NotPromotedError):
-        return 500
-    return 500 if isinstance(error.__cause__, OSError) else 400  # the disk, else the config
-
-
-def _save_last(state: JobState, folder: Path) -> None:
-    """Without this the job counts as one that died."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        state.save(folder)
-    except OSError:
-        log.exception("what became of the job could not be written down")
+    # Trained, and then something failed; or the disk; else the config.
+    return 500 if isinstance(error, NotPromotedError) or isinstance(error.__cause__, OSError) else 400
 
 
 if __name__ == "__main__":

@@ -334,9 +334,11 @@ class _Row:
 
 def close_counters() -> None:
     """Close the files of this process, which counts no more."""
-    from prometheus_client.values import close_all_multiprocess_files
+    from prometheus_client import values
 
-    close_all_multiprocess_files()
+    # Not `close_all_multiprocess_files`, which closes only once: a later Monitoring of this process has files, too.
+    if (close := getattr(values.ValueClass, "close_all_files", None)) is not None:
+        close()
 
 
 def is_inference(method: str, status: int, route: str) -> bool:

@@ -39,21 +39,13 @@ class FeatureDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """Of the newest requests of a model.
+    """Of the newest requests of a model."""
 
-    Args:
-        windows: so many were looked at; older ones fade away, so it need not be whole.
-        outside_share: of them with a value outside the training range; None without any.
-        psi_max: the largest index of any feature; None below `MIN_WINDOWS`.
-        label: the same in a word.
-        features: largest index first; none below `MIN_WINDOWS`.
-    """
-
-    windows: float
-    outside_share: float | None
-    psi_max: float | None
-    label: Literal["stable", "moderate", "shifted"] | None
-    features: list[FeatureDrift]
+    windows: float  # so many were looked at; older ones fade away, so it need not be whole
+    outside_share: float | None  # of them with a value outside the training range; None without any
+    psi_max: float | None  # the largest index of any feature; None below `MIN_WINDOWS`
+    label: Literal["stable", "moderate", "shifted"] | None  # the same in a word
+    features: list[FeatureDrift]  # largest index first; none below `MIN_WINDOWS`
 
 
 class DriftCounts:
@@ -73,13 +65,7 @@ class DriftCounts:
         self._bins = np.zeros((0, _BINS))  # (features, bins) values
 
     def add(self, version: str, reference: Reference, inputs: NDArray[np.float32]) -> None:
-        """Count windows; those of another model are forgotten.
-
-        Args:
-            version: of the model.
-            reference: of its run.
-            inputs: (windows, lookback, features) as the network sees them.
-        """
+        """Count windows, (windows, lookback, features) as the network sees them; other models' are forgotten."""
         features = min(len(reference.names), MAX_FEATURES)
         if self._version != version:
             self._version, self._windows, self._outside = version, 0.0, 0.0
@@ -104,13 +90,7 @@ class DriftCounts:
 
 
 def read_drift(folder: Path, version: str, reference: Reference) -> Drift:
-    """What all processes counted for a model, those that died among them.
-
-    Args:
-        folder: that they share.
-        version: of the model.
-        reference: of its run.
-    """
+    """What all processes that share a folder counted for a model, those that died among them."""
     records = [json.loads(path.read_text("utf-8")) for path in folder.glob("drift-*.json")]
     records = [record for record in records if record["version"] == version]
     windows = float(sum(record["windows"] for record in records))
@@ -130,19 +110,16 @@ def read_drift(folder: Path, version: str, reference: Reference) -> Drift:
         ]
         features.sort(key=lambda feature: -feature.psi)
     psi_max = features[0].psi if features else None
+    label: Literal["stable", "moderate", "shifted"] | None = None
+    if psi_max is not None:
+        label = "stable" if psi_max < _STABLE else "moderate" if psi_max < _SHIFTED else "shifted"
     return Drift(
         windows=round(windows, 1),
         outside_share=min(1.0, float(sum(record["outside"] for record in records)) / windows),
         psi_max=psi_max,
-        label=None if psi_max is None else _label(psi_max),
+        label=label,
         features=features,
     )
-
-
-def _label(psi: float) -> Literal["stable", "moderate", "shifted"]:
-    if psi < _STABLE:
-        return "stable"
-    return "moderate" if psi < _SHIFTED else "shifted"
 
 
 def stability_index(counts: NDArray[np.float64], shares: NDArray[np.float64]) -> float:

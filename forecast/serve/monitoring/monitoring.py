@@ -10,7 +10,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,9 +28,12 @@ if TYPE_CHECKING:
 
     from forecast.serve.model_store import LoadedModel
 
+    # windows (B, L, C) raw panel rows, tickers (B,), forecast (B, h), bounds (B, 2, h), origins (B,) days since 1970
+    _Columns = tuple[NDArray[Any], ...]
 
 log = logging.getLogger(__name__)
 
+_NOT_KEPT = "outcomes cannot be kept in %s: %s"
 _PAUSE_S = 0.5  # from the first event to the write that takes it to the disk
 _MAX_BARS = 256  # tables that wait; what comes beyond is looked at when its ticker is asked for again
 
@@ -58,22 +60,20 @@ class Monitoring:
         self.outcomes_kept = outcomes
         self.drift_windows = drift_windows
         self.a_second = a_second
-        self.queue: Callable[[], int] = _nothing  # windows that wait in this process, or are being computed
+        self.queue: Callable[[], int] = int  # windows that wait in this process, or are being computed
         self._counters: Counters | None = None
         self._recorder: _Recorder | None = None
         self._making = threading.Lock()
 
     def open(self, folder: Path) -> None:
-        """Make what processes share; called once, before there are any.
-
-        Args:
-            folder: of the server's own files.
+        """Make what processes share, in the folder of the server's own files; called once, before there are any.
 
         Raises:
             OSError: there is no room for the counters.
         """
         shared = Path(tempfile.mkdtemp(prefix="forecast-"))
-        util.Finalize(self, _discard, args=(shared,), exitpriority=0)  # in this process alone
+        # At the end of this process alone, and not with this object: closing ends what every counter here counts.
+        util.Finalize(None, _discard, args=(shared,), exitpriority=0)
         self._counters = Counters(shared)
         self.log = None if self.log is None else self.log.in_folder(folder)
         self.outcomes_kept = None if self.outcomes_kept is None else self.outcomes_kept.in_folder(folder)
@@ -81,7 +81,7 @@ class Monitoring:
             try:
                 self.outcomes_kept.prepare()
             except (sqlite3.Error, OSError) as error:
-                log.warning("outcomes cannot be kept in %s: %s", self.outcomes_kept.file, error)
+                log.warning(_NOT_KEPT, self.outcomes_kept.file, error)
 
     @property
     def counters(self) -> Counters:
@@ -109,7 +109,7 @@ class Monitoring:
         here.counts.ended(method, status, route, seconds, self.queue())
         if here.log is not None:
             here.log.request(method, route, status, seconds, request_id, here.version or None)
-            here.flusher.ask()
+            here.ask()
 
     def forecasts(
         self,
@@ -137,17 +137,11 @@ class Monitoring:
         here.note(model, windows, tickers, forecast, bounds, origins)
 
     def bars(self, model: LoadedModel, ticker: str, bars: pd.DataFrame) -> None:
-        """Fresh bars are at hand: they say what came of earlier forecasts.
-
-        Args:
-            model: that is served.
-            ticker: whose bars they are.
-            bars: Date index, ascending; Close.
-        """
+        """Fresh bars (Date index, ascending; Close) are at hand: they say what came of earlier forecasts."""
         here = self._here()
         if here.outcomes is not None and len(here.tables) < _MAX_BARS:
             here.tables[ticker] = (model, bars)
-            here.flusher.ask()
+            here.ask()
 
     def model_loaded(self, model: LoadedModel) -> None:
         """A model answers from now on, in this process; one that is never told so goes by its forecasts."""
@@ -160,43 +154,32 @@ class Monitoring:
         return self.counters.read()
 
     def drift(self, model: LoadedModel) -> Drift | None:
-        """How requests differ from what a model was trained on; None for a run that did not keep what that was.
-
-        Args:
-            model: that is served.
-        """
+        """How requests differ from what a model was trained on; None for a run that did not keep what that was."""
         if model.reference is None:
             return None
         return read_drift(self.counters.folder, model.version, model.reference)
 
     def outcomes(self, version: str) -> OutcomeSummary | None:
-        """How well what was served did; None where that is not kept, or cannot be read.
-
-        Args:
-            version: of the model.
-        """
+        """How well what was served did; None where that is not kept, or cannot be read."""
         return None if self.outcomes_kept is None else self.outcomes_kept.summary(version)
 
     def close(self) -> None:
         """Write what is left; this process counts no more."""
         if self._recorder is not None and self._recorder.pid == os.getpid():
-            self._recorder.flusher.finish()
-            close_counters()
+            self._recorder.finish()
+        close_counters()
 
     def _here(self) -> _Recorder:
         """This process's recorder: a forked process needs another one than its parent."""
-        found = self._recorder
-        if found is not None and found.pid == os.getpid():
-            return found
-        with self._making:
-            found = self._recorder
-            if found is None or found.pid != os.getpid():
-                found = self._recorder = _Recorder(self)
-        return found
+        if self._recorder is None or self._recorder.pid != os.getpid():
+            with self._making:
+                if self._recorder is None or self._recorder.pid != os.getpid():
+                    self._recorder = _Recorder(self)
+        return self._recorder
 
     def __getstate__(self) -> dict[str, Any]:
         # For a process that is spawned: where the files lie goes along, what belongs to this process does not.
-        state = {**vars(self), "_recorder": None, "queue": _nothing, "_counters": self.counters.folder}
+        state = {**vars(self), "_recorder": None, "queue": int, "_counters": self.counters.folder}
         del state["_making"]
         return state
 
@@ -204,32 +187,8 @@ class Monitoring:
         vars(self).update(state, _making=threading.Lock(), _counters=Counters(state["_counters"]))
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """What a model forecast together."""
-
-    model: LoadedModel
-    windows: NDArray[np.float32]  # (B, L, C) raw panel rows
-    tickers: list[str | None]
-    forecast: NDArray[np.float64]  # (B, h)
-    bounds: NDArray[np.float64] | None  # (2, B, h)
-    origins: list[int | None]  # days since 1970-01-01
-
-    def rows(self, keep: slice | NDArray[np.intp]) -> _Batch:
-        """Some of the windows, copied."""
-        numbers = np.arange(len(self.windows))[keep].tolist()
-        return _Batch(
-            self.model,
-            self.windows[keep].copy(),
-            [self.tickers[number] for number in numbers],
-            self.forecast[keep].copy(),
-            None if self.bounds is None else self.bounds[:, keep].copy(),
-            [self.origins[number] for number in numbers],
-        )
-
-
 class _Recorder:
-    """What one process notes."""
+    """What one process notes; it goes to the disk in a thread a moment later, for nobody's answer waits for a disk."""
 
     def __init__(self, monitoring: Monitoring) -> None:
         self.pid = os.getpid()
@@ -240,13 +199,17 @@ class _Recorder:
         self.version = ""  # of the model that is served
         self.follows = False  # whether it is told of each model
         self.tables: dict[str, tuple[LoadedModel, pd.DataFrame]] = {}
-        self.flusher = BackgroundFlusher(self._flush, pause_s=_PAUSE_S)
         self._drift = DriftCounts(monitoring.counters.folder, newest=monitoring.drift_windows)
         self._a_second = self._room = monitoring.a_second
         self._second = 0.0
         self._lock = threading.Lock()
-        self._batches: list[_Batch] = []
+        self._batches: list[tuple[LoadedModel, _Columns]] = []
         self._warned: set[str] = set()
+        self._due = False
+        self._asked, self._ending = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        # Forked processes end without what `atexit` knows of.
+        self._last = util.Finalize(None, self._end, exitpriority=10)
 
     def loaded(self, version: str) -> None:
         """See Monitoring.model_loaded."""
@@ -272,17 +235,52 @@ class _Recorder:
             self._room -= taken
         if not taken:
             return
+        sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds
         days = [None] * len(windows) if origins is None else _days(origins)
-        batch = _Batch(model, windows, list(tickers), forecast, bounds, days)
-        self._batches.append(batch.rows(slice(taken)))
-        self.flusher.ask()
+        columns = windows, np.array(tickers, object), forecast, sides.swapaxes(0, 1), np.array(days, object)
+        self._batches.append((model, tuple(column[:taken].copy() for column in columns)))
+        self.ask()
+
+    def ask(self) -> None:
+        """Have all that was noted written soon; costs next to nothing where that was asked for already."""
+        if self._due:
+            return
+        self._due = True
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="monitoring", daemon=True)
+            self._thread.start()
+        self._asked.set()
+
+    def finish(self) -> None:
+        """Write now what is left, and nothing after it."""
+        self._ending.set()
+        self._asked.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._last()
+
+    def _work(self) -> None:
+        while not self._ending.is_set():
+            self._asked.wait()
+            self._ending.wait(_PAUSE_S)
+            self._asked.clear()
+            self._due = False  # what is noted from here on is asked for anew
+            self._flush()
+
+    def _end(self) -> None:
+        self._ending.set()
+        self._asked.set()
+        self._flush()
 
     def _flush(self) -> None:
         if self.log is not None:
             self.log.flush()
         batches, self._batches = self._batches, []
-        for batch in _joined(batches):
-            self._look_at(batch)
+        of_model: dict[str, tuple[LoadedModel, list[_Columns]]] = {}
+        for model, columns in batches:
+            of_model.setdefault(model.version, (model, []))[1].append(columns)
+        for model, parts in of_model.values():
+            self._look_at(model, *(np.concatenate(column) for column in zip(*parts, strict=True)))
         while self.tables:
             ticker, (model, bars) = self.tables.popitem()
             closes = bars["Close"].to_numpy(np.float64)
@@ -290,20 +288,31 @@ class _Recorder:
             days, lookback = _days(bars.index.to_numpy()), model.predictor.lookback
             self._keep(lambda kept: kept.resolve(ticker, days, closes, lookback=lookback))  # noqa: B023 - at once
 
-    def _look_at(self, batch: _Batch) -> None:
-        model, predictor = batch.model, batch.model.predictor
+    def _look_at(
+        self,
+        model: LoadedModel,
+        windows: NDArray[Any],
+        tickers: NDArray[Any],
+        forecast: NDArray[Any],
+        bounds: NDArray[Any],
+        origins: NDArray[Any],
+    ) -> None:
+        """Everything a model forecast since the last time, without windows that could not be forecast."""
+        predictor = model.predictor
+        closes = windows[..., predictor.layout.target]  # (B, L)
+        good = np.isfinite(windows).all(axis=(1, 2)) & np.isfinite(forecast).all(axis=1)
+        good &= (closes > 0).all(axis=1)
+        if not good.any():
+            return
+        windows, closes, forecast = windows[good], closes[good], forecast[good]
+        names = tickers[good].tolist()
         if model.reference is not None:
-            self._drift.add(model.version, model.reference, predictor.inputs(batch.windows))
-        closes = batch.windows[..., predictor.layout.target]  # (B, L)
-        self._keep(
-            lambda kept: kept.remember(
-                model.version, batch.tickers, closes, batch.forecast, batch.bounds, batch.origins
-            )
-        )
+            self._drift.add(model.version, model.reference, predictor.inputs(windows))
+        sides, days = bounds[good].swapaxes(0, 1), origins[good].tolist()
+        self._keep(lambda kept: kept.remember(model.version, names, closes, forecast, sides, days))
         if self.log is not None and self.log.payloads:
-            for number, ticker in enumerate(batch.tickers):
-                window, forecast = batch.windows[number].tolist(), batch.forecast[number].tolist()
-                self.log.forecast(model.version, ticker or None, window, forecast)
+            for name, window, own in zip(names, windows.tolist(), forecast.tolist(), strict=True):
+                self.log.forecast(model.version, name or None, window, own)
             self.log.flush()
 
     def _keep(self, write: Callable[[Outcomes], None]) -> None:
@@ -315,57 +324,7 @@ class _Recorder:
             self.outcomes.close()
             if str(error) not in self._warned:
                 self._warned.add(str(error))
-                log.warning("outcomes cannot be kept in %s: %s", self.outcomes.file, error)
-
-
-class BackgroundFlusher:
-    """Does something a moment after it was asked for, once for all who asked meanwhile; rests otherwise.
-
-    Args:
-        flush: what there is to do, in a thread: nobody's answer waits for a disk.
-        pause_s: seconds from the first request to it.
-    """
-
-    def __init__(self, flush: Callable[[], None], *, pause_s: float) -> None:
-        self._flush = flush
-        self._pause_s = pause_s
-        self._due = False
-        self._asked, self._ending = threading.Event(), threading.Event()
-        self._thread: threading.Thread | None = None
-        # Forked processes end without what `atexit` knows of.
-        self._last = util.Finalize(self, _finish, args=(self._ending, self._asked, flush), exitpriority=10)
-
-    def ask(self) -> None:
-        """Have it done soon; costs next to nothing where it was asked for already."""
-        if self._due:
-            return
-        self._due = True
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._work, name="monitoring", daemon=True)
-            self._thread.start()
-        self._asked.set()
-
-    def finish(self) -> None:
-        """Do now what is left, and nothing after it."""
-        self._ending.set()
-        self._asked.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._last()
-
-    def _work(self) -> None:
-        while not self._ending.is_set():
-            self._asked.wait()
-            self._ending.wait(self._pause_s)
-            self._asked.clear()
-            self._due = False  # what is noted from here on is asked for anew
-            self._flush()
-
-
-def _finish(ending: threading.Event, asked: threading.Event, flush: Callable[[], None]) -> None:
-    ending.set()
-    asked.set()
-    flush()
+                log.warning(_NOT_KEPT, self.outcomes.file, error)
 
 
 def _discard(folder: Path) -> None:
@@ -373,35 +332,7 @@ def _discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _joined(batches: list[_Batch]) -> list[_Batch]:
-    """One batch a model, without windows that could not be forecast."""
-    models: dict[str, list[_Batch]] = {}
-    for batch in batches:
-        models.setdefault(batch.model.version, []).append(batch)
-    found = []
-    for own in models.values():
-        bounds = [batch.bounds for batch in own if batch.bounds is not None]
-        whole = _Batch(
-            own[0].model,
-            np.concatenate([batch.windows for batch in own]),
-            [ticker for batch in own for ticker in batch.tickers],
-            np.concatenate([batch.forecast for batch in own]),
-            np.concatenate(bounds, axis=1) if bounds else None,
-            [origin for batch in own for origin in batch.origins],
-        )
-        good = np.isfinite(whole.windows).all(axis=(1, 2)) & np.isfinite(whole.forecast).all(axis=1)
-        target = whole.model.predictor.layout.target
-        good &= (whole.windows[..., target] > 0).all(axis=1)
-        if good.any():
-            found.append(whole.rows(np.flatnonzero(good)))
-    return found
-
-
 def _days(moments: NDArray[np.datetime64]) -> list[Any]:
     """Days since 1970-01-01."""
     days: list[Any] = moments.astype("datetime64[D]").astype(int).tolist()
     return days
-
-
-def _nothing() -> int:
-    return 0

@@ -64,22 +64,16 @@ _PATIENCE_S = 5.0  # for another process that writes
 
 @dataclass(frozen=True, kw_only=True)
 class Skill:
-    """Of the newest forecasts whose outcome is known.
+    """Of the newest forecasts whose outcome is known."""
 
-    Args:
-        outcomes: so many.
-        rmse_ratio: error of the model / of "tomorrow = today", both as shares of the last Close, below 1 is better;
-            None where nothing moved or nothing is known.
-        skill: 100 (1 - rmse_ratio), percent.
-        coverage: share of the outcomes inside the intervals that were served; None without intervals.
-        since: when the oldest of the forecasts was made, UTC.
-    """
-
-    outcomes: int
+    outcomes: int  # so many
+    # Error of the model / of "tomorrow = today", as shares of the last Close; None where nothing moved or is known.
     rmse_ratio: float | None = None
-    skill: float | None = None
-    coverage: float | None = None
-    since: datetime | None = None
+    skill: float | None = None  # 100 (1 - rmse_ratio), percent
+    coverage: float | None = (
+        None  # share of outcomes inside the intervals that were served; None without intervals
+    )
+    since: datetime | None = None  # when the oldest of the forecasts was made, UTC
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +104,7 @@ class Outcomes:
         return Outcomes(file=str(folder / self.file), newest=self.newest)
 
     def prepare(self) -> None:
-        """Make the database where there is none.
-
-        Raises:
-            sqlite3.Error: it cannot be made, or is none.
-            OSError: its folder cannot be made.
-        """
+        """Make the database where there is none; raises sqlite3.Error or OSError where it cannot be made."""
         self._open()
         self.close()
 
@@ -146,10 +135,28 @@ class Outcomes:
         if not length:
             return
         keys = history_keys(closes, tickers, length)  # (B, lookback - length + 1)
-        last = closes[:, -1:].astype(np.float64)
         sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds
-        shares = np.concatenate((forecast[None], sides)) / last  # (3, B, h)
-        self._insert(version, tickers, keys[:, -1].tolist(), origins, shares)
+        shares = np.concatenate((forecast[None], sides)) / closes[:, -1:].astype(np.float64)  # (3, B, h)
+        now, places = time.time(), keys[:, -1].tolist()
+        rows = [
+            (version, ticker or "", place, origin, step, now, *values)  # SQLite keeps a NaN as NULL
+            for ticker, place, origin, own in zip(
+                tickers, places, origins, shares.transpose(1, 2, 0).tolist(), strict=True
+            )
+            for step, values in enumerate(own, 1)
+        ]
+        connection = self._open()
+        with connection:
+            connection.executemany(
+                "INSERT INTO forecasts (version, ticker, place, origin, step, made, forecast, lower, upper) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET origin = excluded.origin WHERE origin IS NULL",
+                rows,
+            )
+        self._added += len(rows)
+        if self._added > _MAX_PENDING // 20:
+            self._added = 0
+            self._prune(connection)
         most = max(forecast.shape[1], _MAX_LOOKED_UP // len(closes))
         earlier = min(keys.shape[1] - 1, most)
         first = closes.shape[1] - 1 - earlier
@@ -176,26 +183,17 @@ class Outcomes:
             "WHERE ticker = ? AND outcome IS NULL AND origin IS NOT NULL",
             (ticker,),
         ).fetchall()
-        found = []
-        for number, origin, step in dated:
-            row = at.get(origin)
-            if row is not None and row + step < len(closes):
-                outcome = float(closes[row + step] / closes[row])
-                if math.isfinite(outcome):
-                    found.append((outcome, time.time(), number))
-        with connection:
-            connection.executemany("UPDATE forecasts SET outcome = ?, known = ? WHERE id = ?", found)
+        _note(
+            connection,
+            ((number, closes, at[origin], step) for number, origin, step in dated if origin in at),
+        )
         length = key_length(lookback)
         if length and len(closes) > length:
             keys = history_keys(closes[None, :].astype(np.float32), [ticker], length)
             self._resolve_keys(closes[None, :], keys[:, :-1], length - 1)
 
     def summary(self, version: str) -> OutcomeSummary | None:
-        """Skill and coverage of what was served; None where there is no database to read.
-
-        Args:
-            version: of the model.
-        """
+        """Skill and coverage of what was served; None where there is no database to read."""
         if not self.file.is_file():
             return OutcomeSummary(model=Skill(outcomes=0), all=Skill(outcomes=0), pending=0)
         try:
@@ -221,35 +219,6 @@ class Outcomes:
             self._connection.close()
             self._connection = None
 
-    def _insert(
-        self,
-        version: str,
-        tickers: Sequence[str | None],
-        keys: list[int],
-        origins: Sequence[int | None],
-        shares: Prices,
-    ) -> None:
-        """Shares of the last Close, (3, windows, horizon): forecast, lower, upper; NaN where there is none."""
-        now = time.time()
-        rows = []
-        for ticker, place, origin, own in zip(
-            tickers, keys, origins, shares.transpose(1, 2, 0).tolist(), strict=True
-        ):
-            for step, values in enumerate(own, 1):  # SQLite keeps a NaN as NULL
-                rows.append((version, ticker or "", place, origin, step, now, *values))
-        connection = self._open()
-        with connection:
-            connection.executemany(
-                "INSERT INTO forecasts (version, ticker, place, origin, step, made, forecast, lower, upper) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET origin = excluded.origin WHERE origin IS NULL",
-                rows,
-            )
-        self._added += len(rows)
-        if self._added > _MAX_PENDING // 20:
-            self._added = 0
-            self._prune(connection)
-
     def _resolve_keys(self, closes: Prices, keys: NDArray[np.int64], first: int) -> None:
         """Note outcomes of forecasts made at some bars of later windows.
 
@@ -262,18 +231,11 @@ class Outcomes:
         # By bar, then by window: of a place that several windows show, the one with most bars behind it is taken.
         distinct, index = np.unique(keys.T, return_index=True)
         at = dict(zip(distinct.tolist(), index.tolist(), strict=True))
-        found = []
+        known = []
         for number, place, step in _pending(connection, list(at)):
             bar, window = divmod(at[place], len(keys))
-            if first + bar + step < closes.shape[1]:
-                outcome = float(closes[window, first + bar + step] / closes[window, first + bar])
-                if math.isfinite(outcome):
-                    found.append((outcome, time.time(), number))
-        if found:
-            with connection:
-                connection.executemany(
-                    "UPDATE forecasts SET outcome = ?, known = ? WHERE id = ? AND outcome IS NULL", found
-                )
+            known.append((number, closes[window], first + bar, step))
+        _note(connection, known)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         newest = connection.execute("SELECT max(id) FROM forecasts").fetchone()[0] or 0
@@ -305,11 +267,7 @@ class Outcomes:
 
 
 def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, float]]) -> Skill:
-    """Skill and coverage.
-
-    Args:
-        rows: forecast, lower, upper, outcome, as multiples of the last Close; and when the forecast was made.
-    """
+    """Skill of rows: forecast, lower, upper, outcome, as multiples of the last Close; when the forecast was made."""
     rows = list(rows)
     model = sum((forecast - outcome) ** 2 for forecast, _, _, outcome, _ in rows)
     naive = sum((1.0 - outcome) ** 2 for *_, outcome, _ in rows)
@@ -324,6 +282,19 @@ def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, floa
     )
 
 
+def _note(connection: sqlite3.Connection, known: Iterable[tuple[int, Prices, int, int]]) -> None:
+    """Write down outcomes: number of the forecast, closes, the bar among them it was made at, and its step."""
+    now, found = time.time(), []
+    for number, closes, bar, step in known:
+        if bar + step < len(closes) and math.isfinite(outcome := float(closes[bar + step] / closes[bar])):
+            found.append((outcome, now, number))
+    if found:
+        with connection:
+            connection.executemany(
+                "UPDATE forecasts SET outcome = ?, known = ? WHERE id = ? AND outcome IS NULL", found
+            )
+
+
 def _pending(connection: sqlite3.Connection, keys: list[int]) -> Iterator[tuple[int, int, int]]:
     """Number, place and step of forecasts at these places that have no outcome yet."""
     for start in range(0, len(keys), 500):
@@ -335,11 +306,7 @@ def _pending(connection: sqlite3.Connection, keys: list[int]) -> Iterator[tuple[
 
 
 def key_length(lookback: int) -> int:
-    """How many closes name a bar, so that a later window that holds them shows what came; 0: none can.
-
-    Args:
-        lookback: of the model.
-    """
+    """How many closes name a bar, so that a later window that holds them shows what came; 0: none can."""
     return min(_KEY_CLOSES, lookback // 2)
 
 

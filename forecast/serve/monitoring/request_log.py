@@ -73,44 +73,24 @@ class RequestLog:
         request_id: str | None,
         version: str | None,
     ) -> None:
-        """Note a request; a microsecond or two.
-
-        Args:
-            method: of the request.
-            route: its template.
-            status: of the answer.
-            seconds: it took.
-            request_id: sent by the client, or given by the server.
-            version: of the model that answers; None without one.
-        """
+        """Note a request, see Monitoring.request, and the model that answers; a microsecond or two."""
         if status < 400 and self.share < 1.0 and random.random() >= self.share:
             return
-        request_name = "null" if request_id is None else quoted(request_id)
-        model = "null" if version is None else quoted(version)
         self._lines.append(
             f'{{"time":"{self._now()}","method":{quoted(method)},"route":{quoted(route)},"status":{status:d},'
-            f'"ms":{1000 * seconds:.3f},"request_id":{request_name},"model_version":{model}}}'
+            f'"ms":{1000 * seconds:.3f},"request_id":{_quoted(request_id)},"model_version":{_quoted(version)}}}'
         )
 
     def forecast(
         self, version: str, ticker: str | None, window: list[list[float]], forecast: list[float]
     ) -> None:
-        """Note a window and what was forecast from it, where payloads are asked for.
-
-        Args:
-            version: of the model.
-            ticker: whose window it is.
-            window: raw panel rows, oldest first.
-            forecast: prices.
-        """
+        """Note a window, raw panel rows, and what was forecast from it."""
         line = {"time": self._now(), "model_version": version, "ticker": ticker, "window": window}
         self._lines.append(json.dumps({**line, "forecast": forecast}))
 
     def flush(self) -> None:
         """Write what was noted; when the disk does not take it, say so once and go on."""
-        lines = []
-        while self._lines:
-            lines.append(self._lines.popleft())
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
         if not lines:
             return
         try:
@@ -159,6 +139,10 @@ class _Handler(RotatingFileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - the library's name
         raise
+
+
+def _quoted(text: str | None) -> str:
+    return "null" if text is None else quoted(text)
 
 
 def _rotate(source: str, target: str) -> None:

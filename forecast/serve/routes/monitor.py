@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter
@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.monitoring.counters import Figures, Latency, Process
+from forecast.serve.monitoring.counters import Latency, Process
 from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.outcomes import OutcomeSummary, Skill
 from forecast.serve.schemas import problems
@@ -31,13 +31,16 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
-class LastMinute(_Answer):
-    """Forecasts from windows that were given, in the last 60 to 70 seconds."""
-
-    inferences: int
+class _Percentiles(_Answer):
     p50_latency_ms: Milliseconds
     p95_latency_ms: Milliseconds
     p99_latency_ms: Milliseconds
+
+
+class LastMinute(_Percentiles):
+    """Forecasts from windows that were given, in the last 60 to 70 seconds."""
+
+    inferences: int
 
 
 class Route(_Answer):
@@ -110,12 +113,7 @@ def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
     """
     routes = APIRouter()
 
-    def monitored() -> Monitor:
-        """Everything there is to say; reads a database."""
-        return _monitor(monitoring, store.current)
-
     def exposed() -> bytes:
-        """The same as text for Prometheus."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
@@ -124,7 +122,8 @@ def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
 
     @routes.get("/monitor", summary="Counts, latency, drift and skill", responses=problems())
     async def monitor() -> Monitor:
-        return await anyio.to_thread.run_sync(monitored)
+        # In a thread: it reads a database.
+        return await anyio.to_thread.run_sync(lambda: _monitor(monitoring, store.current))
 
     @routes.get(
         "/metrics",
@@ -143,9 +142,8 @@ def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
 
 def _monitor(monitoring: Monitoring, model: LoadedModel | None) -> Monitor:
     figures = monitoring.figures()
-    inferences = figures.inferences
-    drift = None if model is None else monitoring.drift(model)
-    outcomes = None if model is None else monitoring.outcomes(model.version)
+    inferences, minute = figures.inferences, figures.last_minute
+    routes = sorted(figures.requests.items(), key=lambda item: item[0][::-1])
     return Monitor(
         status="no model" if model is None else "healthy",
         total_inferences=inferences.number,
@@ -153,71 +151,63 @@ def _monitor(monitoring: Monitoring, model: LoadedModel | None) -> Monitor:
         min_latency_ms=_ms(inferences.fastest),
         max_latency_ms=_ms(inferences.slowest),
         last_inference_timestamp=figures.last_inference,
-        p50_latency_ms=_ms(inferences.percentile(0.50)),
-        p95_latency_ms=_ms(inferences.percentile(0.95)),
-        p99_latency_ms=_ms(inferences.percentile(0.99)),
-        last_minute=_last_minute(figures.last_minute),
+        **_percentiles(inferences),
+        last_minute=LastMinute(inferences=minute.number, **_percentiles(minute)),
         requests=sum(own.number for own in figures.requests.values()),
         errors={str(status): number for status, number in figures.errors.items()},
-        routes=_routes(figures),
+        routes=[
+            Route(
+                route=route,
+                method=method,
+                status=status,
+                requests=own.number,
+                avg_latency_ms=_ms(own.mean),
+                p99_latency_ms=_ms(own.percentile(0.99)),
+            )
+            for (method, status, route), own in routes
+        ],
         in_flight=figures.in_flight,
         queue=figures.queue,
         processes=figures.processes,
-        model=None if model is None else _model(model, figures.swaps),
-        drift=None if drift is None else replace(drift, features=drift.features[:_SHOWN_FEATURES]),
-        outcomes=None if model is None or outcomes is None else _outcomes(outcomes, model),
+        **(
+            {"model": None, "drift": None, "outcomes": None}
+            if model is None
+            else _served(monitoring, model, figures.swaps)
+        ),
     )
 
 
-def _last_minute(answers: Latency) -> LastMinute:
-    return LastMinute(
-        inferences=answers.number,
-        p50_latency_ms=_ms(answers.percentile(0.50)),
-        p95_latency_ms=_ms(answers.percentile(0.95)),
-        p99_latency_ms=_ms(answers.percentile(0.99)),
-    )
-
-
-def _routes(figures: Figures) -> list[Route]:
-    return [
-        Route(
-            route=route,
-            method=method,
-            status=status,
-            requests=own.number,
-            avg_latency_ms=_ms(own.mean),
-            p99_latency_ms=_ms(own.percentile(0.99)),
-        )
-        for (method, status, route), own in sorted(figures.requests.items(), key=lambda item: item[0][::-1])
-    ]
-
-
-def _model(model: LoadedModel, swaps: int) -> Model:
-    predictor = model.predictor
-    exported = (model.metadata or {}).get("exported_at")
+def _served(monitoring: Monitoring, model: LoadedModel, swaps: int) -> dict[str, Any]:
+    """What there is to say of the model that is served."""
+    predictor, exported = model.predictor, (model.metadata or {}).get("exported_at")
     since = model.loaded_at if exported is None else datetime.fromisoformat(exported)
-    return Model(
-        version=model.version,
-        directory=shown_path(model.directory),
-        tickers=predictor.tickers[:20],
-        scope=predictor.scope,
-        lookback=predictor.lookback,
-        horizon=predictor.horizon,
-        loaded_at=model.loaded_at,
-        exported_at=exported,
-        age_seconds=max(0.0, round((datetime.now(UTC) - since).total_seconds(), 3)),
-        swaps=swaps,
-    )
+    drift, outcomes = monitoring.drift(model), monitoring.outcomes(model.version)
+    return {
+        "model": Model(
+            version=model.version,
+            directory=shown_path(model.directory),
+            tickers=predictor.tickers[:20],
+            scope=predictor.scope,
+            lookback=predictor.lookback,
+            horizon=predictor.horizon,
+            loaded_at=model.loaded_at,
+            exported_at=exported,
+            age_seconds=max(0.0, round((datetime.now(UTC) - since).total_seconds(), 3)),
+            swaps=swaps,
+        ),
+        "drift": drift and replace(drift, features=drift.features[:_SHOWN_FEATURES]),
+        "outcomes": outcomes
+        and Outcomes(
+            model=outcomes.model,
+            all=outcomes.all,
+            level=next(iter(predictor.levels), None),
+            awaited=outcomes.pending,
+        ),
+    }
 
 
-def _outcomes(summary: OutcomeSummary, model: LoadedModel) -> Outcomes:
-    levels = model.predictor.levels
-    return Outcomes(
-        model=summary.model,
-        all=summary.all,
-        level=levels[0] if levels else None,
-        awaited=summary.pending,
-    )
+def _percentiles(answers: Latency) -> dict[str, Any]:
+    return {f"p{percent}_latency_ms": _ms(answers.percentile(percent / 100)) for percent in (50, 95, 99)}
 
 
 def _ms(seconds: float | None) -> float | None:
@@ -241,14 +231,33 @@ def metric_families(monitoring: Monitoring, model: LoadedModel | None) -> Iterat
         monitoring: what is known of the server.
         model: that is served; None without one.
     """
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
     figures = monitoring.figures()
-    yield from _request_families(figures)
+    if figures.requests:
+        requests = CounterMetricFamily(
+            "forecast_requests", "Requests, however they ended.", labels=("route", "method", "status")
+        )
+        of_route: dict[tuple[str, str], Latency] = {}
+        for (method, status, route), own in sorted(figures.requests.items()):
+            requests.add_metric((route, method, str(status)), own.number)
+            of_route[route, method] = of_route.get((route, method), Latency()) + own
+        yield requests
+        text = "From a request's first byte to its answer's last."
+        seconds = HistogramMetricFamily("forecast_request_seconds", text, labels=("route", "method"))
+        for labels, own in of_route.items():
+            buckets = [(f"{edge:g}", float(number)) for edge, number in own.cumulative()]
+            seconds.add_metric(labels, [*buckets, ("+Inf", float(own.number))], own.seconds)
+        yield seconds
     yield _gauge("forecast_requests_in_flight", "Requests being answered.", figures.in_flight)
     yield _gauge("forecast_queue", "Windows that wait or are being computed.", figures.queue)
     yield _gauge("forecast_processes", "Processes that answer or compute.", len(figures.processes))
-    yield _counter("forecast_windows", "Windows that went through the network.", figures.forecasts)
-    yield _counter("forecast_batches", "Batches that they went through in.", figures.batches)
-    yield _counter("forecast_model_swaps", "Models that took the place of another.", figures.swaps)
+    for name, text, value in (
+        ("forecast_windows", "Windows that went through the network.", figures.forecasts),
+        ("forecast_batches", "Batches that they went through in.", figures.batches),
+        ("forecast_model_swaps", "Models that took the place of another.", figures.swaps),
+    ):
+        yield CounterMetricFamily(name, text, value=value)
     if figures.last_inference is not None:
         yield _gauge(
             "forecast_last_inference_timestamp_seconds",
@@ -257,30 +266,6 @@ def metric_families(monitoring: Monitoring, model: LoadedModel | None) -> Iterat
         )
     if model is not None:
         yield from _model_families(model, monitoring.drift(model), monitoring.outcomes(model.version))
-
-
-def _request_families(figures: Figures) -> Iterator["Metric"]:
-    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-
-    if not figures.requests:
-        return
-    requests = CounterMetricFamily(
-        "forecast_requests", "Requests, however they ended.", labels=("route", "method", "status")
-    )
-    of_route: dict[tuple[str, str], Latency] = {}
-    for (method, status, route), own in sorted(figures.requests.items()):
-        requests.add_metric((route, method, str(status)), own.number)
-        of_route[route, method] = of_route.get((route, method), Latency()) + own
-    yield requests
-    seconds = HistogramMetricFamily(
-        "forecast_request_seconds",
-        "From a request's first byte to its answer's last.",
-        labels=("route", "method"),
-    )
-    for labels, own in of_route.items():
-        buckets = [(f"{edge:g}", float(number)) for edge, number in own.cumulative()]
-        seconds.add_metric(labels, [*buckets, ("+Inf", float(own.number))], own.seconds)
-    yield seconds
 
 
 def _model_families(
@@ -304,25 +289,18 @@ def _model_families(
     if outcomes is None:
         return
     both = {"served": outcomes.model, "all": outcomes.all}
-    for name, text, values in (
-        (
-            "forecast_outcomes",
-            "Newest outcomes that skill and coverage are computed from.",
-            {who: float(skill.outcomes) for who, skill in both.items()},
-        ),
-        (
-            "forecast_rmse_ratio",
-            'RMSE beside that of "tomorrow = today".',
-            {who: skill.rmse_ratio for who, skill in both.items()},
-        ),
+    for name, field, text in (
+        ("forecast_outcomes", "outcomes", "Newest outcomes that skill and coverage are computed from."),
+        ("forecast_rmse_ratio", "rmse_ratio", 'RMSE beside that of "tomorrow = today".'),
         (
             "forecast_interval_coverage",
+            "coverage",
             "Share of outcomes inside the intervals that were served.",
-            {who: skill.coverage for who, skill in both.items()},
         ),
     ):
+        values: dict[str, float | None] = {who: getattr(skill, field) for who, skill in both.items()}
         if any(value is not None for value in values.values()):
-            yield _gauge(name, text, dict(values), label="models")
+            yield _gauge(name, text, values, label="models")
     if model.predictor.levels:
         yield _gauge("forecast_interval_level", "What the coverage should be.", model.predictor.levels[0])
     yield _gauge("forecast_outcomes_awaited", "Steps forecast, outcome not known yet.", outcomes.pending)
@@ -340,9 +318,3 @@ def _gauge(
         if own is not None:
             family.add_metric([key], own)
     return family
-
-
-def _counter(name: str, text: str, value: float) -> "Metric":
-    from prometheus_client.core import CounterMetricFamily
-
-    return CounterMetricFamily(name, text, value=value)

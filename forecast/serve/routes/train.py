@@ -22,6 +22,9 @@ from forecast.serve.schemas import problems
 from forecast.serve.training_jobs import (
     BusyError,
     ClosingError,
+    Comparison,
+    Figures,
+    Job,
     JobState,
     Kind,
     NothingBeforeError,
@@ -32,8 +35,6 @@ from forecast.serve.training_jobs import (
 
 _POLL_S = 0.05
 _SHOWN = 40  # letters of a refused period that are repeated
-
-Figures = dict[str, int | float | None]
 
 
 class Update(BaseModel):
@@ -51,22 +52,6 @@ class Update(BaseModel):
     force_download: bool = Field(
         default=False, description="Fetch the whole history again, where the source keeps a cache"
     )
-
-
-class Comparison(BaseModel):
-    """The new model and the champion on the same newest validation rows."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    metric: str
-    mode: Literal["min", "max"]
-    newcomer: float | None = Field(description="of the new model")
-    champion: float | None = Field(description="of the champion there was when this was asked for")
-    naive_rmse: float | None = Field(description='Of "tomorrow = today" on the same rows')
-    rows: int
-    first_day: str
-    last_day: str
-    text: str
 
 
 class Accepted(BaseModel):
@@ -103,28 +88,6 @@ class Updated(Trained):
     timestamp: AwareDatetime
 
 
-class Job(BaseModel):
-    """How far a job got."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    job: str
-    kind: Literal["train", "update"]
-    state: Literal["running", "promoted", "kept", "failed", "cancelled"] = Field(
-        description="kept: the served model stays, on purpose"
-    )
-    phase: Literal["starting", "fetching", "training", "comparing", "promoting", "ended"]
-    began: AwareDatetime
-    ended: AwareDatetime | None
-    seconds: float = Field(ge=0)
-    progress: Figures = Field(description="epoch (from 1), max_epochs, and the figures of that epoch")
-    metrics: Figures
-    message: str
-    error: str | None
-    comparison: Comparison | None
-    model_path: str | None
-
-
 class RolledBack(BaseModel):
     """The bundle now served."""
 
@@ -137,12 +100,7 @@ class RolledBack(BaseModel):
 
 
 def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
-    """The routes of training and of the rollback.
-
-    Args:
-        jobs: the server's.
-        store: what is served: its config is trained with, and a champion that was promoted takes its place.
-    """
+    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place."""
     routes = APIRouter(tags=["training"])
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
     outcomes = accepted | problems(400, 404, 409, 500, 502)
@@ -172,12 +130,8 @@ def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
         except UserError as error:
             raise HTTPException(500, str(error)) from error
 
-    async def ended(started: StartedJob) -> JobState:
-        """What became of a job.
-
-        Raises:
-            HTTPException: it failed, or was cancelled.
-        """
+    async def ended(started: StartedJob) -> dict[str, Any]:
+        """What became of a job; raises HTTPException where it failed, or was cancelled."""
         while not started.ended.is_set():
             await anyio.sleep(_POLL_S)
         state = await anyio.to_thread.run_sync(jobs.look, started.job)
@@ -185,23 +139,35 @@ def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
             raise HTTPException(500, f"training {started.job} left no word: its folder is gone")
         if state.error is not None:
             raise HTTPException(state.status or 500, f"training {started.job}: {state.error}")
-        return state
+        losses = {f"final_{name}": state.metrics.get(name) for name in ("train_loss", "val_loss")}
+        shown = _shown(state)
+        return {name: shown[name] for name in ("job", "message", "comparison")} | {
+            "metrics": losses | state.metrics,
+            "model_path": shown["model_path"] or "",
+            "training_duration_seconds": state.seconds,
+            "promoted": state.state == "promoted",
+        }
 
     @routes.post("/train", response_model=Trained, responses=outcomes)
     async def train(wait: bool = True) -> Trained | Response:
         """Train with the served model's config; promoted only if it does no worse than the champion."""
         started = await start("train")
-        return Trained(**_result(await ended(started))) if wait else _accepted(started)
+        return Trained(**await ended(started)) if wait else _accepted(started)
 
     @routes.post("/train/update", response_model=Updated, responses=outcomes)
     async def update(body: Update | None = None, wait: bool = True) -> Updated | Response:
         """Retrain on newer bars, without search; promoted only if it does no worse than the champion."""
         asked = body or Update()
-        _check_period(asked.period)
+        if asked.period is not None:
+            try:
+                DateRange(period=asked.period, start=None, end=None)
+            except UserError as error:
+                rule = str(error).rpartition(": ")[2]
+                raise HTTPException(400, f"period={_short(asked.period)}: {rule}") from error
         started = await start("update", period=asked.period, force_download=asked.force_download)
         if not wait:
             return _accepted(started)
-        return Updated(**_result(await ended(started)), timestamp=datetime.now(UTC))
+        return Updated(**await ended(started), timestamp=datetime.now(UTC))
 
     @routes.get("/train/{job}", responses=problems(404))
     async def look(job: str) -> Job:
@@ -252,49 +218,20 @@ def _accepted(started: StartedJob) -> Response:
     return Response(body, 202, {"Location": url}, "application/json")
 
 
-def _result(state: JobState) -> dict[str, Any]:
-    losses = {f"final_{name}": state.metrics.get(name) for name in ("train_loss", "val_loss")}
-    return {
-        "message": _relative(state.message),
-        "metrics": losses | state.metrics,
-        "model_path": "" if state.model_path is None else shown_path(state.model_path),
-        "training_duration_seconds": state.seconds,
-        "job": state.job,
-        "promoted": state.state == "promoted",
-        "comparison": _comparison(state),
+def _shown(state: JobState) -> dict[str, Any]:
+    """A job without the place the server runs in."""
+    here = f"{os.getcwd()}/"
+    return state.model_dump(include=set(Job.model_fields)) | {
+        "message": state.message.replace(here, ""),
+        "error": state.error and state.error.replace(here, ""),
+        "model_path": state.model_path and shown_path(state.model_path),
     }
 
 
 def _job(state: JobState | None, job: str) -> Job:
     if state is None:
         raise HTTPException(404, f"no training of that name: {_short(job)}")
-    values = {name: value for name, value in vars(state).items() if name in Job.model_fields}
-    shown = {
-        "comparison": _comparison(state),
-        "message": _relative(state.message),
-        "error": None if state.error is None else _relative(state.error),
-        "model_path": None if state.model_path is None else shown_path(state.model_path),
-    }
-    return Job(**values | shown)
-
-
-def _comparison(state: JobState) -> Comparison | None:
-    return None if state.comparison is None else Comparison(**state.comparison)
-
-
-def _relative(text: str) -> str:
-    """A message without the place the server runs in."""
-    return text.replace(f"{os.getcwd()}/", "")
-
-
-def _check_period(period: str | None) -> None:
-    if period is None:
-        return
-    try:
-        DateRange(period=period, start=None, end=None)
-    except UserError as error:
-        rule = str(error).rpartition(": ")[2]
-        raise HTTPException(400, f"period={_short(period)}: {rule}") from error
+    return Job(**_shown(state))
 
 
 def _short(text: str) -> str:

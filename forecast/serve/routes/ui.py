@@ -91,12 +91,7 @@ class Champions(_Answer):
 
 
 def router(*, store: ModelStore, champion: Path) -> APIRouter:
-    """The routes of the page.
-
-    Args:
-        store: of the model that is served.
-        champion: link to the champion.
-    """
+    """The routes of the page about what is served; `champion` is the link to the champion."""
     routes = APIRouter(tags=["page"])
 
     @routes.get("/ui", response_class=HTMLResponse, responses=problems() | _UNCHANGED)
@@ -183,12 +178,7 @@ def model_card(model: LoadedModel) -> ModelCard:
 
 
 def read_record(directory: Path, ticker: str, days: int) -> Record:
-    """One ticker's newest rows of a run's forecast table; those of other tickers are passed over, not held in memory.
-
-    Args:
-        directory: of the run.
-        ticker: one that it forecast.
-        days: at most so many, the newest.
+    """One ticker's newest days of a run's forecast table; other tickers are passed over, not held in memory.
 
     Raises:
         UserError: no test day of such a ticker, or the run's directory is gone.
@@ -219,11 +209,7 @@ def read_record(directory: Path, ticker: str, days: int) -> Record:
 
 
 def list_champions(link: Path) -> Champions:
-    """Those of a link, newest first; one whose metadata cannot be read is left out.
-
-    Args:
-        link: to the champion.
-    """
+    """Those of a link, newest first; one whose metadata cannot be read is left out."""
     from forecast.champion.metadata import read_metadata
     from forecast.champion.store import ChampionStore
 

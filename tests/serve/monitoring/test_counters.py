@@ -52,6 +52,7 @@ def test_a_process_that_takes_the_place_of_a_dead_one_counts_on(tmp_path, child)
         child(requests, monitoring, 10).did().kill()
         assert monitoring.figures().inferences.number == 10 * turn
         assert not monitoring.figures().processes
+    monitoring.close()
 
 
 def test_what_a_dead_process_was_answering_is_not_its_successors(tmp_path, child):
@@ -61,6 +62,7 @@ def test_what_a_dead_process_was_answering_is_not_its_successors(tmp_path, child
     child(requests, monitoring, 1).did()
     (process,) = monitoring.figures().processes
     assert (process.in_flight, process.model_version) == (0, None)
+    monitoring.close()
 
 
 def test_a_spawned_process_counts_with_the_others(monitoring, child):

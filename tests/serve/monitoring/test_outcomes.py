@@ -280,7 +280,7 @@ def test_a_file_that_is_no_database_of_ours_is_said_once_and_harms_nothing(
     caplog.clear()
     for _ in range(3):
         monitoring.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
-        monitoring._here().flusher._flush()
+        monitoring._here()._flush()
     assert len([record for record in caplog.records if "outcomes cannot be kept" in record.message]) == 1
     assert monitoring.outcomes(served.version) is None
     assert monitoring.drift(served).windows > 5

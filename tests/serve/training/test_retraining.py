@@ -17,7 +17,8 @@ from forecast.champion.candidate import from_directory
 from forecast.config import origin
 from forecast.errors import SourceError, UserError
 from forecast.serve import retraining
-from forecast.serve.retraining import Comparison, NotPromotedError, downloading, newer_bars, training_config
+from forecast.serve.retraining import NotPromotedError, downloading, newer_bars, training_config
+from forecast.serve.training_jobs import Comparison
 from forecast.serve.training_process import status_of
 
 pytestmark = pytest.mark.usefixtures("quick_proof")
@@ -55,8 +56,8 @@ class TestTrain:
         world.promote(world.another_run("bad", *BAD))
         state = world.train("train")
         assert (state.state, state.error) == ("promoted", None)
-        assert state.comparison["newcomer"] < state.comparison["champion"]
-        assert f"of the champion {state.comparison['champion']:.6g}" in state.message
+        assert state.comparison.newcomer < state.comparison.champion
+        assert f"of the champion {state.comparison.champion:.6g}" in state.message
         assert str(champion_of(world)) == str(world.link.resolve()) == state.model_path
         bundle.verify(champion_of(world))
         assert state.metrics == json.loads((champion_of(world) / "metrics.json").read_text())
@@ -68,8 +69,8 @@ class TestTrain:
         before = world.promote()
         state = world.train("train", bundle=world.another_run("bad", *BAD))
         assert state.state == "kept"
-        assert state.comparison["newcomer"] > state.comparison["champion"]
-        figures = (f"of the {who} {state.comparison[name]:.6g}" for who, name in FIGURES)
+        assert state.comparison.newcomer > state.comparison.champion
+        figures = (f"of the {who} {getattr(state.comparison, name):.6g}" for who, name in FIGURES)
         assert all(figure in state.message for figure in figures)
         assert champion_of(world) == before.resolve()
 
@@ -114,7 +115,7 @@ class TestTrain:
         state = world.train("train")
         assert state.state == "kept"
         assert "was the champion when this began" in state.message
-        assert state.comparison["newcomer"] < state.comparison["champion"]
+        assert state.comparison.newcomer < state.comparison.champion
         assert from_directory(champion_of(world)).identity == from_directory(other).identity
 
     def test_that_gives_the_same_model_again_changes_nothing(self, world):
@@ -207,21 +208,19 @@ class TestUpdate:
         trained = data_of(further)["splits"]["train"]["last_day"]
         assert f"{rows['date'].min():%Y-%m-%d}" < trained  # the champion has seen these
         rows = rows[rows["date"] > trained]
-        assert 0 < compared["rows"] == len(rows)
-        assert compared["first_day"] == f"{rows['date'].min():%Y-%m-%d}" > trained
-        assert compared["last_day"] == f"{rows['date'].max():%Y-%m-%d}"
-        assert compared["newcomer"] == pytest.approx(
-            np.sqrt(((rows["actual"] - rows["forecast"]) ** 2).mean())
-        )
+        assert 0 < compared.rows == len(rows)
+        assert compared.first_day == f"{rows['date'].min():%Y-%m-%d}" > trained
+        assert compared.last_day == f"{rows['date'].max():%Y-%m-%d}"
+        assert compared.newcomer == pytest.approx(np.sqrt(((rows["actual"] - rows["forecast"]) ** 2).mean()))
         bars = forecast.load(further).predict(pd.read_csv(world.bars / "AAA.csv"), every=True)
         dates = pd.read_csv(world.bars / "AAA.csv", parse_dates=["Date"])["Date"]
         bars["date"] = bars["origin"].map(dict(zip(dates, dates.shift(-1), strict=True)))
         both = rows.merge(bars[["date", "forecast"]], on="date", suffixes=("", "_old"))
         assert len(both) == len(rows)
         old = np.sqrt(((both["actual"] - both["forecast_old"]) ** 2).mean())
-        assert compared["champion"] == pytest.approx(old)
-        assert (state.state == "promoted") == (compared["newcomer"] <= compared["champion"])
-        assert str(compared["rows"]) in state.message
+        assert compared.champion == pytest.approx(old)
+        assert (state.state == "promoted") == (compared.newcomer <= compared.champion)
+        assert str(compared.rows) in state.message
 
     def test_promotes_what_does_not_do_worse(self, world):
         bad = world.another_run("bad", *BAD)
@@ -229,7 +228,7 @@ class TestUpdate:
         write_bars(world.bars, BARS + 150)
         state = world.train("update")
         assert state.state == "promoted", state.message
-        assert state.comparison["newcomer"] < state.comparison["champion"]
+        assert state.comparison.newcomer < state.comparison.champion
         assert (
             config_of(champion_of(world)).trainer.learning_rate == config_of(world.run).trainer.learning_rate
         )
@@ -240,7 +239,7 @@ class TestUpdate:
         write_bars(world.bars, BARS + 150)
         state = world.train("update", bundle=bad)
         assert state.state == "kept", state.message
-        assert state.comparison["newcomer"] > state.comparison["champion"]
+        assert state.comparison.newcomer > state.comparison.champion
         assert state.error is None
         assert champion_of(world) == before.resolve()
 
@@ -277,8 +276,8 @@ class TestUpdate:
     def test_is_compared_with_a_champion_that_looks_at_other_things(self, world, other):
         world.promote(world.another_run("looks", other))
         state = world.train("update")
-        assert state.comparison["rows"] > 20
-        assert state.comparison["champion"] > 0
+        assert state.comparison.rows > 20
+        assert state.comparison.champion > 0
 
     def test_that_cannot_be_compared_says_so_and_leaves_the_champion(self, world):
         before = world.promote()
@@ -385,7 +384,7 @@ def test_a_failure_is_told_as_whose_it_is(error, status):
 
 
 def compared(newcomer, champion, mode):
-    return Comparison(
+    return Comparison.of(
         metric="val_x",
         mode=mode,
         newcomer=newcomer,
