@@ -42,7 +42,7 @@ def test_every_decision_is_in_the_log(world):
     assert first["by"]
     assert second["by"] == "serve.py, train 1"
     assert second["name"] == world.link.resolve().name
-    assert f"{promoted.comparison['newcomer']:.6g}" in second["why"]
-    assert f"{refused.comparison['champion']:.6g}" in third["why"]
+    assert f"{promoted.comparison.newcomer:.6g}" in second["why"]
+    assert f"{refused.comparison.champion:.6g}" in third["why"]
     assert third["name"].endswith("run")
     assert all(line["at"].endswith("Z") for line in (first, second, third))
