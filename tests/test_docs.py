@@ -139,6 +139,9 @@ def test_the_readme_names_every_option(group):
 
 def test_the_architecture_names_what_is_there():
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    for name, path in re.findall(r"`([\w.]+)` in \[[^]]*\]\(\.\./(\S+?)\)", text):
+        here = (ROOT / path).read_text("utf-8")
+        assert re.search(rf"\b(def|class) {name.rpartition('.')[2]}\b", here), f"{name} is not in {path}"
     folders = ("forecast", "hydra_plugins")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     files += ROOT.glob("*.py")
