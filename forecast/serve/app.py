@@ -21,7 +21,15 @@ from starlette.middleware import Middleware
 from forecast.runs import package_version
 from forecast.serve import v2
 from forecast.serve.engines import Engine
-from forecast.serve.middleware import ApiKey, BodyLimit, Limits, Metrics, Origin, PathForms
+from forecast.serve.middleware import (
+    SERVER_FAILED,
+    ApiKey,
+    BodyLimit,
+    Limits,
+    Metrics,
+    Origin,
+    PathForms,
+)
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
 from forecast.serve.page import login_page
@@ -70,7 +78,6 @@ def create_app(
         description=DESCRIPTION,
         version=package_version(),
         lifespan=lifespan,
-        middleware=middlewares(settings, store=store, engine=engine, monitoring=monitoring),
         redirect_slashes=False,
         docs_url=None,  # its scripts are on the internet; ours is in routes/info.py
         redoc_url=None,
@@ -93,8 +100,14 @@ def create_app(
         app.include_router(router)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _server_error)
     described = app.openapi
     app.openapi = lambda: _document(described(), store.current)  # type: ignore[method-assign]  # FastAPI's way
+    # Ours stand before FastAPI's own, none of which POST /infer needs.
+    stack = app.build_middleware_stack()
+    for made in reversed(middlewares(settings, store=store, engine=engine, monitoring=monitoring)):
+        stack = made.cls(stack, *made.args, **made.kwargs)
+    app.middleware_stack = stack
     return app
 
 
@@ -140,6 +153,10 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # Without what was sent: it may hold what JSON has no word for.
     return JSONResponse({"detail": validation_line(error.errors())}, 422)
+
+
+async def _server_error(_: Request, __: Exception) -> JSONResponse:
+    return JSONResponse({"detail": SERVER_FAILED}, 500)  # Metrics puts the traceback into the log
 
 
 def _document(document: dict[str, Any], model: LoadedModel | None) -> dict[str, Any]:

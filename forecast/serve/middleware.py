@@ -28,10 +28,12 @@ OPEN = frozenset({"/", "/livez", "/health", "/readyz"})
 # Exempt from limits: they show whether the server is overloaded.
 EXEMPT = frozenset({"/", "/livez", "/health", "/readyz", "/metrics", "/monitor"})
 _ADMIN = ("/train", "/champion")
+SERVER_FAILED = "the server failed; its log says why"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 # Bytes of bodies held at once by a process; beyond that only small ones are taken.
 _MAX_HELD, _SMALL = 64 * 2**20, 65536
+_HEADERS = "forecast.headers"  # of a scope: its headers by name
 _log = logging.getLogger(__name__)
 
 
@@ -51,7 +53,10 @@ class Counter(Protocol):
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of a lower-case name."""
-    return next((value for key, value in scope["headers"] if key == name), None)
+    by_name: dict[bytes, bytes] | None = scope.get(_HEADERS)
+    if by_name is None:
+        by_name = scope[_HEADERS] = dict(reversed(scope["headers"]))
+    return by_name.get(name)
 
 
 async def send_json(
@@ -122,7 +127,7 @@ class Metrics:
             # The last resort: nobody may be left without an answer, and the reason belongs into the log.
             _log.exception("%s %s failed", method, scope["path"])
             if status == 499:
-                await send_error(send_counted, 500, "the server failed; its log says why")
+                await send_error(send_counted, 500, SERVER_FAILED)
         finally:
             count()
 

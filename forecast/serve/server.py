@@ -48,10 +48,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Application:
-    """The middleware handed to LitServe: our app answers every request, LitServe's own routes stay behind it.
+    """What LitServe's app hands requests to: our app answers every one, LitServe's own routes stay behind it.
 
     Args:
-        app: LitServe's.
+        app: LitServe's, with its own middlewares.
         application: ours.
         engine: answers POST /infer; with `engine=workers` through LitServe's own route.
         announce: called when the process is ready.
@@ -61,7 +61,8 @@ class Application:
     def __init__(
         self, app: ASGIApp, *, application: FastAPI, engine: Any, announce: Any, startup_error: Any
     ) -> None:
-        self.app, self.application = app, application
+        assert application.middleware_stack is not None  # create_app has put it together
+        self.app, self.application, self.answer = app, application, application.middleware_stack
         self.announce, self.startup_error = announce, startup_error
         if isinstance(engine, WorkersEngine):
             engine.litserve = app
@@ -69,7 +70,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See https://asgi.readthedocs.io/en/latest/specs/main.html."""
         if scope["type"] != "lifespan":
-            await self.application(scope, receive, send)
+            scope["app"] = self.application
+            await self.answer(scope, receive, send)
             return
         last: list[Message] = []
 
@@ -222,12 +224,6 @@ def _build(settings: Settings, source: Path, startup_error: Any) -> tuple[LitSer
         if first:
             _announce(settings, store)
 
-    options = {
-        "application": application,
-        "engine": engine,
-        "announce": announce,
-        "startup_error": startup_error,
-    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # LitServe's remarks on its own next version
         server = _Server(
@@ -235,10 +231,18 @@ def _build(settings: Settings, source: Path, startup_error: Any) -> tuple[LitSer
             accelerator=kind.accelerator if isinstance(kind, Workers) else "cpu",
             workers_per_device=kind.processes if isinstance(kind, Workers) else 1,
             timeout=False,
-            middlewares=[(Application, options)],
             disable_openapi_url=True,
             restart_workers=True,
         )
+    # Starlette builds the stack from its list of middlewares unless there is one. LitServe puts its own, compression
+    # among them, before all of that list, and no request that we answer needs them.
+    server.app.middleware_stack = Application(
+        server.app.build_middleware_stack(),
+        application=application,
+        engine=engine,
+        announce=announce,
+        startup_error=startup_error,
+    )
     server.uvicorn_graceful_timeout = settings.drain_s
     server.monitor_internal = _LOOK_S
     return server, jobs
