@@ -159,9 +159,6 @@ class Service:
         self.process.wait()
 
 
-_kept: list[Any] = []  # whose counters must not be closed by the collector, for the same reason
-
-
 class InProcess:
     """The server's app without a process of its own: the same questions as to a Service, answered in this one.
 
@@ -232,14 +229,9 @@ def in_process(source: Path, folder: Path, **settings: Any) -> Iterator[InProces
     from forecast.serve.server import build_app
     from forecast.serve.settings import Inline, Settings
 
-    class Kept(Monitoring):
-        def close(self) -> None:
-            """Not in this process: prometheus_client closes the files of all, and there are others here, too."""
-
-    _kept.append(Kept())
     wanted = {
         "engine": Inline(),
-        "watch": _kept[-1],
+        "watch": Monitoring(),
         "allowed_hosts": ["testserver"],
         "champion_poll_s": 3600.0,
     }

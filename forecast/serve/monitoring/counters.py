@@ -7,21 +7,20 @@ once it is used.
 
 from __future__ import annotations
 
-import importlib
 import os
-import sys
 import threading
 import time
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prometheus_client import Counter, Gauge
+    from prometheus_client.mmap_dict import MmapedDict
 
 # Preferred numbers: two neighbours lie about 10 % apart, so a percentile is off by 5 % at most.
 _STEPS = (
@@ -33,7 +32,7 @@ EDGES = (*(float(f"{step}e{power}") for power in range(-5, 2) for step in _STEPS
 MAX_ROWS = 192  # different (method, status, route) of a process; further ones share the last
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _OTHER = ("other", 0, "other")
-_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_KINDS = ("counter", "gauge_max", "gauge_all", "gauge_liveall")  # of files, as prometheus_client names them
 _PIECES, _PIECE_S = 7, 10  # ten-second pieces of the last minute, and the one being filled
 
 
@@ -153,42 +152,14 @@ class Figures:
 
 
 class Counters:
-    """The counters that processes share; made before they fork.
+    """What all processes of a server have counted.
 
     Args:
         folder: of the memory-mapped files, empty at first.
     """
 
     def __init__(self, folder: Path) -> None:
-        # prometheus_client reads the variable when it is imported and whenever it opens a file.
-        environment_known = _VARIABLE in os.environ or "prometheus_client" not in sys.modules
-        os.environ[_VARIABLE] = str(folder)
-        from prometheus_client import CollectorRegistry, Counter, Gauge, values
-
-        if not environment_known:
-            importlib.reload(values)  # imported before, for something else, it counts in this process alone
         self.folder = folder
-        registry = CollectorRegistry()  # nobody asks it: MultiProcessCollector reads the files
-
-        def counter(name: str, *labels: str) -> Counter:
-            return Counter(name, name, labels, registry=registry)
-
-        def gauge(name: str, *labels: str, mode: Any) -> Gauge:
-            return Gauge(name, name, labels, registry=registry, multiprocess_mode=mode)
-
-        row = ("method", "status", "route")
-        self.requests, self.seconds = counter("requests", *row, "bucket"), counter("seconds", *row)
-        # Largest of all processes; of a speed, because a process that has seen none counts as 0.
-        self.slowest, self.speed = gauge("slowest", *row, mode="max"), gauge("speed", *row, mode="max")
-        self.forecasts, self.batches = gauge("forecasts", mode="all"), counter("batches")
-        self.last_inference, self.swaps = gauge("last_inference", mode="max"), gauge("swaps", mode="max")
-        self.alive = gauge("alive", mode="liveall")  # 1 in a process that counts
-        self.in_flight, self.queue = gauge("in_flight", mode="liveall"), gauge("queue", mode="liveall")
-        self.version = gauge("version", "version", mode="liveall")  # the newest has the largest value
-        self.piece, self.recent = (
-            gauge("piece", "piece", mode="all"),
-            gauge("recent", "piece", "bucket", mode="all"),
-        )
 
     def read(self) -> Figures:
         """What all processes have counted."""
@@ -237,46 +208,65 @@ class Counters:
 
 
 class ProcessCounters:
-    """What one process counts; some ten microseconds a request.
+    """What one process counts; a few microseconds a request.
+
+    The files are prometheus_client's, which it and `Counters` read; its Counter and Gauge, which ask before each step
+    whether the process was forked, take five times as long to write them.
 
     Args:
-        counters: that processes share.
+        folder: that processes share.
     """
 
-    def __init__(self, counters: Counters) -> None:
-        self._counters = counters
+    def __init__(self, folder: Path) -> None:
+        from prometheus_client.mmap_dict import MmapedDict
+
+        pid = os.getpid()
+        self._files = {kind: MmapedDict(str(folder / f"{kind}_{pid}.db")) for kind in _KINDS}
+        self.close = util.Finalize(self, _close, args=(list(self._files.values()),))  # no more is counted
         self._lock = threading.Lock()  # of the event loop's thread and of those that forecast
         self._rows: dict[tuple[str, int, str], _Row] = {}
-        self._recent: dict[int, dict[int, Any]] = {piece: {} for piece in range(_PIECES)}
+        self._recent: dict[int, dict[int, _Series]] = {piece: {} for piece in range(_PIECES)}
         self._numbers = dict.fromkeys(range(_PIECES), 0)
-        self._in_flight = self._models = 0
+        self._models = 0
         self._version = ""
-        counters.alive.set(1)
+        self._in_flight, self._queue = self.series("liveall", "in_flight"), self.series("liveall", "queue")
+        self._forecasts, self._batches = self.series("all", "forecasts"), self.series("counter", "batches")
+        self._last_inference = self.series("max", "last_inference")
+        self.series("liveall", "alive").set(1)
+
+    def series(self, kind: str, name: str, **labels: object) -> _Series:
+        """A figure of this process.
+
+        Args:
+            kind: `counter`; `max`, the largest of all processes; `all`, one of each; `liveall`, of those that live.
+            name: of the figure.
+            labels: that tell it from others of the name.
+        """
+        return _Series(self._files[kind if kind == "counter" else f"gauge_{kind}"], name, labels)
 
     def began(self, queue: int) -> None:
         """A request came in; so many windows wait."""
         with self._lock:
-            self._in_flight += 1
-            self._counters.in_flight.set(self._in_flight)
-            self._counters.queue.set(queue)
+            self._in_flight.set(self._in_flight.value + 1)
+            self._queue.set(queue)
 
     def ended(self, method: str, status: int, route: str, seconds: float, queue: int) -> None:
         """A request was answered, or given up."""
         bucket = bisect_left(EDGES, seconds)
         with self._lock:
             self._row(method, status, route).add(bucket, seconds)
-            self._in_flight = max(0, self._in_flight - 1)
-            self._counters.in_flight.set(self._in_flight)
-            self._counters.queue.set(queue)
+            self._in_flight.set(max(0, self._in_flight.value - 1))
+            self._queue.set(queue)
             if is_inference(method, status, route):
                 now = time.time()
-                self._counters.last_inference.set(now)
+                self._last_inference.set(now)
                 self._add_recent(int(now) // _PIECE_S, bucket)
 
     def forecast(self, windows: int) -> None:
         """A batch went through the network."""
-        self._counters.forecasts.inc(windows)
-        self._counters.batches.inc()
+        with self._lock:
+            self._forecasts.set(self._forecasts.value + windows)
+            self._batches.set(self._batches.value + 1)
 
     def model_loaded(self, version: str) -> None:
         """Another model answers from now on; the first one is no swap."""
@@ -284,61 +274,81 @@ class ProcessCounters:
             if version != self._version:
                 self._version = version
                 self._models += 1
-                self._counters.version.labels(version).set(self._models)
-                self._counters.swaps.set(self._models - 1)
+                self.series("liveall", "version", version=version).set(
+                    self._models
+                )  # the newest has the largest
+                self.series("max", "swaps").set(self._models - 1)
 
     def _row(self, method: str, status: int, route: str) -> _Row:
+        found = self._rows.get((method, status, route))
+        if found is not None:
+            return found
         known = 100 <= status <= 599
         key = (method if known and method in _METHODS else "other", status if known else 0, route)
         if key not in self._rows and len(self._rows) >= MAX_ROWS - 1:
             key = _OTHER
         if key not in self._rows:
-            self._rows[key] = _Row(self._counters, key)
+            self._rows[key] = _Row(self, key)
         return self._rows[key]
 
     def _add_recent(self, number: int, bucket: int) -> None:
         piece = number % _PIECES
+        own = self._recent[piece]
         if self._numbers[piece] != number:
             self._numbers[piece] = number
-            for old in self._recent[piece].values():
+            for old in own.values():
                 old.set(0)
-            self._counters.piece.labels(piece).set(number)
-        if bucket not in self._recent[piece]:
-            self._recent[piece][bucket] = self._counters.recent.labels(piece, bucket)
-        self._recent[piece][bucket].inc()
+            self.series("all", "piece", piece=piece).set(number)
+        if bucket not in own:
+            own[bucket] = self.series("all", "recent", piece=piece, bucket=bucket)
+        own[bucket].set(own[bucket].value + 1)
+
+
+class _Series:
+    """One figure in a file of this process, which nobody else writes to."""
+
+    def __init__(self, file: MmapedDict, name: str, labels: Mapping[str, object]) -> None:
+        from prometheus_client.mmap_dict import mmap_key
+
+        self._key = mmap_key(name, name, list(labels), [str(value) for value in labels.values()], name)
+        self._write = file.write_value
+        self.value: float = file.read_value(self._key)[0]
+
+    def set(self, value: float) -> None:
+        """Write the figure."""
+        if value != self.value:
+            self.value = value
+            self._write(self._key, value, 0.0)
 
 
 class _Row:
     """Series of one (method, status, route) in one process."""
 
-    def __init__(self, counters: Counters, key: tuple[str, int, str]) -> None:
-        self._counters, self._key = counters, key
-        self._buckets: dict[int, Any] = {}
-        self._seconds = counters.seconds.labels(*key)
-        self._slowest, self._speed = counters.slowest.labels(*key), counters.speed.labels(*key)
-        self._most, self._least = 0.0, float("inf")
+    def __init__(self, counters: ProcessCounters, key: tuple[str, int, str]) -> None:
+        self._series = counters.series
+        self._labels = dict(zip(("method", "status", "route"), key, strict=True))
+        self._buckets: dict[int, _Series] = {}
+        self._seconds = self._series("counter", "seconds", **self._labels)
+        # Largest of all processes; of a speed, because a process that has seen none counts as 0.
+        self._slowest = self._series("max", "slowest", **self._labels)
+        self._speed = self._series("max", "speed", **self._labels)
 
     def add(self, bucket: int, seconds: float) -> None:
         """One more request."""
         if bucket not in self._buckets:
-            self._buckets[bucket] = self._counters.requests.labels(*self._key, bucket)
-        self._buckets[bucket].inc()
-        self._seconds.inc(seconds)
-        if seconds > self._most:
-            self._most = seconds
+            self._buckets[bucket] = self._series("counter", "requests", **self._labels, bucket=bucket)
+        own = self._buckets[bucket]
+        own.set(own.value + 1)
+        self._seconds.set(self._seconds.value + seconds)
+        if seconds > self._slowest.value:
             self._slowest.set(seconds)
-        if 0 < seconds < self._least:
-            self._least = seconds
+        if seconds * self._speed.value < 1 and seconds > 0:
             self._speed.set(1 / seconds)
 
 
-def close_counters() -> None:
-    """Close the files of this process, which counts no more."""
-    from prometheus_client import values
-
-    # Not `close_all_multiprocess_files`, which closes only once: a later Monitoring of this process has files, too.
-    if (close := getattr(values.ValueClass, "close_all_files", None)) is not None:
-        close()
+def _close(files: Sequence[MmapedDict]) -> None:
+    for file in files:
+        file.close()
 
 
 def is_inference(method: str, status: int, route: str) -> bool:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from forecast.serve.monitoring.counters import Counters, Figures, ProcessCounters, close_counters
+from forecast.serve.monitoring.counters import Counters, Figures, ProcessCounters
 from forecast.serve.monitoring.drift import Drift, DriftCounts, read_drift
 from forecast.serve.monitoring.outcomes import Outcomes, OutcomeSummary
 from forecast.serve.monitoring.request_log import RequestLog
@@ -72,8 +72,7 @@ class Monitoring:
             OSError: there is no room for the counters.
         """
         shared = Path(tempfile.mkdtemp(prefix="forecast-"))
-        # At the end of this process alone, and not with this object: closing ends what every counter here counts.
-        util.Finalize(None, _discard, args=(shared,), exitpriority=0)
+        util.Finalize(None, shutil.rmtree, args=(shared, True), exitpriority=0)  # at the end of this process alone
         self._counters = Counters(shared)
         self.log = None if self.log is None else self.log.in_folder(folder)
         self.outcomes_kept = None if self.outcomes_kept is None else self.outcomes_kept.in_folder(folder)
@@ -167,7 +166,7 @@ class Monitoring:
         """Write what is left; this process counts no more."""
         if self._recorder is not None and self._recorder.pid == os.getpid():
             self._recorder.finish()
-        close_counters()
+            self._recorder.counts.close()
 
     def _here(self) -> _Recorder:
         """This process's recorder: a forked process needs another one than its parent."""
@@ -192,7 +191,7 @@ class _Recorder:
 
     def __init__(self, monitoring: Monitoring) -> None:
         self.pid = os.getpid()
-        self.counts = ProcessCounters(monitoring.counters)
+        self.counts = ProcessCounters(monitoring.counters.folder)
         self.log = None if monitoring.log is None else monitoring.log.in_folder(Path())
         kept = monitoring.outcomes_kept
         self.outcomes = None if kept is None else kept.in_folder(Path())
@@ -325,11 +324,6 @@ class _Recorder:
             if str(error) not in self._warned:
                 self._warned.add(str(error))
                 log.warning(_NOT_KEPT, self.outcomes.file, error)
-
-
-def _discard(folder: Path) -> None:
-    close_counters()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _days(moments: NDArray[np.datetime64]) -> list[Any]:
