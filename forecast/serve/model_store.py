@@ -80,7 +80,7 @@ class LoadedModel:
         """Tickers side by side in a row of a request."""
         return len(self.predictor.tickers) if self.predictor.scope == "multiple" else 1
 
-    @property
+    @cached_property
     def window_bars(self) -> int:
         """Bars that the forecaster looks at: the lookback, or what it needs beyond that, such as a long average."""
         return max(self.predictor.lookback, self.predictor.forecaster.history or 0)

@@ -12,7 +12,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import util
@@ -311,7 +311,7 @@ class _Series:
         from prometheus_client.mmap_dict import mmap_key
 
         self._key = mmap_key(name, name, list(labels), [str(value) for value in labels.values()], name)
-        self._write = file.write_value
+        self._write: Callable[[str, float, float], None] = file.write_value
         self.value: float = file.read_value(self._key)[0]
 
     def set(self, value: float) -> None:
