@@ -72,7 +72,8 @@ class Monitoring:
             OSError: there is no room for the counters.
         """
         shared = Path(tempfile.mkdtemp(prefix="forecast-"))
-        util.Finalize(None, shutil.rmtree, args=(shared, True), exitpriority=0)  # at the end of this process alone
+        # At the end of this process alone.
+        util.Finalize(None, shutil.rmtree, args=(shared, True), exitpriority=0)
         self._counters = Counters(shared)
         self.log = None if self.log is None else self.log.in_folder(folder)
         self.outcomes_kept = None if self.outcomes_kept is None else self.outcomes_kept.in_folder(folder)
