@@ -7,10 +7,11 @@ prices that are adjusted anew for a later dividend do no harm.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -231,11 +232,15 @@ class Outcomes:
         # By bar, then by window: of a place that several windows show, the one with most bars behind it is taken.
         distinct, index = np.unique(keys.T, return_index=True)
         at = dict(zip(distinct.tolist(), index.tolist(), strict=True))
-        known = []
-        for number, place, step in _pending(connection, list(at)):
-            bar, window = divmod(at[place], len(keys))
-            known.append((number, closes[window], first + bar, step))
-        _note(connection, known)
+        waiting = connection.execute(
+            "SELECT id, place, step FROM forecasts "
+            "WHERE outcome IS NULL AND place IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(at)),),
+        ).fetchall()
+        known = ((number, *divmod(at[place], len(keys)), step) for number, place, step in waiting)
+        _note(
+            connection, ((number, closes[window], first + bar, step) for number, bar, window, step in known)
+        )
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         newest = connection.execute("SELECT max(id) FROM forecasts").fetchone()[0] or 0
@@ -293,16 +298,6 @@ def _note(connection: sqlite3.Connection, known: Iterable[tuple[int, Prices, int
             connection.executemany(
                 "UPDATE forecasts SET outcome = ?, known = ? WHERE id = ? AND outcome IS NULL", found
             )
-
-
-def _pending(connection: sqlite3.Connection, keys: list[int]) -> Iterator[tuple[int, int, int]]:
-    """Number, place and step of forecasts at these places that have no outcome yet."""
-    for start in range(0, len(keys), 500):
-        piece = keys[start : start + 500]
-        marks = ",".join("?" * len(piece))
-        yield from connection.execute(
-            f"SELECT id, place, step FROM forecasts WHERE outcome IS NULL AND place IN ({marks})", piece
-        ).fetchall()
 
 
 def key_length(lookback: int) -> int:
