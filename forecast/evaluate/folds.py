@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from annotated_types import Ge
 
 from forecast.errors import UserError
+from forecast.evaluate.significance import Significance
+from forecast.evaluate.trading_rule import TradingRule
 
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
     from forecast.data.split import SplitRanges
-    from forecast.evaluate.significance import Significance
-    from forecast.evaluate.trading_rule import TradingRule
 
 
 @dataclass(frozen=True)

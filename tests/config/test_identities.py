@@ -52,7 +52,7 @@ def test_it_is_short_and_the_same_in_every_process():
         ["trainer.progress=off"],
         ["hydra.run.dir=elsewhere"],
         ["data.batch_size=32"],
-        ["objective={mode:min,metric:val_rmse}"],
+        ["objective={mode:min,metric:val_theil_u_by_ticker}"],
     ],
     ids=str,
 )
