@@ -10,6 +10,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 # `_target_` in a saved config -> where the class is now. Applied when a saved config is loaded or replayed.
 RENAMED: dict[str, str] = {
     "forecast.champion.Champion": "forecast.config.ChampionConfig",
+    "forecast.champion.ChampionConfig": "forecast.config.ChampionConfig",
     "forecast.evaluate.baselines.AutoArima": "forecast.model.AutoArima",
     "forecast.evaluate.baselines.AutoEts": "forecast.model.AutoEts",
     "forecast.evaluate.baselines.Baselines": "forecast.model.Baselines",
