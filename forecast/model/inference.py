@@ -145,13 +145,10 @@ class Predictor:
         return self.table(windows)
 
     def predict_many(self, bars: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, dict[str, str]]:
-        """Forecast what follows the last bar of each ticker that can be forecast.
+        """The table of `predict` for each ticker that can be forecast, and the reason for each that cannot.
 
         Args:
             bars: ticker -> table, as predict takes them.
-
-        Returns:
-            the table of predict, and the reason for each ticker that is not in it.
 
         Raises:
             UserError: other tickers than the model's.
@@ -266,8 +263,7 @@ class Predictor:
 
     def to(self, device: str) -> None:
         """Have a network compute on another device, as torch names it."""
-        move = getattr(self.forecaster, "to", None)
-        if move is not None:
+        if (move := getattr(self.forecaster, "to", None)) is not None:
             move(device)
 
     def _checked(self, tables: Mapping[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
@@ -321,16 +317,15 @@ class Predictor:
     ) -> dict[str, Rows]:
         """Times and panel rows of the last bars, the features of all tickers computed in one pass.
 
-        A feature that looks back over `warm_up` bars comes out the same whatever stands before them, be it another
-        ticker's bars, so the tickers' last bars may stand one after the other. A ticker with fewer bars than that
-        would look into its neighbour and is computed alone.
+        Features look back over `warm_up` bars and no further, so the tickers' last bars may stand one after the
+        other; a ticker with fewer bars than that is computed alone.
         """
         import pandas as pd
 
         together = {
-            ticker: table
-            for ticker, table in tables.items()
-            if len(table) >= enough and len(table.columns) == len(COLUMNS)
+            ticker: own
+            for ticker, own in tables.items()
+            if len(own) >= enough and len(own.columns) == len(COLUMNS)
         }
         series = self._one_by_one({t: table for t, table in tables.items() if t not in together}, refused)
         if together:
@@ -354,9 +349,8 @@ class Predictor:
             return rows(self.features, table, self.target)
         except KeyError as error:
             missing = [column for column in COLUMNS if column not in table.columns]
-            raise UserError(
-                f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
-            ) from error
+            needs = f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
+            raise UserError(needs) from error
 
     def _unusable(self, name: str, times: NDArray[np.datetime64], values: NDArray[np.float32]) -> str | None:
         """Why the last window of a series cannot be forecast from."""

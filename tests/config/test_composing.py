@@ -124,7 +124,9 @@ def test_a_running_hydra_goes_on_afterwards():
 
 
 def test_without_a_conf_folder_it_says_where_it_looked(tmp_path, monkeypatch):
-    monkeypatch.setattr("forecast.__path__", [str(tmp_path / "package")])
+    monkeypatch.setattr(
+        "forecast.config.composing.__file__", str(tmp_path / "package" / "config" / "composing.py")
+    )
     monkeypatch.chdir(tmp_path)
     assert refused() == f"conf/run.yaml: neither beside the package nor in {tmp_path}"
 
