@@ -11,6 +11,7 @@ import json
 import math
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -267,6 +268,7 @@ class Outcomes:
             except sqlite3.Error:
                 connection.close()
                 raise
+            weakref.finalize(self, connection.close)
             self._connection = connection
         return self._connection
 

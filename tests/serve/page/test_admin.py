@@ -81,11 +81,11 @@ def test_controls_are_large_enough_for_a_finger(browser, operated):
 def test_forecasts_as_a_file(browser, operated):
     enter(browser, operated)
     browser.script(
-        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.file = text; }); return 'blob:none'; };"
+        "URL.createObjectURL = (blob) => { blob.text().then((text) => { window.savedTable = text; }); return 'blob:none'; };"
         "HTMLAnchorElement.prototype.click = function () { window.name_ = this.download; };"
     )
     browser.one("#download").click()
-    table = list(csv.DictReader(io.StringIO(browser.wait("window.file"))))
+    table = list(csv.DictReader(io.StringIO(browser.wait("window.savedTable"))))
     assert browser.script("return window.name_") == "AAA.csv"
     record = operated.get("/ui/record?ticker=AAA").json()
     of_day = {row["date"]: row for row in table}
