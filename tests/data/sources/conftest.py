@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import struct
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -292,3 +294,12 @@ def make_source(session: Any, clock: FakeClock, tmp_path: Path) -> Callable[...,
         return YFinanceSource(cache_dir=str(tmp_path / "cache"), session=session, clock=clock, **options)
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collect_open_caches() -> Iterator[None]:
+    """What yfinance's caches left open is collected before another module's tests would be blamed for it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()

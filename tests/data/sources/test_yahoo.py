@@ -17,6 +17,9 @@ from forecast.data.sources.yahoo import TradingHours, classify, yahoo_symbol
 from forecast.data.sources.yfinance import file_name, symbol_of
 from forecast.errors import SourceError, UserError
 
+# yfinance keeps the databases of its caches open in every thread that asked, and Python 3.13 says so.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed database in <sqlite3.Connection:ResourceWarning")
+
 REAL = [
     "AAPL",
     "^GSPC",

@@ -24,6 +24,9 @@ from forecast.data.sources.yahoo import RAW_COLUMNS, TradingHours, raw_bars
 from forecast.data.sources.yfinance import BarCache, CachedBars, merge
 from forecast.errors import UserError
 
+# yfinance keeps the databases of its caches open in every thread that asked, and Python 3.13 says so.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed database in <sqlite3.Connection:ResourceWarning")
+
 FRIDAY = date(2024, 6, 14)  # the server's today
 
 
