@@ -3,6 +3,8 @@ VENV  ?= .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS  ?=
+# Processes that test: on two cores three, for a third of the tests' time is waiting for servers, Ray and browsers.
+WORKERS ?= 3
 
 # The first interpreter that runs and is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -14,7 +16,7 @@ run: $(READY)
 	$(BIN)/python run.py $(ARGS)
 
 test: $(READY) browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 # Pages are tested in a real browser. Where there is none, Debian's is installed, if this user may do that; if not, the
 # tests say what is missing.
@@ -26,11 +28,11 @@ check: $(READY) browser
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 # The same, with a thousand random examples for each law that hypothesis tests, other ones each time.
 check-long: $(READY) browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --hypothesis-profile=long $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --hypothesis-profile=long $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

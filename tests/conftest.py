@@ -19,9 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Folders whose tests share what is expensive to make: one worker gets all of a folder's tests, another all of the next.
 GROUPS = {
-    "tests/sweep": "ray",
     "tests/ray_tune_sweeper": "ray",
     "tests/test_tuner.py": "ray",
+    "tests/sweep": "sweep",
+    "tests/test_docs.py": "docs",
     "tests/champion": "champion",
     "tests/track": "track",
     "tests/predict": "predict",
