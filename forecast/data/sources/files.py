@@ -56,13 +56,37 @@ class FileSource:
         Raises:
             UserError: no such file, or it is empty, unreadable, lacks a column, or has text for a number.
         """
+        file = self._file(ticker)
+        return bar_table(_read(file), adjust=self.adjust, origin=str(file), adjust_volume=self.adjust_volume)
+
+    def _file(self, ticker: str) -> Path:
         # Looked up among the folder's own files, so that no ticker, whatever its letters, leads out of it.
         if ticker not in self._listed:
             self._listed = self._list()
         if ticker not in self._listed:
             raise missing_ticker(ticker, available=sorted(self._listed), origin=f"source.path={self.path}")
-        file = self._listed[ticker]
-        return bar_table(_read(file), adjust=self.adjust, origin=str(file), adjust_volume=self.adjust_volume)
+        return self._listed[ticker]
+
+    def columns_of(self, ticker: str) -> pd.DataFrame:
+        """The other columns of a ticker's file that hold numbers, for instance as covariates.
+
+        Returns:
+            float64, indexed by `Date` as the table of `bars` is, named as in the file; Open to Volume and Adj Close are
+            not among them.
+
+        Raises:
+            UserError: no such file, or it cannot be read.
+        """
+        import pandas as pd
+
+        file = self._file(ticker)
+        table = _read(file, all_columns=True)
+        if "Date" in table.columns:
+            table = table.set_index("Date")
+        others = table.drop(columns=[*COLUMNS, "Adj Close"], errors="ignore")
+        numbers = others.select_dtypes(["number", "bool"]).astype("float64")
+        dates = pd.DatetimeIndex(numbers.index)
+        return numbers.set_axis(dates.tz_localize(None).normalize().as_unit("ns").rename("Date"))
 
     def _list(self) -> dict[str, Path]:
         folder = Path(self.path).expanduser()
@@ -86,11 +110,11 @@ class FileSource:
         return files
 
 
-def _read(file: Path) -> pd.DataFrame:
+def _read(file: Path, *, all_columns: bool = False) -> pd.DataFrame:
     """The columns of a file, the dates as far as possible; UserError naming it when it cannot be read."""
     try:
         if file.suffix.lower() == ".csv":
-            return read_csv_bars(file)
+            return read_csv_bars(file, all_columns=all_columns)
         return _read_parquet(file)
     except OSError as error:
         # pyarrow's ArrowInvalid is a ValueError, but a truncated page is an OSError without strerror.
@@ -116,12 +140,16 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def read_csv_bars(file: Path) -> pd.DataFrame:
+def read_csv_bars(file: Path, *, all_columns: bool = False) -> pd.DataFrame:
     """Rows of a CSV in their order: Date as datetime64, the other columns as numbers.
 
     Read strictly, every complaint names the file and the line: plain commas, a header, an optional byte-order mark,
     blank lines anywhere, dates as YYYY-MM-DD with or without a time and a zone (the day is the one written, whatever
     the zone). Columns besides Date, Open, High, Low, Close, Volume and Adj Close are passed over.
+
+    Args:
+        file: to read.
+        all_columns: keep the others too, as pandas reads them.
 
     Raises:
         UserError: empty, no UTF-8 text, a column missing or named twice, a row too long, no number, no date.
@@ -136,7 +164,8 @@ def read_csv_bars(file: Path) -> pd.DataFrame:
             # Not `usecols`: with it, pandas lets rows that are too long pass.
             table = pd.read_csv(
                 file, encoding=_ENCODING, index_col=False, dtype={"Date": "str"}, low_memory=False
-            )[wanted]
+            )
+            table = table if all_columns else table[wanted]
     except pd.errors.ParserWarning:
         raise UserError(f"{file}: its first row has more fields than the header") from None
     except (pd.errors.ParserError, csv.Error) as error:

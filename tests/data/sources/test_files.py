@@ -217,3 +217,17 @@ def test_volume_before_a_split_is_counted_in_todays_shares(tmp_path, suffix, rat
     np.testing.assert_array_equal(FileSource(path=str(tmp_path)).bars("AAA")["Volume"], table["Volume"])
     unadjusted = FileSource(path=str(tmp_path), adjust=False, adjust_volume=True).bars("AAA")
     np.testing.assert_array_equal(unadjusted["Volume"], table["Volume"])
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_other_columns_of_a_file_are_offered(tmp_path, suffix):
+    table = BARS.assign(VIX=np.arange(30.0), Trades=7, Note="x").reset_index()
+    if suffix == "csv":
+        table.to_csv(tmp_path / "AAA.csv", index=False)
+    else:
+        table.to_parquet(tmp_path / "AAA.parquet")
+    others = source(tmp_path).columns_of("AAA")
+    assert list(others.columns) == ["VIX", "Trades"]
+    assert set(others.dtypes.astype(str)) == {"float64"}
+    assert others["VIX"].tolist() == list(range(30))
+    pd.testing.assert_index_equal(others.index, source(tmp_path).bars("AAA").index)
