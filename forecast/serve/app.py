@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -30,19 +29,17 @@ from forecast.serve.middleware import (
     Origin,
     PathForms,
 )
-from forecast.serve.model_store import LoadedModel, ModelStore
+from forecast.serve.model_store import ModelStore
 from forecast.serve.monitoring import Monitoring
+from forecast.serve.openapi import documented
 from forecast.serve.page import login_page
 from forecast.serve.routes import forecast, health, infer, info, monitor, train, ui
-from forecast.serve.schemas import About, Problem, in_line, problems, validation_line, without_folders
+from forecast.serve.schemas import About, in_line, validation_line, without_folders
 from forecast.serve.settings import Settings
 from forecast.serve.training_jobs import TrainingJobs
-from forecast.serve.windows import probe_window
 
 TITLE = "forecast"
 DESCRIPTION = 'Forecasts by the champion of many runs, judged against "tomorrow = today".'
-# FastAPI's own word for 422, which is described here as any other error is.
-_FASTAPI_ERRORS = ("HTTPValidationError", "ValidationError")
 
 
 def create_app(
@@ -79,7 +76,8 @@ def create_app(
         version=package_version(),
         lifespan=lifespan,
         redirect_slashes=False,
-        docs_url=None,  # its scripts are on the internet; ours is in routes/info.py
+        openapi_url=None,  # both are in routes/info.py: its scripts are on the internet
+        docs_url=None,
         redoc_url=None,
         strict_content_type=False,
     )
@@ -101,8 +99,9 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _server_error)
-    described = app.openapi
-    app.openapi = lambda: _document(described(), store.current)  # type: ignore[method-assign]  # FastAPI's way
+    app.openapi = documented(  # type: ignore[method-assign]  # FastAPI's way
+        app, store, api_key=settings.api_key is not None, admin_key=settings.admin_key is not None
+    )
     # Ours stand before FastAPI's own, none of which POST /infer needs.
     stack = app.build_middleware_stack()
     for made in reversed(middlewares(settings, store=store, engine=engine, monitoring=monitoring)):
@@ -157,39 +156,3 @@ async def _validation_error(_: Request, error: Exception) -> JSONResponse:
 
 async def _server_error(_: Request, __: Exception) -> JSONResponse:
     return JSONResponse({"detail": SERVER_FAILED}, 500)  # Metrics puts the traceback into the log
-
-
-def _document(document: dict[str, Any], model: LoadedModel | None) -> dict[str, Any]:
-    """The OpenAPI document with what FastAPI cannot know.
-
-    Every route may be refused before it is reached, errors are JSON on pages, too, keys are wanted, and the examples
-    are windows that the served model takes.
-    """
-    parts = document.setdefault("components", {}).setdefault("schemas", {})
-    parts.setdefault(Problem.__name__, Problem.model_json_schema())
-    problem = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    anywhere = {str(status): known["description"] for status, known in problems(422).items()}
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            answers = operation["responses"]
-            for status, meaning in anywhere.items():
-                answers.setdefault(status, {"description": meaning, "content": {}})
-            for status in [status for status in answers if status >= "400"]:
-                schemas = [kind.get("schema", {}) for kind in answers[status].get("content", {}).values()]
-                schema = schemas[0] if schemas and schemas[0].get("$ref") else problem
-                if schema.get("$ref", "").endswith(f"/{_FASTAPI_ERRORS[0]}"):
-                    schema = problem
-                answers[status]["content"] = {"application/json": {"schema": schema}}
-            operation["responses"] = dict(sorted(answers.items()))
-    for name in _FASTAPI_ERRORS:
-        parts.pop(name, None)
-    key = {"type": "apiKey", "in": "header", "name": "X-API-Key"}
-    document["components"]["securitySchemes"] = {"key": key}
-    document["security"] = [{"key": []}, {}]
-    if model is not None and "Infer" in parts:
-        rows, ticker = probe_window(model)
-        data = [value for row in rows for value in row]
-        tensor = {"name": "sequence", "shape": [1, len(rows), len(rows[0])], "datatype": "FP64", "data": data}
-        parts["Infer"]["examples"] = [{"sequence": rows, "ticker": ticker}]
-        parts["InferRequest"]["examples"] = [{"inputs": [tensor]}]
-    return document

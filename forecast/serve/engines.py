@@ -377,7 +377,9 @@ class WorkersEngine:
 
     async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
         """See Engine."""
-        body = json.dumps({**request.model_dump(), "probe": probe}).encode()
+        to_list = getattr(request.sequence, "tolist", None)  # an array, of the Open Inference Protocol
+        sequence = request.sequence if to_list is None else to_list()
+        body = json.dumps({"sequence": sequence, "ticker": request.ticker, "probe": probe}).encode()
         self.queue_size += 1
         try:
             # LitServe forgets a request only when its answer comes (LitServe#452): one that is given up goes on.

@@ -27,7 +27,10 @@ _MEANING = {
     503: "Not ready",
     504: "Not answered in time",
 }
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was, by If-None-Match"}}
 _PATH = re.compile(r"(?<![\w:/.])/[^\s:;,'\"()]+")
+_SIGN = r"[^\s\x00-\x1f\x7f]"
+TICKER = re.compile(f"{_SIGN}{{1,32}}")
 _ANY_ROUTE = (400, 401, 403, 408, 413, 429, 503, 504)
 
 # Of a hundred thousand wrong numbers the first is named, and the others are not looked at.
@@ -109,7 +112,7 @@ class Infer(BaseModel):
         default=None,
         min_length=1,
         max_length=32,
-        pattern=r"^[^\s\x00-\x1f\x7f]+$",
+        pattern=f"^{_SIGN}+$",
         description="Whose bars they are; by default the model's first",
     )
 

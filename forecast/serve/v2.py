@@ -1,22 +1,21 @@
 """The Open Inference Protocol, version 2, over HTTP: /v2, answered by the engine that answers POST /infer.
 
+Tensors are JSON or, by the binary tensor data extension, bytes behind the JSON (tensors.py).
+
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, HTTPException, Path, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException as HTTPError
 
 from forecast.errors import UserError
@@ -26,7 +25,20 @@ from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.routes.forecast import loaded_model
 from forecast.serve.routes.health import Readiness
 from forecast.serve.routes.infer import row_limit
-from forecast.serve.schemas import Infer, problems, validation_line
+from forecast.serve.schemas import TICKER, Infer, in_line, problems
+from forecast.serve.tensors import (
+    BINARY,
+    HEADER,
+    InferRequest,
+    InferResponse,
+    Message,
+    Tensor,
+    TensorFacts,
+    encode,
+    numbers,
+    read_request,
+    texts,
+)
 from forecast.serve.windows import DELIVERED
 
 MODEL = "champion"
@@ -35,63 +47,22 @@ PLATFORM = "forecast_pytorch"
 MAX_WINDOWS = 256
 # Handed to the engine at once, so that others get their turn in between.
 _CHUNK = 32
-_FLOATS: dict[str, type[np.floating[Any]]] = {"FP32": np.float32, "FP64": np.float64}
 _VERSIONS = f"/models/{MODEL}/versions"
 
 _Version = Annotated[str, Path(description="`model_version` of an answer; 404 once another one is served")]
-Shape = list[Annotated[int, Field(ge=-1)]]
+# What FastAPI reads of a signature; a body is read by `read_request`, which bounds it before anything is converted.
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{InferRequest.__name__}"}},
+            BINARY: {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
 
 
-class _Message(BaseModel):
-    # The protocol lets either side say more than the other understands.
-    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
-
-
-class TensorFacts(_Message):
-    """What a tensor looks like; -1 = any number."""
-
-    name: str
-    datatype: str
-    shape: Shape
-
-
-class Tensor(TensorFacts):
-    """A tensor with its values, row after row, nested or flat."""
-
-    shape: list[Annotated[int, Field(ge=0)]] = Field(max_length=8)
-    parameters: dict[str, Any] | None = None
-    data: list[Any]
-
-
-class Output(_Message):
-    """An output that is wanted."""
-
-    name: str
-    parameters: dict[str, Any] | None = None
-
-
-class InferRequest(_Message):
-    """Windows to forecast from."""
-
-    id: str | None = None
-    parameters: dict[str, Any] | None = None
-    inputs: list[Tensor] = Field(min_length=1)
-    outputs: list[Output] | None = None
-
-
-class InferResponse(_Message):
-    """Forecasts."""
-
-    model_name: str
-    model_version: str
-    id: str | None = None
-    parameters: dict[str, str | int | float | bool] = Field(
-        description="`level` of the intervals; `warnings` where there are any"
-    )
-    outputs: list[Tensor]
-
-
-class ServerFacts(_Message):
+class ServerFacts(Message):
     """What answers here."""
 
     name: str
@@ -99,7 +70,7 @@ class ServerFacts(_Message):
     extensions: list[str]
 
 
-class ModelFacts(_Message):
+class ModelFacts(Message):
     """What the model takes and gives."""
 
     name: str
@@ -109,13 +80,13 @@ class ModelFacts(_Message):
     outputs: list[TensorFacts]
 
 
-class Live(_Message):
+class Live(Message):
     """Whether the server answers."""
 
     live: bool
 
 
-class IsReady(_Message):
+class IsReady(Message):
     """Whether forecasts are given."""
 
     ready: bool
@@ -127,7 +98,7 @@ class ModelReady(IsReady):
     name: str
 
 
-class Fault(_Message):
+class Fault(Message):
     """What is wrong: `error` as the protocol has it, `detail` as every route here does."""
 
     error: str
@@ -142,13 +113,10 @@ class ProtocolRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def answer_or_fault(request: Request) -> Response:
-            if "inference-header-content-length" in request.headers:
-                text = "Inference-Header-Content-Length: binary tensors are not taken; send JSON"
-                return _fault(400, text)
             try:
                 return await answer(request)
-            except RequestValidationError as error:
-                return _fault(400, validation_line(error.errors()))
+            except UserError as error:
+                return _fault(400, str(error))
             except HTTPError as error:
                 return _fault(error.status_code, str(error.detail), error.headers)
 
@@ -198,7 +166,7 @@ def router(*, store: ModelStore, engine: Engine, readiness: Readiness, max_rows:
     @routes.get("", responses=_faults())
     async def server() -> ServerFacts:
         """What answers here."""
-        return ServerFacts(name="forecast", version=package_version(), extensions=[])
+        return ServerFacts(name="forecast", version=package_version(), extensions=["binary_tensor_data"])
 
     @routes.get("/health/live", responses=_faults())
     async def live() -> Live:
@@ -232,25 +200,39 @@ def router(*, store: ModelStore, engine: Engine, readiness: Readiness, max_rows:
         served(version)
         return ModelReady(name=MODEL, ready=await is_ready(response))
 
+    async def answer(request: Request, version: str | None = None) -> Response:
+        model = served(version)
+        rows = row_limit(model, max_rows)
+        most = max(rows, MAX_WINDOWS * model.rows_needed) * len(DELIVERED) * model.tickers_per_row
+        asked = read_request(await request.body(), request.headers, most=most)
+        response = await infer(asked, model, engine, rows)
+        if version is not None and response.model_version != version:
+            text = f"{response.model_version} took the place of version {version[:80]!r} meanwhile"
+            raise HTTPException(409, text)
+        body, header_length = encode(asked, response)
+        if header_length is None:
+            return Response(body, media_type="application/json")
+        return Response(body, media_type=BINARY, headers={HEADER: str(header_length)})
+
     @routes.post(
-        f"/models/{MODEL}/infer", responses=_faults(400, 404, 413, 500), response_model_exclude_none=True
+        f"/models/{MODEL}/infer",
+        response_model=InferResponse,
+        responses=_faults(400, 404, 413, 500),
+        openapi_extra=_BODY,
     )
-    async def model_infer(body: InferRequest) -> InferResponse:
+    async def model_infer(request: Request) -> Response:
         """Forecast from windows of bars."""
-        return await infer(body, served(), engine, max_rows)
+        return await answer(request)
 
     @routes.post(
         f"{_VERSIONS}/{{version}}/infer",
+        response_model=InferResponse,
         responses=_faults(400, 404, 409, 413, 500),
-        response_model_exclude_none=True,
+        openapi_extra=_BODY,
     )
-    async def version_infer(version: _Version, body: InferRequest) -> InferResponse:
+    async def version_infer(version: _Version, request: Request) -> Response:
         """Forecast from windows of bars, by this version or not at all."""
-        response = await infer(body, served(version), engine, max_rows)
-        if response.model_version != version:
-            text = f"{response.model_version} took the place of version {version[:80]!r} meanwhile"
-            raise HTTPException(409, text)
-        return response
+        return await answer(request, version)
 
     @routes.api_route("/models/{model}", methods=["GET", "POST"], include_in_schema=False)
     @routes.api_route("/models/{model}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
@@ -288,9 +270,7 @@ def facts(model: LoadedModel) -> ModelFacts:
     )
 
 
-async def infer(
-    request: InferRequest, model: LoadedModel, engine: Engine, max_rows: int | None
-) -> InferResponse:
+async def infer(request: InferRequest, model: LoadedModel, engine: Engine, max_rows: int) -> InferResponse:
     """Forecast from every window of a request.
 
     Args:
@@ -298,17 +278,15 @@ async def infer(
             it matters whose bars they are, tensor `ticker` (batch,).
         model: that is served.
         engine: answers.
-        max_rows: of a window, see routes.infer.
+        max_rows: of a window.
 
     Raises:
-        HTTPException: 400 the request is none for this model, 413 too many rows, 503 the model was replaced again and
+        UserError: the request is none for this model.
+        HTTPException: 400 a window is none for this model, 413 too many rows, 503 the model was replaced again and
             again meanwhile, or what the engine raises.
     """
-    try:
-        wanted = _wanted(request, model)
-        windows = _windows(request, row_limit(model, max_rows))
-    except UserError as error:
-        raise HTTPException(400, str(error)) from error
+    wanted = _wanted(request, model)
+    windows = _windows(request, max_rows)
     for _ in range(2):  # the model may be replaced in between
         answers = await _answers(windows, engine)
         if len({answer["model_version"] for answer in answers}) == 1:
@@ -333,15 +311,19 @@ def _windows(request: InferRequest, max_rows: int) -> list[Infer]:
         raise UserError(f"sequence: a batch of {count} windows; expected 1 to {MAX_WINDOWS}")
     if rows > max_rows:
         raise HTTPException(413, f"sequence: {rows:,} rows; at most {max_rows:,} are taken")
-    values = _numbers(sequence)
+    values = numbers(sequence)
     tickers: list[str] | list[None] = [None] * count
     if "ticker" in given:
-        tickers = _texts(given["ticker"])
+        tickers = texts(given["ticker"])
+        if odd := next((name for name in tickers if not TICKER.fullmatch(name)), None):
+            raise UserError(
+                f"ticker: {in_line(odd, 40)!r} is no ticker: 1 to 32 letters or signs without blanks"
+            )
         if len(tickers) != count:
             raise UserError(f"ticker: {len(tickers)} names for {count} windows; expected one for each")
     closes = values[..., 0] if columns == 1 else values
     return [
-        Infer.model_construct(sequence=window.tolist(), ticker=ticker)
+        Infer.model_construct(sequence=window, ticker=ticker)
         for window, ticker in zip(closes, tickers, strict=True)
     ]
 
@@ -390,7 +372,10 @@ def _response(request: InferRequest, answers: list[dict[str, Any]], wanted: set[
             continue
         data = [value for row in rows for value in row]
         outputs.append(Tensor(name=name, shape=[len(rows), len(rows[0])], datatype="FP64", data=data))
-    parameters: dict[str, str | int | float | bool] = {}
+    parameters: dict[str, str | int | float | bool] = {
+        "target": answers[0]["target"],
+        "unit": answers[0]["unit"],
+    }
     if (level := answers[0].get("level")) is not None:
         parameters["level"] = level
     if warnings:
@@ -404,51 +389,9 @@ def _response(request: InferRequest, answers: list[dict[str, Any]], wanted: set[
     )
 
 
-def _numbers(tensor: Tensor) -> NDArray[np.float64]:
-    """The values of a tensor of numbers, in its shape."""
-    kind = _FLOATS.get(tensor.datatype)
-    if kind is None:
-        raise UserError(f"{tensor.name}: datatype is {tensor.datatype}; expected {' or '.join(_FLOATS)}")
-    flat = _flat(tensor)
-    if others := set(map(type, flat)) - {int, float}:
-        raise UserError(f"{tensor.name}: data holds {_type_names(others)}; expected numbers")
-    try:
-        values = np.array(flat, dtype=np.float64)
-    except OverflowError:
-        raise UserError(f"{tensor.name}: data holds a number that is too large") from None
-    with np.errstate(over="ignore"):  # what 32 bits do not hold is refused with what else is not finite
-        return values.astype(kind).astype(np.float64).reshape(tensor.shape)
-
-
-def _texts(tensor: Tensor) -> list[str]:
-    """The values of a tensor of text with one axis."""
-    if tensor.datatype != "BYTES":
-        raise UserError(f"{tensor.name}: datatype is {tensor.datatype}; expected BYTES")
-    if len(tensor.shape) != 1:
-        raise UserError(f"{tensor.name}: shape is {tensor.shape}; expected one axis")
-    flat = _flat(tensor)
-    if others := set(map(type, flat)) - {str}:
-        raise UserError(f"{tensor.name}: data holds {_type_names(others)}; expected text")
-    return flat
-
-
-def _flat(tensor: Tensor) -> list[Any]:
-    """The values row after row, however deep they are nested."""
-    flat = tensor.data
-    for size in tensor.shape[1:]:
-        if not flat or not isinstance(flat[0], list):
-            break
-        if any(not isinstance(row, list) or len(row) != size for row in flat):
-            raise UserError(f"{tensor.name}: data is nested otherwise than its shape {tensor.shape} says")
-        flat = [value for row in flat for value in row]
-    expected = math.prod(tensor.shape)
-    if len(flat) != expected:
-        raise UserError(
-            f"{tensor.name}: data holds {len(flat)} values; expected {expected} for shape {tensor.shape}"
-        )
-    return flat
-
-
-def _type_names(types: set[type]) -> str:
-    names = {str: "text", bool: "true or false", list: "deeper lists", dict: "objects", type(None): "null"}
-    return ", ".join(sorted(names.get(kind, kind.__name__) for kind in types))
+def body_schemas() -> dict[str, Any]:
+    """Of what POST infer takes, for an OpenAPI document."""
+    kinds: list[tuple[type[BaseModel], Any]] = [(InferRequest, "validation")]
+    _, found = models_json_schema(kinds, ref_template="#/components/schemas/{model}")
+    schemas: dict[str, Any] = found["$defs"]
+    return schemas

@@ -254,9 +254,17 @@ def test_more_rows_than_are_taken(app, bundle, tmp_path):
     assert (reply.status, reply.detail()) == (413, "sequence: about 2,501 rows; at most 2,500 are taken")
     closes = app.post("/infer", {"sequence": [1.0] * 2501})
     assert (closes.status, closes.detail()) == (413, "sequence: 2,501 rows; at most 2,500 are taken")
+    many = app.post("/infer", {"sequence": [1] * 200_000})
+    assert (many.status, many.detail()) == (
+        413,
+        "sequence: about 199,999 numbers; at most 2,500 rows of 4 are taken",
+    )
     assert app.post("/infer", {"sequence": window(2500)}).status == 200
     tensor = {"name": "sequence", "shape": [1, 2501, 1], "datatype": "FP64", "data": [1.0] * 2501}
     assert app.post("/v2/models/champion/infer", {"inputs": [tensor]}).status == 413
+    crowd = {"name": "sequence", "shape": [256, 200, 4], "datatype": "FP64", "data": [1] * 204_800}
+    many = app.post("/v2/models/champion/infer", {"inputs": [crowd]})
+    assert (many.status, "about 204," in many.json()["error"]) == (413, True)
     with in_process(bundle, tmp_path, max_rows=20) as narrow:
         assert narrow.post("/infer", {"sequence": window(20)}).status == 200
         assert narrow.post("/infer", {"sequence": window(21)}).status == 413

@@ -62,7 +62,7 @@ BODIES = {
     "empty-row": (sequence(b"[]"), 422, "sequence.0: List should have at least 1 item"),
     "million-rows": (sequence(*[ROW] * 1_000_000), 413, "at most 1,048,576"),
     "60-megabytes": (b"x" * 60_000_000, 413, "the body has 60,000,000 bytes; at most 1,048,576"),
-    "many-texts": (sequence(*[b'"1"'] * 250_000), 422, "sequence.0"),
+    "many-texts": (sequence(*[b'"1"'] * 9_000), 422, "sequence.0"),
     "deep-arrays": (b"[" * 100_000, 413, "at most 2,500 are taken"),
     "deep-sequence": (
         b'{"sequence":' + b"[" * 100_000 + b"]" * 100_000 + b"}",

@@ -82,7 +82,10 @@ def test_errors_are_described_in_one_way(document):
                 path,
             )
             for status in described:
-                (kind, content), *others = operation["responses"][status]["content"].items()
+                answer = operation["responses"][status]
+                if (name := answer.get("$ref", "").rpartition("/")[2]) != "":
+                    answer = document["components"]["responses"][name]
+                (kind, content), *others = answer["content"].items()
                 assert (kind, others) == ("application/json", []), (method, path, status)
                 name = content["schema"]["$ref"].rpartition("/")[2]
                 assert name == "Problem" or path.startswith("/v2"), (method, path, status)

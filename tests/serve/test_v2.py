@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -44,7 +46,11 @@ def outputs(told) -> dict[str, np.ndarray]:
 
 
 def test_facts(service, model):
-    assert service.get("/v2").json() == {"name": "forecast", "version": package_version(), "extensions": []}
+    assert service.get("/v2").json() == {
+        "name": "forecast",
+        "version": package_version(),
+        "extensions": ["binary_tensor_data"],
+    }
     facts = {
         "name": "champion",
         "versions": [model.version],
@@ -80,6 +86,8 @@ def test_the_answers_are_those_of_infer(service, model):
         "abc",
     ]
     assert told.json()["parameters"] == {
+        "target": "close",
+        "unit": "price",
         "level": 0.9,
         "warnings": "not trained on ELSE, but on AAPL, IBM, MSFT",
     }
@@ -155,8 +163,9 @@ BAD = {
     "no names": ({"inputs": [sequence(bars(1)), tickers("A", datatype="FP64")]}, "ticker: datatype is FP64"),
     "another output": ({"inputs": [sequence(bars(1))], "outputs": [{"name": "up"}]}, "outputs: 'up'; expected of forecast, lower, upper"),
     "no object": ([], "body: "),
-    "no JSON": (b'{"inputs"', "9: JSON decode error"),
-    "NaN": (b'{"inputs": [{"name": "sequence", "shape": [1, 2, 1], "datatype": "FP64", "data": [NaN, 1e999]}]}', "sequence: "),
+    "no JSON": (b'{"inputs"', "body: Invalid JSON"),
+    "a name that is none": ({"inputs": [sequence(bars(1)), tickers("A" * 33)]}, "ticker: 'AAAA"),
+    "NaN": (b'{"inputs": [{"name": "sequence", "shape": [1, 2, 1], "datatype": "FP64", "data": [NaN, 1e999]}]}', ""),
     "deep": (b"[" * 100_000, ""),
     "empty": (b"", "body: "),
 }  # fmt: skip
@@ -177,9 +186,92 @@ def test_other_bodies_than_json(service):
     body = {"inputs": [sequence(bars(1))]}
     told = service.post(INFER, body, Content_Type="text/plain")
     assert (told.status, set(told.json())) == (400, {"error", "detail"})
-    told = service.post(INFER, body, Inference_Header_Content_Length="10")
-    assert told.status == 400
-    assert "binary tensors are not taken" in told.json()["error"]
+
+
+def binary(body, *parts, **headers):
+    """The arguments of a request of the binary tensor data extension."""
+    head = json.dumps(body).encode()
+    headers = {
+        "Inference_Header_Content_Length": str(len(head)),
+        "Content_Type": "application/octet-stream",
+    } | headers
+    return head + b"".join(parts), headers
+
+
+def behind(told) -> dict[str, np.ndarray]:
+    """Outputs of an answer of that extension."""
+    size = int(told.headers["inference-header-content-length"])
+    head, rest, found = json.loads(told.body[:size]), told.body[size:], {}
+    assert told.headers["content-type"] == "application/octet-stream"
+    for output in head["outputs"]:
+        length = output["parameters"]["binary_data_size"]
+        found[output["name"]] = np.frombuffer(rest[:length], "<f8").reshape(output["shape"])
+        assert "data" not in output
+        rest = rest[length:]
+    assert rest == b""
+    return found
+
+
+def test_binary_tensors(service):
+    """As the usual Triton client sends and wants them by default: all inputs and outputs as bytes behind the JSON."""
+    windows, names = bars(2), ["AAPL", "IBM"]
+    plain = outputs(service.post(INFER, {"inputs": [sequence(windows), tickers(*names)]}))
+    for kind, dtype in (("FP64", "<f8"), ("FP32", "<f4")):
+        raw = windows.astype(dtype).tobytes()
+        texts = b"".join(len(name).to_bytes(4, "little") + name.encode() for name in names)
+        inputs = [
+            {
+                "name": "sequence",
+                "shape": [2, 20, 4],
+                "datatype": kind,
+                "parameters": {"binary_data_size": len(raw)},
+            },
+            {
+                "name": "ticker",
+                "shape": [2],
+                "datatype": "BYTES",
+                "parameters": {"binary_data_size": len(texts)},
+            },
+        ]
+        body, headers = binary({"inputs": inputs, "parameters": {"binary_data_output": True}}, raw, texts)
+        told = service.post(INFER, body, **headers)
+        assert told.status == 200, told.body
+        found = behind(told)
+        assert list(found) == ["forecast", "lower", "upper"]
+        for name, values in found.items():
+            np.testing.assert_allclose(values, plain[name], rtol=1e-6)
+    # one input in the JSON, one output of two as bytes
+    body, headers = binary({"inputs": [inputs[0], tickers(*names)], "outputs": [{"name": "forecast"}, {"name": "upper", "parameters": {"binary_data": True}}]}, raw)  # fmt: skip
+    told = service.post(INFER, body, **headers)
+    forecast, upper = json.loads(told.body[: int(told.headers["inference-header-content-length"])])["outputs"]
+    np.testing.assert_allclose(np.reshape(forecast["data"], (2, 3)), plain["forecast"], rtol=1e-6)
+    assert upper["parameters"] == {"binary_data_size": 48}
+
+
+SIZED = {"name": "sequence", "shape": [1, 20, 4], "datatype": "FP64", "parameters": {"binary_data_size": 640}}
+ZEROS = bytes(640)
+BAD_BINARY = {
+    "fewer bytes": (*binary({"inputs": [SIZED]}, ZEROS[:-1]), "sequence: binary_data_size is 640; 639 bytes are left"),
+    "more bytes": (*binary({"inputs": [SIZED]}, ZEROS, b"1"), "inputs: 1 bytes behind the JSON belong to no tensor"),
+    "another shape": (*binary({"inputs": [SIZED | {"shape": [1, 19, 4]}]}, ZEROS), "sequence: binary_data_size is 640; expected 608"),
+    "both": (*binary({"inputs": [SIZED | {"data": [1.0]}]}, ZEROS), "sequence: expected either data or parameters.binary_data_size"),
+    "neither": (*binary({"inputs": [SIZED | {"parameters": {}}]}, ZEROS), "sequence: expected either data"),
+    "a size below 0": (*binary({"inputs": [SIZED | {"parameters": {"binary_data_size": -1}}]}), "sequence: binary_data_size is -1"),
+    "a size that is no number": (*binary({"inputs": [SIZED | {"parameters": {"binary_data_size": "a"}}]}), "sequence: binary_data_size is a"),
+    "a header beyond the body": (*binary({"inputs": [SIZED]}, Inference_Header_Content_Length="9999"), "Inference-Header-Content-Length: 9999"),
+    "a header that is no number": (*binary({}, Inference_Header_Content_Length="-1"), "Inference-Header-Content-Length: -1"),
+    "a text that ends too early": (*binary({"inputs": [sequence(bars(1)), tickers("A", data=None, parameters={"binary_data_size": 5})]}, b"\x09\0\0\0A"), "ticker: its bytes end within a text"),
+    "a text that is none": (*binary({"inputs": [sequence(bars(1)), tickers("A", data=None, parameters={"binary_data_size": 5})]}, b"\x01\0\0\0\xff"), "ticker: text 1 is no UTF-8"),
+    "prices of 0": (*binary({"inputs": [SIZED]}, ZEROS), "sequence: row 1, number 1 is 0; a price must be above 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD_BINARY)
+def test_bytes_that_are_refused(service, case):
+    body, headers, expected = BAD_BINARY[case]
+    told = service.post(INFER, body, **headers)
+    assert (told.status, set(told.json())) == (400, {"error", "detail"})
+    assert told.json()["error"].startswith(expected)
 
 
 def test_another_model(service):
@@ -205,6 +297,7 @@ def test_the_schema_is_whole_and_names_every_error(service):
     parts = document["components"]["schemas"]
     assert parts["InferRequest"]["properties"]["inputs"]["items"] == {"$ref": "#/components/schemas/Tensor"}
     assert parts["Tensor"]["properties"]["datatype"] == {"title": "Datatype", "type": "string"}
+    assert "application/octet-stream" in post["requestBody"]["content"]
     (example,) = parts["InferRequest"]["examples"]
     assert service.post(INFER, example).status == 200
     assert {path for path in document["paths"] if path.startswith("/v2")} == {
@@ -218,7 +311,8 @@ def test_the_schema_is_whole_and_names_every_error(service):
         "/v2/models/champion/versions/{version}/ready",
         "/v2/models/champion/versions/{version}/infer",
     }
-    fault = {"$ref": "#/components/schemas/Fault"}
+    fault = {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
     for status in ("400", "404"):
-        assert post["responses"][status]["content"]["application/json"]["schema"] == fault
+        assert post["responses"][status] == {"$ref": f"#/components/responses/Fault{status}"}
+        assert document["components"]["responses"][f"Fault{status}"]["content"] == fault
     assert set(post["responses"]) >= {"200", "400", "401", "404", "413", "422", "429", "500", "503", "504"}

@@ -1,10 +1,11 @@
-"""The page at /ui as one document: markup, style and scripts inside it, and the policy that lets nothing else run.
+"""The pages at /ui and /docs, each one document: markup, style, scripts, and the policy that lets nothing else run.
 
 api.js         requests, keys, values in words
 forecast.js    the verdict, a ticker's past and the sessions to come
 own_bars.js    a window of one's own
 admin.js       champions: retrain, roll back
 live.js        how the server does; what happens when
+docs.js        the routes, in the Swagger UI that fastapi_offline brings
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
 from forecast.evaluate.report.page import CHART, STYLE, bundled, digest, text_of
@@ -49,11 +52,33 @@ def page() -> Page:
     the server it came from.
     """
     style, script = text_of(STYLE) + text_of(_HERE / "page.css"), bundled(SCRIPTS)
-    markup = text_of(_HERE / "page.html").replace("/*style*/", style).replace("/*script*/", script)
+    return _page("page.html", style=style, script=script)
+
+
+@cache
+def docs_page() -> Page:
+    """The page at /docs: Swagger UI, which asks this server alone, under the same kind of policy."""
+    swagger = resources.files("fastapi_offline") / "static"
+    style = (swagger / "swagger-ui.css").read_text("utf-8") + text_of(_HERE / "docs.css")
+    bundle = (swagger / "swagger-ui-bundle.js").read_text("utf-8")
+    return _page("docs.html", style=style, bundle=bundle, script=bundled([_HERE / "docs.js"]))
+
+
+def _page(name: str, *, style: str, **scripts: str) -> Page:
+    """A page whose policy names its style and its scripts.
+
+    Args:
+        name: of the markup, in which `/*style*/` and the like are replaced.
+        style: of the page.
+        scripts: of the page, by what they replace.
+    """
+    markup = text_of(_HERE / name)
+    for place, content in ({"style": style} | scripts).items():
+        markup = markup.replace(f"/*{place}*/", content)
     body = markup.encode()
     policy = (
         "default-src 'none'",
-        f"script-src {digest(script)}",
+        f"script-src {' '.join(map(digest, scripts.values()))}",
         f"style-src {digest(style)}",
         "img-src data:",
         "connect-src 'self'",
@@ -72,8 +97,20 @@ def page() -> Page:
     return Page(body=body, headers=headers)
 
 
+def page_response(found: Page, request: Request) -> Response:
+    """A page, or that it is as it was.
+
+    Args:
+        found: the page.
+        request: with the tag of the one that the browser has.
+    """
+    if found.headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=found.headers)
+    return HTMLResponse(found.body, headers=found.headers)
+
+
 def login_page(scope: Scope) -> HTMLResponse | None:
-    """The page with status 401, for a person; None for every other request, which is refused as JSON.
+    """A page with status 401, for a person; None for every other request, which is refused as JSON.
 
     Nobody can give a browser's address bar a header. So the page is let through to somebody who asks for HTML, and
     asks for the key itself; what it shows after that it fetches with the key.
@@ -81,10 +118,10 @@ def login_page(scope: Scope) -> HTMLResponse | None:
     Args:
         scope: of a request without the right key.
     """
-    is_page = scope["path"].rstrip("/") == "/ui" and scope["method"] == "GET"
-    if not is_page or "text/html" not in Headers(scope=scope).get("accept", ""):
+    made = {"/ui": page, "/docs": docs_page}.get(scope["path"].rstrip("/"))
+    if made is None or scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):
         return None
-    found = page()
+    found = made()
     headers = {**found.headers, "Cache-Control": "no-store"}
     del headers["ETag"]
     return HTMLResponse(found.body, status_code=401, headers=headers)

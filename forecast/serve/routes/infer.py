@@ -13,10 +13,12 @@ from forecast.serve.engines import INFER_PATH, Engine
 from forecast.serve.middleware import header, send_error, send_json
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.schemas import Infer, Prediction, problems, validation_line, without_folders
+from forecast.serve.windows import DELIVERED
 
 _JSON = frozenset({"application/json", "text/json"})
 _BOM = b"\xef\xbb\xbf"
 _LEAST_MAX_ROWS = 2500
+_SLACK = 64  # commas of a body besides those between numbers
 
 
 class InferMiddleware:
@@ -44,7 +46,9 @@ class InferMiddleware:
         body = (await receive()).get("body", b"")  # in one piece, see BodyLimit
         kind = (header(scope, b"content-type") or b"application/json").decode("latin-1")
         try:
-            infer = read_body(body, kind, row_limit(self.store.current, self.max_rows))
+            model = self.store.current
+            columns = len(DELIVERED) * (1 if model is None else model.tickers_per_row)
+            infer = read_body(body, kind, row_limit(model, self.max_rows), columns)
             response = await self.engine.answer(infer)
         except HTTPException as error:
             await send_error(send, error.status_code, without_folders(str(error.detail)))
@@ -55,7 +59,7 @@ class InferMiddleware:
 
 def router() -> APIRouter:
     """The route as the OpenAPI document has it; InferMiddleware answers it."""
-    routes = APIRouter()
+    routes = APIRouter(tags=["forecast"])
 
     @routes.post(
         INFER_PATH, summary="Forecast the bars that follow a window", responses=problems(400, 404, 422, 500)
@@ -78,16 +82,17 @@ def row_limit(model: LoadedModel | None, max_rows: int | None) -> int:
     return _LEAST_MAX_ROWS if model is None else max(_LEAST_MAX_ROWS, 4 * model.rows_needed)
 
 
-def read_body(body: bytes, kind: str, max_rows: int) -> Infer:
+def read_body(body: bytes, kind: str, max_rows: int, columns: int) -> Infer:
     """A body, validated.
 
     Args:
         body: of the request.
         kind: its content type.
         max_rows: of a window.
+        columns: of a row.
 
     Raises:
-        HTTPException: 413 too many rows, 422 not of the schema.
+        HTTPException: 413 too many rows or numbers, 422 not of the schema.
     """
     kind = kind.partition(";")[0].strip().lower()
     if kind not in _JSON and not kind.endswith("+json"):
@@ -95,6 +100,10 @@ def read_body(body: bytes, kind: str, max_rows: int) -> Infer:
     rows = body.count(b"[") - 1  # counted before anything is converted
     if rows > max_rows:
         raise HTTPException(413, f"sequence: about {rows:,} rows; at most {max_rows:,} are taken")
+    if (numbers := body.count(b",")) > max_rows * columns + _SLACK:
+        raise HTTPException(
+            413, f"sequence: about {numbers:,} numbers; at most {max_rows:,} rows of {columns} are taken"
+        )
     try:
         infer = Infer.model_validate_json(body.removeprefix(_BOM))
     except ValidationError as error:

@@ -111,7 +111,7 @@ def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
         monitoring: what is known of the server.
         store: of the model that is served.
     """
-    routes = APIRouter()
+    routes = APIRouter(tags=["watching"])
 
     def exposed() -> bytes:
         from prometheus_client import CollectorRegistry, generate_latest

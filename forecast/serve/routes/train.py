@@ -18,7 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from forecast.data.bars import DateRange
 from forecast.errors import UserError
 from forecast.serve.model_store import ModelStore
-from forecast.serve.schemas import problems
+from forecast.serve.schemas import problems, without_folders
 from forecast.serve.training_jobs import (
     BusyError,
     ClosingError,
@@ -203,9 +203,13 @@ def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
         await anyio.to_thread.run_sync(store.refresh)
         current = store.current
         if current is None or current.directory != jobs.champion.resolve():
-            raise HTTPException(500, f"rolled back ({message}), but that champion cannot be served here")
+            raise HTTPException(
+                500, f"rolled back ({without_folders(message)}), but that champion cannot be served here"
+            )
         return RolledBack(
-            message=message, model_version=current.version, model_path=shown_path(current.directory)
+            message=without_folders(message),
+            model_version=current.version,
+            model_path=shown_path(current.directory),
         )
 
     return routes
@@ -219,13 +223,17 @@ def _accepted(started: StartedJob) -> Response:
 
 
 def _shown(state: JobState) -> dict[str, Any]:
-    """A job without the place the server runs in."""
-    here = f"{os.getcwd()}/"
+    """A job without the place of the server's files."""
     return state.model_dump(include=set(Job.model_fields)) | {
-        "message": state.message.replace(here, ""),
-        "error": state.error and state.error.replace(here, ""),
+        "message": _local(state.message),
+        "error": state.error and _local(state.error),
         "model_path": state.model_path and shown_path(state.model_path),
     }
+
+
+def _local(text: str) -> str:
+    """Paths as seen from the folder the server runs in, which a command it suggests needs; else names alone."""
+    return without_folders(text.replace(f"{os.getcwd()}/", ""))
 
 
 def _job(state: JobState | None, job: str) -> Job:

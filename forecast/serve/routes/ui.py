@@ -9,7 +9,7 @@ import json
 import math
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -18,13 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forecast.errors import UserError
 from forecast.serve.model_store import LoadedModel, ModelStore
-from forecast.serve.page import page
+from forecast.serve.page import page, page_response
 from forecast.serve.routes.forecast import loaded_model
-from forecast.serve.schemas import problems
+from forecast.serve.schemas import UNCHANGED, problems
 from forecast.serve.training_jobs import shown_path
 from forecast.serve.windows import DELIVERED
 
-_UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "As it was, by If-None-Match"}}
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
 _PRICES, _BOUNDS = ("actual", "forecast", "naive"), ("lower", "upper")
 
@@ -94,13 +93,10 @@ def router(*, store: ModelStore, champion: Path) -> APIRouter:
     """The routes of the page about what is served; `champion` is the link to the champion."""
     routes = APIRouter(tags=["page"])
 
-    @routes.get("/ui", response_class=HTMLResponse, responses=problems() | _UNCHANGED)
+    @routes.get("/ui", response_class=HTMLResponse, responses=problems() | UNCHANGED)
     async def ui(request: Request) -> Response:
         """The page: forecasts, the verdict, a window of one's own, champions, and how the server does."""
-        found = page()
-        if found.headers["ETag"] in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=found.headers)
-        return HTMLResponse(found.body, headers=found.headers)
+        return page_response(page(), request)
 
     @routes.get("/ui/model", responses=problems(404))
     async def model() -> ModelCard:
