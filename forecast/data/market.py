@@ -67,6 +67,7 @@ class MarketData:
     split_ranges_: SplitRanges
     normaliser_: WindowNormaliser
     naive_scale_: np.ndarray
+    train_mean_: np.ndarray
     fingerprint_: str
     faults_: list[Fault]
 
@@ -222,6 +223,9 @@ class MarketData:
             target_relation=self.target.relation,
         )
         self.naive_scale_ = naive_error(
+            self.panel_, rows=ranges["train"], target=self.target, column=self.layout.target
+        )
+        self.train_mean_ = training_mean(
             self.panel_, rows=ranges["train"], target=self.target, column=self.layout.target
         )
 
@@ -380,3 +384,21 @@ def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: 
         count[owner] += len(errors)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / count)
+
+
+def training_mean(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
+    """Mean of what each series was in its training rows, in the target's unit, (series,); NaN without any.
+
+    Args:
+        panel: the run's bars.
+        rows: first and last position in the calendar of the training split.
+        target: what is forecast.
+        column: of the panel that holds its values.
+    """
+    import numpy as np
+
+    means = np.full(len(panel.names), np.nan)
+    for number, (first, after) in enumerate(panel.rows_between(*rows)):
+        if after > first:
+            means[number] = target.in_unit(panel.values[first:after, column].astype(np.float64)).mean()
+    return means

@@ -7,6 +7,7 @@ and served is in the target's *unit* (a price; percent a year). A new target is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -38,7 +39,15 @@ class Target:
     positive: ClassVar[bool] = False  # whether a value of 0 or less cannot be anchored
     floor: ClassVar[float | None] = None  # no forecast is below it, in the unit
     trading_rule: ClassVar[bool] = False  # whether the sign of the forecast move can be traded
-    # Names of what belongs to it; None = all there are.
+    naive_name: ClassVar[str] = "tomorrow = today"  # how a verdict calls the forecast that needs no model
+    # Losses in which forecasts are compared (evaluate.scores.LOSSES): the best baseline is chosen, and the verdict
+    # given, in the first.
+    losses: ClassVar[tuple[str, ...]] = ("squared", "absolute")
+    # Figures that daily data do not allow: metrics above these values, or a root mean loss below such a share of a
+    # baseline's, are suspected of a leak.
+    suspect_above: ClassVar[Mapping[str, float]] = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
+    suspect_below: ClassVar[Mapping[str, float]] = {}
+    # Names of what belongs to it; None = those of a price (evaluate.metrics.METRICS), and all baselines.
     metrics: ClassVar[tuple[str, ...] | None] = None
     baselines: ClassVar[tuple[str, ...] | None] = None
 

@@ -15,12 +15,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from forecast.errors import UserError
-from forecast.evaluate.summary import SPLITS, Figures, figure, prefixed
+from forecast.evaluate.scores import SCORES
+from forecast.evaluate.summary import SPLITS, Figures, figure, metric, prefixed
 from forecast.evaluate.table import ForecastTable, from_frame, table_of
 
 if TYPE_CHECKING:
@@ -30,23 +31,6 @@ if TYPE_CHECKING:
     from forecast.data.market import MarketData
 
     Column = NDArray[np.float64]
-
-Mode = Literal["min", "max"]
-Function = TypeVar("Function", bound=Callable[..., float | None])
-
-
-def metric(*, mode: Mode | None) -> Callable[[Function], Function]:
-    """Declare the direction of a metric.
-
-    Args:
-        mode: `min` where less is better, `max` where more is, None of a figure that is neither.
-    """
-
-    def declare(function: Function) -> Function:
-        function.mode = mode  # type: ignore[attr-defined]
-        return function
-
-    return declare
 
 
 @dataclass(frozen=True)
@@ -243,6 +227,7 @@ def rows(t: Totals) -> float | None:
     return t.rows
 
 
+# Of a price; the names a target may list are these and SCORES.
 METRICS: dict[str, Callable[[Totals], float | None]] = {
     function.__name__: function
     for function in (
@@ -257,20 +242,22 @@ class Metrics:
 
     Args:
         own: name -> function of a `ForecastTable`, with the attribute `mode`, see `metric`.
-        names: of those of this package; None = all.
+        names: of those of this package, METRICS and SCORES; None = those of a price, METRICS.
 
     Raises:
         UserError: a name that is taken or no word, or a function without a direction.
     """
 
     def __init__(self, own: Mapping[str, Any] | None = None, *, names: Sequence[str] | None = None) -> None:
-        self.package = {name: METRICS[name] for name in (METRICS if names is None else names)}
+        names = list(METRICS) if names is None else names
+        self.package = {name: METRICS[name] for name in names if name in METRICS}
+        self.scores = {name: SCORES[name] for name in names if name not in METRICS}
         self.own = dict(own or {})
         for name, function in self.own.items():
             key = f"evaluation.metrics.{name}"
-            if name in METRICS or not name.isidentifier() or name != name.lower():
+            if name in METRICS or name in SCORES or not name.isidentifier() or name != name.lower():
                 raise UserError(
-                    f"{key}: must be a lower-case word of its own, other than {', '.join(METRICS)}"
+                    f"{key}: must be a lower-case word of its own, other than {', '.join([*METRICS, *SCORES])}"
                 )
             if not callable(function):
                 raise UserError(f"{key}: must be a function of a forecast table; add _partial_: true")
@@ -283,12 +270,13 @@ class Metrics:
     @property
     def names(self) -> list[str]:
         """What an epoch reports: `val_rmse` and so on."""
-        return [f"val_{name}" for name in (*self.package, *self.own)]
+        return [f"val_{name}" for name in (*self.package, *self.scores, *self.own)]
 
     def figures(self, table: ForecastTable) -> Figures:
         """The metrics of a table, without the name of the split; None where one is not defined."""
         totals = Totals.of(table)
         figures: Figures = {name: function(totals) for name, function in self.package.items()}
+        figures |= {name: function(table) for name, function in self.scores.items()}
         for name, function in self.own.items():
             value = function(table) if len(table) else None
             figures[name] = None if value is None else figure(float(value))
@@ -318,7 +306,7 @@ class Metrics:
 
         modes = {"train_loss": "min", "val_loss": "min"} | {
             f"val_{name}": _mode(function, None)
-            for name, function in [*self.package.items(), *self.own.items()]
+            for name, function in [*self.package.items(), *self.scores.items(), *self.own.items()]
         }
         known = [name for name, direction in modes.items() if direction is not None]
         if metric not in modes:

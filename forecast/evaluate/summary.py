@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
+Mode = Literal["min", "max"]
+Function = TypeVar("Function", bound=Callable[..., float | None])
 SPLITS = ("val", "test")  # train has no figures: a model is not judged on what it has seen
 Figures = dict[str, float | None]
+
+
+def metric(*, mode: Mode | None) -> Callable[[Function], Function]:
+    """Declare the direction of a metric.
+
+    Args:
+        mode: `min` where less is better, `max` where more is, None of a figure that is neither.
+    """
+
+    def declare(function: Function) -> Function:
+        function.mode = mode  # type: ignore[attr-defined]
+        return function
+
+    return declare
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -144,7 +144,9 @@ class ForecastTable:
         fold: (rows,) number of the fold; None = one fold.
         quantiles: (rows, levels), of a network that answers with quantiles.
         baselines: name -> (rows,) what each baseline forecast; NaN where it gave none.
+        quantile_levels: of the quantiles, ascending; None without any.
         scale: (series,) mean one-step naive error in training, the unit of MASE; None = unknown.
+        train_mean: (folds, series) mean of the training rows of each fold, in the unit; None = unknown.
         relative: whether moves are measured as a share of the naive forecast, as those of prices are.
         units: of such moves, in words.
     """
@@ -157,7 +159,9 @@ class ForecastTable:
     fold: NDArray[np.int16] | None = None
     quantiles: Column | None = None
     baselines: Mapping[str, Column] = field(default_factory=dict)
+    quantile_levels: Sequence[float] | None = None
     scale: Column | None = None
+    train_mean: Column | None = None
     relative: bool = True
     units: str = "share of the last close"
 
@@ -213,7 +217,7 @@ class ForecastTable:
     def of(self, name: str) -> ForecastTable:
         """The table of a baseline, or of `naive`, in the place of the forecasts."""
         forecast = self.naive if name == "naive" else self.baselines[name]
-        return replace(self, forecast=forecast, quantiles=None, baselines={})
+        return replace(self, forecast=forecast, quantiles=None, quantile_levels=None, baselines={})
 
     def first_steps(self) -> ForecastTable:
         """The rows one step ahead, as a table of horizon 1."""
@@ -275,6 +279,7 @@ def join(pieces: Sequence[ForecastTable]) -> ForecastTable:
             name: np.concatenate([piece.baselines.get(name, _unknown(piece)) for piece in pieces])
             for name in names
         },
+        train_mean=pieces[-1].train_mean,
     )
 
 
@@ -293,7 +298,8 @@ def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") ->
         frame: ticker, split, step, actual, forecast, naive, and date where there is one; horizon is the largest
             step.
         split: whose rows.
-        scale_from: the split over whose rows of step 1 the mean |actual - naive| is a ticker's scale.
+        scale_from: the split over whose rows of step 1 the mean |actual - naive| is a ticker's scale, and the mean
+            of what came its training mean.
 
     Raises:
         ValueError: a column is missing.
@@ -311,9 +317,9 @@ def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") ->
     train = ((frame["split"] == scale_from) & (frame["step"] == 1)).to_numpy()
     moved = (frame["actual"] - frame["naive"]).abs().to_numpy(np.float64)
     with np.errstate(invalid="ignore"):
-        scale = np.bincount(series[train], moved[train], len(names)) / np.bincount(
-            series[train], minlength=len(names)
-        )
+        count = np.bincount(series[train], minlength=len(names))
+        scale = np.bincount(series[train], moved[train], len(names)) / count
+        mean = np.bincount(series[train], frame["actual"].to_numpy(np.float64)[train], len(names)) / count
     kept = (frame["split"] == split).to_numpy()
     rows = frame[kept]
     horizon = int(frame["step"].max()) if len(frame) else 1
@@ -334,6 +340,7 @@ def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") ->
         ),
         forecast=rows["forecast"].to_numpy(np.float64),
         scale=scale,
+        train_mean=mean[None],
     )
 
 
@@ -396,6 +403,7 @@ def table_of(
         quantiles=None if quantiles is None else quantiles.reshape(count, -1),
         baselines={name: values.reshape(count) for name, values in (baselines or {}).items()},
         scale=data.naive_scale_,
+        train_mean=data.train_mean_[None],
         relative=relative,
         units=f"share of the last {data.target.name}" if relative else data.target.unit,
     )
