@@ -7,8 +7,9 @@ import functools
 import re
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from forecast.data.timing import INTERVALS, MINUTES, Bars, Interval
 from forecast.errors import SourceError, UserError
 
 if TYPE_CHECKING:
@@ -16,63 +17,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+__all__ = ["INTERVALS", "MINUTES", "Bars", "Interval"]  # with what is defined here
+
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
-Interval = Literal["1d"]
 _DAY = 86_400 * 10**9  # nanoseconds
 _PERIOD = re.compile(r"(?P<count>[1-9]\d{0,3})(?P<unit>d|wk|mo|y)")
 _SHOWN = 8  # tickers in a message
 # New shares for an old one in the splits there are.
 _SPLITS = (5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
 _SPLIT_TOLERANCE = 0.01
-
-
-class Bars:
-    """What a row of a bar table is, and which one comes next.
-
-    Args:
-        interval: what a bar spans; 1d = one session.
-        calendar: exchange_calendars' name of the sessions; None = Monday to Friday.
-    """
-
-    def __init__(self, *, interval: Interval = "1d", calendar: str | None = None) -> None:
-        self.interval = interval
-        self.calendar = calendar
-
-    @property
-    def label(self) -> str:
-        """What a bar is called: "day"."""
-        return "day"
-
-    @property
-    def per_year(self) -> int:
-        """Bars in a year, for rates that are given by the year."""
-        return 365 if self.calendar == "24/7" else 252
-
-    def next_times(self, after: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
-        """The times of the bars that follow.
-
-        Args:
-            after: (rows,) times of bars.
-            count: bars wanted after each.
-
-        Returns:
-            (rows, count) datetime64[ns].
-
-        Raises:
-            UserError: the calendar does not reach that far.
-        """
-        import numpy as np
-
-        from forecast.data.calendars import next_sessions
-
-        # Thousands of tickers share a few last bars.
-        distinct, which = np.unique(after.astype("datetime64[D]"), return_inverse=True)
-        if self.calendar is None:
-            ahead = np.busday_offset(distinct[:, None], np.arange(1, count + 1), roll="backward")
-        else:
-            ahead = np.stack([next_sessions(self.calendar, str(day), count).to_numpy() for day in distinct])
-        return np.asarray(ahead.astype("datetime64[ns]")[which])
 
 
 class Source(Protocol):

@@ -129,6 +129,41 @@ def closing_times(calendar: str, dates: NDArray[np.datetime64]) -> NDArray[np.da
     return closes.reindex(pd.DatetimeIndex(dates)).to_numpy()
 
 
+@functools.cache
+def schedule(calendar: str) -> tuple[NDArray[Any], ...]:
+    """Every session of a calendar: its day, and when it opens, closes, and its break begins and ends.
+
+    Returns:
+        five arrays (sessions,): datetime64[ns] midnights; int64 ns since 1970 in UTC, NaT's where there is no break.
+
+    Raises:
+        UserError: the calendar is unknown, or the library cannot build it.
+    """
+    import pandas as pd
+
+    _, _, built = _built(calendar)
+
+    def utc(times: pd.Series) -> NDArray[np.int64]:
+        return pd.DatetimeIndex(times).tz_localize(None).as_unit("ns").asi8
+
+    breaks = (built.schedule["break_start"], built.schedule["break_end"])
+    return _days(built.sessions).to_numpy(), utc(built.opens), utc(built.closes), *map(utc, breaks)
+
+
+@functools.cache
+def zone_of(calendar: str) -> str:
+    """The zone of a market's clock, an IANA name."""
+    _, _, built = _built(calendar)
+    return str(built.tz.key)
+
+
+@functools.cache
+def weekmask_of(calendar: str) -> str:
+    """On which weekdays a market is open, Monday first: "1111100"."""
+    _, _, built = _built(calendar)
+    return str(built.weekmask)
+
+
 def reach(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp]:
     """First and last day about which the calendar says anything."""
     begin, end, _ = _whole(calendar)

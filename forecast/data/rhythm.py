@@ -1,0 +1,460 @@
+"""Which bars these are: their own rhythm held against an interval and a calendar, and the calendar that fits."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forecast.data import calendars, grid
+from forecast.data.bars import INTERVALS, MINUTES, Bars, Interval
+from forecast.data.grid import Hours
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Times = NDArray[Any]  # datetime64[ns]
+
+log = logging.getLogger(__name__)
+
+# Fewer bars show no rhythm.
+_FEW = 15
+# A share of bars on days when the market is closed, or of sessions without a bar, that is no accident.
+BULK = 0.2
+# Likewise, that makes another calendar worth a look: a year has a dozen holidays.
+_DOUBTFUL = 0.02
+# Another calendar is better by at least so much.
+_CLEARLY = 0.01
+# Sessions, the newest, that show where in a session bars begin.
+_SHOWN = 60
+# Of the regular hours of a market, bars stand in at least so many, or they are of another market.
+_COVERED = 0.6
+# Tried where bars do not follow the calendar that they were taken for; New York first, where two fit alike.
+_WELL_KNOWN = (
+    "XNYS", "XLON", "XPAR", "XETR", "XTKS", "XHKG", "BVMF", "XASX", "XTSE", "XSHG", "XBOM", "XSWX", "XMIL", "XMAD",
+    "XSTO", "XTAI", "XSES", "XJSE", "XMEX", "CMES", "24/5",
+)  # fmt: skip
+_SUNDAY_TO_THURSDAY = ("XSAU",)
+# What a day is called in a message, Monday first.
+_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundBars:
+    """What bars were found to be.
+
+    Args:
+        bars: their interval and market.
+        why: how that is known: "XSAU, by the ticker's ending".
+        warnings: where bars and calendar disagree, in sentences; whoever shows a date must say them.
+    """
+
+    bars: Bars
+    why: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fit:
+    """How bars and a calendar agree.
+
+    Args:
+        closed: share of bars outside of the sessions.
+        missing: share of sessions without a bar.
+        covered: share of the regular hours in which bars stand; 1 for days.
+        hours: of intraday bars.
+    """
+
+    closed: float
+    missing: float
+    covered: float = 1.0
+    hours: Hours | None = None
+
+    @property
+    def contradicts(self) -> bool:
+        return self.closed >= BULK or self.covered < _COVERED
+
+    @property
+    def score(self) -> float:
+        return (1.0 - self.closed) * (1.0 - self.missing) * self.covered
+
+
+def find_bars(
+    ticker: str,
+    times: Times,
+    *,
+    interval: Interval,
+    calendar: str | None,
+    assumed: str | None = None,
+    zone: str | None = None,
+) -> FoundBars:
+    """What bars are: of which market, beginning when.
+
+    Args:
+        ticker: whose they are.
+        times: (bars,) of the bars, as a bar table's index has them.
+        interval: what a bar spans.
+        calendar: `auto`: by the ticker's ending, or as the bars' own rhythm shows; `none`: the bars' own weekdays; or
+            exchange_calendars' name. None: `assumed`, as configs of earlier versions have it.
+        assumed: the calendar to begin with; None = as `calendar` says.
+        zone: of the market's clock, where the source knows it.
+
+    Raises:
+        UserError: the bars are of another interval, or contradict the calendar that was named.
+    """
+    times = np.unique(times.astype("datetime64[ns]"))
+    _check_interval(ticker, times, interval)
+    if calendar == "none" or (calendar is None and assumed is None):
+        own = _by_weekdays(times, interval, zone, legacy=calendar is None)
+        return FoundBars(bars=own, why=f"no calendar; {_mask_words(own.weekmask)}")
+    if calendar not in (None, "auto"):
+        return _named(ticker, times, str(calendar), interval, zone)
+    name = assumed or calendars.calendar_of(ticker)
+    if name is None:
+        return _search(times, interval, zone, tried=None)
+    by = "as set" if assumed else _by_ending(ticker)
+    sure = assumed is not None or by != _PLAIN
+    try:
+        fit = _fit(times, name, interval)
+    except UserError as error:
+        note = f"{error}; the next bars follow the bars' own weekdays, holidays are not known"
+        return _own_weekdays(times, interval, zone, note)
+    if not fit.contradicts and (fit.closed <= _DOUBTFUL or sure) and fit.missing < BULK:
+        if not _reaches(name, times):
+            note = (
+                f"calendar {name} does not reach {times[-1].astype('datetime64[D]')}, the last bar; the next bars "
+                "follow the bars' own weekdays, holidays are not known"
+            )
+            return _own_weekdays(times, interval, zone, note)
+        doubt = (f"{ticker}: {_disagreement(fit, name, interval)}",) if fit.closed > _DOUBTFUL else ()
+        return FoundBars(bars=_bars(times, interval, name, fit), why=f"{name}, {by}", warnings=doubt)
+    found = _search(times, interval, zone, tried=name)
+    if sure and not fit.contradicts and found.bars.calendar == name:
+        return found
+    if sure or fit.contradicts:
+        reason = f"taken for {name} {by}, but {_disagreement(fit, name, interval)}"
+        return replace(found, warnings=(f"{ticker}: {reason}; now {found.why}", *found.warnings))
+    return found
+
+
+_PLAIN = "as a ticker without an ending"
+
+
+def _by_ending(ticker: str) -> str:
+    name = ticker.upper()
+    plain = "." not in name and not name.startswith("^") and not name.endswith(("-USD", "=X", "=F"))
+    return _PLAIN if plain else "by the ticker's name"
+
+
+def _named(ticker: str, times: Times, name: str, interval: Interval, zone: str | None) -> FoundBars:
+    """The calendar that was asked for; bars that contradict it are refused."""
+    fit = _fit(times, name, interval)
+    warnings = []
+    if fit.contradicts or fit.missing >= BULK:
+        better = _search(times, interval, zone, tried=name)
+        other = better.bars.calendar
+        says = _disagreement(fit, name, interval)
+        if fit.contradicts or (other not in (None, name) and _fit(times, str(other), interval).score > 0.95):
+            way = (
+                f"data.calendar={other or 'none'} fits"
+                if other != name
+                else "data.calendar=none goes by the bars"
+            )
+            raise UserError(f"data.calendar={name}: {ticker}: {says}; {way}")
+        warnings = [f"{ticker}: {says}; the next bar is that of its next session"]
+    elif fit.closed > _DOUBTFUL:
+        better = _search(times, interval, zone, tried=name)
+        fits = f"; {better.bars.calendar} fits better" if better.bars.calendar not in (None, name) else ""
+        warnings = [f"{ticker}: {_disagreement(fit, name, interval)}{fits}"]
+    return FoundBars(bars=_bars(times, interval, name, fit), why=f"{name}, as set", warnings=tuple(warnings))
+
+
+def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | None) -> FoundBars:
+    """The well known calendar that bars fit best; without one that fits, their own weekdays."""
+    fits: dict[str, _Fit] = {}
+    for name in dict.fromkeys([*([tried] if tried else []), *_candidates(times, interval, zone)]):
+        try:
+            fits[name] = _fit(times, name, interval)
+        except UserError:
+            continue  # one that this version of the library cannot build
+    best = max(fits, key=lambda name: fits[name].score, default=None)
+    if tried in fits and best is not None and fits[best].score < fits[tried].score + _CLEARLY:
+        best = tried
+    if best is None or fits[best].contradicts or not _reaches(best, times):
+        note = "no calendar fits the bars; the next ones follow their own weekdays, holidays are not known"
+        return _own_weekdays(times, interval, zone, note)
+    fit = fits[best]
+    warnings: tuple[str, ...] = ()
+    if fit.missing >= BULK:
+        warnings = (f"{100 * fit.missing:.0f} % of the sessions of {best} have no bar",)
+    return FoundBars(
+        bars=_bars(times, interval, best, fit),
+        why=f"{best}, by the bars' own rhythm",
+        warnings=warnings,
+    )
+
+
+def _candidates(times: Times, interval: Interval, zone: str | None) -> Sequence[str]:
+    """Calendars worth a look, by the weekdays on which there are bars and the source's zone."""
+    mask = _weekmask(times)
+    if mask[5] == "1" or interval not in (*MINUTES, "1d"):
+        return ("24/7",) if mask[5] == "1" else ("XNYS",)
+    if mask[6] == "1" and mask[4] == "0":
+        return _SUNDAY_TO_THURSDAY
+    if interval in MINUTES and len(np.unique(times.astype(np.int64) // grid.MINUTE // 60 % 24)) >= 21:
+        return ("24/5", "CMES")
+    names = [name for name in _WELL_KNOWN if not (interval in MINUTES and name in ("24/5", "CMES"))]
+    same = [name for name in names if zone is not None and name != "24/5" and calendars.zone_of(name) == zone]
+    return same or names
+
+
+def _fit(times: Times, name: str, interval: Interval) -> _Fit:
+    """How bars agree with a calendar.
+
+    Raises:
+        UserError: the calendar cannot be built.
+    """
+    begin, end = (moment.to_datetime64() for moment in calendars.reach(name))
+    inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
+    if interval not in (*MINUTES, "1d"):
+        return _Fit(closed=0.0, missing=0.0)
+    if interval in MINUTES:
+        return _fit_intraday(inside, name, interval)
+    if len(inside) < _FEW:
+        return _Fit(closed=0.0, missing=0.0)
+    sessions = calendars.sessions(name, str(inside[0])[:10], str(inside[-1])[:10]).to_numpy()
+    hit = np.isin(inside, sessions).sum()
+    return _Fit(closed=1.0 - hit / len(inside), missing=1.0 - hit / max(len(sessions), 1))
+
+
+def _fit_intraday(times: Times, name: str, interval: Interval) -> _Fit:
+    """Hours that the newest bars keep, and how all of them agree with the days."""
+    if len(times) < _FEW:
+        return _Fit(closed=0.0, missing=0.0, hours=Hours())
+    zone = Bars(interval=interval, calendar=name).zone
+    sessions = grid.sessions_of(name, grid.WEEKDAYS, zone)
+    step = MINUTES[interval] * grid.MINUTE
+    if name == "24/7":
+        phase = times.astype(np.int64) % step
+        _, counts = np.unique(phase, return_counts=True)
+        expected = (times[-1] - times[0]).astype(np.int64) // step + 1
+        return _Fit(closed=1.0 - counts.max() / len(times), missing=max(0.0, 1.0 - len(times) / expected))
+    days = _session_days(times, sessions, zone)
+    seen = np.unique(days)
+    first, last = sessions.days.searchsorted(seen[0]), sessions.days.searchsorted(seen[-1], side="right")
+    missing = 1.0 - len(seen) / max(last - first, 1)
+    far = np.abs((times - days).astype(np.int64)) > 2 * grid.DAY
+    # The hours, by the newest sessions.
+    recent = sessions.days[max(first, last - _SHOWN)]
+    newest = times[days >= recent]
+    hours, outside = _best_hours(newest, sessions, step, zone, recent, seen[-1])
+    regular, _ = grid.session_bars(
+        sessions, step=step, hours=Hours("through"), zone=zone, first=recent, last=seen[-1]
+    )
+    covered = _covered(newest, regular, step, zone)
+    return _Fit(closed=max(float(far.mean()), outside), missing=missing, covered=covered, hours=hours)
+
+
+def _session_days(times: Times, sessions: grid.Sessions, zone: str) -> Times:
+    """(bars,) the session of each: that of its local date, or the next one."""
+    dates = grid.to_local(times, zone).astype("datetime64[D]").astype("datetime64[ns]")
+    place = np.minimum(sessions.days.searchsorted(dates), len(sessions.days) - 1)
+    return np.asarray(sessions.days[place])
+
+
+def _best_hours(
+    times: Times, sessions: grid.Sessions, step: int, zone: str, first: Any, last: Any
+) -> tuple[Hours, float]:
+    """Where bars begin, and the share of them that stands elsewhere."""
+    learned = grid.learn_slots(times, sessions, zone)
+    stamps = times.astype(np.int64)
+    best, best_score, outside = learned, -1.0, 1.0
+    ways = [Hours(align, end) for end in (False, True) for align in ("open", "through", "clock")]
+    for hours in (*ways, learned):
+        bars, _ = grid.session_bars(sessions, step=step, hours=hours, zone=zone, first=first, last=last)
+        bars = bars[(bars >= stamps[0]) & (bars <= stamps[-1])]  # the first and last session may be cut
+        hit = int(np.isin(stamps, bars).sum())
+        score = 2 * hit / (len(stamps) + len(bars)) - (0.02 if hours is learned else 0.0)
+        if score > best_score + 1e-9:
+            best, best_score, outside = hours, score, 1.0 - hit / len(stamps)
+    return best, outside
+
+
+def _covered(times: Times, regular: NDArray[np.int64], step: int, zone: str) -> float:
+    """Share of the times of day of regular bars at which, give or take a bar, there are bars."""
+    if not len(regular):
+        return 0.0
+
+    def clock(moments: Times) -> NDArray[np.int64]:
+        return np.unique(grid.to_local(moments, zone).astype(np.int64) % grid.DAY // grid.MINUTE)
+
+    theirs, ours = clock(regular.view("datetime64[ns]")), clock(times)
+    width = step // grid.MINUTE
+    near = np.abs(theirs[:, None] - ours[None, :])
+    near = np.minimum(near, 1440 - near).min(axis=1)
+    return float((near < max(width, 1)).mean())
+
+
+def _bars(times: Times, interval: Interval, name: str, fit: _Fit) -> Bars:
+    return Bars(
+        interval=interval,
+        calendar=name,
+        hours=fit.hours,
+        naming=_naming(times, interval, name, grid.WEEKDAYS),
+    )
+
+
+def _naming(times: Times, interval: Interval, name: str | None, weekmask: str) -> Any:
+    """The date that names the weeks or months of bars."""
+    if interval not in ("1wk", "1mo") or len(times) < 2:
+        return "fixed"
+    days = times.astype("datetime64[D]")
+    month = days.astype("datetime64[M]")
+    if interval == "1wk":
+        _, counts = np.unique((days.astype(np.int64) + 3) % 7, return_counts=True)
+        shares = {"fixed": counts.max() / len(days)}
+    else:
+        _, counts = np.unique((days - month.astype("datetime64[D]")).astype(int), return_counts=True)
+        ends = (month + 1).astype("datetime64[D]") - 1
+        shares = {"fixed": counts.max() / len(days), "end": float((days == ends).mean())}
+    bars = Bars(interval=interval, calendar=name, weekmask=weekmask)
+    for naming in ("first", "last"):
+        bars.naming = naming
+        try:
+            shares[naming] = float((bars.next_times(times[:-1], 1)[:, 0] == times[1:]).mean())
+        except UserError:
+            continue  # beyond what the calendar knows
+    return max(shares, key=lambda naming: shares[naming])
+
+
+def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: bool = False) -> Bars:
+    """Bars without a calendar: on the weekdays on which they stand."""
+    shows = interval in (*MINUTES, "1d") and len(times) >= _FEW
+    mask = _weekmask(times) if shows else grid.WEEKDAYS
+    if legacy and interval == "1d" and mask != grid.WEEKDAYS and mask.count("1") < 5:
+        mask = grid.WEEKDAYS  # a few bars, not a market's habit
+    zone = zone or "UTC"
+    hours = None
+    if interval in MINUTES and len(times) >= _FEW:
+        hours = grid.learn_slots(times, grid.sessions_of(None, mask, zone), zone)
+    return Bars(
+        interval=interval, weekmask=mask, zone=zone, hours=hours, naming=_naming(times, interval, None, mask)
+    )
+
+
+def _own_weekdays(times: Times, interval: Interval, zone: str | None, note: str) -> FoundBars:
+    bars = _by_weekdays(times, interval, zone)
+    return FoundBars(bars=bars, why=f"no calendar; {_mask_words(bars.weekmask)}", warnings=(note,))
+
+
+def _weekmask(times: Times) -> str:
+    """Weekdays that have bars about as often as others do, Monday first."""
+    days = np.unique(times.astype("datetime64[D]"))
+    counts = np.bincount((days.astype(np.int64) + 3) % 7, minlength=7)
+    mask = "".join("1" if count >= 0.3 * counts.max() else "0" for count in counts)
+    return mask if "1" in mask else grid.WEEKDAYS
+
+
+def _mask_words(mask: str) -> str:
+    if mask == grid.WEEKDAYS:
+        return "Monday to Friday"
+    if mask == grid.ALL_DAYS:
+        return "every day"
+    if mask == "1111001":
+        return "Sunday to Thursday"
+    return ", ".join(name for name, on in zip(_NAMES, mask, strict=True) if on == "1")
+
+
+def _reaches(name: str, times: Times) -> bool:
+    begin, end = (moment.to_datetime64() for moment in calendars.reach(name))
+    return bool(begin <= times[-1] < end) if len(times) else True
+
+
+def _disagreement(fit: _Fit, name: str, interval: Interval) -> str:
+    if fit.covered < _COVERED:
+        return f"its bars stand in {100 * fit.covered:.0f} % of the hours in which {name} trades"
+    if fit.closed >= BULK or fit.closed >= fit.missing:
+        what = "of times" if interval in MINUTES else "of days"
+        return f"{100 * fit.closed:.0f} % of its bars are {what} when {name} is closed"
+    return f"{100 * fit.missing:.0f} % of the sessions of {name} have no bar"
+
+
+def _check_interval(ticker: str, times: Times, interval: Interval) -> None:
+    """Refuse bars that are of another interval, or of two.
+
+    Raises:
+        UserError: they are; names the key.
+    """
+    if len(times) < _FEW:
+        return
+    steps = np.diff(times).astype(np.int64) // grid.MINUTE
+    blocks = [own for own in np.array_split(steps, 20) if len(own) >= 10] or [steps]
+    kinds = [_spans(own) for own in blocks]
+    classes = [_class(minutes) for minutes in kinds]
+    if len(set(classes)) > 1 and min(classes.count(one) for one in set(classes)) >= 0.1 * len(classes):
+        change = next(place for place in range(1, len(classes)) if classes[place] != classes[place - 1])
+        row = sum(len(own) for own in blocks[:change])
+        raise UserError(
+            f"{ticker}: its bars are of two intervals: {_words(kinds[change - 1])} until about "
+            f"{str(times[row])[:10]}, {_words(kinds[change])} after; split the file, or cut it with data.start and "
+            "data.end"
+        )
+    own, wanted = _spans(steps), _minutes(interval)
+    named = _named_interval(own)
+    if named == interval or own == wanted:
+        return
+    # Thin trading leaves bars out here and there; bars of a coarser interval are all apart by a multiple of it.
+    coarser = own > wanted
+    thin = named is None and _class(own) == _class(wanted)
+    if coarser and thin and (interval not in MINUTES or (steps % own == 0).mean() < 0.9):
+        return
+    use = (
+        f"use data.interval={named}"
+        if named
+        else f"intervals are {', '.join(INTERVALS)}: convert the bars to one"
+    )
+    if coarser:
+        raise UserError(f"data.interval={interval}: is finer than the bars; {ticker}: {_words(own)}; {use}")
+    more = f", and data.resample={interval} to make {interval} bars of them" if named else ""
+    raise UserError(
+        f"data.interval={interval}: is coarser than the bars; {ticker}: {_words(own)}; {use}{more}"
+    )
+
+
+def _spans(steps: NDArray[np.int64]) -> int:
+    """The usual distance of bars, minutes: the most frequent one."""
+    values, counts = np.unique(steps, return_counts=True)
+    return int(values[counts.argmax()])
+
+
+def _minutes(interval: Interval) -> int:
+    return {"1d": 1440, "1wk": 7 * 1440, "1mo": 30 * 1440}.get(interval) or MINUTES[interval]
+
+
+def _named_interval(minutes: int) -> Interval | None:
+    """The interval whose bars are so many minutes apart."""
+    days = minutes / 1440
+    if 27 <= days <= 32:
+        return "1mo"
+    return next((name for name in INTERVALS if _minutes(name) == minutes and name != "1mo"), None)
+
+
+def _class(minutes: int) -> str:
+    if minutes < 1000:
+        return "intraday"
+    return "day" if minutes < 5 * 1440 else "week" if minutes < 20 * 1440 else "month"
+
+
+@functools.cache
+def _words(minutes: int) -> str:
+    if minutes < 1000:
+        count, unit = (minutes, "minute") if minutes % 60 else (minutes // 60, "hour")
+        return f"bars of {count} {unit}{'s' * (count != 1)}"
+    days = round(minutes / 1440)
+    names = {1: "daily bars", 7: "weekly bars"}
+    return names.get(days) or ("monthly bars" if 27 <= days <= 32 else f"bars {days} days apart")

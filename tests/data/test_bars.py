@@ -1,0 +1,258 @@
+"""Bars in time: the next ones, when each is known, how many make a year, and which market bars are of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecast.data.bars import INTERVALS, Bars
+from forecast.data.rhythm import find_bars
+from forecast.errors import UserError
+from tests.exchange_bars import times
+
+MARKETS = {
+    "AAPL": "XNYS", "BTC-USD": "24/7", "EURUSD=X": "24/5", "2222.SR": "XSAU", "7203.T": "XTKS", "PETR4.SA": "BVMF",
+    "AI.PA": "XPAR", "0700.HK": "XHKG", "ES=F": "CMES",
+}  # fmt: skip
+
+
+def moments(*texts):
+    return np.array(texts, "datetime64[ns]")
+
+
+def ahead(bars, after, count=3):
+    return [bars.text(time) for time in bars.next_times(moments(after), count)[0]]
+
+
+@pytest.mark.parametrize(
+    ("interval", "calendar", "after", "follow"),
+    [
+        ("1d", "XNYS", "2024-07-03", ["2024-07-05", "2024-07-08", "2024-07-09"]),
+        ("1d", "XSAU", "2024-06-27", ["2024-06-30", "2024-07-01", "2024-07-02"]),
+        ("1d", "24/7", "2024-06-28", ["2024-06-29", "2024-06-30", "2024-07-01"]),
+        ("1d", "24/5", "2024-06-28", ["2024-07-01", "2024-07-02", "2024-07-03"]),
+        ("1d", None, "2024-06-28", ["2024-07-01", "2024-07-02", "2024-07-03"]),
+        # A half day ends at 13:00 in New York, and the clocks change over a weekend.
+        ("1h", "XNYS", "2024-07-03T15:30", ["2024-07-03T16:30Z", "2024-07-05T13:30Z", "2024-07-05T14:30Z"]),
+        ("1h", "XNYS", "2024-03-08T20:30", ["2024-03-11T13:30Z", "2024-03-11T14:30Z", "2024-03-11T15:30Z"]),
+        ("5m", "XNYS", "2024-11-01T19:55", ["2024-11-04T14:30Z", "2024-11-04T14:35Z", "2024-11-04T14:40Z"]),
+        # Tokyo's lunch, and its later close since 2024-11-05.
+        ("30m", "XTKS", "2024-07-01T02:00", ["2024-07-01T03:30Z", "2024-07-01T04:00Z", "2024-07-01T04:30Z"]),
+        ("30m", "XTKS", "2024-11-05T05:30", ["2024-11-05T06:00Z", "2024-11-06T00:00Z", "2024-11-06T00:30Z"]),
+        ("1h", "24/7", "2024-03-31T00:30", ["2024-03-31T01:30Z", "2024-03-31T02:30Z", "2024-03-31T03:30Z"]),
+        ("1h", "XSAU", "2024-06-27T11:00", ["2024-06-30T07:00Z", "2024-06-30T08:00Z", "2024-06-30T09:00Z"]),
+        ("1wk", "XNYS", "2024-03-18", ["2024-03-25", "2024-04-01", "2024-04-08"]),
+        ("1mo", "XNYS", "2024-01-31", ["2024-02-29", "2024-03-31", "2024-04-30"]),
+    ],
+)
+def test_the_next_bars(interval, calendar, after, follow):
+    assert ahead(Bars(interval=interval, calendar=calendar), after) == follow
+
+
+def test_weeks_and_months_named_by_a_session():
+    by_last = Bars(interval="1wk", calendar="XNYS", naming="last")
+    assert ahead(by_last, "2024-03-22") == ["2024-03-28", "2024-04-05", "2024-04-12"]  # Good Friday
+    assert ahead(Bars(interval="1wk", calendar="XNYS", naming="first"), "2024-01-08", 2) == [
+        "2024-01-16",
+        "2024-01-22",
+    ]
+    assert ahead(Bars(interval="1mo", calendar="XNYS", naming="last"), "2024-02-29", 2) == [
+        "2024-03-28",
+        "2024-04-30",
+    ]
+    assert ahead(Bars(interval="1mo", calendar="XNYS", naming="first"), "2023-12-01", 2) == [
+        "2024-01-02",
+        "2024-02-01",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("interval", "calendar", "time", "known"),
+    [
+        ("1d", "XNYS", "2024-07-03", "2024-07-03T17:00"),
+        ("1d", "XNYS", "2024-07-04", "NaT"),
+        ("1d", "24/7", "2024-07-06", "2024-07-07T00:00"),
+        ("1h", "XNYS", "2024-07-02T13:30", "2024-07-02T14:30"),
+        ("1h", "XNYS", "2024-07-03T16:30", "2024-07-03T17:00"),
+        ("1wk", "XNYS", "2024-03-25", "2024-03-28T20:00"),
+        ("1mo", "XNYS", "2024-03-01", "2024-03-28T20:00"),
+    ],
+)
+def test_when_a_bar_is_known(interval, calendar, time, known):
+    assert str(Bars(interval=interval, calendar=calendar).known_times(moments(time))[0]) == str(
+        moments(known)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("calendar", "days", "hours"),
+    [("XNYS", 252, 1755), ("24/7", 365, 8760), ("24/5", 261, 6264), ("XTKS", 245, 1470), ("XSAU", 249, 1245)],
+)
+def test_bars_in_a_year(calendar, days, hours):
+    assert Bars(calendar=calendar).per_year == days
+    assert Bars(interval="1h", calendar=calendar).per_year == hours
+    assert [Bars(interval=one, calendar=calendar).per_year for one in ("1wk", "1mo")] == [52, 12]
+
+
+@pytest.mark.parametrize("interval", ["1d", "1h", "5m"])
+@pytest.mark.parametrize("ticker", MARKETS)
+def test_the_calendar_is_found_by_the_tickers_name_and_the_next_bar_is_right(ticker, interval):
+    every = times(MARKETS[ticker], interval, last="2024-07-05", count=800).to_numpy()
+    found = find_bars(ticker, every[:-3], interval=interval, calendar="auto")
+    assert (found.bars.calendar, found.warnings) == (MARKETS[ticker], ())
+    assert "by the ticker's name" in found.why or "without an ending" in found.why
+    np.testing.assert_array_equal(
+        found.bars.next_times(every[:-3], 3), np.lib.stride_tricks.sliding_window_view(every, 3)[1:]
+    )
+    assert Bars.from_json(found.bars.to_json()).to_json() == found.bars.to_json()
+
+
+@pytest.mark.parametrize("interval", ["1d", "1h"])
+@pytest.mark.parametrize("calendar", ["24/7", "24/5", "XSAU", "XTKS", "BVMF"])
+def test_the_calendar_is_found_by_the_bars_own_rhythm(calendar, interval):
+    every = times(calendar, interval, last="2024-07-05", count=800).to_numpy()
+    found = find_bars("mine", every, interval=interval, calendar="auto")
+    assert found.bars.calendar == calendar
+    assert "by the bars' own rhythm" in found.why
+
+
+@pytest.mark.parametrize(
+    ("calendar", "named", "message"),
+    [
+        (
+            "24/7",
+            "XNYS",
+            r"^data.calendar=XNYS: A: 3\d % of its bars are of days when XNYS is closed; data.calendar=24/7 fits",
+        ),
+        ("XSAU", "XNYS", "data.calendar=XSAU fits"),
+        ("XNYS", "24/7", r"3\d % of the sessions of 24/7 have no bar; data.calendar=XNYS fits"),
+    ],
+)
+def test_a_contradiction_of_a_named_calendar_is_refused_with_the_one_that_fits(calendar, named, message):
+    every = times(calendar, "1d", last="2024-07-05", count=500).to_numpy()
+    with pytest.raises(UserError, match=message):
+        find_bars("A", every, interval="1d", calendar=named)
+    # A config of an earlier version is told, and its next bar is right.
+    found = find_bars("A", every[:-1], interval="1d", calendar=None, assumed=named)
+    assert found.bars.calendar == calendar
+    assert named in found.warnings[0]
+    assert found.bars.next_times(every[-2:-1], 1)[0, 0] == every[-1]
+
+
+def test_hours_of_another_market_are_refused():
+    every = times("XNYS", "1h", last="2024-07-05", count=500).to_numpy()
+    with pytest.raises(
+        UserError, match=r"its bars stand in \d+ % of the hours in which XTKS trades; data.calendar=XNYS"
+    ):
+        find_bars("A", every, interval="1h", calendar="XTKS")
+
+
+def test_without_a_calendar_the_bars_own_weekdays_count():
+    every = times("XSAU", "1d", last="2024-07-04", count=300).to_numpy()
+    for calendar in ("none", None):
+        found = find_bars("A", every, interval="1d", calendar=calendar)
+        assert found.bars.calendar is None
+        assert ahead(found.bars, "2024-07-04", 2) == ["2024-07-07", "2024-07-08"]
+    # Nor is anybody given a Friday for Tel Aviv, whose calendar the library cannot build.
+    found = find_bars("X.TA", every, interval="1d", calendar="auto")
+    assert ahead(found.bars, "2024-07-04", 1) == ["2024-07-07"]
+    assert "XTAE" in found.warnings[0]
+
+
+@pytest.mark.parametrize("shape", ["end", "clock", "extended", "currency", "thin"])
+def test_bars_that_begin_where_a_vendor_likes(shape):
+    """Stamped with their end, on full hours, with trading before and after hours, a week of currencies, thin trading."""
+    hours = pd.date_range("2024-01-01", "2024-07-06", freq="h", tz="America/New_York")
+    every = times("XNYS", "1h", last="2024-07-05", count=850)
+    ticker, expected = "AAPL", None
+    if shape == "end":
+        index = (every + pd.Timedelta("1h")).where(every.minute != 99)
+        local = index.tz_localize("UTC").tz_convert("America/New_York")
+        index = index.where(local.hour * 60 + local.minute <= 16 * 60, index - pd.Timedelta("30min"))
+        expected = "2024-07-08T14:30Z"
+    elif shape == "clock":
+        index = every - pd.Timedelta("30min")
+        expected = "2024-07-08T13:00Z"
+    elif shape == "extended":
+        days = every.normalize().unique()
+        inside = hours[
+            (hours.hour >= 4) & (hours.hour < 20) & np.isin(hours.tz_localize(None).normalize(), days)
+        ]
+        index = inside.tz_convert("UTC").tz_localize(None)
+        expected = "2024-07-08T08:00Z"
+    elif shape == "currency":
+        day, hour = hours.day_of_week, hours.hour
+        open_then = (day < 4) | ((day == 4) & (hour < 17)) | ((day == 6) & (hour >= 17))
+        index, ticker = hours[open_then].tz_convert("UTC").tz_localize(None), "EURUSD=X"
+        expected = "2024-07-07T21:00Z"
+    else:
+        every = times("XNYS", "5m", last="2024-07-05", count=2000)
+        index = every[np.random.default_rng(0).random(len(every)) < 0.4].append(every[-1:]).unique()
+        expected = "2024-07-08T13:30Z"
+    interval = "5m" if shape == "thin" else "1h"
+    found = find_bars(ticker, index.to_numpy(), interval=interval, calendar="auto")
+    assert ahead(found.bars, index.to_numpy()[-1], 1) == [expected]
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("real", "said", "message"),
+    [
+        (
+            "1h",
+            "1d",
+            r"^data.interval=1d: is coarser than the bars; A: bars of 1 hour; use data.interval=1h, and data.resample=1d",
+        ),
+        ("1h", "5m", "^data.interval=5m: is finer than the bars; A: bars of 1 hour; use data.interval=1h$"),
+        ("1wk", "1d", "is finer than the bars; A: weekly bars; use data.interval=1wk"),
+        ("1d", "1wk", "use data.interval=1d, and data.resample=1wk"),
+        ("1mo", "1d", "monthly bars"),
+    ],
+)
+def test_another_interval_than_the_bars_is_refused(real, said, message):
+    every = times("XNYS", real, last="2024-07-05", count=30).to_numpy()
+    with pytest.raises(UserError, match=message):
+        find_bars("A", every, interval=said, calendar="auto")
+
+
+def test_bars_of_four_hours_have_no_interval():
+    every = times("24/7", "1h", last="2024-07-05", count=400).to_numpy()[::4]
+    with pytest.raises(UserError, match="bars of 4 hours; intervals are 1m, 5m"):
+        find_bars("A", every, interval="1h", calendar="auto")
+
+
+def test_half_daily_half_hourly_is_refused():
+    days = times("XNYS", "1d", last="2023-12-29", count=250).to_numpy()
+    hours = times("XNYS", "1h", last="2024-07-05", count=800).to_numpy()
+    for interval in ("1d", "1h"):
+        with pytest.raises(
+            UserError, match=r"of two intervals: daily bars until about .*, bars of 1 hour after"
+        ):
+            find_bars("A", np.concatenate([days, hours]), interval=interval, calendar="auto")
+
+
+def test_thinly_traded_days_are_daily_bars():
+    every = times("XNYS", "1d", last="2024-07-05", count=400).to_numpy()[::2]
+    found = find_bars("A", every, interval="1d", calendar="auto")
+    assert found.bars.calendar == "XNYS"
+    assert "have no bar" in found.warnings[0]
+
+
+def test_every_interval_has_a_name_and_a_text():
+    labels = [Bars(interval=interval).label for interval in INTERVALS]
+    assert labels == [
+        "minute",
+        "5-minute bar",
+        "15-minute bar",
+        "30-minute bar",
+        "hour",
+        "day",
+        "week",
+        "month",
+    ]
+    assert Bars().text(pd.Timestamp("2024-07-05")) == "2024-07-05"
+    assert Bars(interval="1h").text(moments("2024-07-05T13:30")[0]) == "2024-07-05T13:30Z"
+
+
+def test_outside_of_what_a_calendar_knows_it_says_so():
+    with pytest.raises(UserError, match="calendar XSAU knows 2021-01-01 to 2029-12-31"):
+        Bars(interval="1h", calendar="XSAU").next_times(moments("2020-05-05T10:00"), 1)
