@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def main(config: DictConfig) -> float | None:
     """Check the config, run the pipeline, print the verdict and the run directory."""
     from forecast import pipeline
-    from forecast.config import check, in_sweep, run_directory
+    from forecast.config import in_sweep, run_directory
 
-    check(config)
+    pipeline.check(config)
     if config.trainer is None:
         print(pipeline.check_data(config))
         return None

@@ -33,10 +33,10 @@ def run(*overrides: str, directory: str | Path | None = None) -> Run:
     from pathlib import Path
 
     from forecast import pipeline
-    from forecast.config import check, compose, run_directory
+    from forecast.config import compose, run_directory
 
     config = compose(*overrides)
-    check(config)
+    pipeline.check(config)
     return pipeline.run(config, run_directory(config) if directory is None else Path(directory))
 
 

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from forecast.errors import UserError
 
@@ -60,7 +60,7 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
         work: returns an exit code; None = finished.
         interrupted: what is said after Ctrl-C.
     """
-    _forgiving_stdout()
+    _forgiving_streams()
     try:
         _readable_arguments()
         return work() or FINISHED
@@ -171,7 +171,7 @@ def _readable_arguments() -> None:
 
 
 class _UnreadPipe(io.FileIO):
-    """Standard output; what is written after its reader left (`| head`) goes nowhere."""
+    """A standard stream; what is written after its reader left (`| head`) goes nowhere."""
 
     def write(self, data: Any) -> int:
         try:
@@ -180,16 +180,23 @@ class _UnreadPipe(io.FileIO):
             return len(data)
 
 
-def _forgiving_stdout() -> None:
-    """Let nothing that is printed end a run: neither a reader that left nor a character that the locale lacks."""
-    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
-        stdout = io.BufferedWriter(_UnreadPipe(sys.stdout.fileno(), "w", closefd=False))
-        sys.stdout = io.TextIOWrapper(
-            stdout,
-            encoding=sys.stdout.encoding,
-            errors="backslashreplace",
-            line_buffering=sys.stdout.isatty(),
-        )
+def _forgiving_streams() -> None:
+    """Let nothing that is printed end a command: neither a reader that left nor a character that the locale lacks."""
+    sys.stdout = _forgiving(sys.stdout, sys.__stdout__)
+    sys.stderr = _forgiving(sys.stderr, sys.__stderr__)
+
+
+def _forgiving(stream: TextIO, original: TextIO | None) -> TextIO:
+    """A standard stream that loses what nobody reads; one that was replaced stays as it is."""
+    if stream is not original or stream is None:
+        return stream
+    raw = _UnreadPipe(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=bool(stream.line_buffering),
+    )
 
 
 def _script(name: str) -> NoReturn:
@@ -202,5 +209,5 @@ def _script(name: str) -> NoReturn:
     raise AssertionError(f"{path} did not exit")
 
 
-run_script: Any = functools.partial(_script, "run")  # the console script forecast-run
+run_script: Any = functools.partial(_script, "run")  # the console scripts forecast and forecast-run
 serve_script: Any = functools.partial(_script, "serve")  # forecast-serve

@@ -43,9 +43,9 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
 
 
-def write_json(path: Path, value: object, *, indent: int = 1) -> Path:
+def write_json(path: Path, value: object) -> Path:
     """Replace a file by strict JSON (no NaN)."""
-    return write_whole(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+    return write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import build, data_request, identity, origin, snapshot
+from forecast.config import check as check_signatures
 from forecast.data.record import record as data_record
+from forecast.data.target import Close
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate.evaluation import Evaluator
 from forecast.evaluate.folds import Fold, Holdout
 from forecast.evaluate.metrics import Metrics
-from forecast.files import write_whole
+from forecast.files import write_json, write_whole
 from forecast.model.baselines import BaselineCache
 from forecast.model.building import build_forecaster, make_trainer, train
 from forecast.runlog import logged
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_OBJECTIVE = ("objective", "target", "evaluation")  # keys that decide which objectives there are
 OnEpoch = Callable[[int, dict[str, float]], None]
 
 
@@ -56,6 +59,29 @@ class RunHooks:
     tags: Callable[[Any], Mapping[str, str]] = lambda _tracker: {}
     baseline_cache: BaselineCache | None = None
     draw_plots: bool = True
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a config that cannot run, before anything is built or fetched.
+
+    Raises:
+        UserError: all faults at once, one a line, an objective that no epoch reports among them.
+    """
+    faults: list[str] = []
+    try:
+        check_signatures(config)
+    except UserError as error:
+        faults = str(error).splitlines()
+    if config.trainer is not None and not any(fault.startswith(_OBJECTIVE) for fault in faults):
+        target, evaluation = build(config.get("target")) or Close(), build(config.get("evaluation"))
+        try:
+            Metrics((evaluation or Holdout()).metrics, names=target.metrics).check_objective(
+                config.objective.metric, config.objective.mode
+            )
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> Run:
@@ -108,7 +134,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         )
         write_whole(directory / "config.yaml", config_text)
         described = data_record(data)
-        bundle.write_json(directory / "data.json", described)
+        write_json(directory / "data.json", described)
         walking = len(folds) > 1
         with _tracked(tracker, directory, config, data, name=name, tags=hooks.tags(tracker)) as live:
 
@@ -141,9 +167,9 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
 
             # Figures, verdict, report.
             figures, record = evaluator.result()
-            bundle.write_json(directory / "evaluation.json", record)
+            write_json(directory / "evaluation.json", record)
             history = [_finite(epoch) for epoch in evaluator.history]
-            bundle.write_json(directory / "history.json", history)
+            write_json(directory / "history.json", history)
             metrics: dict[str, float | None] = {
                 **figures,
                 **_finite(evaluator.losses),
@@ -151,7 +177,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 "best_epoch": evaluator.last_fit.best_epoch,
                 "seconds": round(time.monotonic() - began, 3),
             }
-            bundle.write_json(directory / "metrics.json", metrics)
+            write_json(directory / "metrics.json", metrics)
 
             from forecast.evaluate import report
             from forecast.evaluate.verdict import Verdict

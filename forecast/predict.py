@@ -439,11 +439,10 @@ def _legend(future: Future, output: Path | None) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, 2 for a mistake in what was asked, 130 when interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if {"-h", "--help"} & set(words):
-        print(__doc__)
-        return 0
     from forecast.cli import exit_code
 
+    if {"-h", "--help"} & set(words):
+        return exit_code(lambda: print(__doc__))
     return exit_code(lambda: _predict(words))
 
 

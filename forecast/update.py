@@ -32,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and words[0] in ("-h", "--help"):
-        print(__doc__)
-        return FINISHED
+        return exit_code(lambda: print(__doc__))
     return exit_code(lambda: _update(words), interrupted="interrupted; the champion is as it was")
 
 

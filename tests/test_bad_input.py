@@ -65,7 +65,10 @@ CONFIGS = [
     ("data.tickers=[NOPE]", ["source=sample", "'NOPE'", "AAPL, IBM, MSFT, GOOG, FB"]),
     ("data.tickers=[aapl]", ["'aapl'", "did you mean AAPL?"]),
     ("data.tickers=[]", ["data.tickers=[]", "names no ticker"]),
-    ("data.tickers=AAPL", ["data.tickers=AAPL", "must be a list or null"]),
+    ("data.tickers=AAPL", ["data.tickers=AAPL", "must be a list or null", "[AAPL]"]),
+    ("data.tickers=7203", ["data.tickers=7203", "must be a list or null", "[7203]"]),
+    ("data.tickers=[O'X]", ["data.tickers=[O'X]", "text in quotes", "['O\\'X']"]),
+    ("data.tickers=choice([^A],[B])", ["'^' after", "data.tickers=choice(['^A'],['B'])"]),
     ("data.tickers=[AAPL,IBM]", ["data.tickers=['AAPL', 'IBM']", "exactly 1", "data=..._multiple"]),
     ("data.tickers=null", ["data.tickers=['AAPL', 'IBM'", "exactly 1", "data=..._panel"]),
     ("data=no_processing_multiple data.tickers=[AAPL]", ["['AAPL']", "at least 2", "data=..._single"]),
@@ -147,8 +150,8 @@ RULES = {
     "objective.mode=up": "must be one of min, max",
     "on_data_change=ignore": "must be one of error, warn",
     "source.adjust=maybe": "must be true or false",
-    "data.period=2": "must be text or null",
-    "data.start=20120101": "must be text or null",
+    "data.period=2": "must be text or null; in quotes it is text: '2'",
+    "data.start=20120101": "must be text or null; in quotes it is text: '20120101'",
     "data.seq_len=2.5": "must be an integer",
     "data.horizon=1000000000000": "must be <= 100000",
     "data.batch_size=true": "must be an integer",
@@ -182,6 +185,14 @@ def test_all_broken_rules_are_told_at_once(tmp_path):
     assert (done.code, done.out, list(tmp_path.iterdir())) == (2, "", [])
     told = set(done.err.splitlines())
     assert told == {f"{typed}: {rule}" for typed, rule in RULES.items()}
+
+
+def test_an_objective_that_no_epoch_reports_is_told_with_the_other_faults(tmp_path):
+    done = run(tmp_path, *arguments_of(tmp_path, "objective.metric=val_rsme", "data.seq_len=0"))
+    assert (done.code, done.out, list(tmp_path.iterdir())) == (2, "", [])
+    first, second = done.err.splitlines()
+    assert first == "data.seq_len=0: must be >= 1"
+    assert second.startswith("objective.metric=val_rsme: no epoch reports it; did you mean val_rmse?")
 
 
 def test_every_node_whose_target_is_wrong_is_told_at_once(tmp_path):

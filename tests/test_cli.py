@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from commands import RUN, SMALL, environment, run
+from commands import REPOSITORY, RUN, SMALL, environment, run
 from markets import random_bars
 
 from forecast.cli import exit_code
@@ -72,6 +72,35 @@ def test_it_ends_quietly_when_nobody_reads_its_output(tmp_path, arguments):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("module", ["predict", "update", "champion"])
+def test_no_commands_help_needs_a_reader(tmp_path, module):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", f"forecast.{module}", "--help"],
+        cwd=tmp_path,
+        env=environment(REPOSITORY),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_mistake_keeps_its_exit_code_when_nobody_reads_it(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, str(RUN), "data.seq_len=0"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), stdout=write, stderr=write, timeout=120, check=False
+    )
+    os.close(write)
+    assert done.returncode == 2
+
+
 @pytest.fixture
 def bars(tmp_path: Path) -> list[str]:
     """A run on bars in the folder beside the one it is started in."""
@@ -97,7 +126,7 @@ def test_paths_are_saved_as_a_replay_from_anywhere_finds_them(tmp_path, bars):
     assert saved["champion"]["directory"] == str(tmp_path / "here" / "outputs" / "champion")
     replay = ["-cd", str(tmp_path / "here" / "run"), "-cn", "config", f"hydra.run.dir={tmp_path / 'again'}"]
     (tmp_path / "elsewhere").mkdir()
-    done = run(tmp_path / "elsewhere", *replay)
+    done = run(tmp_path / "elsewhere", *replay)  # tracker=none: as it was saved
     assert done.code == 0, done.err
     assert list((tmp_path / "elsewhere").iterdir()) == []
     same = "forecasts.parquet"

@@ -66,7 +66,7 @@ def test_a_run_from_python_and_its_champion(installed, tmp_path):
 @pytest.mark.parametrize(
     ("script", "arguments", "code", "words"),
     [
-        ("forecast-run", ["trainer=none"], 0, "AAPL"),
+        ("forecast", ["trainer=none"], 0, "AAPL"),
         ("forecast-run", ["--help"], 0, "model: "),
         ("forecast-run", ["data.seq_len=0"], 2, "data.seq_len=0: must be >= 1\n"),
         ("forecast-serve", ["--help"], 0, "engine: "),

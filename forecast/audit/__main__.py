@@ -45,7 +45,7 @@ def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> i
         raise UserError("trainer=none: the audit fits the model for a few epochs; choose a trainer")
 
     from forecast.audit.checks import audit, record
-    from forecast.bundle import write_json
+    from forecast.files import write_json
 
     outcomes = []
     for outcome in audit(config):

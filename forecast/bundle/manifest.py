@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forecast.errors import UserError
-from forecast.files import write_whole
+from forecast.files import write_json, write_whole
 
 MANIFEST = "manifest.json"
 # What every run writes; whatever else stands in the folder is somebody else's.
@@ -42,11 +42,6 @@ _OPTIONAL = (
 # Still written to after the run is finished, by the log and by the tracker.
 _UNLISTED = ("run.log", "mlflow.json")
 _FORMAT = 2
-
-
-def write_json(path: Path, value: object) -> None:
-    """Strict JSON (no NaN), replaced as a whole."""
-    write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def begin(directory: Path) -> None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.bundle.golden import write_golden
 from forecast.bundle.manifest import verify as verify_manifest
-from forecast.bundle.manifest import write_json
 from forecast.bundle.reference import write_reference
 from forecast.errors import UserError
-from forecast.files import write_whole
+from forecast.files import write_json, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.bundle.manifest import write_json
+from forecast.files import write_json
 from forecast.model.inference import inputs_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,6 +44,8 @@ _ASIDE = (
     "defaults",
     "hydra",
 )
+# A run of before there were other targets does not name its own.
+_DEFAULT_TARGET = {"target._target_": "forecast.data.target.Close"}
 _CUTS = ("data.train_ratio", "data.val_ratio", "data.embargo", "evaluation.")
 
 
@@ -96,16 +98,40 @@ class Candidate:
         return period, f"{self.params.get('data.end', 'null')} {sorted(cuts.items())}"
 
     @property
+    def question(self) -> dict[str, str]:
+        """What it forecast, as far as its config says: target, tickers, horizon and interval, as text."""
+        return question(self.params, self.tickers.split(", "))
+
+    @property
     def subject(self) -> Subject:
         """What it forecast, and how wrong "tomorrow = today" was there; days unknown."""
-        named = self.tickers.split(", ")
-        pooled = self.params.get("data.scope") == "panel"
         return Subject(
-            tickers=tuple(sorted(named)) if pooled else tuple(named[:1]),
+            tickers=_forecast_tickers(self.params, self.tickers.split(", ")),
             horizon=int(self.params.get("data.horizon", 1)),
             dates=("", ""),
             naive=tuple(self.metrics.get(f"val_{name}") for name in ("rows", "naive_rmse", "naive_mae")),
         )
+
+
+def question(params: Mapping[str, str], tickers: Sequence[str]) -> dict[str, str]:
+    """What a config forecasts: target, tickers, horizon and interval, as text.
+
+    Args:
+        params: a config, flat.
+        tickers: it names, or the source has.
+    """
+    target = {key: value for key, value in params.items() if key.startswith("target.")}
+    return {
+        "target": json.dumps(_DEFAULT_TARGET | target, sort_keys=True),
+        "data.tickers": ", ".join(_forecast_tickers(params, tickers)),
+        "data.horizon": params.get("data.horizon", "1"),
+        "data.interval": params.get("data.interval", "1d"),
+    }
+
+
+def _forecast_tickers(params: Mapping[str, str], tickers: Sequence[str]) -> tuple[str, ...]:
+    """Those that are forecast: side by side only the first is."""
+    return tuple(sorted(tickers)) if params.get("data.scope") == "panel" else tuple(tickers[:1])
 
 
 def from_mlflow(run: Run, experiment_name: str) -> Candidate | None:

@@ -31,21 +31,23 @@ class Choice:
         candidates: how many different runs it was picked from; 1 where it was named by hand.
         p_values: of each of them, the chosen one first, for "no better than naive on validation"; None where a
             run has none.
+        epochs: that each of them kept the best of; None where a run does not say.
     """
 
     metric: str
     mode: Literal["min", "max"]
     candidates: int
     p_values: Sequence[float | None] = ()
+    epochs: Sequence[int | None] | None = None
 
     @property
     def corrected_p_values(self) -> dict[str, Any]:
-        """`p_value` of the chosen one and `p_value_holm`, corrected for how many were tried; null if untested."""
+        """`p_value` of the chosen one and `p_value_holm`, corrected for all that was tried; null if untested."""
         if not any(p is not None for p in self.p_values):
             return {"p_value": None, "p_value_holm": None}
         from forecast.evaluate.significance import after_trials
 
-        corrected = after_trials(self.p_values, chosen=0)
+        corrected = after_trials(self.p_values, chosen=0, epochs=self.epochs)
         return {"p_value": corrected["p"], "p_value_holm": corrected["p_holm"]}
 
 
@@ -112,7 +114,7 @@ def summary(metadata: Mapping[str, Any]) -> list[str]:
     if metadata["p_value_holm"] is not None:
         among += (
             f'; p-value of "no better than naive" on validation {metadata["p_value"]:.3f}, '
-            f"{metadata['p_value_holm']:.3f} corrected for their number (Holm)"
+            f"{metadata['p_value_holm']:.3f} corrected for all that was tried (Holm)"
         )
     run = f"run {metadata['run_id']}" if metadata["run_id"] else metadata["run_directory"]
     return [

@@ -24,7 +24,7 @@ from forecast.champion.store import PARTIAL, ChampionStore, Progress
 from forecast.config import with_metadata
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
-from forecast.files import write_whole
+from forecast.files import write_json, write_whole
 from forecast.runs import draw_plots
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
@@ -276,7 +276,7 @@ def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata
         raise UserError(str(error).replace(str(target), str(source))) from error
     config = target / "config.yaml"
     write_whole(config, with_metadata(config.read_text("utf-8"), metadata))
-    bundle.write_json(target / "metadata.json", metadata)
+    write_json(target / "metadata.json", metadata)
     if not (target / "plots").is_dir():  # jobs of a sweep draw none
         draw_plots(target)
     bundle.finish(target, version=manifest["version"])

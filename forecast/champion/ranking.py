@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,7 +11,7 @@ from forecast.champion.candidate import Candidate
 from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.evaluate.verdict import ratio_text
-from forecast.runs import Subject, differences, incomparable
+from forecast.runs import Subject, differences, in_prices, incomparable
 
 Mode = Literal["min", "max"]
 
@@ -25,12 +25,14 @@ class Ranking:
         mode: whether less of it is better, or more.
         candidates: different ones: of runs with the same identity, and so the same result, the latest.
         without: how many finished runs do not report the metric, and could not be ranked.
+        elsewhere: how many finished runs forecast something else, and were not compared.
     """
 
     metric: str
     mode: Mode
     candidates: Sequence[Candidate]
     without: int
+    elsewhere: int = 0
 
     @property
     def winner(self) -> Candidate:
@@ -62,11 +64,51 @@ def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
             f"objective.metric={metric}: none of {len(latest)} finished runs reports it; {hint}"
             f"known: {', '.join(known) or 'none'}"
         )
+    targets = sorted({run.question["target"] for run in able})
+    if len(targets) > 1:
+        names = ", ".join(json.loads(target)["target._target_"].rpartition(".")[2] for target in targets)
+        raise UserError(
+            f"objective.metric={metric}: does not rank runs of different targets ({names}); name one, such as "
+            "target=close"
+        )
     if why := incomparable(metric, _subjects(able)):
         raise UserError(why)
     sign = 1 if mode == "min" else -1
     able.sort(key=lambda run: (sign * run.metrics[metric], run.started, run.name))
     return Ranking(metric=metric, mode=mode, candidates=able, without=len(latest) - len(able))
+
+
+def of_same_question(
+    runs: Sequence[Candidate], *, metric: str, sweep: Sequence[Candidate], named: Mapping[str, str]
+) -> list[Candidate]:
+    """Those of some runs that forecast what a sweep forecasts, or what is named.
+
+    Args:
+        runs: at least one.
+        metric: they are to be ranked by.
+        sweep: finished runs of the sweep; none where there is no sweep.
+        named: of `Candidate.question`, what must be alike where there is no sweep.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not sweep:
+        kept = [run for run in runs if named.items() <= run.question.items()]
+        if not kept:
+            asked = " ".join(key if key == "target" else f"{key}={value}" for key, value in named.items())
+            raise UserError(f"{asked}: none of {len(runs)} finished runs forecasts that")
+        return kept
+    questions = [run.question for run in sweep]
+    kept = [run for run in runs if run.question in questions]
+    if (
+        in_prices(metric) and incomparable(metric, _subjects(sweep)) is None
+    ):  # else the sweep itself is refused
+        kept = [run for run in kept if incomparable(metric, _subjects([sweep[0], run])) is None]
+    if not kept:
+        raise UserError(
+            f"champion: none of {len(runs)} recorded runs is of this sweep; python -m forecast.track sync"
+        )
+    return kept
 
 
 def _subjects(runs: Sequence[Candidate]) -> list[Subject]:
@@ -135,6 +177,10 @@ def table(ranking: Ranking) -> str:
         lines.append(f"and {len(runs) - _SHOWN:,} more")
     if ranking.without:
         lines.append(f"left out: {ranking.without:,} finished, without {metric}")
+    if ranking.elsewhere:
+        lines.append(
+            f"left out: {ranking.elsewhere:,} finished, of another target, ticker, horizon or other bars"
+        )
     return "\n".join(lines)
 
 

@@ -14,15 +14,17 @@ from forecast.champion.candidate import (
     fetch,
     from_directory,
     query_finished_runs,
+    question,
 )
 from forecast.champion.metadata import Choice
 from forecast.champion.promotion import PromotionResult, no_progress, promote_verified
-from forecast.champion.ranking import Ranking, check_metric, rank
+from forecast.champion.ranking import Ranking, check_metric, of_same_question, rank
 from forecast.champion.registry import Registry
 from forecast.champion.store import PARTIAL, ChampionStore, Progress
-from forecast.config import build
+from forecast.config import build, origin, resolved
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
+from forecast.track.delivery import flatten
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -51,29 +53,56 @@ def registry_of(config: DictConfig) -> Registry | None:
     return Registry(uri=str(tracker.uri), patience_s=float(tracker.get("patience_s", 10.0)), name=name)
 
 
-def candidates(config: DictConfig, *, directories: Iterable[str | Path] | None = None) -> Ranking:
-    """The runs that may become champion, best first.
+def candidates(
+    config: DictConfig,
+    *,
+    directories: Iterable[str | Path] | None = None,
+    sweep: Iterable[str | Path] = (),
+) -> Ranking:
+    """The runs that may become champion, best first: those that forecast the same.
 
     Args:
-        config: composed and checked; its `objective` ranks, its `tracker` says where runs are recorded.
+        config: composed and checked; its `objective` ranks, its `tracker` says where runs are recorded. Where there is
+            no sweep, what was typed of target, tickers, horizon and interval says which runs are meant.
         directories: finished runs to rank instead of those MLflow knows.
+        sweep: directories of a sweep's runs; runs that forecast something else are left aside.
 
     Raises:
         UserError: MLflow cannot be asked, nothing is finished, or what there is cannot be ranked.
     """
     metric, mode = str(config.objective.metric), config.objective.mode
     check_metric(metric)
-    return rank(_list_runs(config, directories), metric=metric, mode=mode)
+    runs = _list_runs(config, directories)
+    own = [from_directory(directory) for directory in map(Path, sweep) if bundle.is_finished(directory)]
+    kept = of_same_question(runs, metric=metric, sweep=own, named=_named_question(config))
+    ranking = rank(kept, metric=metric, mode=mode)
+    return replace(ranking, elsewhere=len(runs) - len(kept))
+
+
+def _named_question(config: DictConfig) -> dict[str, str]:
+    """What was typed of what shall be forecast."""
+    typed = {str(word).lstrip("+").partition("=")[0] for word in origin(config)["overrides"]}
+    asked = question(flatten(resolved(config)), config.data.get("tickers") or [])
+    return {
+        part: value
+        for part, value in asked.items()
+        if any(key == part or key.startswith(f"{part}.") for key in typed)
+    }
 
 
 def select_and_promote(
-    config: DictConfig, *, directories: Iterable[str | Path] | None = None, progress: Progress = no_progress
+    config: DictConfig,
+    *,
+    directories: Iterable[str | Path] | None = None,
+    sweep: Iterable[str | Path] = (),
+    progress: Progress = no_progress,
 ) -> PromotionResult:
     """Rank the finished runs of the experiment and make the best of them the champion.
 
     Args:
         config: composed and checked; `champion`, `objective` and `tracker` are read.
         directories: finished runs to choose from instead of those MLflow knows: where nothing is tracked.
+        sweep: see candidates.
         progress: called with a line when there is something to wait for.
 
     Raises:
@@ -83,10 +112,11 @@ def select_and_promote(
     store = ChampionStore(Path(champion.directory))
     if directories is not None:
         directories = list(directories)
-    candidates(config, directories=directories)  # what is refused here leaves no folder behind
+    sweep = list(sweep)
+    candidates(config, directories=directories, sweep=sweep)  # what is refused here leaves no folder behind
     with store.lock(progress):
         # Queried once more: the process that held the lock may have promoted a run that was not there a moment ago.
-        ranking = candidates(config, directories=directories)
+        ranking = candidates(config, directories=directories, sweep=sweep)
         winner = ranking.winner
         copy = store.folder / f".download{PARTIAL}"
         try:
@@ -107,11 +137,18 @@ def select_and_promote(
                 mode=ranking.mode,
                 candidates=len(ranking.candidates),
                 p_values=[other.metrics.get(TEST) for other in ranking.candidates],
+                epochs=[_epochs(other) for other in ranking.candidates],
             )
             result = promote_verified(source, manifest, run, choice, champion, store, registry)
         finally:
             store.discard(copy)
     return replace(result, ranking=ranking)
+
+
+def _epochs(run: Candidate) -> int | None:
+    """The epochs that a run chose from, 1 of a forecaster that is not trained in epochs; None where it is unknown."""
+    found = run.metrics.get("epochs")
+    return None if found is None else max(1, int(found))
 
 
 def _list_runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[Candidate]:

@@ -200,7 +200,7 @@ def violations(value: Any, annotation: Any, key: str) -> Iterator[ConfigFault]:
     elif not _fits(value, annotation):
         options = [str(option) for option in get_args(annotation)] if origin is Literal else []
         near = nearest(value, options) if isinstance(value, str) else None
-        hint = f"did you mean {near}?" if near else ""
+        hint = f"did you mean {near}?" if near else how_to_write(value, [annotation])
         yield ConfigFault(key, value, f"must be {describe_type(annotation)}", hint)
     elif isinstance(value, float) and not math.isfinite(value):
         yield ConfigFault(key, value, "must be a finite number")
@@ -239,6 +239,16 @@ def describe_type(annotation: Any) -> str:
     if isinstance(kind, type) and issubclass(kind, os.PathLike):
         return "a path"
     return "given" if kind is Any or kind is object else "a mapping with _target_"
+
+
+def how_to_write(value: Any, kinds: Sequence[Any]) -> str:
+    """How a value that was taken for another kind is typed: `7203` as text, one name as a list; else nothing."""
+    if not isinstance(value, str | bool | int | float):
+        return ""
+    typed = value if isinstance(value, str) else str(value).lower()
+    if any(get_origin(kind) in _LISTS and get_args(kind)[:1] == (str,) for kind in kinds):
+        return f"in brackets it is a list: [{typed}]"
+    return f"in quotes it is text: '{typed}'" if str in kinds and not isinstance(value, str) else ""
 
 
 def describe_rule(annotation: Any) -> str:
@@ -316,7 +326,8 @@ def _union(value: Any, arms: tuple[Any, ...], key: str) -> Iterator[ConfigFault]
     if not meant and len(arms) == 2 and type(None) in arms:
         meant = [arm for arm in arms if arm is not type(None)]
     if not meant:
-        yield ConfigFault(key, value, "must be " + " or ".join(dict.fromkeys(map(describe_type, arms))))
+        rule = "must be " + " or ".join(dict.fromkeys(map(describe_type, arms)))
+        yield ConfigFault(key, value, rule, how_to_write(value, arms))
         return
     null = " or null" if type(None) in arms else ""
     for fault in violations(value, meant[0], key):

@@ -119,11 +119,23 @@ def _unreadable_override(override: str, message: str) -> str:
         reason = f"{override[at]!r} after {override[:at]!r}"
         key, equals, value = override.partition("=")
         if equals and at > len(key):
-            quoted = f"['{value[1:-1]}']" if value.startswith("[") and value.endswith("]") else f"'{value}'"
-            way_out += f', text in quotes: "{key}={quoted}"'
+            way_out += f', text in quotes: "{key}={_in_quotes(value)}"'
     else:
         reason = lines[1] if lines[0].startswith("Error parsing override") else lines[0]
     return f"{override}: cannot be read ({reason}); {way_out}"
+
+
+def _in_quotes(value: str) -> str:
+    """A value with each text in it in single quotes, as Hydra's grammar takes any text."""
+    lists = re.compile(r"\[([^][]*)\]")
+    if not lists.search(value):
+        return _quoted(value)
+    return lists.sub(lambda found: "[" + ",".join(map(_quoted, found[1].split(","))) + "]", value)
+
+
+def _quoted(text: str) -> str:
+    text = text.strip()
+    return text if text[:1] in ("'", '"') else "'" + text.replace("'", r"\'") + "'"
 
 
 def _missing_option(error: Any) -> str:

@@ -236,7 +236,7 @@ class _Job:
             self.result.error = "interrupted"
         path = self.own / "history.json"
         if self.history and not path.exists():
-            write_json(path, self.history, indent=2)
+            write_json(path, self.history)
 
 
 def _run_id(directory: Path) -> str | None:

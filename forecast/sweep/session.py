@@ -192,14 +192,17 @@ class SweepSession:
         )
 
     def _promote(self, leaderboard: Leaderboard) -> None:
-        """Have the best run of the experiment made the champion; without a tracker, of this sweep."""
+        """Have the best run of the experiment that forecasts what this sweep does made the champion."""
         from forecast.champion import select_and_promote
 
         config = self.context.config
         directories = [row.job.directory for row in leaderboard.rows if row.metrics]
         try:
             result = select_and_promote(
-                config, directories=None if config.get("tracker") else directories, progress=_print_error
+                config,
+                directories=None if config.get("tracker") else directories,
+                sweep=directories,
+                progress=_print_error,
             )
         except UserError as error:
             _print_error(f"no new champion: {error}")

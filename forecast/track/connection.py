@@ -9,16 +9,18 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
+from filelock import FileLock
+
 from forecast.errors import UserError
+from forecast.files import replacing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -226,11 +228,11 @@ def _make_ready(database: Path, patience_s: float) -> None:
         return
     database.parent.mkdir(parents=True, exist_ok=True)
     lock = database.with_name(f".{database.name}.lock")
-    with _exclusive(lock) as descriptor:
+    with FileLock(lock, timeout=CREATION_S):
         if _has_tables(database, patience_s):
             return
         logger.info("creating the MLflow store %s, once", database)
-        _create(database, descriptor)
+        _create(database)
         lock.unlink()  # whoever waits for it, or makes it anew, finds the database
 
 
@@ -250,44 +252,20 @@ def _has_tables(database: Path, patience_s: float) -> bool:
     return bool(tables)
 
 
-def _create(database: Path, lock: int) -> None:
+def _create(database: Path) -> None:
     """Make the database beside its place and move it there, so that none is ever seen half made."""
-    scratch = database.with_name(f".{database.name}.new")
-    scratch.unlink(missing_ok=True)
+    for left in database.parent.glob(f".{database.name}.*.tmp"):
+        left.unlink()  # by a process that was killed; if it left another at work, that one finds nothing to move
     try:
-        subprocess.run(
-            [sys.executable, "-P", "-c", _CREATE, f"sqlite:///{scratch}"],
-            cwd=database.parent,  # MLflow's own "Default" experiment keeps its files in mlruns there
-            pass_fds=[lock],  # if this process is killed, the other still holds the lock until it ends
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=CREATION_S,
-        )
-        os.replace(scratch, database)
+        with replacing(database) as scratch:
+            subprocess.run(
+                [sys.executable, "-P", "-c", _CREATE, f"sqlite:///{scratch}"],
+                cwd=database.parent,  # MLflow's own "Default" experiment keeps its files in mlruns there
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=CREATION_S,
+            )
     except subprocess.CalledProcessError as error:
         raise RuntimeError((error.stderr.strip().splitlines() or ["no store was made"])[-1]) from error
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-@contextmanager
-def _exclusive(lock: Path) -> Iterator[int]:
-    """Hold the lock file; the kernel lets go of it when its holder dies."""
-    import fcntl
-
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        deadline = time.monotonic() + CREATION_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{lock} was held for {CREATION_S:.0f} s") from None
-                time.sleep(0.1)
-        yield descriptor
-    finally:
-        os.close(descriptor)

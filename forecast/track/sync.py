@@ -6,12 +6,12 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from forecast.errors import UserError
+from forecast.files import locked
 from forecast.track import delivery, process
 from forecast.track.connection import (
     call_with_timeout,
@@ -26,6 +26,7 @@ from forecast.track.delivery import FILE, Record, finite
 DEFAULT_FOLDERS = ("outputs", "multirun")
 # Someone waits at the prompt, no run does: longer than a run would.
 PATIENCE_S = 30.0
+_LOCK = ".mlflow.lock"
 
 Outcome = Literal["sent", "nothing to do", "still running"]
 
@@ -55,8 +56,10 @@ def sync(folders: Iterable[Path], *, uri: str | None = None) -> Summary:
     down: dict[str, str] = {}
     for directory in list(_run_directories(folders)):
         try:
-            with _locked(directory / FILE):
+            lock = directory / _LOCK  # a second sync must not send the same run
+            with locked(lock):
                 outcome = _send(directory, down, uri)
+                lock.unlink()  # whoever waits for it, or makes it anew, finds the run sent
         except Exception as error:  # noqa: BLE001 - one run that cannot be sent must not keep back the others
             summary.failed[directory] = error_summary(error)
         else:
@@ -117,16 +120,3 @@ def _run_directories(folders: Iterable[Path]) -> Iterator[Path]:
             if FILE in files and (directory := Path(path)).resolve() not in seen:
                 seen.add(directory.resolve())
                 yield directory
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep a second sync from sending the same run; once it is sent the file is another one: look again."""
-    import fcntl
-
-    while True:
-        with path.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                yield
-                return

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from forecast.champion import candidate as candidates_module
 from forecast.champion.candidate import Candidate, query_finished_runs
 from forecast.champion.metadata import Choice, beats_naive, champion_metadata, label, summary
-from forecast.champion.ranking import rank, table
+from forecast.champion.ranking import of_same_question, rank, table
 from forecast.errors import UserError
 
 PARAMS = {
@@ -111,6 +111,28 @@ def test_prices_do_not_rank_what_is_not_comparable(what, metric):
     assert len(rank(mixed, metric="val_theil_u", mode="min").candidates) == 3
 
 
+@pytest.mark.parametrize("what", DIFFERENT)
+@pytest.mark.parametrize("metric", ["val_rmse", "val_theil_u"])
+def test_a_run_that_forecasts_something_else_does_not_block_a_sweeps_champion(what, metric):
+    runs = [candidate(0), candidate(1, metrics={"val_rmse": 0.5, "val_theil_u": 0.5})]
+    other = candidate(2, **DIFFERENT[what])
+    kept = of_same_question([*runs, other], metric=metric, sweep=runs, named={})
+    assert rank(kept, metric=metric, mode="min").winner == runs[1]
+    assert (other in kept) == (metric == "val_theil_u" and what in ("dates", "data"))
+
+
+def test_runs_of_different_targets_are_never_ranked_together():
+    other = candidate(2, params={"target._target_": "forecast.data.target.Range"})
+    with pytest.raises(
+        UserError, match=r"different targets \(Close, Range\); name one, such as target=close"
+    ):
+        rank([candidate(0), other], metric="val_theil_u", mode="min")
+    named = {"target": other.question["target"]}
+    assert of_same_question([candidate(0), other], metric="val_rmse", sweep=[], named=named) == [other]
+    with pytest.raises(UserError, match=r"data\.tickers=IBM: none of 1 finished runs forecasts that"):
+        of_same_question([other], metric="val_rmse", sweep=[], named={"data.tickers": "IBM"})
+
+
 def test_strategies_that_forecast_the_same_prices_are_comparable():
     """Other columns, other companions and other bars behind them, but the same target on the same days."""
     several = candidate(
@@ -163,7 +185,9 @@ def test_the_winners_p_value_pays_for_the_others():
     told = champion_metadata(candidate(), tried, number=1, audit="not run")
     assert told["p_value"] == 0.01
     assert told["p_value_holm"] == pytest.approx(0.04)
-    assert "0.010, 0.040 corrected for their number (Holm)" in "\n".join(summary(told))
+    assert "0.010, 0.040 corrected for all that was tried (Holm)" in "\n".join(summary(told))
+    epochs = champion_metadata(candidate(), replace(tried, epochs=[5, 5, 1, 9]), number=1, audit="not run")
+    assert epochs["p_value_holm"] == pytest.approx(0.2)  # the best of 20 epochs, not of 4 trials
     untested = champion_metadata(candidate(), replace(tried, p_values=[None] * 4), number=1, audit="not run")
     assert (untested["p_value"], untested["p_value_holm"]) == (None, None)
 

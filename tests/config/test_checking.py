@@ -79,7 +79,7 @@ def test_what_may_be_null_may_be_null(changes):
         ({"data__scaler__flor": 1}, "data.scaler.flor=1: unknown key; did you mean floor?"),
         ({"seed": -1}, "seed=-1: must be >= 0"),
         ({"seed": 2**32}, "seed=4294967296: must be <= 4294967295"),
-        ({"objective__metric": 3}, "objective.metric=3: must be text"),
+        ({"objective__metric": 3}, "objective.metric=3: must be text; in quotes it is text: '3'"),
         ({"objective__mode": "mn"}, "objective.mode=mn: must be one of min, max; did you mean min?"),
         ({"objective__mood": "min"}, "objective.mood=min: unknown key; did you mean mode?"),
         ({"on_data_change": "stop"}, "on_data_change=stop: must be one of error, warn"),
@@ -109,7 +109,10 @@ def test_what_may_be_null_may_be_null(changes):
         ({"source___target_": 3}, "source._target_=3: must be text: package.module.Class"),
         ({"source___target_": "???"}, "source._target_: missing"),
         ({"model__layer_config": 3}, "model.layer_config=3: must be a list"),
-        ({"model__layer_config": ["LSTM", 3]}, "model.layer_config[1]=3: must be text or a mapping"),
+        (
+            {"model__layer_config": ["LSTM", 3]},
+            "model.layer_config[1]=3: must be text or a mapping; in quotes it is text: '3'",
+        ),
         (
             {"model": "gru"},
             "model=gru: a saved config has no groups to choose from; set plain keys (model.hidden_size=64) "

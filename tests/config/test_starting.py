@@ -186,4 +186,6 @@ def test_an_option_from_outside_is_chosen_and_built_without_an_edit(start, proje
     (project / "mine.py").write_text("class Source:\n    def __init__(self, *, path: str) -> None: ...\n")
     done = start("-cd", "more", "source=mine", "hydra.run.dir=here")
     assert (done.returncode, done.stderr) == (0, "")
-    assert start("-cd", "more", "source=mine", "source.path=3").stderr == "source.path=3: must be text\n"
+    assert start("-cd", "more", "source=mine", "source.path=3").stderr == (
+        "source.path=3: must be text; in quotes it is text: '3'\n"
+    )

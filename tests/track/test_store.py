@@ -60,7 +60,7 @@ def test_killed_while_the_store_is_made(tmp_path: Path, python: Callable[..., su
     )
     first = python(script, f"sqlite:///{database}")
     deadline = time.monotonic() + 120
-    while not (tmp_path / ".mlflow.db.new").exists():
+    while not list(tmp_path.glob(".mlflow.db.*.tmp")):
         assert first.poll() is None, first.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
