@@ -109,6 +109,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
         tracker = config.tracker and build(config.tracker)
 
+        trainer.check_loss(data.target)
         metrics_of = Metrics(evaluation.metrics, names=data.target.metrics)
         metrics_of.check_objective(config.objective.metric, config.objective.mode)
         first = build_forecaster(config, data.facts, score=metrics_of)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.errors import UserError
 from forecast.files import write_whole
+from forecast.model.forecaster import error_variance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +147,8 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
     wrong = np.zeros(len(values), bool)
     pairs = [(values, golden.forecast)]
     if not quick:
-        pairs.append((predictor.target.expected(values, 0.0), _recorded(directory, golden)))
+        variance = error_variance(predictor.forecaster)
+        pairs.append((predictor.target.forecast_in_unit(values, variance), _recorded(directory, golden)))
     for found, expected in pairs:
         wrong |= ~np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE * scale).all(axis=1)
     if wrong.any():

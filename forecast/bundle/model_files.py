@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forecast.data.market import MarketData
+    from forecast.data.target import Target
     from forecast.model.forecaster import Forecaster
     from forecast.model.inference import Predictor
     from forecast.model.intervals import IntervalState
@@ -44,7 +45,11 @@ def write_model(
         "tickers": data.tickers,
         "scope": data.scope,
         "columns": data.layout.names,
+        "per_year": data.bars.per_year,
     }
+    variance = getattr(forecaster, "error_variance", None)
+    if variance is not None:
+        common["error_variance"] = variance.tolist()
     assert not common.keys() & facts.keys()
     write_json(directory / "scaler.json", common | facts)
     if intervals is not None:
@@ -67,6 +72,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
 
     from forecast.config import build
     from forecast.data.features import with_calendar
+    from forecast.data.target import Close
     from forecast.model.building import restore_forecaster
     from forecast.model.inference import Predictor
     from forecast.model.intervals import IntervalState
@@ -78,10 +84,12 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     facts = json.loads((directory / "scaler.json").read_text(encoding="utf-8"))
     facts.setdefault("horizon", facts["output_size"])  # of a run without quantiles, by an earlier version
     widths = directory / "intervals.json"
+    target: Target = build(config.get("target")) or Close()
+    target.per_year = facts.get("per_year", target.per_year)
     return Predictor(
         forecaster=restore_forecaster(config, load_file(directory / "model.safetensors"), facts),
         features=with_calendar(build(config.data.features), config.data.get("calendar")),
-        target=build(config.get("target")),
+        target=target,
         scope=facts["scope"],
         tickers=facts["tickers"],
         lookback=facts["lookback"],

@@ -12,7 +12,7 @@ import numpy as np
 from forecast.data.calendars import calendar_of, closing_times
 from forecast.data.features import PRICE, Features, Relation
 from forecast.data.panel import Series
-from forecast.data.target import Close, Target
+from forecast.data.target import Target
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,18 +30,25 @@ class Layout:
 
     names: list[str]
     relations: list[Relation]  # of the inputs
-    closes: list[
-        int
-    ]  # of each input, the column of the price it is measured by, or else of its ticker's target
+    closes: list[int]  # of each input, the column of its ticker's Close, which prices are measured by
     target: int  # column of what is forecast
+    bar_values: int  # column of its values of each bar alone; the same one where those are what is forecast
+
+    @property
+    def close(self) -> int:
+        """Column of the Close of the ticker that is forecast."""
+        return self.closes[0]
 
 
-def behind(features: Features, target: Target) -> list[str]:
-    """Columns of a ticker that the network does not see: the price its features are measured by, and the target."""
-    columns = features.columns
-    anchored = any(relation in ("price", "spread") for relation in columns.values())
-    wanted = [*([PRICE] if anchored else []), target.column]
-    return [name for name in dict.fromkeys(wanted) if name not in columns]
+def behind(features: Features, target: Target | None) -> list[str]:
+    """Columns of a ticker that the network does not see: its price and the target, which other forecasters look at.
+
+    Args:
+        features: the strategy's.
+        target: what is forecast; None of a ticker that only stands beside.
+    """
+    wanted = dict.fromkeys((PRICE, *(() if target is None else (target.column, target.bar_column))))
+    return [name for name in wanted if name is not None and name not in features.columns]
 
 
 def layout(features: Features, *, target: Target, tickers: Sequence[str] | None) -> Layout:
@@ -67,12 +74,26 @@ def layout(features: Features, *, target: Target, tickers: Sequence[str] | None)
     blocks = [f"{ticker}." for ticker in tickers] if tickers else [""]
     names = [block + column for block in blocks for column in columns]
     relations = [relation for _ in blocks for relation in columns.values()]
-    names += [block + column for block in blocks for column in behind(features, target)]
-    beside = PRICE if blocks[0] + PRICE in names else target.column
-    closes = [names.index(block + beside) for block in blocks for _ in columns]
+    for number, block in enumerate(blocks):
+        names += [block + column for column in behind(features, None if number else target)]
     return Layout(
-        names=names, relations=relations, closes=closes, target=names.index(blocks[0] + target.column)
+        names=names,
+        relations=relations,
+        closes=[names.index(block + PRICE) for block in blocks for _ in columns],
+        target=names.index(blocks[0] + target.column),
+        bar_values=names.index(blocks[0] + (target.bar_column or target.column)),
     )
+
+
+def anchors(layout: Layout, target: Target) -> tuple[list[int], list[int]]:
+    """Columns by which anchored windows are divided, which must be above 0, and whose logarithm is taken, 0 or more."""
+    prices = {
+        close
+        for close, relation in zip(layout.closes, layout.relations, strict=True)
+        if relation in ("price", "spread") or target.positive
+    }
+    amounts = [number for number, relation in enumerate(layout.relations) if relation == "amount"]
+    return sorted(prices | ({layout.target} if target.positive else set())), amounts
 
 
 def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -> pd.DataFrame:
@@ -81,7 +102,7 @@ def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -
     Args:
         features: the strategy's.
         bars: of the ticker.
-        target: what is forecast; None = target=close.
+        target: what is forecast; None of a ticker that only stands beside.
 
     Raises:
         UserError: the strategy gave other rows or columns than it declared.
@@ -93,13 +114,15 @@ def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -
             f"data.features={type(features).__name__}: compute() must keep the bars' rows and give the columns "
             f"{wanted}, got {len(table)} rows for {len(bars)} bars and {list(table.columns)}"
         )
-    target = target or Close()
-    names = behind(features, target)
-    if not names:
-        return table
-    return table.assign(
-        **{name: target.values(bars) if name == target.column else bars[PRICE] for name in names}
-    )
+    extra = {}
+    for name in behind(features, target):
+        if target is not None and name == target.column:
+            extra[name] = target.values(bars)
+        elif target is not None and name == target.bar_column:
+            extra[name] = target.bar_values(bars)
+        else:
+            extra[name] = bars[PRICE]
+    return table.assign(**extra) if extra else table
 
 
 def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.Index, np.ndarray]:
@@ -163,7 +186,9 @@ def all_series(
 ) -> Iterator[Series]:
     """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together)."""
     if scope == "multiple":
-        tables = {ticker: rows(features, table, target) for ticker, table in bars}
+        tables: dict[str, pd.DataFrame] = {}
+        for ticker, table in bars:
+            tables[ticker] = rows(features, table, None if tables else target)
         first = next(iter(tables))
         late = [ticker for ticker in tables if may_close_later(ticker, first)]
         if late:

@@ -101,7 +101,9 @@ class MarketData:
                 f"data.train_ratio={train_ratio} + data.val_ratio={val_ratio}: must sum to less than 1, "
                 "or nothing is left to test on"
             )
-        self.target = target or Close()
+        exchange = calendar or (health.calendar if health is not None else None)
+        self.bars = Bars(interval=interval, calendar=exchange)
+        self.target = (target or Close()).of_bars(self.bars)
         follow = self.target.lead + horizon
         if embargo is not None and embargo < follow:
             more = f" and the {self.target.lead} bars before it" if self.target.lead else ""
@@ -124,8 +126,6 @@ class MarketData:
         self.instance_norm = instance_norm
         self.scaler = scaler
         self.health = health
-        exchange = calendar or (health.calendar if health is not None else None)
-        self.bars = Bars(interval=interval, calendar=exchange)
         _check_tickers(self.tickers, scope)
         from forecast.data.layout import layout
 
@@ -210,9 +210,11 @@ class MarketData:
             if not len(windows):
                 raise UserError(
                     f"{self._who()}: {len(self.panel_.calendar)} {self.bars.label}s leave no {split} window of "
-                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}: "
+                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}{self._span()}: "
                     "ask for a longer data.period or shorter windows"
                 )
+        if self.target.relation == "probability":
+            self._check_outcomes(self.windows_["train"])
         self.normaliser_ = fit_normaliser(
             self.windows_["train"],
             self.layout,
@@ -228,6 +230,20 @@ class MarketData:
         self.train_mean_ = training_mean(
             self.panel_, rows=ranges["train"], target=self.target, column=self.layout.target
         )
+
+    def _check_outcomes(self, train: WindowIndex) -> None:
+        """Refuse to learn a probability from outcomes that are all the same."""
+        column = self.layout.target
+        rows = [
+            self.panel_.values[first + self.target.lead + 1 : stop + self.target.lead + 1, column]
+            for _, first, stop in train.runs()
+        ]
+        low, high = min(float(own.min()) for own in rows), max(float(own.max()) for own in rows)
+        if low == high:
+            raise UserError(
+                f"{self._who()}: target={self.target.name}: every training {self.bars.label} has the outcome {low:g}, "
+                "so there is nothing to tell apart; ask for other dates or another target"
+            )
 
     def with_split(self, ranges: SplitRanges) -> MarketData:
         """The same loaded bars, split otherwise; this one stays as it is."""
@@ -281,11 +297,29 @@ class MarketData:
             values = bars.to_numpy("float64")
             _check_size(ticker, bars, values)
             self._last_dates[ticker] = bars.index[-1]
+            self._check_target(ticker, bars)
             self._digest.update(ticker.encode())
             self._digest.update(bars.index.to_numpy().astype("datetime64[D]").tobytes())
             self._digest.update(values.tobytes())
             yield ticker, bars
         self._left_out = self._check_ends()
+
+    def _check_target(self, ticker: str, bars: pd.DataFrame) -> None:
+        """Whether the target can be had from a ticker's bars, and what must be known of it then.
+
+        Raises:
+            UserError: it cannot.
+        """
+        if len(bars) <= self.target.warm_up and self.scope != "panel":
+            raise UserError(
+                f"{ticker}: {len(bars):,} {self.bars.label}s, but target={self.target.name} is about "
+                f"target.span={self.target.lead + 1}; ask for a longer data.period or a shorter span"
+            )
+        if len(bars) <= self.target.warm_up or (self.scope == "multiple" and ticker != self.tickers[0]):
+            return
+        for detail in self.target.findings(ticker, bars, self.target.values(bars)):
+            log.warning("%s: %s", ticker, detail)
+            self.faults_.append(Fault(ticker, None, "target", detail, "kept"))
 
     def _check_ends(self) -> set[str]:
         """One judgement needs all tickers: whose bars end long before the others'."""
@@ -304,16 +338,10 @@ class MarketData:
         """Anchoring divides by a price and takes the logarithm of an amount."""
         if self.anchor == "none":
             return
-        relations = self.layout.relations
-        prices = {
-            close
-            for close, relation in zip(self.layout.closes, relations, strict=True)
-            if relation in ("price", "spread") or self.target.positive
-        }
-        if self.target.positive:
-            prices.add(self.layout.target)
-        amounts = {number for number, relation in enumerate(relations) if relation == "amount"}
-        for column in sorted(prices | amounts):
+        from forecast.data.layout import anchors
+
+        prices, amounts = anchors(self.layout, self.target)
+        for column in sorted({*prices, *amounts}):
             values = self.panel_.values[:, column]
             bad = values <= 0 if column in prices else values < 0
             if bad.any():
@@ -323,6 +351,10 @@ class MarketData:
                     f"{self._who()}: {when}: {self.layout.names[column]}={values[row]:g} cannot anchor a window; "
                     "use data.health.prices=drop or data.anchor=none"
                 )
+
+    def _span(self) -> str:
+        """What else a window needs to have a target."""
+        return f" and target.span={self.target.lead + 1}" if self.target.lead else ""
 
     def _who(self) -> str:
         names = ", ".join(self.tickers[:4])

@@ -18,6 +18,7 @@ from forecast.evaluate.skill import skill
 from forecast.evaluate.summary import SPLITS as EVALUATED
 from forecast.evaluate.summary import Figures, Summary
 from forecast.evaluate.table import ForecastTable, ForecastWriter, forecast_pieces, join, table_of
+from forecast.model.forecaster import error_variance
 from forecast.model.intervals import columns as bound_columns
 
 if TYPE_CHECKING:
@@ -283,7 +284,8 @@ class Evaluator:
                 for name, values in self.baselines.forecast(batch).items():
                     if name != NAIVE:
                         column = baselines.setdefault(name, np.full((len(windows), horizon), np.nan))
-                        column[some] = data.target.expected(values, 0.0)
+                        variance = error_variance(self.baselines.members[name])
+                        column[some] = data.target.forecast_in_unit(values, variance)
             start = some.stop
         table = table_of(
             data,

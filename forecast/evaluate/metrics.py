@@ -294,7 +294,13 @@ class Metrics:
             rows: (windows,) panel row of each window's last bar.
             forecast: (windows, horizon) values of the target.
         """
-        return self.of(table_of(data, "val", rows=rows, forecast=data.target.expected(forecast, 0.0)))
+        target = data.target
+        variance: Column | float = 0.0
+        if target.curved:  # the errors of training are not known yet: those of these rows stand for them
+            ahead = rows[:, None] + np.arange(target.lead + 1, target.lead + 1 + data.horizon)
+            errors = data.panel_.values[ahead, data.layout.target] - forecast
+            variance = errors.var(axis=0) + 2.0 * errors.mean(axis=0)
+        return self.of(table_of(data, "val", rows=rows, forecast=target.forecast_in_unit(forecast, variance)))
 
     def check_objective(self, metric: str, mode: str) -> None:
         """Refuse an objective that no epoch reports, or that is asked for in the wrong direction.

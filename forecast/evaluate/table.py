@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.files import replacing
+from forecast.model.forecaster import forecast_in_unit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -359,7 +360,7 @@ def forecast_pieces(
     most = max(1, min(_GATHERED_WINDOWS, _GATHERED_BYTES // size))
     for start in range(0, len(windows), most):
         batch = windows.take(np.arange(start, min(start + most, len(windows))))
-        found = forecaster.forecast(batch).in_unit(data.target)
+        found = forecast_in_unit(forecaster, batch, data.target)
         yield batch, table_of(data, split, rows=batch.rows, forecast=found.values, quantiles=found.quantiles)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecaster
+from forecast.model.forecaster import Forecaster, measure_errors
 from forecast.model.naive import last_values
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Baselines:
             data: prepared.
         """
         for name, member in self._not_failed():
-            self._attempt(name, partial(member.fit, data))
+            self._attempt(name, partial(_fit, member, data))
 
     def forecast(self, batch: WindowBatch) -> dict[str, NDArray[np.float64]]:
         """Forecast the same windows by each.
@@ -77,7 +77,7 @@ class Baselines:
             batch: windows of validation or test.
 
         Returns:
-            name -> (batch, horizon) in the target's unit, finite; without those that failed.
+            name -> (batch, horizon) values of the target, finite; without those that failed.
         """
         forecasts = {NAIVE: last_values(batch).repeat(batch.horizon, axis=1)}
         for name, member in self._not_failed():
@@ -145,6 +145,11 @@ class BaselineCache:
             return
         if len(fitted) <= self.max_bytes:
             self._fitted[fold] = fitted
+
+
+def _fit(member: Forecaster, data: MarketData) -> None:
+    member.fit(data)
+    measure_errors(member, data)
 
 
 def _check(name: str, member: object) -> None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from forecast.config.building import build, locate, signature
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecaster, OnEpoch, Score, TrainingResult
+from forecast.model.forecaster import (
+    Forecaster,
+    OnEpoch,
+    Score,
+    TrainingResult,
+    measure_errors,
+    restore_errors,
+)
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -95,6 +102,7 @@ def restore_forecaster(config: DictConfig, arrays: Mapping[str, Any], facts: Map
         network = model
         model = NetworkForecaster(make_network=lambda: network, lookback=facts["lookback"])
     model.restore(arrays, facts)
+    restore_errors(model, facts)
     return model  # type: ignore[no-any-return]
 
 
@@ -116,6 +124,7 @@ def train(
     """
     began = time.monotonic()
     result = forecaster.fit(data, on_epoch=on_epoch)
+    measure_errors(forecaster, data)
     if result is not None:
         return result
     seconds = time.monotonic() - began

@@ -29,14 +29,17 @@ class Forecast:
     unit, once, where they are recorded or handed out."""
 
     values: Values  # (batch, horizon)
-    quantiles: Values | None = (
-        None  # (batch, horizon, levels), ascending; None of a forecaster without levels
-    )
+    quantiles: Values | None = None  # (batch, horizon, levels), ascending; None of a forecaster without them
 
-    def in_unit(self, target: Target) -> Forecast:
-        """The same forecasts in the target's unit."""
+    def in_unit(self, target: Target, variance: Values | float = 0.0) -> Forecast:
+        """The same forecasts in the target's unit.
+
+        Args:
+            target: what is forecast.
+            variance: of the forecaster's errors, see `error_variance`.
+        """
         quantiles = None if self.quantiles is None else target.in_unit(self.quantiles)
-        return Forecast(target.expected(self.values, 0.0), quantiles)
+        return Forecast(target.forecast_in_unit(self.values, variance), quantiles)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,72 @@ class Forecaster(Protocol):
             facts: as state gave them, with `lookback`, `horizon` and `input_size`.
         """
         ...
+
+
+# Windows whose errors are measured, evenly spread over training, and at once.
+_MAX_MEASURED, _MEASURED_AT_ONCE = 65_536, 8_192
+
+
+def measure_errors(forecaster: Forecaster, data: MarketData) -> None:
+    """Measure once, after a fit, what the bias correction of a curved target needs (see Target.expected).
+
+    The mean in the unit is not the unit of the mean: that of exp(x) is exp(mean + variance / 2) of x. What is kept with
+    the forecaster as `error_variance`, (horizon,), is the variance of its errors over the training rows plus twice
+    their mean, so that one that does not aim at the mean of values, such as an average of variances, is not corrected
+    twice. Of a target that is not curved, and of naive, whose forecast is the last value as it was, nothing is kept.
+
+    Source: the lognormal correction, as in Duan (1983), Smearing estimate, Journal of the American Statistical
+    Association 78.
+
+    Args:
+        forecaster: fitted.
+        data: that it was fitted to.
+    """
+    import numpy as np
+
+    own: Any = forecaster
+    own.error_variance = None
+    if not data.target.curved or getattr(forecaster, "uncorrected", False):
+        return
+    windows = data.windows_["train"]
+    index = windows.spread(_MAX_MEASURED)
+    total, squares = np.zeros((2, data.horizon))
+    count = 0
+    for start in range(0, len(index), _MEASURED_AT_ONCE):
+        batch = windows.take(index[start : start + _MEASURED_AT_ONCE])
+        errors = batch.outcome - forecaster.forecast(batch).values
+        errors = errors[np.isfinite(errors).all(axis=1)]
+        total += errors.sum(axis=0)
+        squares += np.square(errors).sum(axis=0)
+        count += len(errors)
+    if count:
+        mean = total / count
+        own.error_variance = squares / count - mean**2 + 2.0 * mean
+
+
+def restore_errors(forecaster: Forecaster, facts: Mapping[str, Any]) -> None:
+    """Give a restored forecaster what was measured when it was fitted.
+
+    Args:
+        forecaster: restored.
+        facts: of its run.
+    """
+    import numpy as np
+
+    found = facts.get("error_variance")
+    own: Any = forecaster
+    own.error_variance = None if found is None else np.asarray(found, np.float64)
+
+
+def error_variance(forecaster: Forecaster) -> Values | float:
+    """What `measure_errors` kept with a forecaster, (horizon,); 0 where it kept nothing."""
+    found = getattr(forecaster, "error_variance", None)
+    return 0.0 if found is None else found
+
+
+def forecast_in_unit(forecaster: Forecaster, batch: WindowBatch, target: Target) -> Forecast:
+    """Forecasts of windows in the target's unit: what is recorded, evaluated and handed out."""
+    return forecaster.forecast(batch).in_unit(target, error_variance(forecaster))
 
 
 class Stateless:

@@ -11,12 +11,12 @@ import numpy as np
 
 from forecast.data.bars import COLUMNS, bar_table, is_bar_table
 from forecast.data.features import Features, warm_up
-from forecast.data.layout import Scope, bars_before_join, layout, rows, side_by_side
+from forecast.data.layout import Scope, anchors, bars_before_join, layout, rows, side_by_side
 from forecast.data.panel import Panel, Series, build_panel
 from forecast.data.target import Close, Target
 from forecast.data.windows import WindowBatch
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecast, Forecaster
+from forecast.model.forecaster import Forecast, Forecaster, forecast_in_unit
 from forecast.model.intervals import IntervalState
 
 if TYPE_CHECKING:
@@ -223,8 +223,10 @@ class Predictor:
         bounds = [] if self.intervals is None else self.intervals.columns
         if windows.batch is None:
             return pd.DataFrame(columns | {name: np.empty(0) for name in ("forecast", "naive", *bounds)})
-        forecast = self.forecaster.forecast(windows.batch).in_unit(self.target)
-        naive = self.naive(windows.windows)  # (B,)
+        forecast, naive = (
+            forecast_in_unit(self.forecaster, windows.batch, self.target),
+            self.naive(windows.windows),
+        )
         columns |= {"forecast": forecast.values.ravel(), "naive": np.repeat(naive, self.horizon)}
         if self.intervals is not None:
             both = self.intervals.bounds(windows.names, forecast.values, naive, forecast.quantiles)
@@ -240,12 +242,14 @@ class Predictor:
         """
         if self.scope != "panel":
             names = [self.tickers[0]] * len(windows)
-        elif names is None:
-            names = [""] * len(windows)
         batch = batch_of(
-            windows, names=names, lookback=self.lookback, horizon=self.horizon, layout=self.layout
+            windows,
+            names=names or [""] * len(windows),
+            lookback=self.lookback,
+            horizon=self.horizon,
+            layout=self.layout,
         )
-        return self.forecaster.forecast(batch).in_unit(self.target)
+        return forecast_in_unit(self.forecaster, batch, self.target)
 
     def inputs(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """What the forecaster sees of raw windows: (batch, lookback, columns) -> (batch, lookback, features).
@@ -346,7 +350,8 @@ class Predictor:
 
     def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
         try:
-            return rows(self.features, table, self.target)
+            beside = self.scope == "multiple" and ticker != self.tickers[0]
+            return rows(self.features, table, None if beside else self.target)
         except KeyError as error:
             missing = [column for column in COLUMNS if column not in table.columns]
             needs = f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
@@ -374,17 +379,9 @@ class Predictor:
         normaliser = self.forecaster.normaliser
         if normaliser is None or normaliser.anchor == "none":
             return np.zeros(len(windows), np.bool_)
-        prices = {
-            close
-            for close, relation in zip(normaliser.closes, normaliser.relations, strict=True)
-            if relation in ("price", "spread") or self.target.positive
-        }
-        if self.target.positive:
-            prices.add(self.layout.target)
-        volumes = [number for number, name in enumerate(normaliser.relations) if name == "amount"]
+        prices, amounts = anchors(self.layout, self.target)
         return np.asarray(
-            (windows[..., sorted(prices)] <= 0).any(axis=(1, 2))
-            | (windows[..., volumes] < 0).any(axis=(1, 2))
+            (windows[..., prices] <= 0).any(axis=(1, 2)) | (windows[..., amounts] < 0).any(axis=(1, 2))
         )
 
 

@@ -47,13 +47,30 @@ def by_series(series: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64
 
 
 class Naive(Stateless):
-    """The last value, for every step."""
+    """What the target calls naive, for every step: the last value, no move, an even chance."""
 
     history = 1
+    uncorrected = True  # the last value as it was, see measure_errors
+    value_: float | None = None  # None = the last one
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.value_ = data.target.naive_value
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        return Forecast(last_values(batch).repeat(batch.horizon, axis=1))
+        import numpy as np
+
+        last = last_values(batch).repeat(batch.horizon, axis=1)
+        return Forecast(last if self.value_ is None else np.full_like(last, self.value_))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {}, {} if self.value_ is None else {"value": self.value_}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.value_ = facts.get("value")
 
 
 class Drift(Stateless):

@@ -36,6 +36,16 @@ def loss_function(name: LossName, *, levels: Sequence[float] | None) -> Loss:
     return losses[name]
 
 
+def cross_entropy(answers: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -ln(probability given to what came); answers are log odds.
+
+    Args:
+        answers: (batch, horizon).
+        targets: (batch, horizon) 0 or 1.
+    """
+    return nn.functional.binary_cross_entropy_with_logits(answers, targets)
+
+
 def pinball(answers: Tensor, targets: Tensor, *, levels: Tensor) -> Tensor:
     """Mean over all levels of the loss that a level's own quantile makes least.
 

@@ -19,6 +19,7 @@ from forecast.model.forecaster import OnEpoch, Score, TrainingResult
 
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
+    from forecast.data.target import Target
     from forecast.model.neural import NetworkForecaster
 
 log = logging.getLogger(__name__)
@@ -149,6 +150,18 @@ class Trainer:
                 f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}"
             )
 
+    def check_loss(self, target: Target) -> None:
+        """Refuse a loss that a probability has not.
+
+        Raises:
+            UserError: it has none but the cross-entropy, which stands in for mse.
+        """
+        if target.relation == "probability" and self.loss != "mse":
+            raise UserError(
+                f"trainer.loss={self.loss}: target={target.name} is a probability and is trained with the "
+                "cross-entropy alone; leave it at mse"
+            )
+
     def fit(
         self, forecaster: NetworkForecaster, data: MarketData, *, score: Score, on_epoch: OnEpoch
     ) -> TrainingResult:
@@ -167,7 +180,7 @@ class Trainer:
         import pytorch_lightning as pl
         from pytorch_lightning.callbacks import EarlyStopping
 
-        from forecast.model.optimisation import loss_function
+        from forecast.model.optimisation import cross_entropy, loss_function
         from forecast.model.training import BestWeights, Chunks, EpochLog, ForecastModule
 
         self.check_objective(score.names)
@@ -177,7 +190,9 @@ class Trainer:
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             gradient_clip=self.gradient_clip,
-            loss=loss_function(self.loss, levels=self.quantile_levels),
+            loss=cross_entropy
+            if data.target.relation == "probability"
+            else loss_function(self.loss, levels=self.quantile_levels),
             lr_schedule=self.lr_schedule,
             metric=self.metric,
             mode=self.mode,

@@ -135,8 +135,7 @@ def _one_by_one(
 
 
 def _undefined(windows: Sequence[Window], model: LoadedModel) -> NDArray[np.float32]:
-    features, target = model.predictor.features, model.predictor.target
-    width = model.tickers_per_row * (len(features.columns) + len(behind(features, target)))
+    width = len(model.predictor.layout.names)
     return np.full((len(windows), model.window_bars, width), np.nan, np.float32)
 
 
@@ -156,7 +155,8 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
         flat = bars[..., place * _WIDTH : (place + 1) * _WIDTH].reshape(count * length, _WIDTH)
         table = pd.DataFrame(flat, index=index, columns=pd.Index(DELIVERED))
         try:
-            found = rows(predictor.features, table, predictor.target).to_numpy(np.float32)
+            target = None if place else predictor.target
+            found = rows(predictor.features, table, target).to_numpy(np.float32)
         except KeyError as error:
             raise UserError(
                 f"the model's features want {error}, which a sequence does not carry; ask GET /forecast/{name}"

@@ -11,7 +11,7 @@ from forecast.data.split import split_by_ratio
 from forecast.data.windows import WindowIndex
 from forecast.errors import UserError
 
-LAYOUT = Layout(names=["A", "B"], relations=["free", "free"], closes=[0, 0], target=0)
+LAYOUT = Layout(names=["A", "B"], relations=["free", "free"], closes=[0, 0], target=0, bar_values=0)
 
 
 def times(numbers):

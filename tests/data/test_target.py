@@ -166,7 +166,7 @@ def test_a_bar_without_a_value_is_a_gap():
 def test_the_target_of_a_row_is_the_same_in_training_and_serving():
     bars = random_bars(60, seed=4)
     table = rows(Returns(), bars, LogRange())
-    assert list(table.columns) == [*Returns.columns, "LogRange"]
+    assert list(table.columns) == [*Returns.columns, "Close", "LogRange"]
     np.testing.assert_array_equal(table["LogRange"], LogRange().values(bars))
     assert list(rows(Returns(), bars).columns) == [*Returns.columns, "Close"]
 
