@@ -72,8 +72,6 @@ class Target:
     suspect_above: ClassVar[Mapping[str, float]] = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
     suspect_below: ClassVar[Mapping[str, float]] = {}
     # Names of what belongs to it; None = those of a price (evaluate.metrics.METRICS), and all baselines.
-    # Whether the mean in the unit is another one than that of the values, so that `expected` needs their variance.
-    curved: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...] | None] = None
     baselines: ClassVar[tuple[str, ...] | None] = None
     floor: float | None = None  # no forecast is below it, in the unit
@@ -82,6 +80,11 @@ class Target:
     # `values` then give, at each bar, the mean of the n bars up to it.
     lead: int = 0
     warm_up: int = 0  # bars before the first one that has a value
+
+    @property
+    def curved(self) -> bool:
+        """Whether the mean in the unit is another one than that of the values, so that `expected` needs a variance."""
+        return type(self).expected is not Target.expected
 
     def of_bars(self, bars: Bars) -> Self:
         """The same target, of bars of this rhythm."""
@@ -248,7 +251,6 @@ class Volatility(Target):
     name = "volatility"
     unit = "percent a year"
     column = "LogVariance"
-    curved = True
     metrics = (*_LOGS, "qlike")
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", "garch", "gjr", *_REGRESSION)
     losses = ("qlike", "log", "squared")
@@ -336,7 +338,6 @@ class Range(Target):
     name = "range"
     unit = "fraction"
     column = "LogRange"
-    curved = True
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", *_REGRESSION)
     losses = ("log", "squared")
@@ -395,7 +396,6 @@ class Volume(Target):
     name = "volume"
     unit = "shares"
     column = "LogVolume"
-    curved = True
     floor = 0.0
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "seasonal_mean", "har", "har_pooled", *_REGRESSION)
