@@ -62,6 +62,8 @@ class Target:
     relation: ClassVar[Relation] = "difference"
     positive: ClassVar[bool] = False  # whether a value of 0 or less cannot be anchored
     naive_value: ClassVar[float | None] = None  # the value that naive forecasts; None = the last one
+    # Whether values are logarithms: a mean of several is then the log of the mean of what they are logarithms of.
+    logs: ClassVar[bool] = False
     trading_rule: ClassVar[bool] = False  # whether the sign of the forecast move can be traded
     naive_name: ClassVar[str] = "tomorrow = today"  # how a verdict calls the forecast that needs no model
     # Losses in which forecasts are compared (evaluate.scores.LOSSES): the best baseline is chosen, and the verdict
@@ -251,6 +253,7 @@ class Volatility(Target):
     name = "volatility"
     unit = "percent a year"
     column = "LogVariance"
+    logs = True
     metrics = (*_LOGS, "qlike")
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", "garch", "gjr", *_REGRESSION)
     losses = ("qlike", "log", "squared")
@@ -338,6 +341,7 @@ class Range(Target):
     name = "range"
     unit = "fraction"
     column = "LogRange"
+    logs = True
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", *_REGRESSION)
     losses = ("log", "squared")
@@ -396,6 +400,7 @@ class Volume(Target):
     name = "volume"
     unit = "shares"
     column = "LogVolume"
+    logs = True
     floor = 0.0
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "seasonal_mean", "har", "har_pooled", *_REGRESSION)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.model.forecaster import Forecast, OnEpoch, Stateless
 
@@ -13,10 +14,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from forecast.data.layout import Layout
     from forecast.data.market import MarketData
+    from forecast.data.panel import Panel
     from forecast.data.windows import WindowBatch
 
     Values = NDArray[np.float64]
+    Rows = NDArray[np.int64]
 
 _MAX_WINDOW = 10_000
 # Values gathered at once by a moving average, 64 MiB.
@@ -44,6 +48,53 @@ def by_series(series: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64
     found, begins = np.unique(series[order], return_index=True)
     for one, places in zip(found, np.split(order, begins[1:]), strict=True):
         yield int(one), places
+
+
+class Origins(NamedTuple):
+    """Bars with the whole of what followed them in a split."""
+
+    series: Rows  # (rows,) index into panel.names
+    rows: Rows  # (rows,) of the panel
+    future: Values  # (rows, horizon) the target's values
+
+
+def training_origins(data: MarketData) -> Origins:
+    """Every bar of the training split whose future lies in it, however short the history before it."""
+    import numpy as np
+
+    from forecast.data.windows import WindowIndex
+
+    first, last = data.split_ranges_["train"]
+    plan: dict[str, Any] = {"panel": data.panel_, "layout": data.layout, "horizon": data.horizon}
+    windows = WindowIndex(**plan, lookback=1, first=first, last=last, lead=data.target.lead)
+    runs = [(np.full(stop - begin, series), np.arange(begin, stop)) for series, begin, stop in windows.runs()]
+    series, rows = (np.concatenate(part) for part in zip(*runs, strict=True))
+    ahead = rows[:, None] + data.target.lead + np.arange(1, data.horizon + 1)
+    future = data.panel_.values[ahead, data.layout.target].astype(np.float64)
+    return Origins(series=series, rows=rows, future=future)
+
+
+def last_values_of(
+    panel: Panel, column: int, first: Rows, rows: Rows, count: int
+) -> tuple[Values, NDArray[np.bool_]]:
+    """The last values of some bars' series; gaps are closed up.
+
+    Args:
+        panel: the run's bars.
+        column: of the panel.
+        first: (rows,) first row of each one's series.
+        rows: (rows,) of the last value.
+        count: values.
+
+    Returns:
+        (rows, count) newest first, and whether there is such a bar; where not, the oldest one stands.
+    """
+    import numpy as np
+
+    places = rows[:, None] - np.arange(count)
+    known = places >= first[:, None]
+    values = panel.values[np.maximum(places, first[:, None]), column].astype(np.float64)
+    return values, known
 
 
 class Naive(Stateless):
@@ -170,3 +221,65 @@ class MovingAverage(Stateless):
             total = np.where(known, values[np.maximum(rows, 0)], 0.0).sum(axis=1, dtype=np.float64)
             mean[chunk] = total / known.sum(axis=1)
         return Forecast(np.repeat(mean[:, None], batch.horizon, axis=1))
+
+
+class Ewma(Stateless):
+    """Exponentially weighted mean of all values so far, the same for every step.
+
+    Of a target of logarithms the mean is taken of what they stand for (variances, volumes); its log lies above the mean
+    of logs that is forecast, by about half the variance of one bar's noise, so it is moved by its mean error over the
+    training bars. Values of single bars are averaged also where the target is a mean of several.
+
+    Args:
+        decay: the weight of a bar is so many times that of the bar after it.
+
+    Source: RiskMetrics Technical Document (1996), 4th edition, J.P. Morgan, section 5.2, with 0.94 for daily bars.
+    """
+
+    logs_ = False  # whether the target's values are logs
+    shift_: Values | None = None  # (horizon,) that is added; None: nothing
+
+    def __init__(self, *, decay: Annotated[float, Gt(0), Lt(1)] = 0.94) -> None:
+        self.decay = decay
+
+    @property
+    def history(self) -> int:
+        """See Forecaster: older bars weigh less than a billionth."""
+        return math.ceil(math.log(1e-9) / math.log(self.decay))
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.logs_, self.shift_ = data.target.logs, None
+        if self.logs_:
+            origins = training_origins(data)
+            means = self._means(data.panel_, data.layout, origins.series, origins.rows)
+            self.shift_ = (origins.future - means[:, None]).mean(axis=0)
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        means = self._means(batch.panel, batch.layout, batch.series, batch.rows)
+        values = means[:, None].repeat(batch.horizon, axis=1)
+        return Forecast(values if self.shift_ is None else values + self.shift_)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {} if self.shift_ is None else {"shift": self.shift_}, {"logs": self.logs_}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """See Forecaster."""
+        self.logs_, self.shift_ = facts["logs"], arrays.get("shift")
+
+    def _means(
+        self, panel: Panel, layout: Layout, series: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> Values:
+        """(rows,) of the values up to and with each row."""
+        import numpy as np
+        import pandas as pd
+
+        means = np.empty(len(rows))
+        for one, places in by_series(series):
+            first = panel.first_rows[one]
+            known = panel.values[first : rows[places].max() + 1, layout.bar_values].astype(np.float64)
+            smooth = pd.Series(np.exp(known) if self.logs_ else known).ewm(alpha=1 - self.decay).mean()
+            means[places] = smooth.to_numpy()[rows[places] - first]
+        return np.log(means) if self.logs_ else means

@@ -1,0 +1,208 @@
+"""HAR: the next value from means of the last day, week and month (heterogeneous autoregression)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Le, MinLen
+
+from forecast.errors import UserError
+from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+from forecast.model.naive import last_values_of, training_origins
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forecast.data.layout import Layout
+    from forecast.data.market import MarketData
+    from forecast.data.panel import Panel
+    from forecast.data.windows import WindowBatch
+
+    Values = NDArray[np.float64]
+    Rows = NDArray[np.int64]
+
+_MAX_BARS = 10_000
+# Values gathered at once, 64 MiB.
+_CHUNK = 2**23
+# A series with fewer training rows for each coefficient is forecast with those of all series together.
+_ROWS_PER_COEFFICIENT = 10
+# A forecast probability is no nearer to 0 or 1: a straight line knows no bounds.
+_LEAST_CHANCE = 0.01
+
+
+class Har:
+    """Linear regression on means of the last values over a day, a week and a month, one for each step ahead.
+
+    A target of logarithms (volatility, range, volume) or of prices is regressed in logs on logs of means, so that no
+    forecast is below 0; other targets as they are. The regressors are means of single bars also where the target is a
+    mean of several. A series with too few training rows, or none, takes the coefficients of all series together.
+
+    Args:
+        bars: over how many of the last bars each mean is taken, ascending.
+        leverage: regress also on the mean return over each of these spans, where it is negative: volatility rises
+            more after a fall (Corsi and Reno 2012, Discrete-time volatility forecasting with persistent leverage
+            effect, Journal of Business and Economic Statistics 30).
+        pooled: one set of coefficients, from all series together.
+
+    Raises:
+        UserError: `bars` are not ascending.
+
+    Source: Corsi (2009), A simple approximate long-memory model of realized volatility, Journal of Financial
+    Econometrics 7, https://doi.org/10.1093/jjfinec/nbp001.
+    """
+
+    quantile_levels: tuple[float, ...] | None = None
+    normaliser = None
+    series_: list[str]  # that have coefficients of their own
+    coefficients_: Values  # (series + 1, regressors, horizon); the last ones are of all series together
+    intercepts_: Values  # (series + 1, horizon)
+    logs_: bool  # whether the target's values are logs
+    positive_: bool  # whether they have some
+    chances_: bool  # whether they are probabilities
+
+    def __init__(
+        self,
+        *,
+        bars: Annotated[Sequence[Annotated[int, Ge(1), Le(_MAX_BARS)]], MinLen(1)] = (1, 5, 22),
+        leverage: bool = False,
+        pooled: bool = False,
+    ) -> None:
+        if list(bars) != sorted(set(bars)):
+            raise UserError(f"model.bars={list(bars)}: must be ascending, such as [1,5,22]")
+        self.bars = tuple(bars)
+        self.leverage = leverage
+        self.pooled = pooled
+
+    @property
+    def history(self) -> int:
+        """See Forecaster: a return over n bars takes n + 1 prices."""
+        return self.bars[-1] + self.leverage
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster.
+
+        Raises:
+            UserError: too few training bars have a whole history before them.
+        """
+        import numpy as np
+
+        target = data.target
+        self.logs_, self.positive_ = target.logs, target.positive
+        self.chances_ = target.relation == "probability"
+        origins = training_origins(data)
+        whole = origins.rows - data.panel_.first_rows[origins.series] >= self.history - 1
+        series, rows, future = origins.series[whole], origins.rows[whole], origins.future[whole]
+        count = len(self.bars) * (1 + self.leverage)
+        need = _ROWS_PER_COEFFICIENT * (count + 1)
+        if len(rows) < need:
+            raise UserError(
+                f"Har: means over bars={list(self.bars)} can be taken at {len(rows):,} training bars, needs {need}: "
+                "ask for a longer data.period, or for shorter means"
+            )
+        inputs = self._regressors(data.panel_, data.layout, series, rows)
+        outputs = np.log(future) if self.positive_ else future
+        own = [] if self.pooled else [s for s in np.unique(series) if (series == s).sum() >= need]
+        with one_thread():
+            solved = [
+                _least_squares(inputs[places], outputs[places])
+                for places in [*(series == s for s in own), slice(None)]
+            ]
+        self.series_ = [data.panel_.names[s] for s in own]
+        self.coefficients_ = np.stack([coefficients for coefficients, _ in solved])
+        self.intercepts_ = np.stack([intercepts for _, intercepts in solved])
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster; where a series has fewer bars than a mean is taken over, it is taken over those."""
+        import numpy as np
+
+        inputs = self._regressors(batch.panel, batch.layout, batch.series, batch.rows)
+        own = {name: place for place, name in enumerate(self.series_)}
+        which = np.asarray([own.get(name, len(own)) for name in batch.panel.names])[batch.series]
+        values = np.empty((len(inputs), self.intercepts_.shape[1]))
+        for one in np.unique(which):  # few: those of a batch
+            places = which == one
+            # Written out, since a product of matrices rounds a row as the others beside it have it.
+            products = inputs[places][:, :, None] * self.coefficients_[one]  # (b, regressors, horizon)
+            values[places] = products.sum(axis=1) + self.intercepts_[one]
+        if self.positive_:
+            values = np.exp(values)
+        if self.chances_:
+            values = values.clip(_LEAST_CHANCE, 1 - _LEAST_CHANCE)
+        return Forecast(values)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        arrays = {"coefficients": self.coefficients_, "intercepts": self.intercepts_}
+        kind = {"logs": self.logs_, "positive": self.positive_, "chances": self.chances_}
+        return arrays, {"series": self.series_, **kind}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """See Forecaster."""
+        self.coefficients_, self.intercepts_ = arrays["coefficients"], arrays["intercepts"]
+        self.series_ = list(facts["series"])
+        self.logs_, self.positive_, self.chances_ = facts["logs"], facts["positive"], facts["chances"]
+
+    def _regressors(self, panel: Panel, layout: Layout, series: Rows, rows: Rows) -> Values:
+        """(rows, regressors): means, in logs where the target has them, then negative returns."""
+        import numpy as np
+
+        first = panel.first_rows[series]
+        columns = np.empty((len(rows), len(self.bars) * (1 + self.leverage)))
+        size = max(_CHUNK // self.history, 1)
+        for start in range(0, len(rows), size):
+            some = slice(start, start + size)
+            values, known = last_values_of(panel, layout.bar_values, first[some], rows[some], self.bars[-1])
+            means = running_means(np.exp(values) if self.logs_ else values, known, self.bars)
+            found = [np.log(mean) if self.logs_ or self.positive_ else mean for mean in means]
+            if self.leverage:
+                closes, known = last_values_of(panel, layout.close, first[some], rows[some], self.history)
+                found += [np.minimum(mean, 0.0) for mean in _mean_returns(closes, known, self.bars)]
+            columns[some] = np.stack(found, axis=1)
+        return columns
+
+
+def running_means(values: Values, known: NDArray[np.bool_], spans: Sequence[int]) -> list[Values]:
+    """(rows,) for each span the mean of the newest values that are known.
+
+    Args:
+        values: (rows, bars) newest first.
+        known: (rows, bars) whether there is such a bar.
+        spans: bars.
+    """
+    import numpy as np
+
+    return [
+        np.where(known[:, :span], values[:, :span], 0.0).sum(axis=1) / known[:, :span].sum(axis=1)
+        for span in spans
+    ]
+
+
+def _mean_returns(closes: Values, known: NDArray[np.bool_], spans: Sequence[int]) -> list[Values]:
+    """(rows,) for each span the mean log return a bar, of the bars that are known.
+
+    Args:
+        closes: (rows, bars) newest first; at the end of those that are known the oldest one stands again.
+        known: (rows, bars) whether there is such a bar.
+        spans: bars.
+    """
+    import numpy as np
+
+    logs = np.log(closes)
+    return [
+        (logs[:, 0] - logs[:, span]) / np.maximum(known[:, 1 : span + 1].sum(axis=1), 1) for span in spans
+    ]
+
+
+def _least_squares(inputs: Values, outputs: Values) -> tuple[Values, Values]:
+    """Coefficients (regressors, horizon) and intercepts (horizon,); where regressors tell nothing, the least."""
+    import numpy as np
+
+    middle, level = inputs.mean(axis=0), outputs.mean(axis=0)
+    away = inputs - middle
+    spread = away.std(axis=0)
+    spread[spread <= 1e-12 * np.abs(middle)] = np.inf  # the same number, but for its rounding
+    scaled = away / spread
+    coefficients = np.linalg.lstsq(scaled, outputs - level, rcond=None)[0] / spread[:, None]
+    return coefficients, level - middle @ coefficients
