@@ -42,9 +42,10 @@ class Reply(NamedTuple):
         return json.loads(self.body, parse_constant=refuse)
 
     def detail(self) -> str:
-        """What an error says: one line, under `detail`, and nothing besides."""
+        """What an error says: one line, under `detail` (of /v2 under `error`, too), and nothing besides."""
         told = self.json()
-        assert set(told) == {"detail"}, told
+        assert set(told) - {"error"} == {"detail"}, told
+        assert told.get("error", told["detail"]) == told["detail"]
         assert isinstance(told["detail"], str)
         assert told["detail"].strip()
         assert len(told["detail"].splitlines()) == 1, told["detail"]

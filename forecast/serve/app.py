@@ -8,7 +8,7 @@ info (/, /config, /docs).
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -19,6 +19,7 @@ from starlette.middleware import Middleware
 
 from forecast.runs import package_version
 from forecast.serve import v2
+from forecast.serve.batching import Turns
 from forecast.serve.engines import Engine
 from forecast.serve.middleware import (
     SERVER_FAILED,
@@ -28,6 +29,7 @@ from forecast.serve.middleware import (
     Metrics,
     Origin,
     PathForms,
+    problem,
 )
 from forecast.serve.model_store import ModelStore
 from forecast.serve.monitoring import Monitoring
@@ -43,7 +45,13 @@ DESCRIPTION = 'Forecasts by the champion of many runs, judged against "tomorrow 
 
 
 def create_app(
-    settings: Settings, *, store: ModelStore, engine: Engine, monitoring: Monitoring, jobs: TrainingJobs
+    settings: Settings,
+    *,
+    store: ModelStore,
+    engine: Engine,
+    monitoring: Monitoring,
+    jobs: TrainingJobs,
+    stopping: Callable[[], bool],
 ) -> FastAPI:
     """The app of one HTTP process.
 
@@ -53,6 +61,7 @@ def create_app(
         engine: answers POST /infer.
         monitoring: counts requests and notes what was forecast.
         jobs: of training.
+        stopping: whether the server is being stopped.
     """
 
     @asynccontextmanager
@@ -81,7 +90,8 @@ def create_app(
         redoc_url=None,
         strict_content_type=False,
     )
-    readiness = health.Readiness(store=store, engine=engine)
+    turns = Turns()
+    readiness = health.Readiness(store=store, engine=engine, stopping=stopping)
     about = About(title=TITLE, description=DESCRIPTION, version=package_version())
     for router in (
         infer.router(),
@@ -92,7 +102,7 @@ def create_app(
         monitor.router(monitoring=monitoring, store=store),
         ui.router(store=store, champion=settings.champion),
         health.router(readiness=readiness),
-        v2.router(store=store, engine=engine, readiness=readiness, max_rows=settings.max_rows),
+        v2.router(store=store, engine=engine, readiness=readiness, max_rows=settings.max_rows, turns=turns),
         info.router(store=store, about=about),
     ):
         app.include_router(router)
@@ -104,14 +114,23 @@ def create_app(
     )
     # Ours stand before FastAPI's own, none of which POST /infer needs.
     stack = app.build_middleware_stack()
-    for made in reversed(middlewares(settings, store=store, engine=engine, monitoring=monitoring)):
+    ours = middlewares(
+        settings, store=store, engine=engine, monitoring=monitoring, turns=turns, stopping=stopping
+    )
+    for made in reversed(ours):
         stack = made.cls(stack, *made.args, **made.kwargs)
     app.middleware_stack = stack
     return app
 
 
 def middlewares(
-    settings: Settings, *, store: ModelStore, engine: Engine, monitoring: Monitoring
+    settings: Settings,
+    *,
+    store: ModelStore,
+    engine: Engine,
+    monitoring: Monitoring,
+    turns: Turns,
+    stopping: Callable[[], bool],
 ) -> list[Middleware]:
     """What a request passes, outermost first.
 
@@ -120,9 +139,11 @@ def middlewares(
         store: of the model.
         engine: answers POST /infer.
         monitoring: counts requests.
+        turns: of large requests.
+        stopping: whether the server is being stopped.
     """
     return [
-        Middleware(Metrics, counter=monitoring),
+        Middleware(Metrics, counter=monitoring, stopping=stopping),
         Middleware(PathForms),
         Middleware(Origin, hosts=settings.hosts),
         Middleware(ApiKey, api_key=settings.api_key, admin_key=settings.admin_key, login_page=login_page),
@@ -133,7 +154,9 @@ def middlewares(
             deadline_s=settings.deadline_s,
             is_patient=lambda path: path.startswith(("/train", "/champion/")),
         ),
-        Middleware(infer.InferMiddleware, store=store, engine=engine, max_rows=settings.max_rows),
+        Middleware(
+            infer.InferMiddleware, store=store, engine=engine, max_rows=settings.max_rows, turns=turns
+        ),
     ]
 
 
@@ -145,14 +168,16 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     elif error.status_code == 405:
         detail = f"{request.method[:20]} is no method of {path}; GET /docs lists them"
     text = without_folders(" ".join(detail.split()))
-    return JSONResponse({"detail": text}, error.status_code, headers=dict(error.headers or {}))
+    return JSONResponse(problem(path, text), error.status_code, headers=dict(error.headers or {}))
 
 
-async def _validation_error(_: Request, error: Exception) -> JSONResponse:
+async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # Without what was sent: it may hold what JSON has no word for.
-    return JSONResponse({"detail": validation_line(error.errors())}, 422)
+    return JSONResponse(problem(request.scope["path"], validation_line(error.errors())), 422)
 
 
-async def _server_error(_: Request, __: Exception) -> JSONResponse:
-    return JSONResponse({"detail": SERVER_FAILED}, 500)  # Metrics puts the traceback into the log
+async def _server_error(request: Request, __: Exception) -> JSONResponse:
+    return JSONResponse(
+        problem(request.scope["path"], SERVER_FAILED), 500
+    )  # Metrics puts the traceback into the log

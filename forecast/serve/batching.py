@@ -1,4 +1,4 @@
-"""One micro-batcher: what waits is computed together by one helper thread; a request alone is computed at once."""
+"""Whose turn it is: small requests are computed together by one helper thread, large ones one after the other."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
+
+from fastapi import HTTPException
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,6 +19,9 @@ Result = TypeVar("Result")
 # Longest computation for which everything else may stand still, in seconds of the processor: that of a garbage
 # collection. By the clock on the wall a quick model is slow wherever the machine is busy with something else.
 _INLINE_S = 0.004
+LARGE = 65536  # bytes of a body that is read in its turn
+_PAUSE = 3.0  # after a large request, as a multiple of the event loop's time that it took
+_MAX_LARGE = 64  # that wait
 
 
 class MicroBatcher(Generic[Item, Result]):
@@ -113,3 +119,43 @@ class MicroBatcher(Generic[Item, Result]):
         for _, future in batch:
             if not future.done():
                 future.set_exception(error)
+
+
+class Turns:
+    """Large requests one after the other, with a pause behind each in which small ones are answered.
+
+    To read a body of a megabyte holds up the event loop for milliseconds. So they get a quarter of its time at most,
+    however many there are.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def of(self, size: int) -> AsyncIterator[None]:
+        """A context in which a request of so many bytes is read and answered.
+
+        Args:
+            size: of its body.
+
+        Raises:
+            HTTPException: 429 too many large ones wait.
+        """
+        if size <= LARGE:
+            yield
+            return
+        if self._waiting >= _MAX_LARGE:
+            text = f"{_MAX_LARGE} requests of more than {LARGE:,} bytes wait already; try again in a second"
+            raise HTTPException(429, text, headers={"Retry-After": "1"})
+        self._waiting += 1
+        try:
+            await self._lock.acquire()
+        finally:
+            self._waiting -= 1
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            pause = _PAUSE * (time.thread_time() - began)
+            asyncio.get_running_loop().call_later(pause, self._lock.release)

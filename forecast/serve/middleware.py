@@ -69,11 +69,17 @@ async def send_json(
     await send({"type": "http.response.body", "body": content})
 
 
+def problem(path: str, detail: str) -> dict[str, str]:
+    """An error as every route gives it; those of the Open Inference Protocol say it under `error`, too."""
+    is_v2 = path == "/v2" or path.startswith("/v2/")
+    return {"error": detail, "detail": detail} if is_v2 else {"detail": detail}
+
+
 async def send_error(
-    send: Send, status: int, detail: str, headers: Mapping[bytes, bytes] | None = None
+    send: Send, scope: Scope, status: int, detail: str, headers: Mapping[bytes, bytes] | None = None
 ) -> None:
-    """Send an error as every route does: `{"detail": ...}`."""
-    await send_json(send, status, json.dumps({"detail": detail}).encode(), headers)
+    """Send an error, see `problem`."""
+    await send_json(send, status, json.dumps(problem(scope["path"], detail)).encode(), headers)
 
 
 class Metrics:
@@ -82,10 +88,13 @@ class Metrics:
     Args:
         app: answers.
         counter: counts every request.
+        stopping: whether the server is being stopped: each answer then ends its connection.
     """
 
-    def __init__(self, app: ASGIApp, *, counter: Counter) -> None:
-        self.app, self.counter = app, counter
+    def __init__(
+        self, app: ASGIApp, *, counter: Counter, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.app, self.counter, self.stopping = app, counter, stopping
         self.prefix, self.numbers = secrets.token_hex(6).encode(), itertools.count()  # of this process
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,6 +125,8 @@ class Metrics:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if self.stopping():
+                    message["headers"].append((b"connection", b"close"))
             elif not message.get("more_body", False):
                 count()  # before it leaves: whoever has an answer finds it counted, whichever process is asked
             await send(message)
@@ -127,7 +138,7 @@ class Metrics:
             # The last resort: nobody may be left without an answer, and the reason belongs into the log.
             _log.exception("%s %s failed", method, scope["path"])
             if status == 499:
-                await send_error(send_counted, 500, SERVER_FAILED)
+                await send_error(send_counted, scope, 500, SERVER_FAILED)
         finally:
             count()
 
@@ -178,7 +189,7 @@ class Origin:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
         if scope["type"] == "http" and (fault := self._fault(scope)) is not None:
-            await send_error(send, *fault)
+            await send_error(send, scope, *fault)
             return
         await self.app(scope, receive, send)
 
@@ -242,7 +253,7 @@ class ApiKey:
             await page(scope, receive, send)
             return
         text = "no key, or a wrong one, in the header X-API-Key"
-        await send_error(send, 401, text, {b"www-authenticate": b"X-API-Key"})
+        await send_error(send, scope, 401, text, {b"www-authenticate": b"X-API-Key"})
 
     def _is_allowed(self, scope: Scope) -> bool:
         path, given = scope["path"], header(scope, b"x-api-key") or b""
@@ -276,10 +287,12 @@ class BodyLimit:
         length = header(scope, b"content-length") or b"0"
         if length.isdigit() and int(length) > self.max_body_bytes:
             text = f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
-            await send_error(send, 413, text, close)
+            await send_error(send, scope, 413, text, close)
             return
         if (header(scope, b"content-encoding") or b"identity") != b"identity":
-            await send_error(send, 422, "Content-Encoding: send the body as it is, not compressed", close)
+            await send_error(
+                send, scope, 422, "Content-Encoding: send the body as it is, not compressed", close
+            )
             return
         if length == b"0" and header(scope, b"transfer-encoding") is None:
             await self.app(scope, receive, send)
@@ -293,7 +306,7 @@ class BodyLimit:
                 error = 408, f"the request did not arrive within {self.deadline_s:g} s", close
             if error is not None:
                 if error[0]:
-                    await send_error(send, *error)
+                    await send_error(send, scope, *error)
                 return
             await self.app(scope, _replay(b"".join(pieces), receive), send)
         finally:
@@ -359,7 +372,7 @@ class Limits:
         path = scope["path"]
         if self.in_flight >= self.max_in_flight and path not in EXEMPT:
             text = f"{self.max_in_flight} requests are in flight already; try again in a second"
-            await send_error(send, 429, text, {b"retry-after": b"1"})
+            await send_error(send, scope, 429, text, {b"retry-after": b"1"})
             return
         started = False
 
@@ -379,6 +392,6 @@ class Limits:
             if not deadline.expired() or started:
                 raise
             text = f"not answered within {self.deadline_s:g} s; try again, or ask for less"
-            await send_error(send, 504, text)
+            await send_error(send, scope, 504, text)
         finally:
             self.in_flight -= 1

@@ -42,6 +42,8 @@ from forecast.serve.training_jobs import TrainingJobs
 _MODELS = "models:/"
 _LOOK_S = 0.2
 _MESSAGE_BYTES = 4096
+# From SIGTERM to the end of listening: whoever sends requests here has seen /readyz or `Connection: close` by then.
+_LINGER_S = 0.5
 _INFERENCE_PROCESS = "inference-worker"  # LitServe's name for the processes that it restarts
 _WATCH_THREAD = "litserve-monitoring"
 _PR_SET_PDEATHSIG = 1
@@ -111,7 +113,8 @@ def serve(settings: Settings) -> None:
     source = _source(settings)
     _check_source(source, settings)
     startup_error = multiprocessing.RawArray("c", _MESSAGE_BYTES)
-    server, jobs = _build(settings, source, startup_error)
+    stopping = multiprocessing.RawValue("b", 0)
+    server, jobs = _build(settings, source, startup_error, stopping)
     stop = threading.Event()
     failure: list[str] = []
     os.register_at_fork(after_in_child=_end_with_parent)
@@ -119,7 +122,9 @@ def serve(settings: Settings) -> None:
     def interrupt(*_: object) -> None:
         if not stop.is_set():  # whoever asks twice must not interrupt the shutdown itself
             stop.set()
+            stopping.value = 1
             threading.Thread(target=jobs.close).start()  # while requests drain, for some wait for a training
+            time.sleep(_LINGER_S)
             logging.getLogger("litserve").setLevel(
                 logging.CRITICAL
             )  # its watch fails when its queues are gone
@@ -179,7 +184,7 @@ class _Server(LitServer):
 
 
 def build_app(
-    settings: Settings, *, source: Path, startup_error: Any = None
+    settings: Settings, *, source: Path, startup_error: Any = None, stopping: Any = None
 ) -> tuple[FastAPI, ModelStore, ForecastAPI, InlineEngine | WorkersEngine, TrainingJobs]:
     """The app and what stands behind it: all that the processes share, before there are any.
 
@@ -187,6 +192,7 @@ def build_app(
         settings: of the server.
         source: run directory or link that is followed.
         startup_error: shared bytes that say why a process could not start.
+        stopping: a shared number that is 1 once the server is being stopped.
     """
     kind, monitoring = settings.engine, settings.watch
     monitoring.open(settings.folder)
@@ -208,13 +214,25 @@ def build_app(
     jobs = TrainingJobs(
         folder=settings.folder / "training", champion=settings.champion, allow=list(settings.allow)
     )
-    application = create_app(settings, store=store, engine=engine, monitoring=monitoring, jobs=jobs)
+    flag = multiprocessing.RawValue("b", 0) if stopping is None else stopping
+    application = create_app(
+        settings,
+        store=store,
+        engine=engine,
+        monitoring=monitoring,
+        jobs=jobs,
+        stopping=lambda: bool(flag.value),
+    )
     return application, store, api, engine, jobs
 
 
-def _build(settings: Settings, source: Path, startup_error: Any) -> tuple[LitServer, TrainingJobs]:
+def _build(
+    settings: Settings, source: Path, startup_error: Any, stopping: Any
+) -> tuple[LitServer, TrainingJobs]:
     """LitServe with our app in front of its own."""
-    application, store, api, engine, jobs = build_app(settings, source=source, startup_error=startup_error)
+    application, store, api, engine, jobs = build_app(
+        settings, source=source, startup_error=startup_error, stopping=stopping
+    )
     kind = settings.engine
     announced = multiprocessing.Value("b", 0)
 

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException as HTTPError
 
 from forecast.errors import UserError
 from forecast.runs import package_version
+from forecast.serve.batching import Turns
 from forecast.serve.engines import Engine
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.routes.forecast import loaded_model
@@ -138,7 +139,9 @@ def _not_ready(model: type[IsReady]) -> dict[str, Any]:
     return {"model": model, "description": "No forecast went through"}
 
 
-def router(*, store: ModelStore, engine: Engine, readiness: Readiness, max_rows: int | None) -> APIRouter:
+def router(
+    *, store: ModelStore, engine: Engine, readiness: Readiness, max_rows: int | None, turns: Turns
+) -> APIRouter:
     """The routes of the protocol.
 
     Args:
@@ -146,6 +149,7 @@ def router(*, store: ModelStore, engine: Engine, readiness: Readiness, max_rows:
         engine: answers.
         readiness: probes the model.
         max_rows: of a window, see routes.infer.
+        turns: of large requests.
     """
     routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=ProtocolRoute)
 
@@ -204,8 +208,10 @@ def router(*, store: ModelStore, engine: Engine, readiness: Readiness, max_rows:
         model = served(version)
         rows = row_limit(model, max_rows)
         most = max(rows, MAX_WINDOWS * model.rows_needed) * len(DELIVERED) * model.tickers_per_row
-        asked = read_request(await request.body(), request.headers, most=most)
-        response = await infer(asked, model, engine, rows)
+        content = await request.body()
+        async with turns.of(len(content)):
+            asked = read_request(content, request.headers, most=most)
+            response = await infer(asked, model, engine, rows)
         if version is not None and response.model_version != version:
             text = f"{response.model_version} took the place of version {version[:80]!r} meanwhile"
             raise HTTPException(409, text)

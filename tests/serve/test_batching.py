@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from forecast.serve import batching
-from forecast.serve.batching import MicroBatcher
+from forecast.serve.batching import LARGE, MicroBatcher, Turns
 
 NOW = [0.0]  # what a machine that is busy with something else cannot slow down
 
@@ -127,3 +127,36 @@ def test_a_request_that_was_given_up_is_not_computed():
 
     assert conversation(slow, talk) == 0
     assert model.calls == [(1, False)]
+
+
+def test_large_requests_take_turns_and_leave_room_for_small_ones():
+    async def talk():
+        turns, order = Turns(), []
+
+        async def ask(name, size):
+            async with turns.of(size):
+                order.append(name)
+                NOW[0] += 0.02  # of the event loop's time
+
+        large = [asyncio.create_task(ask(f"large {place}", LARGE + 1)) for place in range(2)]
+        await asyncio.sleep(0.001)
+        await ask("small", LARGE)  # in the pause behind the first large one
+        await asyncio.gather(*large)
+        return order
+
+    assert asyncio.run(talk()) == ["large 0", "small", "large 1"]
+
+
+def test_more_large_requests_than_may_wait():
+    async def talk():
+        turns = Turns()
+
+        async def ask():
+            async with turns.of(LARGE + 1):
+                await asyncio.sleep(0)
+
+        found = await asyncio.gather(*(ask() for _ in range(66)), return_exceptions=True)
+        return [error for error in found if error is not None]
+
+    (error,) = asyncio.run(talk())
+    assert (error.status_code, error.headers) == (429, {"Retry-After": "1"})

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -155,12 +156,19 @@ def test_stops_when_told_and_answers_first(service):
     with ExitStack() as stack:
         begun = [stack.enter_context(begin(service)) for _ in range(8)]
         service.process.send_signal(signal.SIGTERM)
+        service.wait(lambda: service.get("/readyz").status == 503, "it to say that it stops", within=0.4)
         for connection in begun:
             connection.sendall(BODY[HALF:])
         for connection in begun:
             reply = first_reply(connection)
             assert reply.status == 200, reply
             assert reply.json()["prediction"] == pytest.approx(expected, rel=1e-6)
+        # those that come within 0.2 s of the signal are answered, too, and told to go elsewhere
+        until = time.monotonic() + 0.2
+        while time.monotonic() < until:
+            late = service.ask("POST", "/infer", BODY)
+            assert (late.status, late.headers["connection"]) == (200, "close")
+            time.sleep(0.01)
     assert service.process.wait(PATIENCE_S) == 0
     wait(lambda: not any(map(is_running, before)), "all its processes to be gone")
     assert "Traceback" not in service.said()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from fastapi import APIRouter, HTTPException
 
@@ -24,10 +25,11 @@ class Readiness:
     Args:
         store: of the model.
         engine: answers.
+        stopping: whether the server is being stopped.
     """
 
-    def __init__(self, *, store: ModelStore, engine: Engine) -> None:
-        self.store, self.engine = store, engine
+    def __init__(self, *, store: ModelStore, engine: Engine, stopping: Callable[[], bool]) -> None:
+        self.store, self.engine, self.stopping = store, engine, stopping
         self._probe: asyncio.Task[str | None] | None = None
         self._model: LoadedModel | None = None  # that was probed
         self._ended = 0.0
@@ -38,6 +40,8 @@ class Readiness:
         Raises:
             HTTPException: 503 there is no model, or it does not answer.
         """
+        if self.stopping():
+            raise HTTPException(503, "the server is being stopped")
         model = self.store.current
         if model is None:
             raise HTTPException(503, no_model(self.store))

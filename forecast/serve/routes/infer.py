@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from forecast.serve.batching import LARGE, Turns
 from forecast.serve.engines import INFER_PATH, Engine
 from forecast.serve.middleware import header, send_error, send_json
 from forecast.serve.model_store import LoadedModel, ModelStore
@@ -29,12 +30,16 @@ class InferMiddleware:
         store: of the model.
         engine: answers.
         max_rows: of a window; None = four times what the model looks at, at least 2,500.
+        turns: of large requests.
     """
 
     path = INFER_PATH  # the template that requests are counted under
 
-    def __init__(self, app: ASGIApp, *, store: ModelStore, engine: Engine, max_rows: int | None) -> None:
-        self.app, self.store, self.engine, self.max_rows = app, store, engine, max_rows
+    def __init__(
+        self, app: ASGIApp, *, store: ModelStore, engine: Engine, max_rows: int | None, turns: Turns
+    ) -> None:
+        self.app, self.store, self.engine = app, store, engine
+        self.max_rows, self.turns = max_rows, turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
@@ -46,15 +51,22 @@ class InferMiddleware:
         body = (await receive()).get("body", b"")  # in one piece, see BodyLimit
         kind = (header(scope, b"content-type") or b"application/json").decode("latin-1")
         try:
-            model = self.store.current
-            columns = len(DELIVERED) * (1 if model is None else model.tickers_per_row)
-            infer = read_body(body, kind, row_limit(model, self.max_rows), columns)
-            response = await self.engine.answer(infer)
+            if len(body) > LARGE:
+                async with self.turns.of(len(body)):
+                    response = await self.engine.answer(self._read(body, kind))
+            else:
+                response = await self.engine.answer(self._read(body, kind))
         except HTTPException as error:
-            await send_error(send, error.status_code, without_folders(str(error.detail)))
+            headers = {name.lower().encode(): text.encode() for name, text in (error.headers or {}).items()}
+            await send_error(send, scope, error.status_code, without_folders(str(error.detail)), headers)
             return
         response["latency_ms"] = round(1000 * (time.perf_counter() - began), 3)
         await send_json(send, 200, to_json(response, inf_nan_mode="null"))
+
+    def _read(self, body: bytes, kind: str) -> Infer:
+        model = self.store.current
+        columns = len(DELIVERED) * (1 if model is None else model.tickers_per_row)
+        return read_body(body, kind, row_limit(model, self.max_rows), columns)
 
 
 def router() -> APIRouter:
