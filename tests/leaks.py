@@ -1,6 +1,7 @@
 """Plug-ins that look ahead, each in a way that has been seen in real projects; the audit must catch every one."""
 
 from dataclasses import replace
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -9,8 +10,11 @@ from torch import nn
 
 from forecast.data import HealthCheck, MarketData
 from forecast.data.normaliser import fit_normaliser
+from forecast.data.sources import SampleSource
+from forecast.data.target import Close
 from forecast.data.windows import WindowIndex
 from forecast.evaluate import WalkForward
+from forecast.model import Ridge
 
 
 class Leak:
@@ -89,6 +93,110 @@ class ForwardBackwardFilter(Leak):
 class RelativeToTheEnd(Leak):
     def leak(self, bars):
         return bars["Close"] / bars["Close"].iloc[-1]
+
+
+class NextMove(Leak):
+    """The next move, on rare days alone; elsewhere nothing."""
+
+    warm_up: ClassVar[int] = 0
+
+    def leak(self, bars):
+        move = bars["Close"].shift(-1) / bars["Close"] - 1
+        return move.where(self.rare(bars, move), 0.0).fillna(0.0)
+
+
+class BeforeALargeMove(NextMove):
+    def rare(self, bars, move):  # noqa: ARG002
+        return move.abs() > 0.12
+
+
+class BeforeADayWithoutTrading(NextMove):
+    def rare(self, bars, move):  # noqa: ARG002
+        return bars["Volume"].shift(-1) == 0
+
+
+class OnTheBusiestDays(NextMove):
+    def rare(self, bars, move):  # noqa: ARG002
+        return bars["Volume"] > 8 * bars["Volume"].median()
+
+
+class OnOneDayInTwoHundred(NextMove):
+    """By the digits of its Close, so that no cut is likely to meet it."""
+
+    def rare(self, bars, move):  # noqa: ARG002
+        return (bars["Close"] * 1e4).round() % 200 == 7
+
+
+@cache
+def moves_by_date(ticker):
+    """The table: at each date the move that followed."""
+    close = SampleSource().bars(ticker)["Close"]
+    return (close.shift(-1) / close - 1).fillna(0.0)
+
+
+class FromAFileByDate(Leak):
+    """Tomorrow's move, looked up by date in a table that was written afterwards."""
+
+    warm_up: ClassVar[int] = 0
+
+    def leak(self, bars):
+        return moves_by_date(self.ticker).reindex(bars.index).fillna(0.0)
+
+
+class OwnMoveByDate(FromAFileByDate):
+    ticker = "AAPL"
+
+
+class AnotherTickersMoveByDate(FromAFileByDate):
+    ticker = "MSFT"
+
+
+class Weekday(Leak):
+    warm_up: ClassVar[int] = 0
+
+    def leak(self, bars):
+        return bars["Close"] * 0 + bars.index.day_of_week
+
+
+class DeclaredWeekday(Weekday):
+    calendar_columns: ClassVar = {"Leak"}
+
+
+class DeclaredMove(Leak):
+    calendar_columns: ClassVar = {"Leak"}
+
+    def leak(self, bars):
+        return bars["Close"].pct_change()
+
+
+class VolumeOfTheNextDay(SampleSource):
+    """Volume is put on the day before, and so is what it says of the size and sign of a move."""
+
+    def bars(self, ticker):
+        bars = super().bars(ticker)
+        ahead = (bars["Close"].shift(-1) / bars["Close"] - 1).fillna(0.0)
+        return bars.assign(Volume=(bars["Volume"] * np.exp(20 * ahead)).round())
+
+
+class HighOfTwoDays(SampleSource):
+    def bars(self, ticker):
+        bars = super().bars(ticker)
+        return bars.assign(High=bars["High"].combine(bars["High"].shift(-1), np.fmax))
+
+
+class LeakingTarget(Close):
+    column = "Smoothed"
+
+    def values(self, bars):
+        return bars["Close"].rolling(3, center=True, min_periods=1).mean()
+
+
+class Peeking(Ridge):
+    """A forecaster that reads the row after its window."""
+
+    def forecast(self, batch):
+        found = super().forecast(batch)
+        return replace(found, values=0.5 * (found.values + batch.outcome))
 
 
 class Raising(Leak):

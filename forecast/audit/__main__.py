@@ -44,17 +44,20 @@ def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> i
     if config.trainer is None:
         raise UserError("trainer=none: the audit fits the model for a few epochs; choose a trainer")
 
-    from forecast.audit.checks import audit, record
+    from forecast.audit.checks import audit, conclusion, record
+    from forecast.audit.subject import Subject
     from forecast.files import write_json
 
     outcomes = []
-    for outcome in audit(config):
+    subject = Subject(config)
+    for outcome in audit(subject):
         outcomes.append(outcome)
         print(f"{MARKS[outcome.passed]:7} {outcome.check:28} {outcome.detail}", flush=True)
     passed = all(outcome.passed for outcome in outcomes)
-    print("nothing looks ahead" if passed else "the audit failed", flush=True)
+    said = conclusion(subject, outcomes)
+    print(said, flush=True)
     if run is not None:
-        write_json(run / "audit.json", record(outcomes, identity=identity))
+        write_json(run / "audit.json", record(outcomes, identity=identity, said=said))
     return PASSED if passed else FAILED
 
 

@@ -8,46 +8,25 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from forecast.audit.subject import CheckResult, CorruptedAfter, LeakError, Shuffled, Subject, Until
-from forecast.config import build
-from forecast.data.layout import rows
+from forecast.audit.control import bars_before_the_next, believable_skill, shuffled_control
+from forecast.audit.features import features_of_a_prefix, moved_dates, shock
+from forecast.audit.subject import MOST_EPOCHS, CheckResult, CorruptedAfter, LeakError, Subject, Until
+from forecast.data.features import calendar_columns, warm_up
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
-    from omegaconf import DictConfig
 
     from forecast.data.market import MarketData
     from forecast.data.panel import Panel
     from forecast.evaluate.folds import Fold
 
 
-# Early ones, where windows fill up, and an even spread; all rows before each are compared.
-_EARLY = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
-_SPREAD = 10
 _DATA_CUTS = 3
-# Bars a strategy may need before it can be computed at all.
-_FEW = 60
-# Sums of the same numbers in another order differ by this much of a column's size, and leak nothing.
-_ROUNDING = 1e-9
-
-
-def features_of_a_prefix(subject: Subject) -> str:
-    """Features of bars up to t equal those of all bars up to t, also where the last bar is a day without trading.
-
-    Raises:
-        LeakError: one does not; names feature, ticker and the earliest date found.
-    """
-    cuts = 0
-    too_few: dict[str, None] = {}
-    for ticker, bars in subject.bars.items():
-        cuts += _compare(subject, ticker, bars, too_few)
-    named = f"{cuts} cuts, {len(subject.bars)} ticker(s), {len(subject.original.features.columns)} features"
-    return "; ".join([named, *too_few])
 
 
 def data_of_a_prefix(subject: Subject) -> str:
@@ -74,58 +53,6 @@ def data_of_a_prefix(subject: Subject) -> str:
             "audit with fewer data.tickers"
         )
     return f"cut after {', '.join(seen)}"
-
-
-def _compare(subject: Subject, ticker: str, bars: pd.DataFrame, too_few: dict[str, None]) -> int:
-    """Compare at every cut, of the bars as they are and with a day without trading at the cut; how many cuts."""
-    import numpy as np
-
-    features, last = subject.config.data.features, len(bars) - 2
-    cuts = sorted({*(cut for cut in _EARLY if cut <= last), *np.linspace(0, last, _SPREAD).astype(int)})
-    as_they_are = rows(build(features), bars)
-    for cut in cuts:
-        flat = _without_trading(bars, cut)
-        for table, what in ((bars, ""), (flat, " (a day without trading)")):
-            try:
-                prefix = rows(build(features), table.iloc[: cut + 1])
-            except Exception as error:
-                if cut >= _FEW:
-                    raise
-                # No leak: a strategy may need some history. It is reported, since serving would meet it too.
-                why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                too_few.setdefault(f"raised on the first {cut + 1} bars ({why})", None)
-                continue
-            whole = as_they_are if table is bars else rows(build(features), table)
-            found = _first_difference(whole.iloc[: cut + 1], prefix)
-            if found is not None:
-                row, column = found
-                there, here = (float(t.to_numpy()[row, column]) for t in (whole, prefix))
-                raise LeakError(
-                    f"feature {whole.columns[column]} of {ticker} on {whole.index[row]:%Y-%m-%d} is "
-                    f"{there:g}, but {here:g} when no bar after "
-                    f"{bars.index[cut]:%Y-%m-%d}{what} is known: it looks ahead"
-                )
-    return 2 * len(cuts)
-
-
-def _first_difference(whole: pd.DataFrame, prefix: pd.DataFrame) -> tuple[int, int] | None:
-    """Row and column of the earliest value that differs."""
-    import numpy as np
-
-    a, b = whole.to_numpy(np.float64), prefix.to_numpy(np.float64)
-    size = np.nanmax(np.abs(np.where(np.isfinite(a), a, np.nan)), axis=0, initial=0.0)  # (F,)
-    with np.errstate(invalid="ignore"):
-        same = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= _ROUNDING * size)
-    wrong = np.argwhere(~same)
-    return (int(wrong[0][0]), int(wrong[0][1])) if len(wrong) else None
-
-
-def _without_trading(bars: pd.DataFrame, cut: int) -> pd.DataFrame:
-    """The bars with a flat one without volume at the cut: gaps are where a leak by filling shows."""
-    flat = bars.copy()
-    close = bars["Close"].iloc[max(cut - 1, 0)]
-    flat.iloc[cut] = [0.0 if column == "Volume" else close for column in bars.columns]
-    return flat
 
 
 def _same_panel(whole: Panel, short: Panel, last: int, columns: list[str]) -> None:
@@ -296,10 +223,11 @@ def _in_order(data: MarketData, fold: Fold) -> None:
     for earlier, later in (("train", "val"), ("val", "test")):
         end, start = fold.ranges[earlier][1], fold.ranges[later][0]
         gap = int(start - end) - 1
-        if gap < data.horizon:
+        if gap < data.target.lead + data.horizon:
             raise LeakError(
                 f"fold {fold.number}: {earlier} ends {_date(data.panel_, end)} and {later} begins "
-                f"{_date(data.panel_, start)}: {gap} {data.bars.label}s between them, but the horizon is {data.horizon}"
+                f"{_date(data.panel_, start)}: {gap} {data.bars.label}s between them, but what is forecast reaches "
+                f"{data.target.lead + data.horizon} ahead"
             )
 
 
@@ -321,11 +249,7 @@ def _corrupted(subject: Subject, last: int, *, seed: int) -> MarketData:
     return subject.data(CorruptedAfter(subject.source, time, seed=seed))
 
 
-_SHUFFLE_SEED = 19_990_101
-_CONTROL_EPOCHS = 8
-# Of a forecast that knows nothing: more than daily prices ever allow, and more than so many standard errors.
-_R2, _DIRECTION, _ERRORS = 0.02, 0.57, 4.0
-# Of the price: sums in another order differ by less.
+# Of the target's values: sums in another order differ by less.
 _TOLERANCE = 1e-6
 
 
@@ -344,6 +268,11 @@ def batch_invariance(subject: Subject) -> str:
         return subject.forecaster.forecast(windows.take(chosen)).values
 
     together = forecast(index)
+    outcomes = windows.take(index).outcome
+    # Of each price, or, of what passes through zero, of its size.
+    size = np.abs(outcomes)
+    if subject.original.target.relation != "ratio":
+        size = np.full_like(size, size.max())
     ways = {
         "alone": np.concatenate([forecast(index[at : at + 1]) for at in range(min(len(index), 24))]),
         "in reversed order": forecast(index[::-1])[::-1],
@@ -351,44 +280,20 @@ def batch_invariance(subject: Subject) -> str:
     }
     for way, answers in ways.items():
         expected = together[: len(answers)]
-        if not np.allclose(answers, expected, rtol=_TOLERANCE, atol=0):
-            worst = int(np.abs(answers / expected - 1).max(axis=1).argmax())
+        away = np.abs(answers - expected)
+        if not np.all(away <= _TOLERANCE * size[: len(answers)]):
+            worst = int(np.where(np.isnan(away), np.inf, away).max(axis=1).argmax())
             raise LeakError(
                 f"the forecast of a window is {answers[worst, 0]:g} {way}, but {expected[worst, 0]:g} among others: "
                 "the model looks at the rest of the batch or remembers it"
             )
-    return f"{len(index)} windows, within {_TOLERANCE:g} of the price"
-
-
-def shuffled_control(subject: Subject) -> str:
-    """On the same bars in random order, without their drift, skill vanishes.
-
-    Raises:
-        LeakError: it does not: the strategy hands the model what is to be forecast.
-    """
-    from forecast.evaluate.metrics import Metrics
-    from forecast.evaluate.table import forecast_pieces, join
-
-    data = subject.data(Shuffled(subject.source, seed=_SHUFFLE_SEED))
-    data.split(subject.evaluation.folds(data)[0].ranges)
-    forecaster = subject.fitted(data, epochs=_CONTROL_EPOCHS)
-    pieces = [piece for split in ("val", "test") for _, piece in forecast_pieces(forecaster, data, split)]
-    figures = Metrics().figures(join(pieces))
-    gain, gain_error = figures["r2_oos"] or 0.0, figures["r2_oos_se"] or 0.0
-    share, share_error = figures["direction"] or 0.5, figures["direction_se"] or 0.0
-    figures_text = (
-        f"R2 {100 * gain:+.2f} % +/- {100 * gain_error:.2f}, "
-        f"direction {100 * share:.1f} % +/- {100 * share_error:.1f}"
-    )
-    if (gain > _R2 and gain > _ERRORS * gain_error) or share - _ERRORS * share_error > _DIRECTION:
-        raise LeakError(
-            f"on shuffled bars, where nothing can be forecast, the model has skill: {figures_text}"
-        )
-    return figures_text
+    return f"{len(index)} windows, within {_TOLERANCE:g} of what is forecast"
 
 
 CHECKS: dict[str, Callable[[Subject], str]] = {
     "prefix causality": features_of_a_prefix,
+    "shock": shock,
+    "moved dates": moved_dates,
     "prefix causality of the data": data_of_a_prefix,
     "window borders": window_borders,
     "scaler span": scaler_span,
@@ -396,14 +301,16 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "future corruption": future_corruption,
     "batch invariance": batch_invariance,
     "shuffled control": shuffled_control,
+    "bars before the next": bars_before_the_next,
+    "believable skill": believable_skill,
 }
 
 
-def audit(config: DictConfig) -> Iterator[CheckResult]:
+def audit(subject: Subject) -> Iterator[CheckResult]:
     """Run every check, one after the other.
 
     Args:
-        config: composed and checked, with a trainer.
+        subject: a config, composed and checked, with a trainer.
 
     Yields:
         an outcome a check; one whose plug-in raised has not passed, and the others go on.
@@ -413,8 +320,7 @@ def audit(config: DictConfig) -> Iterator[CheckResult]:
     """
     from forecast.model.building import make_trainer
 
-    with make_trainer(config).pinned():
-        subject = Subject(config)
+    with make_trainer(subject.config).pinned():
         _ = subject.original
         for name, check in CHECKS.items():
             began = time.monotonic()
@@ -433,16 +339,48 @@ def audit(config: DictConfig) -> Iterator[CheckResult]:
             yield CheckResult(name, passed, detail, round(time.monotonic() - began, 3))
 
 
-def record(outcomes: list[CheckResult], *, identity: str | None) -> dict[str, Any]:
+def conclusion(subject: Subject, outcomes: list[CheckResult]) -> str:
+    """What came of all checks, and what they did and did not examine."""
+    data = subject.original
+    failed = [outcome.check for outcome in outcomes if outcome.passed is False]
+    raised = [outcome.check for outcome in outcomes if outcome.passed is None]
+    named = ", ".join(subject.tickers)
+    examined = (
+        f"{len(data.features.columns)} features and {data.target.name} of {named}, the split, the scalers, "
+        f"{len(subject.folds)} fold(s), and a model fitted for up to {MOST_EPOCHS} epochs"
+    )
+    missing = [f"{name} (it raised)" for name in raised]
+    if subject.left_out:
+        missing.append(f"{len(subject.left_out)} further ticker(s)")
+    declared = calendar_columns(data.features)
+    if declared:
+        missing.append(f"what the declared calendar columns look up by date ({', '.join(sorted(declared))})")
+    if warm_up(data.features) is None:
+        missing.append(
+            "rare days between the cuts, for the features do not say how far they look back (warm_up)"
+        )
+    missing.append("whether the source rewrote or shifted its whole history before it delivered it")
+    if failed:
+        opening = f"the audit failed: {', '.join(failed)}"
+    elif raised:
+        opening = "the audit failed: not every check could be made"
+    else:
+        opening = "nothing looks ahead in what was examined"
+    return f"{opening}. Examined: {examined}. Not examined: {'; '.join(missing)}."
+
+
+def record(outcomes: list[CheckResult], *, identity: str | None, said: str) -> dict[str, Any]:
     """What audit.json says.
 
     Args:
         outcomes: of all checks.
         identity: of the run that was audited; None when it was a config.
+        said: the conclusion.
     """
     return {
         "passed": all(outcome.passed for outcome in outcomes),
         "identity": identity,
+        "conclusion": said,
         "checks": [asdict(outcome) for outcome in outcomes],
     }
 
@@ -453,6 +391,6 @@ def _where(error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(libraries)
+        if not frame.filename.startswith(libraries) and "site-packages" not in Path(frame.filename).parts
     ]
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -8,6 +8,8 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from forecast.config import build
+from forecast.data.features import with_calendar
+from forecast.data.layout import rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +156,7 @@ def _generator(seed: int, ticker: str) -> np.random.Generator:
 
 # Of a panel of thousands, so many tickers are audited: a leak is in the code, which is the same for all of them.
 MOST_TICKERS = 6
-_MOST_EPOCHS = 3
+MOST_EPOCHS = 3
 
 
 class Subject:
@@ -185,6 +187,16 @@ class Subject:
         data.load()
         return data
 
+    def table(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """Features of a ticker's bars and what stands behind them, computed by objects built anew."""
+        features = with_calendar(build(self.config.data.features), self.config.data.calendar)
+        return rows(features, bars, self.original.target)
+
+    def column(self, name: str) -> str:
+        """What a column of `table` is, for messages."""
+        known = name in self.original.features.columns
+        return f"feature {name}" if known else f"{name}, the target,"
+
     @cached_property
     def original(self) -> MarketData:
         """The data as a run sees it, split as its first fold."""
@@ -204,7 +216,7 @@ class Subject:
         """Of the original bars."""
         return self.evaluation.folds(self.original)
 
-    def fitted(self, data: MarketData, *, epochs: int = _MOST_EPOCHS) -> Forecaster:
+    def fitted(self, data: MarketData, *, epochs: int = MOST_EPOCHS) -> Forecaster:
         """The config's model, fitted to divided data for a few epochs."""
         from forecast.evaluate.metrics import Metrics
         from forecast.model.building import build_forecaster, train

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from forecast.data.features.base import PRICE, Features, NoProcessing, Relation, WithRange, warm_up
+from forecast.data.features.base import (
+    PRICE,
+    Features,
+    NoProcessing,
+    Relation,
+    WithRange,
+    calendar_columns,
+    warm_up,
+)
 from forecast.data.features.calendar import WithCalendar, with_calendar
 from forecast.data.features.returns import Returns
 from forecast.data.features.technical import Technical
@@ -16,6 +24,7 @@ __all__ = [
     "Technical",
     "WithCalendar",
     "WithRange",
+    "calendar_columns",
     "warm_up",
     "with_calendar",
 ]

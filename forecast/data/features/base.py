@@ -26,7 +26,7 @@ Relation = Literal["price", "spread", "amount", "free"]
 class Features(Protocol):
     """A strategy's features of one ticker.
 
-    A class should also say `warm_up`: see the function of that name.
+    A class should also say `warm_up`, and `calendar_columns` where it reads dates: see the functions of those names.
     """
 
     @property
@@ -57,6 +57,17 @@ def warm_up(features: Features) -> int | None:
     """
     found: int | None = getattr(features, "warm_up", None)
     return found
+
+
+def calendar_columns(features: Features) -> frozenset[str]:
+    """Columns that are read from a bar's date alone, such as the weekday, and not from the bars.
+
+    The audit takes any other column that follows the date rather than the bar for a possible leak.
+
+    Args:
+        features: names them in an attribute `calendar_columns`; without it there are none.
+    """
+    return frozenset(getattr(features, "calendar_columns", ()))
 
 
 class NoProcessing:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
-from forecast.data.features.base import Features, Relation, warm_up
+from forecast.data.features.base import Features, Relation, calendar_columns, warm_up
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,6 +59,11 @@ class WithCalendar:
     def warm_up(self) -> int | None:
         """See forecast.data.features.warm_up; the calendar adds nothing to it."""
         return warm_up(self.features)
+
+    @property
+    def calendar_columns(self) -> frozenset[str]:
+        """See forecast.data.features.calendar_columns."""
+        return calendar_columns(self.features) | frozenset(_COLUMNS)
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute.

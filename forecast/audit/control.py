@@ -1,0 +1,313 @@
+"""Checks by skill: none where nothing can be forecast, and no more than belief allows where something can.
+
+What hands over the future cannot hide from a learner that is given it. Boosted trees stand in for the config's own
+model as well: a network may be too cautious to use what it is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from forecast.audit.subject import LeakError, Shuffled, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.data.windows import WindowBatch
+    from forecast.model.forecaster import Forecaster
+
+    Values = NDArray[np.float64]
+    _Reference = Callable[[WindowBatch], Values]
+
+_SHUFFLE_SEED = 19_990_101
+_CONTROL_EPOCHS = 8
+# Windows looked at, at most, of a split.
+_MOST_WINDOWS = 16_384
+# Of a forecast that knows nothing: more than daily prices ever allow, and more than so many standard errors.
+_R2, _DIRECTION, _ERRORS = 0.02, 0.57, 4.0
+# Of the next return from the bars alone: thinly traded shares, and still more bars of minutes, bounce between bid and
+# ask, which can be forecast (Roll 1984) though not traded.
+_BARS_R2, _BARS_R2_OF_MINUTES = 0.05, 0.20
+# Bars of which ceilings are known, whatever the target, and those without so much of that bounce.
+_CEILINGS: tuple[str, ...] = ("1d",)
+_LONG: tuple[str, ...] = ("1d", "1wk", "1mo")
+# Share of a ticker's bars, the oldest, that trees learn from, and the fewest bars worth it.
+_LEARNT_FROM, _FEWEST_BARS = 0.6, 250
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What a forecast gains on a reference.
+
+    Args:
+        gain: 1 - squared error / squared error of the reference.
+        gain_error: standard error of it, the tickers of a bar counted as one observation.
+        share: right signs of the move that is forecast; None where moves have no sign of interest.
+        share_error: standard error of it.
+    """
+
+    gain: float
+    gain_error: float
+    share: float | None
+    share_error: float
+
+    @property
+    def text(self) -> str:
+        """For a line of output."""
+        gain = f"R2 {100 * self.gain:+.2f} % +/- {100 * self.gain_error:.2f}"
+        if self.share is None:
+            return gain
+        return f"{gain}, direction {100 * self.share:.1f} % +/- {100 * self.share_error:.1f}"
+
+    def exceeds(self, gain: float, share: float = _DIRECTION) -> bool:
+        """Whether it is more than believed, beyond noise."""
+        if self.gain > gain and self.gain > _ERRORS * self.gain_error:
+            return True
+        return self.share is not None and self.share - _ERRORS * self.share_error > share
+
+
+def shuffled_control(subject: Subject) -> str:
+    """On the same bars in random order, without their drift, skill vanishes: the model's, and that of boosted trees.
+
+    Raises:
+        LeakError: it does not: the strategy hands the model what is to be forecast.
+    """
+    data = subject.data(Shuffled(subject.source, seed=_SHUFFLE_SEED))
+    data.split(subject.evaluation.folds(data)[0].ranges)
+    found = {}
+    for name, forecaster in _both(data, subject.fitted(data, epochs=_CONTROL_EPOCHS)):
+        skill = found[name] = skill_of(forecaster, data, references=("last", "mean"))
+        if skill.exceeds(_R2):
+            raise LeakError(
+                f"on shuffled bars, where nothing can be forecast, {name} skill: {skill.text}"
+            )
+    return "; ".join(f"{name} {skill.text}" for name, skill in found.items())
+
+
+def believable_skill(subject: Subject) -> str:
+    """On the bars as they are, neither the model nor boosted trees gain more than the target's ceiling.
+
+    Raises:
+        LeakError: one does: a feature, or the bars themselves, may know what is forecast.
+    """
+    data = subject.original
+    target = data.target
+    if data.bars.interval not in _CEILINGS and not _is_price(data):
+        return f"no ceiling is known of {target.name} on bars of {data.bars.interval}"
+    # HAR stands for all baselines here; less noise is left in a mean of many bars.
+    of_har = target.suspect_below.get("har", 1 - _R2) ** (2 if target.lead == 0 else 4)
+    ceiling = target.suspect_above.get("r2_oos", 1 - of_har)
+    found = {}
+    for name, forecaster in _both(data, subject.forecaster):
+        skill = found[name] = skill_of(forecaster, data, references=("last", "mean", "har"), first_step=True)
+        if skill.exceeds(ceiling, target.suspect_above.get("direction", 1.0)):
+            raise LeakError(
+                f"{name} more skill than {target.name} of real bars allows ({100 * ceiling:.1f} %): {skill.text}; "
+                "a feature or the bars themselves may know what is forecast"
+            )
+    return "; ".join(f"{name} {skill.text}" for name, skill in found.items())
+
+
+def bars_before_the_next(subject: Subject) -> str:
+    """Two bars, with all their columns, tell boosted trees next to nothing of the next return.
+
+    A source whose bars hold something of the next one (a volume put on the wrong day, a High that reaches into
+    tomorrow) is seen this way, whatever the strategy shows of it; one that is shifted as a whole is not.
+
+    Raises:
+        LeakError: they do.
+    """
+    import numpy as np
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    from forecast.model.forecaster import one_thread
+
+    learn, judge = [], []
+    for bars in subject.bars.values():
+        if len(bars) >= _FEWEST_BARS:
+            inputs, moves = _two_bars(bars)
+            border = int(len(moves) * _LEARNT_FROM)
+            times = bars.index.to_numpy()
+            learn.append((inputs[:border], moves[:border], times[:border]))
+            judge.append((inputs[border:], moves[border:], times[border:]))
+    if not learn:
+        return f"not looked at: fewer than {_FEWEST_BARS} bars"
+    (x, y, _), (new_x, new_y, times) = (
+        [np.concatenate(part) for part in zip(*parts, strict=True)] for parts in (learn, judge)
+    )
+    known, asked = np.isfinite(y), np.isfinite(new_y)
+    with one_thread():
+        trees = HistGradientBoostingRegressor(
+            max_iter=60, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=100, early_stopping=False
+        ).fit(x[known], y[known])
+        answers = trees.predict(new_x[asked])
+    skill = _compare(
+        answers[:, None], new_y[asked, None], np.zeros((int(asked.sum()), 1)), times[asked], lags=0
+    )
+    limit = _BARS_R2 if subject.original.bars.interval in _LONG else _BARS_R2_OF_MINUTES
+    if skill.exceeds(limit, 1.0):
+        raise LeakError(
+            f"two bars tell boosted trees {100 * skill.gain:.1f} % +/- {100 * skill.gain_error:.1f} of the next "
+            f"return; honest ones tell less than {100 * limit:.0f} %: the source's bars may hold something of the next"
+        )
+    return f"next return from the bars alone: {skill.text}"
+
+
+def skill_of(
+    forecaster: Forecaster, data: MarketData, *, references: tuple[str, ...], first_step: bool = False
+) -> Skill:
+    """What a forecaster gains on validation and test, on the best of some references that need no model.
+
+    Args:
+        forecaster: fitted to the data.
+        data: split.
+        references: `last` (as the last value was), `mean` (of training), `har` (least squares on the last value and
+            its means over 5 and 22 bars, as far as a window reaches).
+        first_step: of the horizon alone.
+    """
+    import numpy as np
+
+    train = data.windows_["train"]
+    table = _references(data, train.take(train.spread(_MOST_WINDOWS)), references)
+    answers, outcomes, origins = [], [], []
+    others: dict[str, list[Values]] = {name: [] for name in references}
+    for split in ("val", "test"):
+        windows = data.windows_[split]
+        batch = windows.take(windows.spread(_MOST_WINDOWS))
+        answers.append(_moves(data, forecaster.forecast(batch).values, batch))
+        outcomes.append(_moves(data, batch.outcome, batch))
+        origins.append(batch.origin)
+        for name in references:
+            others[name].append(table[name](batch))
+    a, y, when = np.concatenate(answers), np.concatenate(outcomes), np.concatenate(origins)
+    steps = 1 if first_step else data.horizon
+    stands = {name: np.concatenate(parts)[:, :steps] for name, parts in others.items()}
+    y = y[:, :steps]
+    best = min(stands, key=lambda name: float(np.square(y - stands[name]).sum()))
+    return _compare(
+        a[:, :steps],
+        y,
+        stands[best],
+        when,
+        lags=data.target.lead + data.horizon - 1,
+        signs=_is_price(data),
+    )
+
+
+def _both(data: MarketData, model: Forecaster) -> Iterator[tuple[str, Any]]:
+    """The config's model, and boosted trees fitted to the same windows, each after words that name it."""
+    from forecast.model.regression import Trees
+
+    yield "the model has", model
+    trees = Trees()
+    trees.fit(data)
+    yield "boosted trees have", trees
+
+
+def _references(data: MarketData, train: WindowBatch, names: tuple[str, ...]) -> dict[str, _Reference]:
+    """Each reference as a function of windows, fitted to training windows."""
+    import numpy as np
+
+    y = _moves(data, train.outcome, train)  # (N, h)
+    mean = y.mean(axis=0)
+    found: dict[str, _Reference] = {
+        "last": lambda batch: np.repeat(_moves(data, batch.history[:, -1:], batch), batch.horizon, axis=1),
+        "mean": lambda batch: np.tile(mean, (len(batch.rows), 1)),
+    }
+    if "har" in names:
+        coefficients = np.linalg.lstsq(_three_means(data, train), y, rcond=None)[0]
+        found["har"] = lambda batch: _three_means(data, batch) @ coefficients
+    return found
+
+
+def _three_means(data: MarketData, batch: WindowBatch) -> Values:
+    """(batch, 4): 1, and means of the last 1, 5 and 22 values that each window saw (Corsi 2009)."""
+    import numpy as np
+
+    seen = _moves(data, batch.history, batch)
+    return np.stack([np.ones(len(seen)), *(seen[:, -bars:].mean(axis=1) for bars in (1, 5, 22))], axis=1)
+
+
+def _compare(
+    answers: Values,
+    outcomes: Values,
+    reference: Values,
+    times: NDArray[np.generic],
+    *,
+    lags: int,
+    signs: bool = True,
+) -> Skill:
+    """Gain and right signs, (rows, steps) each, with errors that count what stands at one time as one observation."""
+    import numpy as np
+
+    from forecast.evaluate.significance.diebold_mariano import ratios
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        base = np.square(outcomes - reference)
+        gain = base - np.square(outcomes - answers)
+    _, when = np.unique(times, return_inverse=True)
+    count = int(when.max()) + 1
+
+    def by_time(values: Values) -> Values:
+        return np.bincount(when, weights=values.sum(axis=1), minlength=count).astype(np.float64)
+
+    one = np.zeros(count, np.int64)
+    ratio, error = ratios(by_time(gain), by_time(base), one, 1, lags=lags)
+    if not math.isfinite(ratio[0]):
+        return Skill(0.0, 0.0, None, 0.0)
+    if not signs:
+        return Skill(float(ratio[0]), float(error[0]), None, 0.0)
+    moved = (outcomes != reference) & (answers != reference)
+    right = moved & (np.sign(outcomes - reference) == np.sign(answers - reference))
+    share, share_error = ratios(by_time(right.astype(float)), by_time(moved.astype(float)), one, 1, lags=lags)
+    if not math.isfinite(share[0]):
+        return Skill(float(ratio[0]), float(error[0]), None, 0.0)
+    return Skill(float(ratio[0]), float(error[0]), float(share[0]), float(share_error[0]))
+
+
+def _is_price(data: MarketData) -> bool:
+    """Whether moves are those of a price, of whose sign hardly anything can be forecast."""
+    return "direction" in data.target.suspect_above
+
+
+def _moves(data: MarketData, values: Values, batch: WindowBatch) -> Values:
+    """Values of the target relative to the last one where they are prices, else as they are."""
+    return values / batch.history[:, -1:] - 1 if data.target.relation == "ratio" else values
+
+
+def _two_bars(bars: pd.DataFrame) -> tuple[Values, Values]:
+    """(bars, columns) what each bar and the one before it were, and (bars,) the return that followed, in units of the
+    returns before; NaN where none did."""
+    import numpy as np
+    import pandas as pd
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = bars[["Open", "High", "Low", "Close"]].transform(np.log)
+        volume = bars["Volume"].transform(np.log1p)
+        moves = logs["Close"].diff()
+        parts = {
+            "move": moves,
+            "night": logs["Open"] - logs["Close"].shift(1),
+            "day": logs["Close"] - logs["Open"],
+            "up": logs["High"] - logs["Close"],
+            "down": logs["Close"] - logs["Low"],
+            "volume": volume.diff(),
+            "level": volume - volume.rolling(20).mean(),
+        }
+        spread = moves.rolling(20).std()
+        one = pd.DataFrame(
+            {name: part if name in ("volume", "level") else part / spread for name, part in parts.items()}
+        )
+        followed = (moves.shift(-1) / spread).clip(-5, 5)
+    inputs = np.concatenate([one.to_numpy(np.float64), one.shift(1).to_numpy(np.float64)], axis=1)
+    inputs[~np.isfinite(inputs)] = np.nan
+    outcome = followed.to_numpy(np.float64).copy()
+    outcome[~np.isfinite(outcome)] = np.nan
+    return inputs, outcome
