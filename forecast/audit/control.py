@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from forecast.model.forecaster import Forecaster
 
     Values = NDArray[np.float64]
-    _Reference = Callable[[WindowBatch], Values]
+    # Of windows, (batch, steps): what is forecast, as _moves gives it.
+    _Answer = Callable[[WindowBatch], Values]
 
 _SHUFFLE_SEED = 19_990_101
 _CONTROL_EPOCHS = 8
 # Windows looked at, at most, of a split.
 _MOST_WINDOWS = 16_384
+# And of these, numbers that trees are fitted to, and steps of the horizon.
+_MOST_NUMBERS, _MOST_STEPS = 4_000_000, 5
 # Of a forecast that knows nothing: more than daily prices ever allow, and more than so many standard errors.
 _R2, _DIRECTION, _ERRORS = 0.02, 0.57, 4.0
 # Of the next return from the bars alone: thinly traded shares, and still more bars of minutes, bounce between bid and
@@ -82,12 +85,10 @@ def shuffled_control(subject: Subject) -> str:
     data = subject.data(Shuffled(subject.source, seed=_SHUFFLE_SEED))
     data.split(subject.evaluation.folds(data)[0].ranges)
     found = {}
-    for name, forecaster in _both(data, subject.fitted(data, epochs=_CONTROL_EPOCHS)):
-        skill = found[name] = skill_of(forecaster, data, references=("last", "mean"))
+    for name, answer in _both(data, subject.fitted(data, epochs=_CONTROL_EPOCHS)):
+        skill = found[name] = skill_of(answer, data, references=("last", "mean"))
         if skill.exceeds(_R2):
-            raise LeakError(
-                f"on shuffled bars, where nothing can be forecast, {name} skill: {skill.text}"
-            )
+            raise LeakError(f"on shuffled bars, where nothing can be forecast, {name} skill: {skill.text}")
     return "; ".join(f"{name} {skill.text}" for name, skill in found.items())
 
 
@@ -105,8 +106,8 @@ def believable_skill(subject: Subject) -> str:
     of_har = target.suspect_below.get("har", 1 - _R2) ** (2 if target.lead == 0 else 4)
     ceiling = target.suspect_above.get("r2_oos", 1 - of_har)
     found = {}
-    for name, forecaster in _both(data, subject.forecaster):
-        skill = found[name] = skill_of(forecaster, data, references=("last", "mean", "har"), first_step=True)
+    for name, answer in _both(data, subject.forecaster):
+        skill = found[name] = skill_of(answer, data, references=("last", "mean", "har"), first_step=True)
         if skill.exceeds(ceiling, target.suspect_above.get("direction", 1.0)):
             raise LeakError(
                 f"{name} more skill than {target.name} of real bars allows ({100 * ceiling:.1f} %): {skill.text}; "
@@ -125,7 +126,6 @@ def bars_before_the_next(subject: Subject) -> str:
         LeakError: they do.
     """
     import numpy as np
-    from sklearn.ensemble import HistGradientBoostingRegressor
 
     from forecast.model.forecaster import one_thread
 
@@ -144,10 +144,7 @@ def bars_before_the_next(subject: Subject) -> str:
     )
     known, asked = np.isfinite(y), np.isfinite(new_y)
     with one_thread():
-        trees = HistGradientBoostingRegressor(
-            max_iter=60, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=100, early_stopping=False
-        ).fit(x[known], y[known])
-        answers = trees.predict(new_x[asked])
+        answers = _trees().fit(x[known], y[known]).predict(new_x[asked])
     skill = _compare(
         answers[:, None], new_y[asked, None], np.zeros((int(asked.sum()), 1)), times[asked], lags=0
     )
@@ -161,12 +158,12 @@ def bars_before_the_next(subject: Subject) -> str:
 
 
 def skill_of(
-    forecaster: Forecaster, data: MarketData, *, references: tuple[str, ...], first_step: bool = False
+    answer: _Answer, data: MarketData, *, references: tuple[str, ...], first_step: bool = False
 ) -> Skill:
-    """What a forecaster gains on validation and test, on the best of some references that need no model.
+    """What a forecast gains on validation and test, on the best of some references that need no model.
 
     Args:
-        forecaster: fitted to the data.
+        answer: fitted to the data.
         data: split.
         references: `last` (as the last value was), `mean` (of training), `har` (least squares on the last value and
             its means over 5 and 22 bars, as far as a window reaches).
@@ -181,13 +178,13 @@ def skill_of(
     for split in ("val", "test"):
         windows = data.windows_[split]
         batch = windows.take(windows.spread(_MOST_WINDOWS))
-        answers.append(_moves(data, forecaster.forecast(batch).values, batch))
+        answers.append(answer(batch))
         outcomes.append(_moves(data, batch.outcome, batch))
         origins.append(batch.origin)
         for name in references:
             others[name].append(table[name](batch))
     a, y, when = np.concatenate(answers), np.concatenate(outcomes), np.concatenate(origins)
-    steps = 1 if first_step else data.horizon
+    steps = 1 if first_step else a.shape[1]
     stands = {name: np.concatenate(parts)[:, :steps] for name, parts in others.items()}
     y = y[:, :steps]
     best = min(stands, key=lambda name: float(np.square(y - stands[name]).sum()))
@@ -201,23 +198,59 @@ def skill_of(
     )
 
 
-def _both(data: MarketData, model: Forecaster) -> Iterator[tuple[str, Any]]:
+def _both(data: MarketData, model: Forecaster) -> Iterator[tuple[str, _Answer]]:
     """The config's model, and boosted trees fitted to the same windows, each after words that name it."""
-    from forecast.model.regression import Trees
-
-    yield "the model has", model
-    trees = Trees()
-    trees.fit(data)
-    yield "boosted trees have", trees
+    yield "the model has", lambda batch: _moves(data, model.forecast(batch).values, batch)
+    yield "boosted trees have", _boosted_trees(data)
 
 
-def _references(data: MarketData, train: WindowBatch, names: tuple[str, ...]) -> dict[str, _Reference]:
+def _boosted_trees(data: MarketData) -> _Answer:
+    """Trees that see the window as a network does and the target's last values, and answer with what is forecast."""
+    import numpy as np
+
+    from forecast.model.forecaster import one_thread
+    from forecast.model.regression import flat_inputs
+
+    def inputs(batch: WindowBatch) -> NDArray[np.float32]:
+        shown = flat_inputs(data.normaliser_, batch.windows)
+        return np.concatenate([shown, _moves(data, batch.history, batch)[:, -2:].astype(np.float32)], axis=1)
+
+    train = data.windows_["train"]
+    width = data.seq_len * len(data.layout.relations)
+    batch = train.take(train.spread(min(max(_MOST_NUMBERS // width, _FEWEST_BARS), _MOST_WINDOWS)))
+    shown, wanted = inputs(batch), _moves(data, batch.outcome, batch)
+    with one_thread():
+        fitted = [_trees().fit(shown, step) for step in wanted.T[:_MOST_STEPS]]
+
+    def answer(batch: WindowBatch) -> Values:
+        shown = inputs(batch)
+        with one_thread():
+            return np.stack([model.predict(shown) for model in fitted], axis=1)
+
+    return answer
+
+
+def _trees() -> Any:
+    """Quick ones, that take what is handed to them."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=60,
+        learning_rate=0.05,
+        max_leaf_nodes=8,
+        min_samples_leaf=50,
+        early_stopping=False,
+        random_state=0,
+    )
+
+
+def _references(data: MarketData, train: WindowBatch, names: tuple[str, ...]) -> dict[str, _Answer]:
     """Each reference as a function of windows, fitted to training windows."""
     import numpy as np
 
     y = _moves(data, train.outcome, train)  # (N, h)
     mean = y.mean(axis=0)
-    found: dict[str, _Reference] = {
+    found: dict[str, _Answer] = {
         "last": lambda batch: np.repeat(_moves(data, batch.history[:, -1:], batch), batch.horizon, axis=1),
         "mean": lambda batch: np.tile(mean, (len(batch.rows), 1)),
     }
