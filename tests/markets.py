@@ -4,9 +4,15 @@ import numpy as np
 import pandas as pd
 
 from forecast.data import MarketData, TimeSeriesScaler
-from forecast.data.features import NoProcessing, Returns, Technical, WithRange
+from forecast.data.features import NoProcessing, Returns, Technical, Volatility, WithRange
 
-FEATURES = {"no_processing": NoProcessing, "range": WithRange, "returns": Returns, "technical": Technical}
+FEATURES = {
+    "no_processing": NoProcessing,
+    "range": WithRange,
+    "returns": Returns,
+    "technical": Technical,
+    "volatility": Volatility,
+}
 STRATEGIES = {
     f"{name}_{scope}": (features, scope)
     for name, features in FEATURES.items()

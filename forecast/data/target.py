@@ -37,8 +37,9 @@ _ERRORS = ("rmse", "mae", "mape", "mase", "theil_u", "theil_u_by_ticker", "r2_oo
 _MOVES = ("direction", "direction_se", "move_ratio", "move_mean", "move_sd")
 _LOGS = (*_ERRORS, *_MOVES, "rmse_log", "r2_train")
 _REGRESSION = ("ridge", "trees")
-# The share of bars without a range, or with the Open of the Close before, from which estimates from them say nothing.
-_TOO_MANY = 0.5
+# The share of bars without a range, or without Volume, from which there is nothing to forecast; and of bars whose Open
+# is the Close before, of which a liquid share has one or two in a hundred.
+_TOO_MANY, _COPIED = 0.5, 0.2
 
 
 class Target:
@@ -314,7 +315,7 @@ class Volatility(Target):
         before, opened = bars["Close"].to_numpy()[:-1], bars["Open"].to_numpy()[1:]
         if len(bars) > 1 and self.estimator != "parkinson":
             copied = np.isclose(opened, before, rtol=1e-6, atol=0.0)  # prices as they were, or adjusted
-            if copied.mean() > _TOO_MANY:
+            if copied.mean() > _COPIED:
                 found.append(
                     f"Open is the Close before on {100 * copied.mean():.0f} % of the bars: if it was copied, as in "
                     f"old data of indices, target.estimator={self.estimator} errs; parkinson does not look at it"

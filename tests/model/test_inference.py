@@ -7,7 +7,7 @@ import pytest
 from markets import random_bars
 
 from forecast.data import features as shipped
-from forecast.data.features import NoProcessing, Returns, Technical, WithCalendar, WithRange
+from forecast.data.features import NoProcessing, Returns, Technical, Volatility, WithCalendar, WithRange
 from forecast.errors import UserError
 from forecast.model import Naive, Predictor
 
@@ -17,6 +17,7 @@ STRATEGIES = [
     Returns(span=20),
     Returns(span=3),
     Technical(),
+    Volatility(),
     WithCalendar(features=Technical(), calendar="XNYS"),
 ]
 

@@ -14,6 +14,7 @@ from forecast.data.features.base import (
 from forecast.data.features.calendar import WithCalendar, with_calendar
 from forecast.data.features.returns import Returns
 from forecast.data.features.technical import Technical
+from forecast.data.features.volatility import Volatility
 
 __all__ = [
     "PRICE",
@@ -22,6 +23,7 @@ __all__ = [
     "Relation",
     "Returns",
     "Technical",
+    "Volatility",
     "WithCalendar",
     "WithRange",
     "calendar_columns",

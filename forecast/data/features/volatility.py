@@ -1,0 +1,81 @@
+"""What is known of how much a price moves: variances of bars, falls, nights and volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Gt
+
+from forecast.data.features.base import Relation
+from forecast.data.variance import Estimator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A bar, a week and a month of daily bars, as in the heterogeneous autoregressive model (Corsi 2009,
+# https://doi.org/10.1093/jjfinec/nbp001).
+_SPANS = (1, 5, 22)
+
+
+class Volatility:
+    """Logs of the range's variance at 1, 5 and 22 bars, falls at the same spans, the night, range and volume.
+
+    | column | from the bars up to this one | where nothing moved |
+    |---|---|---|
+    | LogVariance1, 5, 22 | ln of the mean variance a bar of the last n, in percent squared, at least `least` | ln `least` |
+    | Fall1, 5, 22 | min(0, ln(Close / the Close n bars before)), percent (leverage: Corsi and Reno 2012) | 0 |
+    | Night | ln(Open / the Close before), percent | 0 |
+    | NightSize | absolute value of Night | 0 |
+    | LogRange | ln((High - Low) / Close), percent, at least sqrt(`least`) | ln sqrt(`least`) |
+    | Volume1, Volume5 | ln(1 + Volume), and its mean over 5, less its mean over 22 | 0 |
+
+    Args:
+        estimator: of the variance of a bar, see forecast.data.variance.
+        least: below which no variance of a bar is counted, percent squared: the log of 0 would rule everything.
+    """
+
+    warm_up: ClassVar[int] = max(_SPANS)
+    columns: ClassVar[Mapping[str, Relation]] = {
+        **{f"LogVariance{span}": "free" for span in _SPANS},
+        **{f"Fall{span}": "free" for span in _SPANS},
+        "Night": "free",
+        "NightSize": "free",
+        "LogRange": "free",
+        "Volume1": "free",
+        "Volume5": "free",
+    }
+
+    def __init__(
+        self, *, estimator: Estimator = "garman_klass", least: Annotated[float, Gt(0)] = 0.004
+    ) -> None:
+        self.estimator = estimator
+        self.least = least
+
+    def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
+        """See Features.compute."""
+        import numpy as np
+
+        from forecast.data.features import indicators as ind
+        from forecast.data.variance import variance
+
+        opened, high, low, close, volume = (
+            ind.column(bars, name) for name in ("Open", "High", "Low", "Close", "Volume")
+        )
+        found = {}
+        with ind.undefined_is_nan():
+            for span in _SPANS:
+                mean = 1e4 * variance(bars, self.estimator, span=span)
+                found[f"LogVariance{span}"] = np.log(np.maximum(mean, self.least))
+            for span in _SPANS:
+                found[f"Fall{span}"] = 100.0 * np.minimum(np.log(close / ind.lagged(close, span)), 0.0)
+            found["Night"] = 100.0 * np.log(opened / ind.lagged(close, 1))
+            found["NightSize"] = np.abs(found["Night"])
+            found["LogRange"] = np.log(np.maximum(100.0 * (high - low) / close, self.least**0.5))
+            amounts = np.log1p(volume)
+            usual = ind.relative(
+                amounts, [1.0 / 22] * 22
+            )  # the mean less the last one, exactly 0 where it stood
+            found["Volume1"] = -usual
+            found["Volume5"] = ind.relative(amounts, [1.0 / 5] * 5) - usual
+        return ind.table(found, bars.index)
