@@ -23,7 +23,7 @@ class Volatility:
 
     | column | from the bars up to this one | where nothing moved |
     |---|---|---|
-    | LogVariance1, 5, 22 | ln of the mean variance a bar of the last n, in percent squared, at least `least` | ln `least` |
+    | LogVariance1, 5, 22 | ln of the mean variance of the last n bars, percent squared, at least `least` | ln `least` |
     | Fall1, 5, 22 | min(0, ln(Close / the Close n bars before)), percent (leverage: Corsi and Reno 2012) | 0 |
     | Night | ln(Open / the Close before), percent | 0 |
     | NightSize | absolute value of Night | 0 |
