@@ -190,7 +190,7 @@ def future(directory: str | Path, *overrides: str) -> Future:
 def load_bars(
     config: DictConfig, predictor: Predictor, source: Any, health: Any, tickers: list[str]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """Checked bars of each ticker, as many as the model looks at; and why a ticker has none.
+    """Checked bars of each ticker with their covariates, as many as the model looks at; and why a ticker has none.
 
     Args:
         config: of the run, with overrides.

@@ -46,6 +46,7 @@ def write_model(
         "scope": data.scope,
         "columns": data.layout.names,
         "per_year": data.bars.per_year,
+        **({"covariates": data.covariates.columns} if data.covariates else {}),
     }
     variance = getattr(forecaster, "error_variance", None)
     if variance is not None:
@@ -99,6 +100,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
         intervals=IntervalState.from_json(json.loads(widths.read_text("utf-8")))
         if widths.is_file()
         else None,
+        covariates=facts.get("covariates"),
     )
 
 

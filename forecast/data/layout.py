@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
@@ -34,10 +34,17 @@ class Layout:
     target: int  # column of what is forecast
     bar_values: int  # column of its values of each bar alone; the same one where those are what is forecast
 
+    # Columns of covariates, among the inputs, and the step each is of, from 1; None where it is of none.
+    covariates: dict[int, int | None] = field(default_factory=dict)
+
     @property
     def close(self) -> int:
         """Column of the Close of the ticker that is forecast."""
         return self.closes[0]
+
+    def covariates_of(self, step: int) -> list[int]:
+        """The columns of covariates that say something about a step, from 1."""
+        return [column for column, own in self.covariates.items() if own in (None, step)]
 
 
 def behind(features: Features, target: Target | None) -> list[str]:
@@ -51,16 +58,23 @@ def behind(features: Features, target: Target | None) -> list[str]:
     return [name for name in wanted if name is not None and name not in features.columns]
 
 
-def layout(features: Features, *, target: Target, tickers: Sequence[str] | None) -> Layout:
+def layout(
+    features: Features,
+    *,
+    target: Target,
+    tickers: Sequence[str] | None,
+    covariates: Mapping[str, int | None] | None = None,
+) -> Layout:
     """Columns of a series.
 
     Args:
         features: the strategy's.
         target: what is forecast.
         tickers: side by side in one series, the target's first; None for one ticker a series.
+        covariates: columns of covariates, and the step each is of, see Covariates.columns.
 
     Raises:
-        UserError: no columns, or a relation that is none.
+        UserError: no columns, or a relation that is none; a covariate that is called as a feature is.
     """
     columns = dict(features.columns)
     who = f"data.features={type(features).__name__}"
@@ -74,14 +88,24 @@ def layout(features: Features, *, target: Target, tickers: Sequence[str] | None)
     blocks = [f"{ticker}." for ticker in tickers] if tickers else [""]
     names = [block + column for block in blocks for column in columns]
     relations = [relation for _ in blocks for relation in columns.values()]
+    steps = covariates or {}
+    for name in steps:
+        if name in names or name in behind(features, target):
+            raise UserError(f"data.covariates: {name} is what a feature is called; name it otherwise")
+    places: dict[int, int | None] = {len(names) + place: step for place, step in enumerate(steps.values())}
+    names += steps
+    relations += ["free"] * len(steps)
     for number, block in enumerate(blocks):
         names += [block + column for column in behind(features, None if number else target)]
+    closes = [names.index(block + PRICE) for block in blocks for _ in columns]
+    closes += [closes[0]] * len(steps)
     return Layout(
         names=names,
         relations=relations,
-        closes=[names.index(block + PRICE) for block in blocks for _ in columns],
+        closes=closes,
         target=names.index(blocks[0] + target.column),
         bar_values=names.index(blocks[0] + (target.bar_column or target.column)),
+        covariates=places,
     )
 
 
@@ -96,17 +120,23 @@ def anchors(layout: Layout, target: Target) -> tuple[list[int], list[int]]:
     return sorted(prices | ({layout.target} if target.positive else set())), amounts
 
 
-def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -> pd.DataFrame:
-    """Features of one ticker and what stands behind them; a row that no window may use holds a NaN.
+def rows(
+    features: Features, bars: pd.DataFrame, target: Target | None = None, *, covariates: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Features of one ticker, its covariates and what stands behind; a row that no window may use holds a NaN.
 
     Args:
         features: the strategy's.
-        bars: of the ticker.
+        bars: of the ticker, with its covariates as further columns.
         target: what is forecast; None of a ticker that only stands beside.
+        covariates: those columns.
 
     Raises:
         UserError: the strategy gave other rows or columns than it declared.
     """
+    beside = bars[list(covariates)] if covariates else None
+    if beside is not None:
+        bars = bars.drop(columns=beside.columns)
     table = features.compute(bars)
     wanted = list(features.columns)
     if list(table.columns) != wanted or not table.index.equals(bars.index):
@@ -114,6 +144,8 @@ def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -
             f"data.features={type(features).__name__}: compute() must keep the bars' rows and give the columns "
             f"{wanted}, got {len(table)} rows for {len(bars)} bars and {list(table.columns)}"
         )
+    if beside is not None:
+        table = table.assign(**{str(name): beside[name] for name in beside.columns})
     extra = {}
     for name in behind(features, target):
         if target is not None and name == target.column:
@@ -125,7 +157,9 @@ def rows(features: Features, bars: pd.DataFrame, target: Target | None = None) -
     return table.assign(**extra) if extra else table
 
 
-def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.Index, np.ndarray]:
+def side_by_side(
+    tables: Mapping[str, pd.DataFrame], columns: int, *, covariates: int = 0
+) -> tuple[pd.Index, np.ndarray]:
     """Join tickers on their common dates, each as it was known when the first one's session closed.
 
     A ticker whose exchange closes later (New York beside a target in Tokyo), or at a time that its ending does not
@@ -134,6 +168,7 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.I
     Args:
         tables: ticker -> rows as `rows` makes them, the target's first.
         columns: inputs of a ticker; they stand first for all tickers, what is behind them follows.
+        covariates: of the target's ticker alone, after its inputs; they stand between the two.
 
     Returns:
         dates, and (dates, columns) float32.
@@ -150,8 +185,9 @@ def side_by_side(tables: Mapping[str, pd.DataFrame], columns: int) -> tuple[pd.I
         if later.any():
             values[later] = table.shift(1).loc[common].to_numpy(np.float32)[later]
         aligned.append(values)
-    inputs, behind = [a[:, :columns] for a in aligned], [a[:, columns:] for a in aligned]
-    return common, np.concatenate(inputs + behind, axis=1)
+    inputs, more = [a[:, :columns] for a in aligned], [a[:, columns:] for a in aligned]
+    beside, more[0] = more[0][:, :covariates], more[0][:, covariates:]
+    return common, np.concatenate([*inputs, beside, *more], axis=1)
 
 
 def closes_later(ticker: str, target: str, dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
@@ -182,13 +218,28 @@ def bars_before_join(tickers: Sequence[str]) -> int:
 
 
 def all_series(
-    bars: Iterable[tuple[str, pd.DataFrame]], *, features: Features, scope: Scope, target: Target
+    bars: Iterable[tuple[str, pd.DataFrame]],
+    *,
+    features: Features,
+    scope: Scope,
+    target: Target,
+    covariates: Sequence[str] = (),
 ) -> Iterator[Series]:
-    """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together)."""
+    """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together).
+
+    Args:
+        bars: of each ticker, with its covariates as further columns; side by side, those of the first.
+        features: the strategy's.
+        scope: the strategy's.
+        target: what is forecast.
+        covariates: those columns.
+    """
     if scope == "multiple":
         tables: dict[str, pd.DataFrame] = {}
         for ticker, table in bars:
-            tables[ticker] = rows(features, table, None if tables else target)
+            tables[ticker] = rows(
+                features, table, None if tables else target, covariates=() if tables else covariates
+            )
         first = next(iter(tables))
         late = [ticker for ticker in tables if may_close_later(ticker, first)]
         if late:
@@ -197,7 +248,7 @@ def all_series(
                 ", ".join(late),
                 first,
             )
-        dates, values = side_by_side(tables, len(features.columns))
+        dates, values = side_by_side(tables, len(features.columns), covariates=len(covariates))
         if not len(dates):
             raise UserError(
                 f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
@@ -205,7 +256,7 @@ def all_series(
         yield Series(name=next(iter(tables)), times=times_of(dates), values=values)
         return
     for ticker, table in bars:
-        frame = rows(features, table, target)
+        frame = rows(features, table, target, covariates=covariates)
         yield Series(name=ticker, times=times_of(table.index), values=frame.to_numpy(np.float32))
 
 

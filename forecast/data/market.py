@@ -6,11 +6,12 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from copy import copy, deepcopy
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import Bars, DateRange, Interval, Source
+from forecast.data.covariates import Covariates
 from forecast.data.features import Features, with_calendar
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.scaler import TimeSeriesScaler
@@ -57,6 +58,7 @@ class MarketData:
         instance_norm: also put each window in units of its own spread, see normaliser.py.
         scaler: fitted on training data alone; None = no scaling.
         health: what to do about faulty bars.
+        covariates: what else is known, see forecast.data.covariates; name -> covariate, or a list; None = nothing.
 
     Raises:
         UserError: arguments that cannot go together.
@@ -95,6 +97,7 @@ class MarketData:
         calendar: str | None = None,
         scaler: TimeSeriesScaler | None = None,
         health: HealthCheck | None = None,
+        covariates: dict[str, Any] | list[Any] | None = None,
     ) -> None:
         if train_ratio + val_ratio >= 1:
             raise UserError(
@@ -129,8 +132,12 @@ class MarketData:
         _check_tickers(self.tickers, scope)
         from forecast.data.layout import layout
 
+        self.covariates = Covariates(covariates, lead=self.target.lead, horizon=horizon)
         self.layout = layout(
-            self.features, target=self.target, tickers=self.tickers if scope == "multiple" else None
+            self.features,
+            target=self.target,
+            tickers=self.tickers if scope == "multiple" else None,
+            covariates=self.covariates.columns,
         )
 
     @property
@@ -260,7 +267,13 @@ class MarketData:
         self.faults_ = []
         self._digest = hashlib.sha256()
         self._last_dates: dict[str, pd.Timestamp] = {}
-        series = all_series(self._bars(), features=self.features, scope=self.scope, target=self.target)
+        series = all_series(
+            self._bars(),
+            features=self.features,
+            scope=self.scope,
+            target=self.target,
+            covariates=list(self.covariates.columns),
+        )
         panel = build_panel(series, num_columns=len(self.layout.names))
         if self._left_out:
             del panel
@@ -301,6 +314,10 @@ class MarketData:
             self._digest.update(ticker.encode())
             self._digest.update(bars.index.to_numpy().astype("datetime64[D]").tobytes())
             self._digest.update(values.tobytes())
+            if self.covariates and (self.scope != "multiple" or ticker == self.tickers[0]):
+                bars = self.covariates.attach(ticker, bars, bars=self.bars, source=self.source)
+                beside = bars[list(self.covariates.columns)]
+                self._digest.update(repr(list(beside.columns)).encode() + beside.to_numpy().tobytes())
             yield ticker, bars
         self._left_out = self._check_ends()
 

@@ -74,6 +74,8 @@ class Predictor:
         adjust: whether prices are adjusted by `Adj Close` where the bars have it, as the source did in training.
         adjust_volume: likewise whether Volume is counted in today's shares.
         intervals: half-widths as of the run's last bar; None: forecasts without intervals.
+        covariates: further columns that the bars must have, and the step each is of, see Covariates.columns; of tickers
+            side by side those of the first.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Predictor:
         adjust_volume: bool = False,
         target: Target | None = None,
         intervals: IntervalState | None = None,
+        covariates: Mapping[str, int | None] | None = None,
     ) -> None:
         self.forecaster = forecaster
         self.features = features
@@ -100,8 +103,12 @@ class Predictor:
         self.adjust = adjust
         self.adjust_volume = adjust_volume
         self.intervals = intervals
+        self.covariates = dict(covariates or {})
         self.layout: Layout = layout(
-            features, target=self.target, tickers=self.tickers if scope == "multiple" else None
+            features,
+            target=self.target,
+            tickers=self.tickers if scope == "multiple" else None,
+            covariates=self.covariates,
         )
 
     @property
@@ -128,7 +135,8 @@ class Predictor:
 
         Args:
             bars: one ticker's table (Date index, ascending; High, Low, Close, Volume, and Open where a strategy
-                wants it), a mapping ticker -> table, or one table with (ticker, column) columns.
+                wants it, and the columns of `covariates`), a mapping ticker -> table, or one table with
+                (ticker, column) columns.
             every: forecast from every bar that has a whole window without a gap behind it, not from the last alone.
 
         Returns:
@@ -287,7 +295,25 @@ class Predictor:
                 refused[ticker] = str(error)
         return checked, refused
 
+    def covariates_of(self, ticker: str) -> list[str]:
+        """Columns that a ticker's bars must have beside their own."""
+        beside = self.scope != "multiple" or ticker == self.tickers[0]
+        return list(self.covariates) if beside else []
+
     def _bars(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        beside = self.covariates_of(ticker)
+        if not beside:
+            return self._own_bars(ticker, table)
+        missing = [name for name in beside if name not in table.columns]
+        if missing:
+            raise UserError(
+                f"{ticker}: the bars have no column {', '.join(missing)}, a covariate that the model looks at; "
+                "python -m forecast.predict and GET /forecast fetch it"
+            )
+        own = self._own_bars(ticker, table.drop(columns=beside))
+        return own.assign(**{name: table[name].to_numpy(np.float64) for name in beside})
+
+    def _own_bars(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
         if not is_bar_table(table):
             columns = [column for column in COLUMNS if column in table.columns]
             if "Close" not in columns:
@@ -313,7 +339,7 @@ class Predictor:
             return {ticker: (_times(table), table.to_numpy(np.float32)) for ticker, table in features.items()}
         if refused:
             return {}
-        dates, values = side_by_side(features, len(self.features.columns))
+        dates, values = side_by_side(features, len(self.features.columns), covariates=len(self.covariates))
         return {self.tickers[0]: (dates.to_numpy(), values)}
 
     def _together(
@@ -329,7 +355,7 @@ class Predictor:
         together = {
             ticker: own
             for ticker, own in tables.items()
-            if len(own) >= enough and len(own.columns) == len(COLUMNS)
+            if len(own) >= enough and len(own.columns) == len(COLUMNS) + len(self.covariates)
         }
         series = self._one_by_one({t: table for t, table in tables.items() if t not in together}, refused)
         if together:
@@ -337,7 +363,7 @@ class Predictor:
             joined = pd.DataFrame(
                 np.concatenate([table.to_numpy()[-enough:] for table in together.values()]),
                 index=pd.DatetimeIndex(times.ravel(), name="Date"),
-                columns=pd.Index(COLUMNS),
+                columns=pd.Index([*COLUMNS, *self.covariates]),
             )
             try:
                 values = self._features(next(iter(together)), joined).to_numpy(np.float32)
@@ -351,7 +377,8 @@ class Predictor:
     def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
         try:
             beside = self.scope == "multiple" and ticker != self.tickers[0]
-            return rows(self.features, table, None if beside else self.target)
+            target = None if beside else self.target
+            return rows(self.features, table, target, covariates=self.covariates_of(ticker))
         except KeyError as error:
             missing = [column for column in COLUMNS if column not in table.columns]
             needs = f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
