@@ -24,6 +24,7 @@ from forecast.config.checking import describe_rule, objective, task  # noqa: E40
 CONF = ROOT / "conf"
 PAGE = ROOT / "docs" / "configuration.md"
 PRIMARY = {"run": "run.yaml", "serve": "serve.yaml"}  # tables of keys that are in no group
+PREFIXES = {"covariates": "data.covariates.NAME"}  # of the keys of a group, where that is not its name
 MOST_DEFAULTS = 4  # values of a key, and options that set one, which are listed
 
 _TABLE = re.compile(r"(<!-- (options|keys: [a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -95,7 +96,7 @@ def keys_table(name: str) -> Iterator[str]:
     for key in dict.fromkeys(key for keys in options.values() for key in keys):
         having = {option: keys[key] for option, keys in options.items() if key in keys}
         first = next(iter(having.values()))
-        full = key if name in PRIMARY else f"{name}.{key}"
+        full = key if name in PRIMARY else f"{PREFIXES.get(name, name)}.{key}"
         yield f"| `{full}` | {default_cell(having, len(options))} | {cell(first.rule)} | {cell(first.meaning)} |"
 
 

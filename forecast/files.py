@@ -49,13 +49,26 @@ def write_json(path: Path, value: object) -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, made when missing; the kernel releases it when the process dies."""
+def locked(path: Path, *, timeout_s: float = -1, remove: bool = False) -> Iterator[None]:
+    """Hold a lock file, made when missing; the kernel releases it when the process dies.
+
+    Args:
+        path: of the lock file.
+        timeout_s: to wait for it; below 0: for ever.
+        remove: leave no file behind; whoever waited makes it anew.
+
+    Raises:
+        TimeoutError: another process held it all the time.
+    """
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
+    with FileLock(path, timeout=timeout_s):
+        try:
+            yield
+        finally:
+            if remove:
+                path.unlink(missing_ok=True)
 
 
 class LocalPath:

@@ -11,6 +11,7 @@ output=FILE.csv                   write the table there, too; .csv or .parquet
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 # What a trained model can be asked anew with; all else was decided when it was trained.
 _FREE = ("source", "data.tickers", "data.period", "data.start", "data.end", "data.health")
+_FREE_COVARIATES = re.compile(r"data\.covariates\.\w+\.(source|path)")  # where they come from
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def _plain(config: DictConfig) -> dict[str, Any]:
 
 def _differing(saved: Any, now: Any, key: str) -> Iterator[tuple[str, Any]]:
     """Keys that differ and must not."""
-    if key in _FREE:
+    if key in _FREE or _FREE_COVARIATES.fullmatch(key):
         return
     if isinstance(saved, dict) and isinstance(now, dict):
         for name in [*saved, *(name for name in now if name not in saved)]:
@@ -174,21 +176,28 @@ def future(directory: str | Path, *overrides: str) -> Future:
     with logged(), _threads(int(config.trainer.get("threads", 1))):
         source, health = build(config.source), build(config.data.health)
         tickers = _tickers(config, predictor, source)
-        bars, refused = load_bars(config, predictor, source, health, tickers)
+        calendar = Bars(
+            interval=config.data.get("interval", "1d"),
+            calendar=None if health is None else health.calendar,
+        )
+        bars, refused = load_bars(config, predictor, source, health, tickers, calendar=calendar)
         return forecast_ahead(
             predictor,
             bars,
-            calendar=Bars(
-                interval=config.data.get("interval", "1d"),
-                calendar=None if health is None else health.calendar,
-            ),
+            calendar=calendar,
             refused=refused,
             notes=[*_run_quality(directory), *_unseen_tickers(predictor, tickers), *_end_note(config)],
         )
 
 
 def load_bars(
-    config: DictConfig, predictor: Predictor, source: Any, health: Any, tickers: list[str]
+    config: DictConfig,
+    predictor: Predictor,
+    source: Any,
+    health: Any,
+    tickers: list[str],
+    *,
+    calendar: Bars,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Checked bars of each ticker with their covariates, as many as the model looks at; and why a ticker has none.
 
@@ -198,12 +207,16 @@ def load_bars(
         source: built.
         health: built; None = bars are taken as they are.
         tickers: asked for.
+        calendar: of the bars, for their covariates.
 
     Raises:
         UserError: no such ticker, or bars at fault whose policy is error.
     """
     from forecast.data.bars import DateRange
+    from forecast.model.building import build_covariates
 
+    covariates = build_covariates(config, lead=predictor.target.lead, horizon=predictor.horizon)
+    predictor.check_covariates(covariates.columns)
     data = config.data
     span = DateRange(period=data.period, start=data.start, end=data.end)
     bars: dict[str, pd.DataFrame] = {}
@@ -215,6 +228,12 @@ def load_bars(
             continue
         if health is not None:
             own, _ = health.check(ticker, own)
+        if predictor.covariates_of(ticker):
+            try:
+                own = covariates.attach(ticker, own, bars=calendar, source=source)
+            except UserError as error:
+                refused[ticker] = str(error)
+                continue
         # A copy, so that thousands of whole histories do not stay in memory.
         bars[ticker] = own if predictor.enough is None else own.iloc[-predictor.enough :].copy()
     return bars, refused

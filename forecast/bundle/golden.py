@@ -127,7 +127,7 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
     """
     import numpy as np
 
-    from forecast.model.inference import batch_of
+    from forecast.model.standalone import batch_of
 
     directory = Path(directory)
     golden = read_golden(directory)

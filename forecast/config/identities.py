@@ -61,6 +61,9 @@ def identity(
         for name in above:
             node = node.get(name) or {}
         node.pop(last, None)
+    data = task.get("data") or {}
+    if not data.get("covariates", True):
+        del data["covariates"]  # none, as of a run of before there were any
     facts = {
         "task": _canonical(task),
         "fingerprint": fingerprint,

@@ -21,6 +21,7 @@ from forecast.model.forecaster import (
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from forecast.data.covariates import Covariates
     from forecast.data.market import MarketData
     from forecast.data.windows import WindowIndex
     from forecast.model.trainer import Trainer
@@ -37,6 +38,22 @@ def make_trainer(config: DictConfig) -> Trainer:
         config.trainer, metric=config.objective.metric, mode=config.objective.mode, seed=config.seed
     )
     return trainer
+
+
+def build_covariates(config: DictConfig, *, lead: int, horizon: int) -> Covariates:
+    """The `data.covariates` nodes, to put beside bars that were not fetched by a MarketData.
+
+    Args:
+        config: of a run.
+        lead: of its target.
+        horizon: of its model.
+    """
+    from forecast.data.covariates import Covariates
+
+    nodes = config.data.get("covariates") or {}
+    if isinstance(nodes, Mapping):
+        return Covariates({name: build(node) for name, node in nodes.items()}, lead=lead, horizon=horizon)
+    return Covariates([build(node) for node in nodes], lead=lead, horizon=horizon)
 
 
 def build_forecaster(config: DictConfig, sizes: Mapping[str, int], *, score: Score) -> Forecaster:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +11,13 @@ import numpy as np
 from forecast.data.bars import COLUMNS, bar_table, is_bar_table
 from forecast.data.features import Features, warm_up
 from forecast.data.layout import Scope, anchors, bars_before_join, layout, rows, side_by_side
-from forecast.data.panel import Panel, Series, build_panel
+from forecast.data.panel import Series, build_panel
 from forecast.data.target import Close, Target
 from forecast.data.windows import WindowBatch
 from forecast.errors import UserError
 from forecast.model.forecaster import Forecast, Forecaster, forecast_in_unit
 from forecast.model.intervals import IntervalState
+from forecast.model.standalone import batch_of, unknown_bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,7 +211,7 @@ class Predictor:
             return InferenceWindows(refused=refused)
         batch = WindowBatch(
             windows=windows[~bad],
-            future=_unknown(int((~bad).sum()), self.horizon, windows.shape[2]),
+            future=unknown_bars(int((~bad).sum()), self.horizon, windows.shape[2]),
             series=owner[~bad],
             rows=found[~bad],
             panel=panel,
@@ -299,6 +299,18 @@ class Predictor:
         """Columns that a ticker's bars must have beside their own."""
         beside = self.scope != "multiple" or ticker == self.tickers[0]
         return list(self.covariates) if beside else []
+
+    def check_covariates(self, columns: Mapping[str, int | None]) -> None:
+        """Refuse covariates that have other columns now than the model was trained with.
+
+        Raises:
+            UserError: they have; a file that they are read from was changed.
+        """
+        if columns != self.covariates:
+            raise UserError(
+                f"data.covariates: have the columns {', '.join(columns)} now, but the model was trained with "
+                f"{', '.join(self.covariates)}; restore the files that they are read from, or train anew"
+            )
 
     def _bars(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
         beside = self.covariates_of(ticker)
@@ -410,91 +422,6 @@ class Predictor:
         return np.asarray(
             (windows[..., prices] <= 0).any(axis=(1, 2)) | (windows[..., amounts] < 0).any(axis=(1, 2))
         )
-
-
-def batch_of(
-    windows: NDArray[np.float32],
-    *,
-    names: Sequence[str],
-    lookback: int,
-    horizon: int,
-    layout: Layout,
-    counts: NDArray[np.integer] | None = None,
-) -> WindowBatch:
-    """Windows that stand alone as a batch, each a series of its own, its bars numbered from 0.
-
-    Args:
-        windows: (batch, bars, columns) raw panel rows, at least the lookback.
-        names: (batch,) of their series.
-        lookback: bars a window holds.
-        horizon: steps to be forecast.
-        layout: of the columns.
-        counts: (batch,) how many of the bars, the newest, there are; None = all.
-    """
-    count, bars, width = windows.shape
-    if counts is None:
-        numbering, values = _whole(count, bars), windows.reshape(-1, width)
-    else:
-        there = np.arange(bars) >= (bars - counts)[:, None]  # (B, bars)
-        numbering, values = _numbering(np.asarray(counts), there), windows[there]
-    return WindowBatch(
-        windows=windows[:, bars - lookback :],
-        future=_unknown(count, horizon, width),
-        series=numbering.series,
-        rows=numbering.rows,
-        panel=Panel(
-            values=values,
-            times=numbering.times,
-            calendar=numbering.calendar,
-            names=list(names),
-            first_rows=numbering.first_rows,
-            segments=numbering.segments,
-            segment_series=numbering.segment_series,
-        ),
-        layout=layout,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Numbering:
-    """What does not depend on the values of windows that stand alone, see Panel and WindowBatch."""
-
-    times: NDArray[np.int32]
-    calendar: NDArray[np.datetime64]
-    first_rows: NDArray[np.int64]
-    segments: NDArray[np.int64]
-    segment_series: NDArray[np.int32]
-    series: NDArray[np.int64]
-    rows: NDArray[np.int64]
-
-
-def _numbering(counts: NDArray[np.integer], there: NDArray[np.bool_]) -> _Numbering:
-    """Of windows of so many bars, which are `there`, (batch, bars)."""
-    count, bars = there.shape
-    first_rows = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    return _Numbering(
-        times=np.nonzero(there)[1].astype(np.int32),
-        calendar=np.arange(bars).astype("datetime64[ns]"),
-        first_rows=first_rows,
-        segments=np.stack((first_rows[:-1], first_rows[1:]), axis=1),
-        segment_series=np.arange(count, dtype=np.int32),
-        series=np.arange(count),
-        rows=first_rows[1:] - 1,
-    )
-
-
-@lru_cache(maxsize=128)  # a server asks for the same few sizes of batches again and again
-def _whole(count: int, bars: int) -> _Numbering:
-    """Of windows that have all their bars; shared, so that nobody may write to it."""
-    found = _numbering(np.full(count, bars), np.ones((count, bars), np.bool_))
-    for array in vars(found).values():
-        array.flags.writeable = False
-    return found
-
-
-def _unknown(count: int, horizon: int, width: int) -> NDArray[np.float32]:
-    """Bars that have not come yet."""
-    return np.full((count, horizon, width), np.nan, np.float32)
 
 
 def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,10 +17,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
-from filelock import FileLock
-
 from forecast.errors import UserError
-from forecast.files import replacing
+from forecast.files import locked, replacing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -226,14 +224,11 @@ def artifact_folder(uri: str, experiment_name: str) -> str | None:
 def _make_ready(database: Path, patience_s: float) -> None:
     if _has_tables(database, patience_s):
         return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    lock = database.with_name(f".{database.name}.lock")
-    with FileLock(lock, timeout=CREATION_S):
-        if _has_tables(database, patience_s):
-            return
-        logger.info("creating the MLflow store %s, once", database)
-        _create(database)
-        lock.unlink()  # whoever waits for it, or makes it anew, finds the database
+    # Whoever waited for it, or makes it anew, finds the database.
+    with locked(database.with_name(f".{database.name}.lock"), timeout_s=CREATION_S, remove=True):
+        if not _has_tables(database, patience_s):
+            logger.info("creating the MLflow store %s, once", database)
+            _create(database)
 
 
 def _has_tables(database: Path, patience_s: float) -> bool:

@@ -56,10 +56,8 @@ def sync(folders: Iterable[Path], *, uri: str | None = None) -> Summary:
     down: dict[str, str] = {}
     for directory in list(_run_directories(folders)):
         try:
-            lock = directory / _LOCK  # a second sync must not send the same run
-            with locked(lock):
+            with locked(directory / _LOCK, remove=True):  # a second sync must not send the same run
                 outcome = _send(directory, down, uri)
-                lock.unlink()  # whoever waits for it, or makes it anew, finds the run sent
         except Exception as error:  # noqa: BLE001 - one run that cannot be sent must not keep back the others
             summary.failed[directory] = error_summary(error)
         else:

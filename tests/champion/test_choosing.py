@@ -351,11 +351,11 @@ class TestFromPython:
         asked = []
         real = selection.candidates
 
-        def at_first_only_the_worst(config, directories=None):
+        def at_first_only_the_worst(config, directories=None, sweep=()):
             asked.append(None)
             if len(asked) == 1:
                 return real(config, directories=[world.runs[ordered[-1]]])
-            return real(config, directories=directories)
+            return real(config, directories=directories, sweep=sweep)
 
         monkeypatch.setattr(selection, "candidates", at_first_only_the_worst)
         promoted = select_and_promote(config(f"tracker.uri={uri}", f"champion.directory={place.directory}"))

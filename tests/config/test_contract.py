@@ -25,7 +25,16 @@ CHOSEN = {
     for group in entry
 } | {"hydra/launcher"}
 # What only the user can know.
-NEEDED = {"source/files": ["source.path=folder"]}
+NEEDED = {
+    "source/files": ["source.path=folder"],
+    "covariates/columns": ["data.covariates.columns.columns=[Rate]"],
+    "covariates/file": [
+        "data.covariates.file.ticker=RATES",
+        "data.covariates.file.columns=[Rate]",
+        "data.covariates.file.source.path=folder",
+    ],
+    "covariates/events": ["data.covariates.events.path=events.csv"],
+}
 
 
 @functools.cache
