@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
+    from forecast.data.target import Target
     from forecast.model.inference import Predictor
 
 
@@ -143,12 +144,14 @@ class Future:
         levels: of the intervals, `lower` and `upper` first.
         refused: ticker -> why there is no forecast for it.
         notes: what a reader must know, in sentences.
+        target: what is forecast.
     """
 
     table: pd.DataFrame
     levels: tuple[float, ...]
     refused: dict[str, str] = field(repr=False)
     notes: list[str] = field(repr=False)
+    target: Target = field(repr=False)
 
     def _repr_html_(self) -> str:
         return str(self.table.to_html(index=False))
@@ -186,7 +189,11 @@ def future(directory: str | Path, *overrides: str) -> Future:
             bars,
             calendar=calendar,
             refused=refused,
-            notes=[*_run_quality(directory), *_unseen_tickers(predictor, tickers), *_end_note(config)],
+            notes=[
+                *_run_quality(directory, predictor.target),
+                *_unseen_tickers(predictor, tickers),
+                *_end_note(config),
+            ],
         )
 
 
@@ -270,7 +277,8 @@ def forecast_ahead(
         raise UserError(f"{first}{more}; ask for a longer data.period or other data.tickers")
     horizon = predictor.horizon
     origins = table["origin"].to_numpy()
-    dates = calendar.next_times(origins[::horizon], horizon).ravel()
+    lead = predictor.target.lead
+    dates = calendar.next_times(origins[::horizon], lead + horizon)[:, lead:].ravel()
     table.insert(2, "date", dates)
     latest = max(own.index[-1] for own in bars.values()).to_datetime64()
     table["days_behind"] = ((latest - origins) / np.timedelta64(1, "D")).astype(np.int64)
@@ -281,7 +289,9 @@ def forecast_ahead(
         )
     if predictor.intervals is None:
         remarks.append("the run has no intervals")
-    return Future(table=table, levels=predictor.levels, refused=refused, notes=remarks)
+    return Future(
+        table=table, levels=predictor.levels, refused=refused, notes=remarks, target=predictor.target
+    )
 
 
 def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]:
@@ -302,15 +312,15 @@ def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]
     return tickers
 
 
-def _run_quality(directory: Path) -> list[str]:
-    """How the run did on its test days."""
+def _run_quality(directory: Path, target: Target) -> list[str]:
+    """How the run did on its test rows."""
     metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
     notes = []
     ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
     if ratio is not None:
         notes.append(
             f"on its test days the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times as "
-            'much as "tomorrow = today" (RMSE)'
+            f'much as "{target.naive_name}" (RMSE)'
         )
     if coverage is not None:
         notes.append(f"lower to upper held {100 * coverage:.1f} % of the outcomes there")
@@ -393,6 +403,7 @@ def text_of(future: Future, *, output: Path | None) -> str:
     """
     table = future.table
     bounds = [name for name in columns(future.levels) if name in table] if future.levels else []
+    moves = future.target.naive_value is None
     stepped = len(table) and table["step"].max() > 1
     head = [
         "ticker",
@@ -401,7 +412,7 @@ def text_of(future: Future, *, output: Path | None) -> str:
         *(["step"] if stepped else []),
         "forecast",
         "naive",
-        "move %",
+        *(["move %"] if moves else []),
         *bounds,
     ]
     rows = [head]
@@ -415,7 +426,7 @@ def text_of(future: Future, *, output: Path | None) -> str:
                 f"{row['date']:%Y-%m-%d}",
                 *([str(row["step"])] if stepped else []),
                 *(f"{row[name]:.6g}" for name in ("forecast", "naive")),
-                move,
+                *([move] if moves else []),
                 *("-" if row[name] != row[name] else f"{row[name]:.6g}" for name in bounds),
             ]
         )
@@ -434,7 +445,16 @@ def text_of(future: Future, *, output: Path | None) -> str:
 
 
 def _legend(future: Future, output: Path | None) -> list[str]:
-    lines = ['naive: "tomorrow = today", the last Close; move: forecast against it']
+    target = future.target
+    lines = []
+    if target.name != "close":
+        span = f"the {target.lead + 1} bars up to date" if target.lead else "the bar of date"
+        lines.append(f"forecast: {target.name} of {span}, {target.unit}")
+    if target.naive_value is None:
+        last = "Close" if target.name == "close" else "value"
+        lines.append(f'naive: "{target.naive_name}", the last {last}; move: forecast against it')
+    else:
+        lines.append(f'naive: "{target.naive_name}", always {target.naive_value:g}')
     if future.levels:
         pairs = zip(columns(future.levels)[::2], columns(future.levels)[1::2], future.levels, strict=True)
         lines.append("; ".join(f"{low} to {high}: {100 * level:g} % interval" for low, high, level in pairs))

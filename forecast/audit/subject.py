@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from forecast.config import build
-from forecast.data.features import with_calendar
+from forecast.data.features import sessions_named, with_calendar
 from forecast.data.layout import rows
 
 if TYPE_CHECKING:
@@ -189,7 +189,11 @@ class Subject:
 
     def table(self, bars: pd.DataFrame) -> pd.DataFrame:
         """Features of a ticker's bars and what stands behind them, computed by objects built anew."""
-        features = with_calendar(build(self.config.data.features), self.config.data.calendar)
+        features = with_calendar(
+            build(self.config.data.features),
+            self.config.data.calendar,
+            ahead=sessions_named(self.original.features.columns),
+        )
         return rows(features, bars, self.original.target)
 
     def column(self, name: str) -> str:

@@ -72,7 +72,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     from safetensors.numpy import load_file
 
     from forecast.config import build
-    from forecast.data.features import with_calendar
+    from forecast.data.features import sessions_named, with_calendar
     from forecast.data.target import Close
     from forecast.model.building import restore_forecaster
     from forecast.model.inference import Predictor
@@ -89,7 +89,11 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     target.per_year = facts.get("per_year", target.per_year)
     return Predictor(
         forecaster=restore_forecaster(config, load_file(directory / "model.safetensors"), facts),
-        features=with_calendar(build(config.data.features), config.data.get("calendar")),
+        features=with_calendar(
+            build(config.data.features),
+            config.data.get("calendar"),
+            ahead=sessions_named(facts.get("columns", ())),
+        ),
         target=target,
         scope=facts["scope"],
         tickers=facts["tickers"],

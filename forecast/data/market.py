@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import Bars, DateRange, Interval, Source
 from forecast.data.covariates import Covariates
-from forecast.data.features import Features, with_calendar
+from forecast.data.features import Features, sessions_ahead, with_calendar
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.scaler import TimeSeriesScaler
 from forecast.data.target import Close, Target
@@ -114,7 +114,8 @@ class MarketData:
         if instance_norm and seq_len < 2:
             raise UserError("data.instance_norm=true: one bar has no spread; needs data.seq_len >= 2")
         self.source = source
-        self.features = with_calendar(features, calendar)
+        ahead = sessions_ahead(lead=self.target.lead, horizon=horizon)
+        self.features = with_calendar(features, calendar, ahead=ahead)
         self.scope = scope
         self.tickers = source.tickers() if tickers is None else [str(ticker) for ticker in tickers]
         self.range = DateRange(period=period, start=start, end=end)

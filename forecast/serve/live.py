@@ -315,7 +315,8 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
         windows = predictor.windows(found.tables)
         for reason in windows.refused.values():
             raise HTTPException(409, _line(reason))
-        ahead = Bars(calendar=found.calendar).next_times(windows.origins, predictor.horizon)[0]
+        lead = predictor.target.lead
+        ahead = Bars(calendar=found.calendar).next_times(windows.origins, lead + predictor.horizon)[0, lead:]
         table = predictor.table(windows)
     except UserError as error:
         raise HTTPException(409, _line(error)) from error

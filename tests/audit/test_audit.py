@@ -96,7 +96,12 @@ def test_a_source_whose_bars_know_the_next_one_is_suspected(source):
         ("target", {"_target_": "leaks.LeakingTarget"}, FEATURES, "Smoothed, the target, of AAPL"),
         ("model", {"_target_": "leaks.Peeking"}, "shuffled control", "the model has skill"),
         ("model", {"_target_": "leaks.Peeking"}, "believable skill", "the model has more skill"),
-        ("data", {"features": {"_target_": "leaks.OwnMoveByDate"}}, "believable skill", "trees have more skill"),
+        (
+            "data",
+            {"features": {"_target_": "leaks.OwnMoveByDate"}},
+            "believable skill",
+            "trees have more skill",
+        ),
         ("data", {"health": {"_target_": "leaks.Winsorised"}}, DATA, "Volume of AAPL on 20"),
         ("data", {"_target_": "leaks.ScaledOnEverything"}, "scaler span", "of High is"),
         (

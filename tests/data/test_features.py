@@ -12,7 +12,16 @@ from markets import Memory, market, random_bars, tables
 
 from forecast.data import MarketData
 from forecast.data.calendars import planned_sessions, sessions
-from forecast.data.features import NoProcessing, Returns, Technical, WithCalendar, WithRange, warm_up
+from forecast.data.features import (
+    NoProcessing,
+    Returns,
+    Technical,
+    WithCalendar,
+    WithRange,
+    sessions_ahead,
+    sessions_named,
+    warm_up,
+)
 from forecast.data.sources import SampleSource
 from forecast.errors import UserError
 
@@ -304,6 +313,21 @@ def test_they_are_those_of_the_next_session():
     assert set(table["NextTurnOfMonth"]) == {0.0, 1.0}
 
 
+def test_each_step_of_the_horizon_has_its_own_session():
+    days = sessions("XNYS", "2014-01-02", "2014-12-31")
+    ahead = sessions_ahead(lead=2, horizon=2)
+    assert ahead == [1, 3, 4]
+    features = WithCalendar(features=NoProcessing(), calendar="XNYS", ahead=ahead)
+    table = features.compute(bars_on(days))
+    assert list(table.columns) == list(features.columns)
+    assert sessions_named(f"AAPL.{name}" for name in table.columns) == ahead
+    for bar in (3, 4):
+        later = table[[f"Next{bar}{name.removeprefix('Next')}" for name in ADDED]]
+        np.testing.assert_array_equal(later.to_numpy()[: 1 - bar], table[ADDED].to_numpy()[bar - 1 :])
+    assert np.isfinite(table.to_numpy()).all()
+    assert sessions_named(NoProcessing.columns) == [1]
+
+
 def test_the_last_bar_has_them_and_later_bars_are_not_read():
     days = sessions("XNYS", "2016-01-04", "2016-12-30")
     whole = added(days)
@@ -368,12 +392,13 @@ def test_it_adds_to_any_strategy_and_keeps_its_warm_up():
 def test_the_key_adds_them_to_a_run_s_data(strategy):
     plain, more = market(tables(), strategy), market(tables(), strategy, calendar="XNYS")
     blocks = 3 if strategy.endswith("multiple") else 1
-    assert more.facts["input_size"] == plain.facts["input_size"] + blocks * len(ADDED)
+    assert more.facts["input_size"] == plain.facts["input_size"] + blocks * 2 * len(ADDED)  # two steps
     batch = more.windows_["test"].take(np.arange(5))
-    column = more.layout.names.index("T0.NextMonthCos" if blocks == 3 else "NextMonthCos")
-    ahead = more.panel_.time_of(batch.ahead[:, 0])
-    months = ahead.astype("datetime64[M]").astype(int) % 12
-    np.testing.assert_allclose(batch.windows[:, -1, column], np.cos(2 * np.pi * months / 12), atol=1e-6)
+    for step, name in enumerate(("NextMonthCos", "Next2MonthCos")):
+        column = more.layout.names.index(f"T0.{name}" if blocks == 3 else name)
+        ahead = more.panel_.time_of(batch.ahead[:, step])
+        months = ahead.astype("datetime64[M]").astype(int) % 12
+        np.testing.assert_allclose(batch.windows[:, -1, column], np.cos(2 * np.pi * months / 12), atol=1e-6)
 
 
 def test_an_unknown_calendar_is_refused_before_anything_is_fetched():

@@ -11,7 +11,7 @@ from forecast.data.features.base import (
     calendar_columns,
     warm_up,
 )
-from forecast.data.features.calendar import WithCalendar, with_calendar
+from forecast.data.features.calendar import WithCalendar, sessions_ahead, sessions_named, with_calendar
 from forecast.data.features.returns import Returns
 from forecast.data.features.technical import Technical
 from forecast.data.features.volatility import Volatility
@@ -27,6 +27,8 @@ __all__ = [
     "WithCalendar",
     "WithRange",
     "calendar_columns",
+    "sessions_ahead",
+    "sessions_named",
     "warm_up",
     "with_calendar",
 ]
