@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +65,7 @@ class Candidate:
         experiment_name: the heading it stands under in MLflow.
         directory: where it was written, perhaps on another machine.
         directory_id: tells whether what stands there now is still this run.
+        evaluation: the content of evaluation.json; empty where the run is known from MLflow alone.
     """
 
     identity: str
@@ -78,6 +79,7 @@ class Candidate:
     experiment_name: str | None
     directory: Path
     directory_id: str | None
+    evaluation: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -176,6 +178,7 @@ def from_directory(directory: Path) -> Candidate:
         experiment_name=record.experiment_name if record else None,
         directory=directory,
         directory_id=record.run_directory_id if record else None,
+        evaluation=_evaluation(directory),
     )
 
 
@@ -193,6 +196,14 @@ def _record(directory: Path) -> Record | None:
         return Record.load(directory)
     except (OSError, ValueError):
         return None
+
+
+def _evaluation(directory: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((directory / "evaluation.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found
 
 
 def _strategy_of(config: Mapping[str, Any]) -> str:

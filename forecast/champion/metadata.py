@@ -7,15 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from forecast import bundle
 from forecast.champion.candidate import Candidate
 from forecast.champion.store import ChampionStore
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
-from forecast.evaluate.verdict import ratio_text
+from forecast.evaluate.findings import Comparison, TargetWords, best_baseline
+from forecast.evaluate.summary import ratio_text
 from forecast.runs import package_version
+
+if TYPE_CHECKING:
+    from forecast.evaluate.verdict import Verdict
 
 NAIVE = "tomorrow = today"
 FLATTERED = "the best of many is flattered by chance"
@@ -61,6 +65,7 @@ def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str
         audit: `passed` or `not run`.
     """
     now = datetime.now(UTC)
+    verdict = _verdict(run)
     return {
         "number": number,
         "selected_on": now.date().isoformat(),
@@ -76,8 +81,13 @@ def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str
         "skill_val": run.skill("val"),
         "skill_test": run.skill("test"),
         "beats_naive": beats_naive(run.metrics),
-        "label": label(run.metrics),
-        "verdict": _verdict(run),
+        "best_baseline": (run.evaluation.get("baselines") or {}).get("best"),
+        "skill_best_val": run.metrics.get("val_skill_best"),
+        "skill_best_test": run.metrics.get("test_skill_best"),
+        "beats_best": _flag(run.metrics.get("test_beats_best")),
+        "label": label(run.metrics, run.evaluation),
+        "verdict": verdict.sentence,
+        "warnings": verdict.warnings,
         "audit": audit,
         "identity": run.identity,
         "run_directory": str(run.directory.absolute()),
@@ -98,10 +108,22 @@ def beats_naive(metrics: Mapping[str, float | None]) -> bool:
     return all(ratio is not None and ratio < 1 for ratio in ratios)
 
 
-def label(metrics: Mapping[str, float | None]) -> str:
-    """The same in words, with the RMSE ratios."""
+def label(metrics: Mapping[str, float | None], evaluation: Mapping[str, Any] | None = None) -> str:
+    """The same in words, with the RMSE ratios, and whether it beats the best baseline by validation.
+
+    Args:
+        metrics: of the run.
+        evaluation: the content of its evaluation.json; None = unknown, and nothing is said of baselines.
+    """
+    records = evaluation or {}
+    words, best = TargetWords.of(records), best_baseline(records)
+    said = ""
+    if best is not None and records.get("target"):
+        name, found = best[0], Comparison.of(records, best[0])
+        how = {True: "beats", False: "does not beat", None: "does not clearly beat"}[found.beats]
+        said = f"; {how} {name}, the best baseline by validation ({words.error} ratio: test {ratio_text(found.ratio)})"
     shown = ", ".join(f"{split} {ratio_text(metrics.get(f'{split}_theil_u'))}" for split in ("val", "test"))
-    return f"{'is ahead of' if beats_naive(metrics) else 'does not beat'} {NAIVE} (RMSE ratio: {shown})"
+    return f"{'is ahead of' if beats_naive(metrics) else 'does not beat'} {words.naive} (RMSE ratio: {shown}){said}"
 
 
 def summary(metadata: Mapping[str, Any]) -> list[str]:
@@ -123,17 +145,26 @@ def summary(metadata: Mapping[str, Any]) -> list[str]:
         f'skill against "{NAIVE}": val {_percent(metadata["skill_val"])}, test {_percent(metadata["skill_test"])}; '
         f"it {metadata['label']}",
         f"Verdict: {metadata['verdict']}",
+        *(f"Warning: {warning}" for warning in metadata.get("warnings") or ()),
     ]
 
 
-def _verdict(run: Candidate) -> str:
-    """The sentence of the run's own report, which knows the noise."""
+def _flag(value: float | None) -> bool | None:
+    return None if value is None else value > 0
+
+
+def _verdict(run: Candidate) -> Verdict:
+    """The verdict of the run's own report, which knows the noise."""
     from forecast.evaluate.verdict import Verdict
 
     metrics: dict[str, float | None] = {**run.metrics}
     return Verdict(
-        metrics=metrics, tickers=run.tickers.split(", "), strategy=run.strategy, horizon=1
-    ).sentence
+        metrics=metrics,
+        tickers=run.tickers.split(", "),
+        strategy=run.strategy,
+        horizon=run.subject.horizon,
+        evaluation=run.evaluation,
+    )
 
 
 def _percent(value: float | None) -> str:

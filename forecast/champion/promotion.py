@@ -238,7 +238,7 @@ def check_rules(source: Path, run: Candidate, champion: ChampionConfig) -> None:
     """
     if champion.require_skill and not beats_naive(run.metrics):
         raise UserError(
-            f"champion.require_skill=true: {source} {label(run.metrics)}; it is not promoted; "
+            f"champion.require_skill=true: {source} {label(run.metrics, run.evaluation)}; it is not promoted; "
             "champion.require_skill=false promotes it with that label"
         )
     if champion.require_audit and not passed_audit(source):

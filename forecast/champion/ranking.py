@@ -10,7 +10,7 @@ from typing import Literal
 from forecast.champion.candidate import Candidate
 from forecast.config.messages import nearest
 from forecast.errors import UserError
-from forecast.evaluate.verdict import ratio_text
+from forecast.evaluate.summary import ratio_text
 from forecast.runs import Subject, differences, in_prices, incomparable
 
 Mode = Literal["min", "max"]
@@ -141,19 +141,25 @@ def check_metric(metric: str) -> None:
 
 
 _SHOWN = 20  # runs
-_WIDTH = 60  # letters of what sets a run apart
+_WIDTH = 48  # letters of what sets a run apart
 _STRATEGY = ("data.features", "data.scope")
-_LEFT = (1, 5, 6)  # columns of words
+_LEFT = (1, 7, 8)  # columns of words
 
 
 def table(ranking: Ranking) -> str:
-    """The best candidates, a line each, and how many there are in all."""
+    """The best candidates, a line each, and how many there are in all.
+
+    `of best`: percent of the error of the best baseline on validation; `beats best`: by more than chance, on test.
+    """
     runs = ranking.candidates
     metric = ranking.metric
-    rows = [["", "run", metric, "skill %", "beats naive", "strategy", "what differs"]]
+    rows = [
+        ["", "run", metric, "skill %", "beats naive", "of best %", "beats best", "strategy", "what differs"]
+    ]
     apart = _differing(runs)
     for place, run in enumerate(runs[:_SHOWN], start=1):
         ratio, skill = run.metrics.get("val_theil_u"), run.skill("val")
+        beside = run.metrics.get("val_skill_best")
         rows.append(
             [
                 str(place),
@@ -161,6 +167,8 @@ def table(ranking: Ranking) -> str:
                 _figure(run.metrics[metric]),
                 "-" if skill is None else f"{skill:+.2f}",
                 "-" if ratio is None else ("yes" if ratio < 1 else f"no, ratio {ratio_text(ratio)}"),
+                "-" if beside is None else f"{beside:+.2f}",
+                {None: "-", 1.0: "yes", 0.0: "no"}[run.metrics.get("test_beats_best")],
                 run.strategy,
                 _cut(" ".join(f"{key}={_plain(run.params.get(key, 'null'))}" for key in apart)),
             ]

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from forecast.data.split import SPLITS
+from forecast.evaluate.findings import beats_best
 from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 from forecast.evaluate.metrics import Metrics
+from forecast.evaluate.scores import mean_error
 from forecast.evaluate.skill import skill
+from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary
 from forecast.evaluate.summary import SPLITS as EVALUATED
-from forecast.evaluate.summary import Figures, Summary
 from forecast.evaluate.table import ForecastTable, ForecastWriter, forecast_pieces, join, table_of
 from forecast.model.forecaster import error_variance
 from forecast.model.intervals import columns as bound_columns
@@ -37,9 +39,7 @@ if TYPE_CHECKING:
     Column = NDArray[np.float64]
 
 NAIVE = "naive"
-# The best baseline is chosen by a figure that has no unit, so that a choice means the same for any ticker.
-SELECTED_ON = "val_theil_u"
-# Of each baseline in metrics.json; all its figures stand in evaluation.json.
+# Of each baseline in metrics.json, beside that of the target's main loss; all its figures stand in evaluation.json.
 _FLAT = ("rmse", "mae", "theil_u")
 
 
@@ -78,6 +78,7 @@ class Evaluator:
         trading_rule: TradingRule | None = None,
     ) -> None:
         self.names = data.panel_.names
+        self.target = data.target
         self.folded = folds > 1
         self.num_folds = folds
         self.metrics = metrics
@@ -94,6 +95,7 @@ class Evaluator:
         self._metrics: dict[str, Figures] = {}  # of each split, once all its rows are there
         self._baseline_figures: dict[str, dict[str, Figures]] = {}
         self._parts: dict[str, Summary] = {}
+        self._errors: dict[str, Figures] = {}  # split -> model and baselines, in the main loss
         self._coverage: list[Coverage] = []
         self._shown: list[pd.DataFrame] = []
         self._bounds = bound_columns(intervals.levels) if intervals is not None else []
@@ -195,21 +197,32 @@ class Evaluator:
         if self.baselines is not None:
             failed = self.baselines.failed
             figures = {name: found for name, found in self._baseline_figures.items() if name not in failed}
+            flat = dict.fromkeys((*_FLAT, LOSS_WORDS[self.target.losses[0]][0]))
             metrics |= {
                 f"{split}_{name}_{figure}": figures[name][split][figure]
                 for name in figures
                 if name != NAIVE
                 for split in EVALUATED
-                for figure in _FLAT
+                for figure in flat
                 if figure in figures[name][split]
             }
             record["baselines"] = {
                 "best": self._best,
-                "selected_on": SELECTED_ON,
+                "selected_on": selected_on(self.target.losses[0]),
                 "figures": figures,
                 "failed": dict(failed),
                 "seconds": {name: round(spent, 3) for name, spent in self.baselines.seconds.items()},
             }
+        metrics |= {f"{split}_skill_best": self._skill_best(split) for split in EVALUATED}
+        record["target"] = {
+            "name": self.target.name,
+            "unit": self.target.unit,
+            "naive": self.target.naive_name,
+            "loss": self.target.losses[0],
+            "errors": self._errors,
+            "suspect_above": dict(self.target.suspect_above),
+            "suspect_below": dict(self.target.suspect_below),
+        }
         for name, part in self._parts.items():
             metrics |= part.metrics
             if part.record["split"] == "test":
@@ -222,6 +235,7 @@ class Evaluator:
                 "notes": self._fitted.notes,
                 **total.record(),
             }
+        metrics["test_beats_best"] = beats_best(record)
         return metrics, {**record, "folds": self.folds}
 
     @property
@@ -229,6 +243,12 @@ class Evaluator:
         """The best baseline that has not failed."""
         failed = {} if self.baselines is None else self.baselines.failed
         return next((name for name in self._ranking if name not in failed), NAIVE)
+
+    def _skill_best(self, split: str) -> float | None:
+        """Percent by which the error in the main loss lies below that of the best baseline."""
+        errors = self._errors[split]
+        own, beside = errors.get("model"), errors.get(self._best)
+        return None if own is None or not beside else 100 * (1 - own / beside)
 
     def _keep(self, table: ForecastTable) -> Figures:
         """Keep the rows of a fold, or evaluate the split when these are its last; the figures of the fold.
@@ -246,14 +266,17 @@ class Evaluator:
 
     def _evaluate(self, table: ForecastTable) -> None:
         """All figures of the rows of a split."""
-        split = table.split
+        split, loss = table.split, table.losses[0]
         self._metrics[split] = self.metrics.of(table)
+        self._errors[split] = {"model": mean_error(table, loss), NAIVE: mean_error(table.of(NAIVE), loss)}
         if self.baselines is not None:
             failed = self.baselines.failed
             kept = {name: values for name, values in table.baselines.items() if name not in failed}
             table = replace(table, baselines=kept)
             for name in (NAIVE, *kept):
-                self._baseline_figures.setdefault(name, {})[split] = self.metrics.figures(table.of(name))
+                beside = table.of(name)
+                self._baseline_figures.setdefault(name, {})[split] = self.metrics.figures(beside)
+                self._errors[split][name] = mean_error(beside, loss)
         best = None if self._best == NAIVE else self._best
         if split == "test":
             self._parts["field"] = skill(table)
@@ -346,17 +369,26 @@ class Evaluator:
 def rank_baselines(table: ForecastTable) -> list[str]:
     """Names of the baselines and `naive`, the best on these rows first.
 
-    By RMSE beside naive's; a tie goes to naive, then to the one named first. Where the value never moved there is no
-    such figure, and `naive` alone is ranked.
+    By the error in the target's main loss, of squared errors beside naive's; a tie goes to naive, then to the one
+    named first. Where the value never moved there is no such figure, and `naive` alone is ranked.
 
     Args:
         table: validation rows.
     """
-    theil_u = Metrics(names=["theil_u"])
-    errors = {name: theil_u.figures(table.of(name))["theil_u"] for name in (NAIVE, *table.baselines)}
+    loss = table.losses[0]
+    if loss == "squared":
+        theil_u = Metrics(names=["theil_u"])
+        errors = {name: theil_u.figures(table.of(name))["theil_u"] for name in (NAIVE, *table.baselines)}
+    else:
+        errors = {name: mean_error(table.of(name), loss) for name in (NAIVE, *table.baselines)}
     # One that failed before it was counted has no figure.
     known = {name: error for name, error in errors.items() if error is not None}
     return sorted(known, key=lambda name: known[name]) or [NAIVE]
+
+
+def selected_on(loss: str) -> str:
+    """The figure by which the best baseline is chosen; of squared errors one that has no unit."""
+    return "val_theil_u" if loss == "squared" else f"val_{LOSS_WORDS[loss][0]}"
 
 
 def _described(fold: Fold, data: MarketData, fit: TrainingResult, figures: Figures) -> dict[str, Any]:

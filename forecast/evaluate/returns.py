@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.evaluate.scores import LOSSES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -25,7 +27,10 @@ _ROUNDING = 1e-14
 
 @dataclass(frozen=True)
 class Returns:
-    """Columns of a block of rows as moves from the naive forecast, as a share of it where the target is a price."""
+    """Columns of a block of rows as moves from the naive forecast.
+
+    Of a price they are shares of it, of a target that is compared in logs differences of logs, else differences.
+    """
 
     table: ForecastTable
 
@@ -46,16 +51,28 @@ class Returns:
         """(rows,) what a baseline forecasts, NaN where it forecast nothing; of `naive` no move."""
         return np.zeros(len(self)) if name == "naive" else self._share(self.table.baselines[name])
 
-    def gain(self, name: str, *, absolute: bool = False) -> Selected:
-        """Loss of a reference - loss of the forecast on the rows that have both, see loss_differential."""
+    def gain(self, name: str, *, loss: str | None = None) -> Selected:
+        """Loss of a reference - loss of the forecast on the rows that have both, see loss_differential.
+
+        Args:
+            name: of the reference.
+            loss: of LOSSES; None = the table's main one. Those of errors are of moves.
+        """
+        of_moves = ("absolute", "log" if self.table.logs else "squared")
         reference = self.reference(name)
         known = np.isfinite(reference)
-        if known.all():
-            return loss_differential(self.actual, self.forecast, reference, absolute=absolute), None
-        gain = loss_differential(
-            self.actual[known], self.forecast[known], reference[known], absolute=absolute
-        )
-        return gain, known
+        every = bool(known.all())
+        loss = loss or self.table.losses[0]
+        if loss in of_moves:
+            columns = (self.actual, self.forecast, reference)
+            actual, forecast, beside = columns if every else [column[known] for column in columns]
+            gain = loss_differential(actual, forecast, beside, absolute=loss == "absolute")
+        else:
+            given = self.table.naive if name == "naive" else self.table.baselines[name]
+            columns = (self.table.actual, self.table.forecast, given)
+            actual, forecast, beside = columns if every else [column[known] for column in columns]
+            gain = LOSSES[loss](actual, beside) - LOSSES[loss](actual, forecast)
+        return gain, None if every else known
 
     @cached_property
     def window(self) -> Index:
@@ -76,17 +93,22 @@ class Returns:
 
     def _share(self, values: Column) -> Column:
         naive = self.table.naive
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            if self.table.logs:
+                return np.log(values) - np.log(naive)
             moved: Column = values - naive
             return moved / np.abs(naive) if self.table.relative else moved
 
 
 def usable(table: ForecastTable) -> tuple[ForecastTable, int]:
-    """The rows, in order, from which a return can be measured, and how many have none: a naive forecast of 0."""
+    """The rows, in order, from which a move can be measured, and how many have none: a naive forecast of 0, no log."""
     table = table.ordered()
-    if not table.relative:
+    if table.logs:
+        kept = [(block.naive > 0) & (block.actual > 0) for block in table.blocks()]
+    elif table.relative:
+        kept = [block.naive != 0 for block in table.blocks()]
+    else:
         return table, 0
-    kept = [block.naive != 0 for block in table.blocks()]
     left_out = sum(int(len(some) - some.sum()) for some in kept)
     return (table.take(np.concatenate(kept)), left_out) if left_out else (table, 0)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.evaluate.summary import figure, metric
+from forecast.evaluate.summary import LOSS_WORDS, figure, metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +73,12 @@ def mean_loss(table: ForecastTable, loss: Callable[[Column, Column], Column]) ->
     if not len(table):
         return None
     return figure(table.total(lambda block: loss(block.actual, block.forecast)) / len(table))
+
+
+def mean_error(table: ForecastTable, loss: str) -> float | None:
+    """The mean of a loss of LOSSES, or its root where that is in the unit of the forecasts (see LOSS_WORDS)."""
+    mean = mean_loss(table, LOSSES[loss])
+    return mean**0.5 if mean is not None and LOSS_WORDS[loss][2] else mean
 
 
 @metric(mode="min")

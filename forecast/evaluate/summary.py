@@ -9,6 +9,14 @@ from typing import Any, Literal, TypeVar
 
 Mode = Literal["min", "max"]
 Function = TypeVar("Function", bound=Callable[..., float | None])
+# Loss -> the metric of its mean, in words, and whether the mean's root is taken.
+LOSS_WORDS = {
+    "squared": ("rmse", "RMSE", True),
+    "absolute": ("mae", "MAE", False),
+    "log": ("rmse_log", "RMSE of logs", True),
+    "qlike": ("qlike", "QLIKE", False),
+    "log_loss": ("log_loss", "log loss", False),
+}
 SPLITS = ("val", "test")  # train has no figures: a model is not judged on what it has seen
 Figures = dict[str, float | None]
 
@@ -60,3 +68,20 @@ def prefixed(split: str, figures: Mapping[str, float | None]) -> Figures:
 def p_text(p: float) -> str:
     """A p-value as papers print it."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
+    if ratio is None:
+        return "-"
+    decimals = 3
+    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
+        decimals += 1
+    return f"{ratio:.{decimals}f}"
+
+
+def number(value: object) -> float | None:
+    """A finite number, or None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)

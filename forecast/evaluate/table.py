@@ -150,6 +150,7 @@ class ForecastTable:
         train_mean: (folds, series) mean of the training rows of each fold, in the unit; None = unknown.
         relative: whether moves are measured as a share of the naive forecast, as those of prices are.
         units: of such moves, in words.
+        losses: in which forecasts are compared, see Target.losses.
     """
 
     names: Sequence[str]
@@ -165,9 +166,15 @@ class ForecastTable:
     train_mean: Column | None = None
     relative: bool = True
     units: str = "share of the last close"
+    losses: tuple[str, ...] = ("squared", "absolute")
 
     def __len__(self) -> int:
         return len(self.forecast)
+
+    @property
+    def logs(self) -> bool:
+        """Whether forecasts are compared in logs, in which their moves are then measured too."""
+        return "log" in self.losses
 
     @property
     def series(self) -> Index:
@@ -407,6 +414,7 @@ def table_of(
         train_mean=data.train_mean_[None],
         relative=relative,
         units=f"share of the last {data.target.name}" if relative else data.target.unit,
+        losses=data.target.losses,
     )
 
 

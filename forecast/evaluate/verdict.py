@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-import statistics
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forecast.evaluate.summary import SPLITS, p_text
+from forecast.evaluate.findings import Comparison, TargetWords, alpha, best_baseline, sentences
+from forecast.evaluate.summary import SPLITS, number, p_text, ratio_text
 
 Metrics = Mapping[str, float | None]
 
 LONGEST = 20  # letters of a baseline's name
 HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
-Evaluation = Mapping[str, Any]
-
-FAILED_NAMED = 3  # baselines that failed, by name
-NAIVE = "tomorrow = today"
-R2_CEILING = 0.02  # daily data: published R2 of returns out of sample stay below
-DIRECTION_CEILING = 0.57  # and right signs
+# Daily data: published R2 of returns out of sample, and right signs, stay below.
+CEILINGS = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
 STEADY = 0.25  # spread of the moves forecast / their mean, below which the window hardly matters
 COPY = 0.1  # RMS move of the forecast / of the market, below which a chart cannot tell it from the last price
 TRAILING = 1.05  # RMSE ratio from which a forecast that hugs the last price is worse than repeating it
@@ -59,9 +55,17 @@ class Verdict:
         return f"{named}, {self.strategy}, {ahead} ahead; rows: {rows}"
 
     @property
+    def words(self) -> TargetWords:
+        """What was forecast."""
+        return TargetWords.of(self.evaluation or {})
+
+    @property
     def cells(self) -> list[list[str]]:
         """Texts of the table, header first."""
-        return cells(self.metrics, tickers=len(self.tickers), best=best_baseline(self.evaluation or {}))
+        best = best_baseline(self.evaluation or {})
+        if self.words.price:
+            return cells(self.metrics, tickers=len(self.tickers), best=best)
+        return cells_of_target(self.metrics, self.evaluation or {}, best=best)
 
     @property
     def table(self) -> str:
@@ -70,28 +74,48 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """Whether the model beats "tomorrow = today" on test, claiming no more than the figures show."""
+        """Whether the model beats the best baseline by validation on test, claiming no more than the figures show.
+
+        Beside it stands the forecast that needs no model; what is not beaten comes first.
+        """
+        evaluation, words = self.evaluation or {}, self.words
+        clauses = [self._beside_naive()]
+        best = best_baseline(evaluation)
+        if clauses[0].startswith("no verdict: the test split") or not evaluation.get("target"):
+            return clauses[0]
+        if best is not None:
+            named = f"{best[0]}, the best baseline by validation,"
+            clause = Comparison.of(evaluation, best[0]).clause(named, words.error)
+            clauses.insert(1 if words.price else 0, clause)
+        starts = ("beats", "does not clearly")
+        return "; ".join(sorted(clauses, key=lambda clause: [*map(clause.startswith, starts)]))
+
+    def _beside_naive(self) -> str:
+        """Whether the model beats the naive forecast on test."""
+        words, naive = self.words, self.words.naive
         if not self._figure("test", "rows") and self._figure("test", "rmse") is None:
             return "no verdict: the test split has no rows"
+        if words.loss != "squared":
+            return Comparison.of(self.evaluation or {}, "naive").clause(naive, words.error)
         ratio, gain = self._figure("test", "theil_u"), self._figure("test", "r2_oos")
         if ratio is None:
             if self._figure("test", "naive_rmse") == 0:
-                return f"does not beat {NAIVE} on test: the price never moved, so {NAIVE} is never wrong"
-            return f"no verdict: the RMSE ratio to {NAIVE} on test is undefined"
+                return f"does not beat {naive} on test: the price never moved, so {naive} is never wrong"
+            return f"no verdict: the RMSE ratio to {naive} on test is undefined"
         if ratio >= 1:
-            return f"does not beat {NAIVE} on test: RMSE ratio {ratio_text(ratio)}"
-        test = p_against_naive(self.evaluation or {})
-        if test is not None:
-            return self._tested(ratio, *test)
+            return f"does not beat {naive} on test: RMSE ratio {ratio_text(ratio)}"
+        test = Comparison.of(self.evaluation or {}, "naive")
+        if test.p is not None:
+            return self._tested(ratio, test.p, test.better)
         error = self._gain_error("test")
         if error is None or gain is None:
             shown = f"RMSE ratio {ratio_text(ratio)}, standard error unknown"
-            return f"does not clearly beat {NAIVE} on test: {shown}"
+            return f"does not clearly beat {naive} on test: {shown}"
         # 1 - ratio = R2 / (1 + ratio), and so are their errors: both lie as many errors from "no better".
         spread = f"RMSE ratio {ratio_text(ratio)}, standard error {_short(error / (1 + ratio))}"
         if gain > 2 * error:
-            return f"beats {NAIVE} on test: {spread}"
-        return f"does not clearly beat {NAIVE} on test: {spread}, within noise"
+            return f"beats {naive} on test: {spread}"
+        return f"does not clearly beat {naive} on test: {spread}, within noise"
 
     @property
     def findings(self) -> list[str]:
@@ -101,20 +125,29 @@ class Verdict:
     @property
     def warnings(self) -> list[str]:
         """Suspicions, a sentence each: a leak, a copy of the last price, a forecast that trails the price."""
-        found = [self._leak(), self._copy(), self._steady(), self._trailing()]
+        lazy = [self._copy(), self._steady(), self._trailing()] if self.words.price else []
+        found = [self._leak(), *lazy]
         return [warning for warning in found if warning]
 
     @property
     def legend(self) -> list[str]:
         """What the table's words mean, one sentence each."""
+        words = self.words
         ahead = f"the next {self.bar} is" if self.horizon == 1 else f"each coming {self.bar} is"
-        lines = [
-            f'naive: "{NAIVE}", {ahead} forecast as the last known price',
-            "ratio: RMSE of model / RMSE of naive (Theil's U), below 1 beats naive; skill: 100 (1 - ratio)",
-            f"MASE: mean error / mean one-{self.bar} naive error in train; R2: 1 - squared error of model / of naive",
-            f"direction: right signs of move, flat {self.bar}s left out, +/- one standard error",
-            "val chose the weights that are kept, so only test judges them",
-        ]
+        if words.price:
+            lines = [
+                f'naive: "{words.naive}", {ahead} forecast as the last known price',
+                "ratio: RMSE of model / RMSE of naive (Theil's U), below 1 beats naive; skill: 100 (1 - ratio)",
+                f"MASE: mean error / mean one-{self.bar} naive error in train; "
+                "R2: 1 - squared error of model / of naive",
+                f"direction: right signs of move, flat {self.bar}s left out, +/- one standard error",
+            ]
+        else:
+            lines = [
+                f'{words.name}, in {words.unit}; naive: "{words.naive}"',
+                f"ratio: {words.error} of model / {words.error} of naive, below 1 beats naive; skill: 100 (1 - ratio)",
+            ]
+        lines.append("val chose the weights that are kept, so only test judges them")
         best = best_baseline(self.evaluation or {})
         if best is not None:
             chosen = (self.evaluation or {})["baselines"].get("selected_on")
@@ -124,9 +157,8 @@ class Verdict:
                 "windows overlap, so standard errors may be too small for forecasts that change slowly"
             )
         if len(self.tickers) > 1:
-            lines.append(
-                f"dear shares weigh most in RMSE and MAE; standard errors count a {self.bar}'s tickers as one"
-            )
+            dear = "dear shares weigh most in RMSE and MAE; " if words.price else ""
+            lines.append(f"{dear}standard errors count a {self.bar}'s tickers as one")
         return lines
 
     @property
@@ -140,15 +172,16 @@ class Verdict:
 
     def _tested(self, ratio: float, p: float, better: bool) -> str:
         """The sentence on a ratio below 1 that was tested."""
+        naive = self.words.naive
         shown = f"RMSE ratio {ratio_text(ratio)}, Diebold-Mariano {p_text(p)}"
         if not better:
             # Prices of dear shares rule the ratio, the test counts every ticker's moves alike.
             return (
-                f"does not clearly beat {NAIVE} on test: {shown} the other way, in shares of the last price"
+                f"does not clearly beat {naive} on test: {shown} the other way, in shares of the last price"
             )
         if p < alpha(self.evaluation or {}):
-            return f"beats {NAIVE} on test: {shown}"
-        return f"does not clearly beat {NAIVE} on test: {shown}, within noise"
+            return f"beats {naive} on test: {shown}"
+        return f"does not clearly beat {naive} on test: {shown}, within noise"
 
     def _figure(self, split: str, name: str) -> float | None:
         return self.metrics.get(f"{split}_{name}")
@@ -159,35 +192,46 @@ class Verdict:
 
     def _leak(self) -> str | None:
         found = []
+        record = (self.evaluation or {}).get("target") or {}
+        ceilings: Mapping[str, float] = record.get("suspect_above", CEILINGS)
         for split in SPLITS:
             gain, error = self._figure(split, "r2_oos"), self._gain_error(split)
-            if gain is not None and gain > R2_CEILING and gain > 2 * (error or 0.0):
-                found.append(f"{split} R2 {100 * gain:.1f} % (ceiling {100 * R2_CEILING:.0f} %)")
-            if self._too_right(split):
+            most = ceilings.get("r2_oos", math.inf)
+            if gain is not None and gain > most and gain > 2 * (error or 0.0):
+                found.append(f"{split} R2 {100 * gain:.1f} % (ceiling {100 * most:.0f} %)")
+            most = ceilings.get("direction", math.inf)
+            if self._too_right(split, most):
                 share, noise = self._figure(split, "direction"), self._figure(split, "direction_se")
                 text = direction_text(share, noise, tickers=len(self.tickers))
-                found.append(f"{split} direction {text} % (ceiling {100 * DIRECTION_CEILING:.0f} %)")
-        if self.evaluation:
+                found.append(f"{split} direction {text} % (ceiling {100 * most:.0f} %)")
+        if self.evaluation and "ic" in ceilings:
             from forecast.evaluate.skill import suspicions
 
             found += suspicions(self.metrics)
+        for name, least in (record.get("suspect_below") or {}).items():
+            test = Comparison.of(self.evaluation or {}, name)
+            if test.ratio is not None and test.ratio < least and (test.p is None or test.beats):
+                found.append(
+                    f"test {self.words.error} {test.ratio:.3f} times that of {name} (no less than {least:g})"
+                )
         if not found:
             return None
         return (
-            f"suspect a leak: {', '.join(found)} is more than daily prices allow; check that no feature "
-            f"knows the {self.bar} being forecast, that scalers are fitted on train only, that no bars are stale"
+            f"suspect a leak: {', '.join(found)} is more than daily {'prices' if self.words.price else 'data'} allow; "
+            f"check that no feature knows the {self.bar} being forecast, that scalers are fitted on train only, that "
+            "no bars are stale"
         )
 
-    def _too_right(self, split: str) -> bool:
+    def _too_right(self, split: str, most: float) -> bool:
         share, rows = self._figure(split, "direction"), self._figure(split, "rows")
-        if share is None:
+        if share is None or not most < 1:
             return False
         error = self._figure(split, "direction_se") or 0.0
         if (
             rows
         ):  # all of five bars right has an error of 0 by the formula: the ceiling's own error still counts
-            error = max(error, math.sqrt(DIRECTION_CEILING * (1 - DIRECTION_CEILING) * self.horizon / rows))
-        return share - DIRECTION_CEILING > 2 * error * math.sqrt(max(len(self.tickers), 1))
+            error = max(error, math.sqrt(most * (1 - most) * self.horizon / rows))
+        return share - most > 2 * error * math.sqrt(max(len(self.tickers), 1))
 
     def _split(self) -> str:
         return "test" if self._figure("test", "move_ratio") is not None else "val"
@@ -199,7 +243,8 @@ class Verdict:
             return None
         if moves == 0:
             return (
-                f"the forecast is identical to {NAIVE} on {split}: the model adds nothing to the last price"
+                f"the forecast is identical to {self.words.naive} on {split}: "
+                "the model adds nothing to the last price"
             )
         return (
             f"near copy of the last price (lag 1): on {split} the forecast moves {100 * moves:.2g} % as far "
@@ -225,7 +270,7 @@ class Verdict:
         return (
             f"trails the price: on {split} the forecast is closer to the last known price than to the one it "
             f"forecasts ({moves:.2f} against {ratio:.2f} times the market's usual move) and errs "
-            f"{100 * (ratio - 1):.0f} % more than {NAIVE}, as models of raw levels do (data.anchor=none)"
+            f"{100 * (ratio - 1):.0f} % more than {self.words.naive}, as models of raw levels do (data.anchor=none)"
         )
 
 
@@ -259,6 +304,47 @@ def cells(
     return rows
 
 
+_FIGURES = {"rmse": "RMSE", "mae": "MAE", "rmse_log": "RMSE of logs", "qlike": "QLIKE", "brier": "Brier"}
+_FIGURES |= {"log_loss": "log loss"}
+
+
+def cells_of_target(
+    metrics: Metrics, evaluation: Mapping[str, Any], *, best: tuple[str, Mapping[str, Metrics]] | None
+) -> list[list[str]]:
+    """The same for a target other than a price: its own metrics, and the error in the loss that it is compared in.
+
+    Args:
+        metrics: flat.
+        evaluation: the content of evaluation.json.
+        best: name of a baseline and its figures by split, for a third row.
+    """
+    shown = [name for name in _FIGURES if any(f"{split}_{name}" in metrics for split in SPLITS)]
+    right = any(f"{split}_direction" in metrics for split in SPLITS)
+    rows = [["", "", *(_FIGURES[name] for name in shown), "ratio", "skill %", *(["direction %"] * right)]]
+    figures = (evaluation.get("baselines") or {}).get("figures") or {}
+    for split in SPLITS:
+        errors = ((evaluation.get("target") or {}).get("errors") or {}).get(split) or {}
+        beside = {name: metrics.get(f"{split}_naive_{name}") for name in ("rmse", "mae")}
+        sides: dict[str, Metrics] = {
+            "model": {name: metrics.get(f"{split}_{name}") for name in (*shown, "direction")},
+            "naive": beside | ((figures.get("naive") or {}).get(split) or {}),
+        }
+        if best is not None:
+            sides[best[0]] = best[1].get(split) or {}
+        for place, (name, own) in enumerate(sides.items()):
+            error, naive = number(errors.get(name)), number(errors.get("naive"))
+            ratio = None if error is None or not naive or name == "naive" else error / naive
+            texts = [_digits(own.get(figure)) for figure in shown]
+            last = ["", ""] if name == "naive" else [ratio_text(ratio), _signed(_percent(ratio, 1.0))]
+            signs = ["" if name == "naive" else _text(_percent(own.get("direction")), "{:.1f}")] * right
+            rows.append(["" if place else split, name[:LONGEST], *texts, *last, *signs])
+    return rows
+
+
+def _digits(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
 def align(rows: Sequence[Sequence[str]]) -> str:
     """Columns under each other, the two of labels to the left and the figures to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -270,16 +356,6 @@ def align(rows: Sequence[Sequence[str]]) -> str:
         ]
         lines.append("  ".join(texts).rstrip())
     return "\n".join(lines)
-
-
-def ratio_text(ratio: float | None) -> str:
-    """Three decimals, and as many more as it takes to see on which side of 1 the ratio lies."""
-    if ratio is None:
-        return "-"
-    decimals = 3
-    while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
-        decimals += 1
-    return f"{ratio:.{decimals}f}"
 
 
 def direction_text(share: float | None, error: float | None, *, tickers: int) -> str:
@@ -321,90 +397,13 @@ def _text(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
 
 
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+def _percent(value: float | None, less_than: float | None = None) -> float | None:
+    """Percent, or how many percent a value lies below another."""
+    if value is None:
+        return None
+    return 100 * value if less_than is None else 100 * (less_than - value)
 
 
 def _signed(value: float | None) -> str:
     # + 0.0 turns -0.0 into 0.0
     return "-" if value is None else f"{round(value, 2) + 0.0:+.2f}"
-
-
-def best_baseline(evaluation: Evaluation) -> tuple[str, Mapping[str, Metrics]] | None:
-    """Name and figures by split of the best baseline; None where there is none besides naive."""
-    record = evaluation.get("baselines") or {}
-    name = record.get("best")
-    figures = (record.get("figures") or {}).get(name)
-    return (str(name), figures) if figures and name != "naive" else None
-
-
-def p_against_naive(evaluation: Evaluation) -> tuple[float, bool] | None:
-    """Two-sided p of Diebold and Mariano's test against naive, and whether the model's loss is the smaller one.
-
-    None where there was no test, or an undefined one.
-    """
-    tests = (evaluation.get("significance") or {}).get("against") or {}
-    test = ((tests.get("naive") or {}).get("squared") or {}).get("overall") or {}
-    p, better = number(test.get("p")), number(test.get("stat"))
-    return None if p is None or better is None else (p, better > 0)
-
-
-def alpha(evaluation: Evaluation) -> float:
-    """Level of the tests."""
-    return number((evaluation.get("significance") or {}).get("alpha")) or 0.05
-
-
-def sentences(evaluation: Evaluation) -> list[str]:
-    """A sentence each: the tests' own, the intervals', the folds', and which baselines failed."""
-    found = [*lines(evaluation.get("significance")), *interval_lines(evaluation.get("intervals") or {})]
-    spread = fold_spread(evaluation.get("folds") or [])
-    failed = (evaluation.get("baselines") or {}).get("failed") or {}
-    if failed:
-        named = ", ".join(list(failed)[:FAILED_NAMED]) + (", ..." if len(failed) > FAILED_NAMED else "")
-        found.append(f"baselines left out: {named}; the report has the reasons")
-    return [*found, *([spread] if spread else [])]
-
-
-def lines(record: object) -> list[str]:
-    """The sentences that a record brings with it."""
-    found = record.get("lines") if isinstance(record, Mapping) else None
-    return [line for line in found if isinstance(line, str)] if isinstance(found, list | tuple) else []
-
-
-def interval_lines(record: Mapping[str, Any]) -> list[str]:
-    """How many outcomes the widest intervals held, beside those around "tomorrow = today"."""
-    levels, pooled = record.get("levels") or [], record.get("pooled") or {}
-    if not levels:
-        return []
-    key = f"{100 * levels[0]:g}"
-    entry = pooled.get(key) or {}
-    held, naive = number(entry.get("coverage")), number(entry.get("naive_coverage"))
-    if held is None:
-        return [f"{key} % intervals: none on test"]
-    found = f"{key} % intervals held {100 * held:.1f} % of test outcomes"
-    if naive is not None:
-        found += f" (around tomorrow = today: {100 * naive:.1f} %)"
-    score, naive_score = number(entry.get("winkler")), number(entry.get("naive_winkler"))
-    if score is not None and naive_score:
-        found += f"; Winkler score {ratio_text(score / naive_score)} times that of tomorrow = today"
-    return [found]
-
-
-def fold_spread(folds: Sequence[Mapping[str, Any]]) -> str:
-    """One sentence on how the ratio differs from fold to fold; "" where fewer than two folds have one."""
-    found = (number((fold.get("metrics") or {}).get("test_theil_u")) for fold in folds)
-    ratios = [ratio for ratio in found if ratio is not None]
-    if len(ratios) < 2:
-        return ""
-    return (
-        f"{len(ratios)} folds: RMSE ratio {ratio_text(min(ratios))} to {ratio_text(max(ratios))}, "
-        f"mean {ratio_text(statistics.fmean(ratios))}, standard deviation {statistics.stdev(ratios):.2g}; "
-        f"below 1 in {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
-    )
-
-
-def number(value: object) -> float | None:
-    """A finite number, or None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -9,6 +9,7 @@ import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -24,6 +25,9 @@ COLUMNS = (
     *(
         "best_baseline",
         "best_baseline_skill",
+        "skill_best",
+        "test_skill_best",
+        "beats_best",
         "epochs",
         "seconds",
         "directory",
@@ -67,13 +71,33 @@ class Row:
 
     @property
     def best_baseline(self) -> tuple[str, float] | None:
-        """The baseline with the lowest RMSE on validation, and its skill."""
+        """The best baseline by validation besides naive, and its skill."""
+        if self.chosen is not None and self.chosen != "naive":
+            ratio = self.metrics.get(f"val_{self.chosen}_theil_u")
+            return None if ratio is None else (self.chosen, 100 * (1 - float(ratio)))
         found = [
             (match[1], 100 * (1 - float(value)))
             for name, value in self.metrics.items()
             if (match := _BASELINE.fullmatch(name)) and value is not None
         ]
         return max(found, key=lambda pair: pair[1], default=None)
+
+    @cached_property
+    def chosen(self) -> str | None:
+        """The best baseline as the run's own record names it; None where there is none."""
+        if not self.metrics:
+            return None
+        try:
+            record = read_json(Path(self.job.directory) / "evaluation.json")
+            return str(record["baselines"]["best"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
+    def beats_best(self) -> bool | None:
+        """Whether it beats that baseline, or naive, on test by more than chance."""
+        found = self.metrics.get("test_beats_best")
+        return None if found is None else bool(found)
 
     @property
     def p_better(self) -> float | None:
@@ -172,6 +196,9 @@ class Leaderboard:
             "test_skill": row.skill("test"),
             "best_baseline": baseline[0],
             "best_baseline_skill": baseline[1],
+            "skill_best": row.metrics.get("val_skill_best"),
+            "test_skill_best": row.metrics.get("test_skill_best"),
+            "beats_best": row.beats_best,
             "epochs": job.epochs,
             "seconds": job.seconds,
             "directory": job.directory,
@@ -188,6 +215,9 @@ class Leaderboard:
             skill = self.best.skill("val")
             if skill is not None and skill <= 0:
                 lines.append('even the best does not beat "tomorrow = today" on validation')
+            beside, named = self.best.metrics.get("val_skill_best"), self.best.chosen
+            if beside is not None and beside <= 0 and named not in (None, "naive"):
+                lines.append(f"even the best does not beat {named}, the best baseline, on validation")
             lines.append("chosen by validation alone; test figures are shown and were never used to choose")
         return lines
 
@@ -226,13 +256,14 @@ class Leaderboard:
         """The table for a terminal, with what must be said beside it."""
         varied = self.varied
         header = ["", "job", "status", *varied, self.metric or "objective"]
-        header += ["skill %", "test %", "baseline", "epochs", "s"]
+        header += ["skill %", "test %", "baseline", "of it %", "beats it", "epochs", "s"]
         lines = [_aligned([header, *(self._line(row, varied) for row in self.rows[:SCREEN_ROWS])])]
         if len(self.rows) > SCREEN_ROWS:
             lines.append(f"and {len(self.rows) - SCREEN_ROWS:,} more in {CSV}")
         if self.best is not None:
             lines.append(
-                '*: best; skill: percent of RMSE below "tomorrow = today"; baseline: the best of the others'
+                '*: best; skill: percent of RMSE below "tomorrow = today"; baseline: the best by validation; of it: '
+                "percent of its error; beats it: on test, by more than chance"
             )
         if self.over_seeds:
             table = [["over seeds", "seeds", f"mean {self.metric}", "sd"]]
@@ -255,6 +286,8 @@ class Leaderboard:
             _signed(row.skill("val")),
             _signed(row.skill("test")),
             "-" if baseline is None else f"{baseline[0]} {_signed(baseline[1])}",
+            _signed(row.metrics.get("val_skill_best")),
+            {None: "-", True: "yes", False: "no"}[row.beats_best],
             str(job.epochs or "-"),
             "-" if job.seconds is None else f"{job.seconds:.1f}",
         ]

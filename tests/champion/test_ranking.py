@@ -261,3 +261,34 @@ class TestMadeUpEntriesInMLflow:
         client.delete_experiment(client.create_experiment("made up"))
         with pytest.raises(UserError, match="was deleted"):
             self.ask(uri)
+
+
+def test_the_label_names_the_best_baseline_and_says_whether_it_is_beaten():
+    errors = {"model": 0.9, "har": 1.0, "naive": 1.2}
+    records = {
+        "target": {
+            "name": "volatility",
+            "unit": "percent a year",
+            "loss": "qlike",
+            "errors": {"test": errors},
+        },
+        "baselines": {"best": "har", "figures": {"har": {"test": {"rmse": 1.0}}}},
+        "significance": {
+            "alpha": 0.05,
+            "against": {"har": {"qlike": {"overall": {"stat": 3.0, "p": 0.004}}}},
+        },
+    }
+    metrics = {"val_theil_u": 0.8, "test_theil_u": 0.9}
+    assert label(metrics, records).endswith(
+        "; beats har, the best baseline by validation (QLIKE ratio: test 0.900)"
+    )
+    run = candidate(
+        0, metrics={"test_rows": 9.0, "test_beats_best": 1.0, "test_skill_best": 10.0}, evaluation=records
+    )
+    told = champion_metadata(
+        run, Choice(metric="val_rmse", mode="min", candidates=1), number=1, audit="not run"
+    )
+    assert (told["best_baseline"], told["beats_best"], told["skill_best_test"]) == ("har", True, 10.0)
+    assert "beats har" in told["verdict"]
+    errors["har"] = 0.8
+    assert "does not beat har" in label(metrics, records)

@@ -402,3 +402,54 @@ def test_information_coefficient_above_the_ceiling_is_suspected():
     (warning,) = judged(evaluation(), **high).warnings
     assert warning == f"suspect a leak: test IC 0.200 +/- 0.010 (ceiling 0.10){CHECK}"
     assert judged(evaluation(), **high | {"test_ic_se": 0.06}).warnings == []
+
+
+def compared(*, loss="qlike", name="volatility", ratio=0.95, p=0.01, stat=2.0, naive_ratio=0.8):
+    """Records of a target that is compared in a loss of its own, beside `har`."""
+    test = {"overall": {"stat": stat, "p": p, "why": None}}
+    easy = {"overall": {"stat": 6.0, "p": 1e-6, "why": None}}
+    errors = {"model": 0.38, "har": 0.38 / ratio, "naive": 0.38 / naive_ratio}
+    figures = {"test": {"qlike": 0.4, "rmse": 10.0}}
+    return {
+        "target": {"name": name, "unit": "percent a year", "naive": "tomorrow = today", "loss": loss,
+                   "errors": {"val": errors, "test": errors}, "suspect_above": {}, "suspect_below": {"har": 0.9}},
+        "baselines": {"best": "har", "selected_on": "val_qlike", "figures": {"har": figures, "naive": figures}},
+        "significance": {"alpha": 0.05, "against": {"har": {loss: test}, "naive": {loss: easy}}},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins", "beats"),
+    [
+        pytest.param({}, "beats har, the best baseline by validation, on test: QLIKE ratio 0.950", 1.0, id="better"),
+        pytest.param({"p": 0.3}, "does not clearly beat har", 0.0, id="within noise"),
+        pytest.param({"stat": -2.0}, "does not clearly beat har", 0.0, id="the other way"),
+        pytest.param({"ratio": 1.01}, "does not beat har", 0.0, id="worse"),
+        pytest.param({"p": None}, "does not clearly beat har", None, id="untested"),
+        pytest.param({"naive_ratio": 1.2}, "does not beat tomorrow = today on test: QLIKE ratio 1.200", 1.0, id="worse than naive"),
+    ],
+)  # fmt: skip
+def test_the_best_baseline_by_validation_is_the_bar(changes, begins, beats):
+    from forecast.evaluate.findings import beats_best
+
+    records = compared(**changes)
+    one = Verdict(metrics=PLAIN, tickers=["AAPL"], strategy="range_single", horizon=1, evaluation=records)
+    assert one.sentence.startswith(begins)
+    assert beats_best(records) == beats
+    assert "best baseline by validation" in one.sentence
+    assert "percent a year" in one.text
+    assert "QLIKE of model / QLIKE of naive" in one.text
+
+
+def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_does_not_apply():
+    def warned(**changes):
+        metrics = PLAIN | {"test_r2_oos": 0.4, "test_r2_oos_se": 0.01, "test_direction": 0.68}
+        records = compared(**changes)
+        return Verdict(
+            metrics=metrics, tickers=["AAPL"], strategy="range_single", horizon=1, evaluation=records
+        ).warnings
+
+    assert warned() == []
+    assert warned(ratio=0.85, p=0.2) == []
+    (warning,) = warned(ratio=0.85)
+    assert "test QLIKE 0.850 times that of har (no less than 0.9)" in warning

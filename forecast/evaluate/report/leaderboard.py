@@ -12,7 +12,7 @@ from forecast.evaluate.report.page import CHART, PARALLEL, START, render
 from forecast.evaluate.report.parts import Table, plain
 from forecast.evaluate.report.plot import ParallelPlot, Plot, Role, Series, rounded
 from forecast.evaluate.report.run_plots import epoch_of
-from forecast.evaluate.verdict import number
+from forecast.evaluate.summary import number
 from forecast.files import write_whole
 
 MAX_JOBS = 2000  # in the table
@@ -30,8 +30,8 @@ def write_leaderboard(path: Path, jobs: Sequence[Job], *, title: str, notes: Seq
     Args:
         path: of the file.
         jobs: best first. Of each: number, status, metric, objective, skill (percent of RMSE below naive's on val),
-            or theil_u, test_skill, best_baseline, best_baseline_skill, epochs, seconds, directory, error, best
-            (whether it won), params or overrides (key -> value), history (one mapping an epoch; without it, that of
+            or theil_u, test_skill, best_baseline, best_baseline_skill, skill_best, beats_best, epochs, seconds, directory,
+            error, best (whether it won), params or overrides (key -> value), history (one mapping an epoch; without it, that of
             history.json in its directory). Whatever is missing is shown as unknown.
         title: of the sweep.
         notes: sentences that stand above everything, such as how many were tried.
@@ -200,7 +200,7 @@ def _table(jobs: Sequence[Job], metric: str) -> Table:
     keys = varied(jobs)
     baselines = any(job.get("best_baseline") for job in jobs)
     header = ["job", "status", metric, "skill %", "test skill %"]
-    header += ["best baseline", "its skill %"] if baselines else []
+    header += ["best baseline", "its skill %", "of its error %", "beats it on test"] if baselines else []
     header += [*keys, "epochs", "seconds", "directory"]
     rows = []
     for job in jobs[:MAX_JOBS]:
@@ -210,6 +210,8 @@ def _table(jobs: Sequence[Job], metric: str) -> Table:
         row += [_percent(own), _percent(job.get("test_skill"))]
         if baselines:
             row += [str(job.get("best_baseline") or "-"), _percent(job.get("best_baseline_skill"))]
+            beats: bool | None = job.get("beats_best")
+            row += [_percent(job.get("skill_best")), {None: "-", True: "yes", False: "no"}[beats]]
         row += [given.get(key, "-") for key in keys]
         row += [plain(job.get("epochs")), plain(job.get("seconds")), str(job.get("directory") or "-")]
         rows.append(row)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeGuard
 
 from forecast.evaluate.report.plot import ParallelPlot, Plot
-from forecast.evaluate.verdict import number
+from forecast.evaluate.summary import number
 
 MAX_ROWS = 500  # of a table; a panel may have ten thousand tickers
 LONG = 30  # rows of a sortable table, beyond which it scrolls by itself

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from forecast.evaluate.verdict import number
+from forecast.evaluate.summary import number
 
 MAX_POINTS = 2500  # a line: ten years of days
 MAX_TICKERS = 1000  # dots of a plot by ticker

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series, Words
-from forecast.evaluate.verdict import number
+from forecast.evaluate.summary import number
 
 if TYPE_CHECKING:
     import numpy as np

@@ -29,13 +29,14 @@ from forecast.evaluate.report.parts import (
 )
 from forecast.evaluate.report.plot import Plot, Role, Series, Words, ticker_plot
 from forecast.evaluate.report.run_plots import interval_levels
-from forecast.evaluate.summary import SPLITS
-from forecast.evaluate.verdict import number, ratio_text
+from forecast.evaluate.summary import LOSS_WORDS, SPLITS, number, ratio_text
 
 Record = Mapping[str, Any]
 Metrics = Mapping[str, float | None]
 Columns = Mapping[str, tuple[str, Callable[[Any], str]]]  # head -> key of an entry, how its value is written
 
+_LOSSES = {"squared": "squared error", "absolute": "absolute error", "log": "squared error of logs"}
+_LOSSES |= {"qlike": LOSS_WORDS["qlike"][1], "log_loss": LOSS_WORDS["log_loss"][1]}
 FAR = 1.2  # ratio of a baseline that would squeeze the others of a plot into one line
 WHY = "undefined because"  # head of a column of reasons
 FIELD = {  # figure -> its name, its short name, what a value is multiplied by
@@ -82,7 +83,7 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
     made = []
     for key in dict.fromkeys([*known, *evaluation]):
         record = evaluation.get(key)
-        if not record or (key == "folds" and len(record) < 2):
+        if key == "target" or not record or (key == "folds" and len(record) < 2):
             continue
         title, parts_of = known.get(key, (words_of(key).capitalize(), record_parts))
         described = isinstance(record, Mapping) or key == "folds"
@@ -268,7 +269,7 @@ def _significance(record: Record, words: Words) -> list[Part]:
         "p, one-sided": ("p_better", digits_text),
     }
     tests = [
-        {"against": reference, "loss": f"{loss} error", **(test.get("overall") or {})}
+        {"against": reference, "loss": _LOSSES.get(loss, loss), **(test.get("overall") or {})}
         for reference, losses in against.items()
         for loss, test in losses.items()
     ]
@@ -277,10 +278,12 @@ def _significance(record: Record, words: Words) -> list[Part]:
         last: Columns = {f"{words.bar}s": ("origins", plain), WHY: ("why", _reason)}
         title = "Diebold-Mariano: does the model err less?"
         parts += [Text(title, "h3"), _table(tests, {**heads, **figures, **last}, labels=2)]
-    steps: Sequence[Record] = ((against.get("naive") or {}).get("squared") or {}).get("steps") or []
+    main = (record.get("losses") or ["squared"])[0]
+    steps: Sequence[Record] = ((against.get("naive") or {}).get(main) or {}).get("steps") or []
     if len(steps) > 1:
         columns: Columns = {f"{words.bar}s ahead": ("step", digits_text), **figures}
-        parts += [Text("Against naive by step, squared error", "h3"), _table(steps, columns, sortable=True)]
+        title = f"Against naive by step, {_LOSSES.get(main, main)}"
+        parts += [Text(title, "h3"), _table(steps, columns, sortable=True)]
     parts += _nested(record.get("clark_west") or {}, words)
     parts += _direction(record.get("direction") or {})
     tickers: Mapping[str, Sequence[Any]] = record.get("tickers") or {}
@@ -288,7 +291,7 @@ def _significance(record: Record, words: Words) -> list[Part]:
         confidence = 1 - (number(record.get("alpha")) or 0.05)
         parts += _ticker_tests(tickers, confidence=confidence, words=words)
     shown = ("against", "clark_west", "direction", "tickers", "holm", "best_baseline", "best_why")
-    return [*parts, *_rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out")]
+    return [*parts, *_rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out", "losses")]
 
 
 def _pooled_and_by_step(record: Record) -> list[dict[str, Any]]:

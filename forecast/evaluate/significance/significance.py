@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.float64]
 
-LOSSES = ("squared", "absolute")
+_SHORT = {"absolute": "abs"}  # in names of figures
 # A baseline that forecast fewer of the rows than this share is not called the best.
 _COVERED = 0.9
 
@@ -56,14 +56,14 @@ class Significance:
         best = best or best_baseline(table)
         references = ["naive"] if best is None else ["naive", best]
         columns = {
-            f"{reference} {loss}": partial(_gain, reference=reference, absolute=loss == "absolute")
+            f"{reference} {loss}": partial(_gain, reference=reference, loss=loss)
             for reference in references
-            for loss in LOSSES
+            for loss in table.losses
         }
         sums = sums_by_origin(table, columns | {"nested": _nested})
         against: dict[str, Any] = {reference: {} for reference in references}
         for reference in references:
-            for loss in LOSSES:
+            for loss in table.losses:
                 overall, *steps = (
                     compare(sums.means(f"{reference} {loss}", step), horizon=step or table.horizon).record(
                         horizon=step or table.horizon
@@ -81,6 +81,7 @@ class Significance:
             "split": table.split,
             "alpha": self.alpha,
             "units": table.units,
+            "losses": list(table.losses),
             "rows": len(table),
             "rows_left_out": left_out,
             "best_baseline": best,
@@ -94,20 +95,21 @@ class Significance:
         }
         return Summary(
             record=record,
-            metrics=prefixed(table.split, _figures(against, best, nested, signs, counts)),
+            metrics=prefixed(table.split, _figures(table.losses, against, best, nested, signs, counts)),
             lines=lines,
         )
 
     def _tickers(self, table: ForecastTable, references: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
         """Columns, one entry a ticker, and how many pass after Holm's correction."""
         columns: dict[str, Any] = {"ticker": list(table.names)}
+        main = table.losses[0]
         found = compare_tickers(table, references)
         for reference in references:
             short = "dm" if reference == "naive" else "dm_best"
-            for loss in LOSSES:
+            for loss in table.losses:
                 test = found[reference, loss]
-                name = short if loss == "squared" else f"{short}_abs"
-                if loss == "squared":
+                name = short if loss == main else f"{short}_{_SHORT.get(loss, loss)}"
+                if loss == main:
                     columns.setdefault("origins", test.count.tolist())
                     columns[f"{name}_stat"] = column(test.stat)
                 columns[f"{name}_p"] = column(test.p)
@@ -120,14 +122,14 @@ class Significance:
             "pt_stat": column(signs.stat),
             "pt_p": column(signs.p),
             "pt_p_holm": column(holm(signs.p)),
-            "why": _reasons({name: found[name, "squared"] for name in references}, signs),
+            "why": _reasons({name: found[name, main] for name in references}, signs),
         }
-        main = found["naive", "squared"]
-        passed = holm(main.p) < self.alpha
+        beside = found["naive", main]
+        passed = holm(beside.p) < self.alpha
         counts = {
-            "tested": int((~np.isnan(main.p)).sum()),
-            "better": int((passed & (main.stat > 0)).sum()),
-            "worse": int((passed & (main.stat < 0)).sum()),
+            "tested": int((~np.isnan(beside.p)).sum()),
+            "better": int((passed & (beside.stat > 0)).sum()),
+            "worse": int((passed & (beside.stat < 0)).sum()),
             "right_direction": int((holm(signs.p) < self.alpha).sum()),
         }
         return columns, counts
@@ -143,7 +145,7 @@ class Significance:
     ) -> list[str]:
         lines = []
         for name, tests in against.items():
-            test = tests["squared"]["overall"]
+            test = tests[table.losses[0]]["overall"]
             line = f"Diebold-Mariano against {name}{' (the best baseline)' if name == best else ''}: "
             if test["p"] is None:
                 line += f"undefined, {test['why']}"
@@ -211,13 +213,13 @@ def compare_tickers(table: ForecastTable, references: Sequence[str]) -> dict[tup
     found = {
         (reference, loss): compare(none, np.empty(0, np.int64), groups, horizon=horizon)
         for reference in references
-        for loss in LOSSES
+        for loss in table.losses
     }
     for block in table.blocks():
         returns, mine = Returns(block), np.unique(block.series)
         owner = returns.window_series
         for (reference, loss), whole in found.items():
-            gain, known = returns.gain(reference, absolute=loss == "absolute")
+            gain, known = returns.gain(reference, loss=loss)
             window = returns.window if known is None else returns.window[known]
             values, present = group_means(gain, window, len(owner))
             some = compare(values, owner[present], groups, horizon=horizon)
@@ -311,31 +313,40 @@ def _numbered(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{"step": step, **found} for step, found in enumerate(steps, start=1)]
 
 
-def _gain(returns: Returns, *, reference: str, absolute: bool) -> Selected:
-    return returns.gain(reference, absolute=absolute)
+def _gain(returns: Returns, *, reference: str, loss: str) -> Selected:
+    return returns.gain(reference, loss=loss)
 
 
 def _nested(returns: Returns) -> Selected:
     """Gain on naive, which forecasts no move, relieved of the squared move that the model forecasts."""
-    gain, known = returns.gain("naive")
+    gain, known = returns.gain("naive", loss="log" if returns.table.logs else "squared")
     with np.errstate(over="ignore", invalid="ignore"):
         return gain + returns.forecast**2, known
 
 
 def _figures(
+    losses: Sequence[str],
     against: dict[str, Any],
     best: str | None,
     nested: dict[str, Any],
     signs: dict[str, Any],
     counts: dict[str, int],
 ) -> dict[str, float | None]:
-    squared = against["naive"]["squared"]["overall"]
-    beside = against[best]["squared"]["overall"] if best else {"stat": None, "p": None, "p_better": None}
+    main, *further = losses
+    naive = against["naive"][main]["overall"]
+    beside = against[best][main]["overall"] if best else {"stat": None, "p": None, "p_better": None}
+    others: dict[str, float | None] = {}
+    for loss in further:
+        name = _SHORT.get(loss, loss)
+        others[f"dm_{name}_p"] = against["naive"][loss]["overall"]["p"]
+        if loss != "absolute":
+            test = against[best][loss]["overall"] if best else {"stat": None, "p": None}
+            others |= {f"dm_best_{name}_stat": test["stat"], f"dm_best_{name}_p": test["p"]}
     return {
-        "dm_stat": squared["stat"],
-        "dm_p": squared["p"],
-        "dm_p_better": squared["p_better"],
-        "dm_abs_p": against["naive"]["absolute"]["overall"]["p"],
+        "dm_stat": naive["stat"],
+        "dm_p": naive["p"],
+        "dm_p_better": naive["p_better"],
+        **others,
         "dm_best_stat": beside["stat"],
         "dm_best_p": beside["p"],
         "dm_best_p_better": beside["p_better"],

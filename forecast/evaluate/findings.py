@@ -1,0 +1,187 @@
+"""What the records of an evaluation say in sentences: beside the best baseline, of tests, intervals and folds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from forecast.evaluate.summary import LOSS_WORDS, number, p_text, ratio_text
+
+Metrics = Mapping[str, float | None]
+Evaluation = Mapping[str, Any]
+
+FAILED_NAMED = 3  # baselines that failed, by name
+NAIVE = "naive"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetWords:
+    """What was forecast and in which loss forecasts are compared; the defaults are those of a price."""
+
+    name: str = "close"
+    unit: str = "price"
+    naive: str = "tomorrow = today"
+    loss: str = "squared"
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> TargetWords:
+        """Those of a run; runs of before there were targets forecast prices."""
+        record = evaluation.get("target") or {}
+        known = {name: str(record[name]) for name in ("name", "unit", "naive", "loss") if record.get(name)}
+        return cls(**known)
+
+    @property
+    def price(self) -> bool:
+        """Whether it is a price, and moves are shares of the last one."""
+        return self.name == "close"
+
+    @property
+    def error(self) -> str:
+        """The mean of the main loss, in words: RMSE, QLIKE."""
+        return LOSS_WORDS[self.loss][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The model beside one reference on test, in the target's main loss.
+
+    Args:
+        reference: a baseline, or `naive`.
+        ratio: error of the model / of the reference; None where that is undefined.
+        p: Diebold and Mariano's, two-sided; None where there was no test.
+        better: whether the model's loss is the smaller one by that test.
+        why: a reason where there is no p.
+    """
+
+    reference: str
+    ratio: float | None
+    p: float | None = None
+    better: bool = False
+    why: str | None = None
+    alpha: float = 0.05
+
+    @classmethod
+    def of(cls, evaluation: Evaluation, reference: str) -> Comparison:
+        """Read from the records of a run."""
+        target = TargetWords.of(evaluation)
+        errors = ((evaluation.get("target") or {}).get("errors") or {}).get("test") or {}
+        own, beside = number(errors.get("model")), number(errors.get(reference))
+        tests = ((evaluation.get("significance") or {}).get("against") or {}).get(reference) or {}
+        test = (tests.get(target.loss) or {}).get("overall") or {}
+        p, stat = number(test.get("p")), number(test.get("stat"))
+        return cls(
+            reference=reference,
+            ratio=None if own is None or not beside else own / beside,
+            p=None if stat is None else p,
+            better=stat is not None and stat > 0,
+            why=test.get("why"),
+            alpha=alpha(evaluation),
+        )
+
+    @property
+    def beats(self) -> bool | None:
+        """Whether it errs less, by more than chance; None where nothing can be said."""
+        if self.ratio is None:
+            return None
+        if self.ratio >= 1:
+            return False
+        return None if self.p is None else self.better and self.p < self.alpha
+
+    def clause(self, named: str, error: str) -> str:
+        """The same in words.
+
+        Args:
+            named: how the reference is called.
+            error: what the ratio is of.
+        """
+        if self.ratio is None:
+            return f"no verdict beside {named}: the {error} ratio on test is undefined"
+        shown = f"{error} ratio {ratio_text(self.ratio)}"
+        if self.ratio >= 1:
+            if self.ratio == 1 and self.p is None:
+                return f"does not beat {named} on test: both err alike"
+            tested = "" if self.p is None else f", Diebold-Mariano {p_text(self.p)}"
+            return f"does not beat {named} on test: {shown}{tested}"
+        if self.p is None:
+            return f"does not clearly beat {named} on test: {shown}, untested" + (
+                f" ({self.why})" if self.why else ""
+            )
+        tested = f"{shown}, Diebold-Mariano {p_text(self.p)}"
+        if not self.better:
+            # Dear shares rule a ratio of prices, the test counts every ticker's moves alike.
+            return f"does not clearly beat {named} on test: {tested} the other way, bar by bar"
+        if self.beats:
+            return f"beats {named} on test: {tested}"
+        return f"does not clearly beat {named} on test: {tested}, within noise"
+
+
+def beats_best(evaluation: Evaluation) -> float | None:
+    """1.0 where the model beats the best baseline by validation (or naive, where that is it) on test, by more than
+    chance, else 0.0; None where there is no test."""
+    best = (evaluation.get("baselines") or {}).get("best") or NAIVE
+    found = Comparison.of(evaluation, str(best)).beats
+    return None if found is None else float(found)
+
+
+def best_baseline(evaluation: Evaluation) -> tuple[str, Mapping[str, Metrics]] | None:
+    """Name and figures by split of the best baseline; None where there is none besides naive."""
+    record = evaluation.get("baselines") or {}
+    name = record.get("best")
+    figures = (record.get("figures") or {}).get(name)
+    return (str(name), figures) if figures and name != "naive" else None
+
+
+def alpha(evaluation: Evaluation) -> float:
+    """Level of the tests."""
+    return number((evaluation.get("significance") or {}).get("alpha")) or 0.05
+
+
+def sentences(evaluation: Evaluation) -> list[str]:
+    """A sentence each: the tests' own, the intervals', the folds', and which baselines failed."""
+    found = [*lines(evaluation.get("significance")), *interval_lines(evaluation.get("intervals") or {})]
+    spread = fold_spread(evaluation.get("folds") or [])
+    failed = (evaluation.get("baselines") or {}).get("failed") or {}
+    if failed:
+        named = ", ".join(list(failed)[:FAILED_NAMED]) + (", ..." if len(failed) > FAILED_NAMED else "")
+        found.append(f"baselines left out: {named}; the report has the reasons")
+    return [*found, *([spread] if spread else [])]
+
+
+def lines(record: object) -> list[str]:
+    """The sentences that a record brings with it."""
+    found = record.get("lines") if isinstance(record, Mapping) else None
+    return [line for line in found if isinstance(line, str)] if isinstance(found, list | tuple) else []
+
+
+def interval_lines(record: Mapping[str, Any]) -> list[str]:
+    """How many outcomes the widest intervals held, beside those around "tomorrow = today"."""
+    levels, pooled = record.get("levels") or [], record.get("pooled") or {}
+    if not levels:
+        return []
+    key = f"{100 * levels[0]:g}"
+    entry = pooled.get(key) or {}
+    held, naive = number(entry.get("coverage")), number(entry.get("naive_coverage"))
+    if held is None:
+        return [f"{key} % intervals: none on test"]
+    found = f"{key} % intervals held {100 * held:.1f} % of test outcomes"
+    if naive is not None:
+        found += f" (around tomorrow = today: {100 * naive:.1f} %)"
+    score, naive_score = number(entry.get("winkler")), number(entry.get("naive_winkler"))
+    if score is not None and naive_score:
+        found += f"; Winkler score {ratio_text(score / naive_score)} times that of tomorrow = today"
+    return [found]
+
+
+def fold_spread(folds: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence on how the ratio differs from fold to fold; "" where fewer than two folds have one."""
+    found = (number((fold.get("metrics") or {}).get("test_theil_u")) for fold in folds)
+    ratios = [ratio for ratio in found if ratio is not None]
+    if len(ratios) < 2:
+        return ""
+    return (
+        f"{len(ratios)} folds: RMSE ratio {ratio_text(min(ratios))} to {ratio_text(max(ratios))}, "
+        f"mean {ratio_text(statistics.fmean(ratios))}, standard deviation {statistics.stdev(ratios):.2g}; "
+        f"below 1 in {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
+    )
