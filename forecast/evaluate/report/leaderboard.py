@@ -30,9 +30,9 @@ def write_leaderboard(path: Path, jobs: Sequence[Job], *, title: str, notes: Seq
     Args:
         path: of the file.
         jobs: best first. Of each: number, status, metric, objective, skill (percent of RMSE below naive's on val),
-            or theil_u, test_skill, best_baseline, best_baseline_skill, skill_best, beats_best, epochs, seconds, directory,
-            error, best (whether it won), params or overrides (key -> value), history (one mapping an epoch; without it, that of
-            history.json in its directory). Whatever is missing is shown as unknown.
+            or theil_u, test_skill, best_baseline, best_baseline_skill, skill_best, beats_best, epochs, seconds,
+            directory, error, best (whether it won), params or overrides (key -> value), history (one mapping an
+            epoch; without it, that of history.json in its directory). Whatever is missing is shown as unknown.
         title: of the sweep.
         notes: sentences that stand above everything, such as how many were tried.
     """

@@ -5,20 +5,17 @@ A record that nobody described here is shown as `record_parts` shows it; parts o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from forecast.evaluate.report.parts import (
-    MAX_ROWS,
-    PROSE,
     Part,
     Table,
     Text,
     digits_text,
     facts,
     is_columns,
-    left_out,
     percent_text,
     plain,
     record_parts,
@@ -28,17 +25,24 @@ from forecast.evaluate.report.parts import (
     words_of,
 )
 from forecast.evaluate.report.plot import Plot, Role, Series, Words, ticker_plot
-from forecast.evaluate.report.run_plots import interval_levels
+from forecast.evaluate.report.tables import (
+    WHY,
+    Columns,
+    Record,
+    by_ticker,
+    line,
+    reason_text,
+    rest,
+    table_of,
+)
+from forecast.evaluate.report.uncertainty import intervals
 from forecast.evaluate.summary import LOSS_WORDS, SPLITS, number, ratio_text
 
-Record = Mapping[str, Any]
 Metrics = Mapping[str, float | None]
-Columns = Mapping[str, tuple[str, Callable[[Any], str]]]  # head -> key of an entry, how its value is written
 
 _LOSSES = {"squared": "squared error", "absolute": "absolute error", "log": "squared error of logs"}
 _LOSSES |= {"qlike": LOSS_WORDS["qlike"][1], "log_loss": LOSS_WORDS["log_loss"][1]}
 FAR = 1.2  # ratio of a baseline that would squeeze the others of a plot into one line
-WHY = "undefined because"  # head of a column of reasons
 FIELD = {  # figure -> its name, its short name, what a value is multiplied by
     "r2_zero": ("R2 of returns, against no move, %", "R2 against no move, %", 100),
     "r2_mean": ("R2 of returns, against the mean move of the past, %", "R2 against the mean move, %", 100),
@@ -76,7 +80,7 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
         "folds": ("Folds", partial(_folds, words=words)),
         "baselines": ("Baselines", partial(_baselines, metrics=metrics, words=words)),
         "significance": ("Significance", partial(_significance, words=words)),
-        "intervals": ("Intervals", partial(_intervals, words=words)),
+        "intervals": ("Intervals", partial(intervals, words=words)),
         "field": ("Figures of the field", partial(_field, words=words)),
         "economics": ("A trading rule, for illustration only", _trading_rule),
     }
@@ -89,46 +93,6 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
         described = isinstance(record, Mapping) or key == "folds"
         made.append((title, parts_of(record) if described else record_parts(record)))
     return made
-
-
-def _table(entries: Iterable[Record], columns: Columns, **look: Any) -> Table:
-    """A row an entry. The column of reasons may break, and goes where everything is defined."""
-    rows = [[write(entry.get(key)) for key, write in columns.values()] for entry in entries]
-    header = list(columns)
-    if WHY in header:
-        place = header.index(WHY)
-        if any(row[place] for row in rows):
-            look["prose"] = [place]
-        else:
-            header, rows = (
-                [head for head in header if head != WHY],
-                [row[:place] + row[place + 1 :] for row in rows],
-            )
-    return Table(header, rows, **look)
-
-
-def _by_ticker(
-    columns: Mapping[str, Sequence[Any]], heads: Columns, plots: Sequence[Plot], *, title: str
-) -> list[Part]:
-    """Plots and a table of columns, a row a ticker; its first rows where it is long."""
-    known = {head: column for head, column in heads.items() if column[0] in columns}
-    names = [key for key, _ in known.values()]
-    rows = zip(*(columns[key][:MAX_ROWS] for key in names), strict=True)
-    table = _table((dict(zip(names, row, strict=True)) for row in rows), known, sortable=True)
-    return [Text(title, "h3"), *plots, table, *left_out(len(columns["ticker"]))]
-
-
-def _rest(record: Record, *shown: str) -> list[Part]:
-    """What is left of a record whose sentences and the keys named have been shown."""
-    return record_parts(record, besides=[*shown, *PROSE])
-
-
-def _line(name: str, role: Role, values: Sequence[float | None]) -> Series:
-    return Series(name=name, kind="line", role=role, values=values)
-
-
-def _reason(value: object) -> str:
-    return str(value or "")
 
 
 def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
@@ -156,7 +120,7 @@ def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
         title=f"RMSE ratio to {words.naive} by fold",
         names=[f"{fold.get('fold', '')}: {span(fold.get('test'))[:7]}" for fold in folds],
         y_label="ratio, below 1 is better",
-        series=[_line("val", "other", column("val_theil_u")), _line("test", "model", column("test_theil_u"))],
+        series=[line("val", "other", column("val_theil_u")), line("test", "model", column("test_theil_u"))],
         levels=[(1.0, words.naive, "naive")],
     )
     errors = Plot(
@@ -165,12 +129,12 @@ def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
         y_label=words.unit,
         y_zero=True,
         series=[
-            _line(words.naive, "naive", column("test_naive_rmse")),
-            _line("model", "model", column("test_rmse")),
+            line(words.naive, "naive", column("test_naive_rmse")),
+            line("model", "model", column("test_rmse")),
         ],
     )
     return [
-        _table(({**fold, **(fold.get("metrics") or {})} for fold in folds), columns, sortable=True),
+        table_of(({**fold, **(fold.get("metrics") or {})} for fold in folds), columns, sortable=True),
         ratios,
         errors,
     ]
@@ -206,7 +170,7 @@ def _baselines(record: Record, metrics: Metrics, words: Words) -> list[Part]:
             (row for row in rows if row.get("rmse") is not None), key=lambda row: float(row["rmse"])
         )
         if ranked:
-            parts += [Text(f"On {split}", "h3"), _table(ranked, columns, sortable=True, best=0)]
+            parts += [Text(f"On {split}", "h3"), table_of(ranked, columns, sortable=True, best=0)]
     parts += _baseline_ratios(figures, metrics, words)
     failed = record.get("failed") or {}
     if failed:
@@ -275,15 +239,15 @@ def _significance(record: Record, words: Words) -> list[Part]:
     ]
     if tests:
         heads: Columns = {"against": ("against", str), "loss": ("loss", str)}
-        last: Columns = {f"{words.bar}s": ("origins", plain), WHY: ("why", _reason)}
+        last: Columns = {f"{words.bar}s": ("origins", plain), WHY: ("why", reason_text)}
         title = "Diebold-Mariano: does the model err less?"
-        parts += [Text(title, "h3"), _table(tests, {**heads, **figures, **last}, labels=2)]
+        parts += [Text(title, "h3"), table_of(tests, {**heads, **figures, **last}, labels=2)]
     main = (record.get("losses") or ["squared"])[0]
     steps: Sequence[Record] = ((against.get("naive") or {}).get(main) or {}).get("steps") or []
     if len(steps) > 1:
         columns: Columns = {f"{words.bar}s ahead": ("step", digits_text), **figures}
         title = f"Against naive by step, {_LOSSES.get(main, main)}"
-        parts += [Text(title, "h3"), _table(steps, columns, sortable=True)]
+        parts += [Text(title, "h3"), table_of(steps, columns, sortable=True)]
     parts += _nested(record.get("clark_west") or {}, words)
     parts += _direction(record.get("direction") or {})
     tickers: Mapping[str, Sequence[Any]] = record.get("tickers") or {}
@@ -291,7 +255,7 @@ def _significance(record: Record, words: Words) -> list[Part]:
         confidence = 1 - (number(record.get("alpha")) or 0.05)
         parts += _ticker_tests(tickers, confidence=confidence, words=words)
     shown = ("against", "clark_west", "direction", "tickers", "holm", "best_baseline", "best_why")
-    return [*parts, *_rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out", "losses")]
+    return [*parts, *rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out", "losses")]
 
 
 def _pooled_and_by_step(record: Record) -> list[dict[str, Any]]:
@@ -308,10 +272,10 @@ def _nested(record: Record, words: Words) -> list[Part]:
         "CW statistic": ("stat", digits_text),
         "p, one-sided": ("p_better", digits_text),
         f"{words.bar}s": ("origins", plain),
-        WHY: ("why", _reason),
+        WHY: ("why", reason_text),
     }
     title = "Clark-West: has the model skill beyond naive, which is nested in it?"
-    return [Text(title, "h3"), _table(entries, columns)] if entries else []
+    return [Text(title, "h3"), table_of(entries, columns)] if entries else []
 
 
 def _direction(record: Record) -> list[Part]:
@@ -324,15 +288,15 @@ def _direction(record: Record) -> list[Part]:
         "rows that moved": ("moved", plain),
         "PT statistic": ("pt_stat", digits_text),
         "p": ("pt_p", digits_text),
-        WHY: ("why", _reason),
+        WHY: ("why", reason_text),
     }
     title = "Direction: share of right signs with Wilson's interval, and Pesaran-Timmermann's test"
-    return [Text(title, "h3"), _table(entries, columns)] if entries else []
+    return [Text(title, "h3"), table_of(entries, columns)] if entries else []
 
 
 def _ticker_tests(columns: Mapping[str, Sequence[Any]], *, confidence: float, words: Words) -> list[Part]:
     heads: Columns = {
-        "ticker": ("ticker", _reason),
+        "ticker": ("ticker", reason_text),
         f"{words.bar}s": ("origins", plain),
         "DM statistic": ("dm_stat", digits_text),
         "DM p": ("dm_p", digits_text),
@@ -342,7 +306,7 @@ def _ticker_tests(columns: Mapping[str, Sequence[Any]], *, confidence: float, wo
         "high %": ("direction_high", percent_text),
         "PT p": ("pt_p", digits_text),
         "PT p, Holm": ("pt_p_holm", digits_text),
-        WHY: ("why", _reason),
+        WHY: ("why", reason_text),
     }
     count = len(columns["ticker"])
     known = {key: column for key, column in columns.items() if column is not None and len(column) == count}
@@ -362,72 +326,7 @@ def _ticker_tests(columns: Mapping[str, Sequence[Any]], *, confidence: float, wo
     p = [number(value) for value in known.get("dm_p", [None] * count)]
     ranked = sorted(range(count), key=lambda place: (p[place] is None, p[place] or 0.0))
     ordered = {key: [column[place] for place in ranked] for key, column in known.items()}
-    return _by_ticker(ordered, heads, plots, title="By ticker; Holm: p corrected for the number of tickers")
-
-
-def _intervals(record: Record, words: Words) -> list[Part]:
-    """Whether the intervals held what they promise: by level, reliability, by step and by ticker.
-
-    Args:
-        record: levels, method, pooled (level -> figures), reliability (points), steps (level -> figures of each),
-            tickers (name -> level -> figures).
-        words: how to name what was forecast.
-    """
-    levels = [f"{100 * level:g}" for level in interval_levels(record)]
-    columns: Columns = {
-        "rows": ("rows", plain),
-        "coverage %": ("coverage", percent_text),
-        f"width % of {words.target}": ("width_percent", plain),
-        "Winkler score": ("winkler", plain),
-        "naive coverage %": ("naive_coverage", percent_text),
-        "naive Winkler score": ("naive_winkler", plain),
-    }
-    parts: list[Part] = [Text(line) for line in sentences(record)]
-    if record.get("method"):
-        same = "The naive intervals are made in the same way."
-        parts.append(Text(f"Method: {record['method']}. {same}", style="note"))
-    pooled: Mapping[str, Record] = record.get("pooled") or {}
-    if pooled:
-        rows = [{"level": f"{key} %", **(pooled.get(key) or {})} for key in levels]
-        parts.append(_table(rows, {"": ("level", str), **columns}))
-    points = [point for point in record.get("reliability") or [] if number(point.get("nominal")) is not None]
-    promised, held, naive = (
-        [scaled(point.get(key)) for point in points] for key in ("nominal", "empirical", "naive_empirical")
-    )
-    reliability = Plot(
-        title="Reliability of the intervals on test",
-        x=promised,
-        x_label="promised, %",
-        y_label="held, %",
-        series=[_line(f"around {words.naive}", "other", naive), _line("around the forecast", "model", held)],
-        diagonal="as promised",
-        note="On the dashed line an interval holds as many outcomes as it promises; above it is too wide.",
-    )
-    parts += [reliability] if points else []
-    if levels:
-        level = (float(levels[0]), "promised")
-        title = f"Coverage of the {levels[0]} % intervals by"
-        held = [scaled(step.get("coverage")) for step in (record.get("steps") or {}).get(levels[0]) or []]
-        by_step = Plot(
-            title=f"{title} step",
-            x=[float(step + 1) for step in range(len(held))],
-            x_label=f"{words.bar}s ahead",
-            whole=True,
-            y_label="held, %",
-            series=[_line("held", "model", held)],
-            levels=[(*level, "naive")],
-        )
-        parts += [by_step] if len(held) > 1 else []
-        tickers: Mapping[str, Mapping[str, Record]] = record.get("tickers") or {}
-        if len(tickers) > 1:
-            entries = [by.get(levels[0]) or {} for by in tickers.values()]
-            values = {key: [entry.get(key) for entry in entries] for key, _ in columns.values()}
-            coverage = [scaled(value) for value in values["coverage"]]
-            plots = ticker_plot(f"{title} ticker", list(tickers), coverage, y_label="held, %", level=level)
-            heads: Columns = {"ticker": ("ticker", str), **columns}
-            parts += _by_ticker({"ticker": list(tickers), **values}, heads, plots, title="By ticker")
-    shown = ("levels", "rows", "rows_without", "pooled", "steps", "tickers", "reliability", "method")
-    return [*parts, *_rest(record, *shown)]
+    return by_ticker(ordered, heads, plots, title="By ticker; Holm: p corrected for the number of tickers")
 
 
 def _field(record: Record, words: Words) -> list[Part]:
@@ -458,19 +357,19 @@ def _field(record: Record, words: Words) -> list[Part]:
     parts: list[Part] = [Text(sentence) for sentence in sentences(record)]
     if rows:
         heads: Columns = {"": ("name", str), "value": ("value", str), "standard error": ("se", str)}
-        parts.append(_table(rows, {**heads, WHY: ("why", _reason)}))
+        parts.append(table_of(rows, {**heads, WHY: ("why", reason_text)}))
     if len(steps) > 1:
         known = {head: column for head, column in figures.items() if column[0] in steps[0]}
         columns: Columns = {f"{words.bar}s ahead": ("step", plain), **known}
-        parts += [Text("By step", "h3"), _table(steps, columns, sortable=True)]
+        parts += [Text("By step", "h3"), table_of(steps, columns, sortable=True)]
     if is_columns(tickers) and len(names) > 1:
         values = [scaled(value) for value in tickers.get("r2_zero", [None] * len(names))]
         title = "R2 of returns by ticker, above 0 where the model errs less than no move"
         plots = ticker_plot(title, names, values, y_label="R2, %", level=(0.0, "no better"))
         r2 = {head: column for head, column in figures.items() if column[0].startswith("r2")}
-        by_ticker: Columns = {"ticker": ("ticker", _reason), **r2, WHY: ("why", _reason)}
-        parts += _by_ticker(tickers, by_ticker, plots, title="By ticker")
-    return [*parts, *_rest(record, "overall", "steps", "tickers", "split", "units", "mean")]
+        heads_of: Columns = {"ticker": ("ticker", reason_text), **r2, WHY: ("why", reason_text)}
+        parts += by_ticker(tickers, heads_of, plots, title="By ticker")
+    return [*parts, *rest(record, "overall", "steps", "tickers", "split", "units", "mean")]
 
 
 def _trading_rule(record: Record) -> list[Part]:
