@@ -187,7 +187,7 @@ class MarketData:
                 label=self.bars.label,
             )
         except UserError as error:
-            raise UserError(f"{self._who()}: {error}") from None
+            raise UserError(f"{self._who()}: {error}{self._span(' or')}") from None
 
     def split(self, ranges: SplitRanges) -> None:
         """Split loaded bars, fit the scalers on the training range alone, index the windows.
@@ -370,9 +370,9 @@ class MarketData:
                     "use data.health.prices=drop or data.anchor=none"
                 )
 
-    def _span(self) -> str:
+    def _span(self, word: str = " and") -> str:
         """What else a window needs to have a target."""
-        return f" and target.span={self.target.lead + 1}" if self.target.lead else ""
+        return f"{word} target.span={self.target.lead + 1}" if self.target.lead else ""
 
     def _who(self) -> str:
         names = ", ".join(self.tickers[:4])

@@ -12,32 +12,16 @@ from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing, Returns
 from forecast.data.layout import rows
 from forecast.data.normaliser import WindowNormaliser
-from forecast.data.target import Close, Target
+from forecast.data.target import Close, Direction, Range, Return, Target, Volatility, Volume
 from forecast.errors import UserError
 
 
-class LogRange(Target):
-    """Log of (High - Low) / Close; forecast as a fraction, corrected for the bias of a mean of logs."""
+class MeanRange(Target):
+    """One's own: the mean of the next five ranges, in logs."""
 
-    name = "range"
+    name = "mean_range"
     unit = "fraction"
-    column = "LogRange"
-    floor = 0.0
-
-    def values(self, bars):
-        spread = (bars["High"] - bars["Low"]) / bars["Close"]
-        return np.log(spread.where(spread > 0))
-
-    def in_unit(self, values):
-        return np.exp(values)
-
-    def expected(self, values, variance):
-        return np.exp(values + variance / 2)
-
-
-class MeanRange(LogRange):
-    """The mean of the next five ranges."""
-
+    column = "MeanRange"
     span = 5
     lead = span - 1
     warm_up = span - 1
@@ -45,22 +29,11 @@ class MeanRange(LogRange):
     def values(self, bars):
         return np.log(((bars["High"] - bars["Low"]) / bars["Close"]).rolling(self.span).mean())
 
+    def in_unit(self, values):
+        return np.exp(values)
 
-class Direction(Target):
-    """Whether the next Close is above this one."""
-
-    name = "direction"
-    unit = "probability"
-    column = "Up"
-    relation = "probability"
-    warm_up = 1
-
-    def values(self, bars):
-        change = bars["Close"].diff()
-        return (change > 0).astype(float).where(change.notna())
-
-    def naive(self, values):
-        return np.full(len(values), 0.5)
+    def expected(self, values, variance):
+        return np.exp(values + variance / 2)
 
 
 class SimpleReturn(Target):
@@ -77,7 +50,7 @@ class SimpleReturn(Target):
         return np.zeros(len(values))
 
 
-TARGETS = [Close, LogRange, MeanRange, Direction, SimpleReturn]
+TARGETS = [Close, Return, Direction, Volatility, Range, Volume, MeanRange, SimpleReturn]
 
 
 def prepared(target, strategy="no_processing_panel", **keys):
@@ -128,13 +101,13 @@ def test_answers_become_the_values_they_were_trained_on(kind, anchor, instance_n
     normaliser = WindowNormaliser.from_json(json.loads(json.dumps(data.normaliser_.to_json())))
     answers = normaliser.targets(windows, future)
     assert torch.equal(answers, data.normaliser_.targets(windows, future))
-    if kind is Direction:
+    if kind.relation == "probability":
         assert set(answers.unique().tolist()) <= {0.0, 1.0}, "a cross-entropy wants the values as they are"
         chances = normaliser.values(windows, torch.full_like(answers, 2.0))
         torch.testing.assert_close(chances, torch.full_like(chances, 1 / (1 + np.exp(-2.0))))
         return
     np.testing.assert_allclose(normaliser.values(windows, answers), batch.outcome, rtol=1e-4, atol=1e-6)
-    if kind in (Close, LogRange, MeanRange) and anchor == "last":
+    if kind.relation in ("ratio", "difference") and anchor == "last":
         still = normaliser.values(windows, torch.zeros_like(answers)).numpy()
         np.testing.assert_allclose(still, np.repeat(batch.history[:, -1:], 2, axis=1), rtol=1e-6)
 
@@ -152,22 +125,29 @@ def test_the_scale_of_mase_is_the_naive_error_in_the_unit_and_knows_no_window_le
         np.testing.assert_allclose(data.naive_scale_[number], errors.mean(), rtol=1e-9, err_msg=ticker)
 
 
-def test_a_bar_without_a_value_is_a_gap():
+def test_a_bar_without_a_value_is_a_gap(caplog):
     source = tables(number=1)
-    flat = source["T0"].index[60]
-    source["T0"].loc[flat, ["High", "Low"]] = source["T0"].loc[flat, "Close"]
+    idle = source["T0"].index[60]
+    source["T0"].loc[idle, "Volume"] = 0.0
     data = MarketData(
-        source=Memory(source), features=NoProcessing(), scope="single", tickers=["T0"], target=LogRange()
+        source=Memory(source), features=NoProcessing(), scope="single", tickers=["T0"], target=Volume()
     )
     data.prepare()
-    assert flat.to_datetime64() not in data.panel_.calendar
+    assert idle.to_datetime64() not in data.panel_.calendar
+    wanted = "1 of 160 bars have no value of target=volume; no window spans them (Volume is 0)"
+    assert wanted in caplog.text
+    assert [fault.detail for fault in data.faults_] == [wanted]
 
 
 def test_the_target_of_a_row_is_the_same_in_training_and_serving():
     bars = random_bars(60, seed=4)
-    table = rows(Returns(), bars, LogRange())
-    assert list(table.columns) == [*Returns.columns, "Close", "LogRange"]
-    np.testing.assert_array_equal(table["LogRange"], LogRange().values(bars))
+    table = rows(Returns(), bars, Range(span=5))
+    assert list(table.columns) == [*Returns.columns, "Close", "LogRange", "BarLogRange"]
+    np.testing.assert_array_equal(table["LogRange"], Range(span=5).values(bars))
+    np.testing.assert_array_equal(table["BarLogRange"], Range().values(bars))
+    np.testing.assert_array_equal(
+        table.iloc[-20:], rows(Returns(), bars.iloc[-45:], Range(span=5)).iloc[-20:], "wherever bars begin"
+    )
     assert list(rows(Returns(), bars).columns) == [*Returns.columns, "Close"]
 
 
@@ -179,8 +159,9 @@ def test_an_embargo_that_is_shorter_than_what_a_forecast_reaches():
 
 def test_a_target_known_only_in_logs_is_corrected_for_its_bias():
     logs = np.random.default_rng(0).normal(-4, 0.5, 200_000)
-    target = LogRange()
+    target = Range()
     assert target.expected(np.array([-4.0]), 0.25) == pytest.approx(np.exp(logs).mean(), rel=0.01)
+    assert target.forecast_in_unit(np.array([-40.0]), 0.25) == target.floor
     assert target.naive(np.array([[-3.0, -4.0]])) == pytest.approx(np.exp(-4.0))
 
 
@@ -189,7 +170,7 @@ def test_close_is_the_default():
     assert (data.target.name, data.target.unit, data.target.trading_rule) == ("close", "price", True)
 
 
-@pytest.mark.parametrize("kind", [LogRange, MeanRange, SimpleReturn])
+@pytest.mark.parametrize("kind", [MeanRange, SimpleReturn])
 def test_a_whole_run_forecasts_it_in_its_unit(tmp_path, kind):
     import forecast
     from forecast.bundle import verify_golden
