@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from forecast import bundle
 from forecast.config import build, data_request, identity, origin, snapshot
 from forecast.config import check as check_signatures
+from forecast.data.bars import DescribedSource
 from forecast.data.record import record as data_record
 from forecast.data.target import Close
 from forecast.errors import StoppedError, UserError
@@ -131,7 +132,9 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         bundle.begin(directory)
         run_log.into(directory / "run.log")
         config_text = snapshot(
-            config, provenance=provenance(config, identity=name, fingerprint=data.fingerprint_)
+            config,
+            provenance=provenance(config, identity=name, fingerprint=data.fingerprint_),
+            source={"layouts": data.source.layouts()} if isinstance(data.source, DescribedSource) else None,
         )
         write_whole(directory / "config.yaml", config_text)
         described = data_record(data)
@@ -426,6 +429,8 @@ def _describe(data: MarketData) -> str:
         lines.append(f"{name:20}{column.min():>14,.6g}{column.max():>14,.6g}{seen:>30}")
     if len(record["columns"]) > _SHOWN:
         lines.append(f"... and {len(record['columns']) - _SHOWN} columns more")
+    if isinstance(data.source, DescribedSource):
+        lines += ["", "files:", *(f"  {line}" for line in data.source.describe())]
     if record["without_windows"]:
         lines += ["", f"too short for a window: {_some(record['without_windows'])}"]
     lines += ["", f"faults: {len(record['faults']) or 'none'}"]

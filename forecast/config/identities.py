@@ -31,7 +31,7 @@ _NO_EFFECT = (
     "trainer.progress",  # what is shown meanwhile
 )
 # How a source gets its bars, not which: the same request may be answered from a cache, or at another pace.
-_HOW_FETCHED = ("cache_dir", "force_download", "offline", "pace_s", "retries", "timeout_s")
+_HOW_FETCHED = ("cache_dir", "force_download", "offline", "pace_s", "retries", "timeout_s", "layouts")
 _WHICH_BARS = ("tickers", "period", "start", "end", "health")
 
 _OURS = ("forecast", "hydra_plugins")

@@ -20,13 +20,16 @@ _SQLITE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!/|:memory:)(.+)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
-def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
+def snapshot(
+    config: DictConfig, *, provenance: dict[str, Any], source: Mapping[str, Any] | None = None
+) -> str:
     """A config as YAML that `python run.py -cd DIR -cn config` runs again.
 
     Args:
         config: the task config; saved without interpolations and without an earlier run's provenance and metadata,
             relative paths as absolute ones.
         provenance: where the run came from; plain values.
+        source: what the source found out, as more of its arguments, so that a replay reads its files alike.
 
     Returns:
         the task's keys, `provenance`, and the settings of Hydra that the config it was started from had, such
@@ -39,6 +42,8 @@ def snapshot(config: DictConfig, *, provenance: dict[str, Any]) -> str:
     hydra = {name: value for name, value in started.get("hydra", {}).items() if name != "help"}
     defaults = [entry for entry in started.get("defaults", []) if _is_hydras(entry)]
     body = {**resolved(config), "provenance": provenance}
+    if source:
+        body["source"] = {**body["source"], **source}
     absolute_paths(body, launch_folder(config))
     saved: dict[str, Any] = {
         **({"defaults": [*defaults, "_self_"]} if defaults else {}),

@@ -7,7 +7,7 @@ import functools
 import re
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from forecast.data.timing import INTERVALS, MINUTES, Bars, Interval
 from forecast.errors import SourceError, UserError
@@ -59,6 +59,19 @@ class CachingSource(Source, Protocol):
 
     def stand_in(self, ticker: str) -> str | None:
         """Why the last answer to `bars` is what was kept although there may be more; None: it is up to date."""
+        ...
+
+
+@runtime_checkable
+class DescribedSource(Source, Protocol):
+    """A source that finds out how its files are written, says it, and takes it back from a saved run."""
+
+    def describe(self) -> list[str]:
+        """How what was read so far is written, in words, a line for each way."""
+        ...
+
+    def layouts(self) -> list[dict[str, Any]]:
+        """The same as its constructor's argument `layouts` takes it."""
         ...
 
 

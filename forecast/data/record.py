@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from forecast.data.bars import DescribedSource
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -40,6 +42,7 @@ def record(data: MarketData) -> dict[str, Any]:
         },
         "without_windows": _without_windows(data),
         "faults": [asdict(fault) for fault in data.faults_],
+        **({"layouts": data.source.layouts()} if isinstance(data.source, DescribedSource) else {}),
     }
 
 

@@ -1,0 +1,380 @@
+"""Whether a file's dates are days or moments, and in which zone: dates as written -> the index of a bar table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from forecast.data import calendars
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forecast.data.sources.date_text import Stamps
+
+    Times = NDArray[np.datetime64]
+
+Rows = Literal["days", "moments"]
+# One zone for each rule of summer time that markets have, the most traded first.
+_ZONES = (
+    "America/New_York", "Europe/Paris", "Europe/London", "Asia/Tokyo", "Asia/Shanghai", "Asia/Kolkata",
+    "America/Chicago",
+    "America/Sao_Paulo", "Australia/Sydney", "Asia/Riyadh", "Asia/Dubai", "Europe/Istanbul", "Europe/Athens",
+    "Africa/Johannesburg", "Asia/Jerusalem", "Asia/Singapore", "Asia/Seoul", "Asia/Bangkok", "Asia/Karachi",
+    "Pacific/Auckland", "America/Mexico_City", "America/Argentina/Buenos_Aires", "America/Santiago",
+    "America/Los_Angeles",
+    "America/Denver", "America/Halifax", "Asia/Tehran", "Australia/Brisbane", "Australia/Adelaide", "Pacific/Honolulu",
+    "UTC",
+)  # fmt: skip
+_DAY = 86_400 * 10**9
+_MOST_LATE = 0.01  # share of a market's days that may fall on a weekend
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How the dates of a file are to be taken.
+
+    Args:
+        rows: `days`: a row is a day, week or month, named by a date; `moments`: it is a time of day on a date.
+        timezone: the market's, in which days are counted; None = the date as written counts.
+        clock: in which times without a zone are written; None = in `timezone`.
+    """
+
+    rows: Rows
+    timezone: str | None = None
+    clock: str | None = None
+
+
+def check_zone(key: str, zone: str | None) -> None:
+    """Refuse a name that is no time zone.
+
+    Raises:
+        UserError: with the nearest names.
+    """
+    import difflib
+    from zoneinfo import ZoneInfo, available_timezones
+
+    if zone is None:
+        return
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, LookupError):
+        names = available_timezones()
+        near = difflib.get_close_matches(zone, names, n=2, cutoff=0.5)
+        near += [name for name in sorted(names) if zone.casefold() in name.casefold()][:2]
+        hint = f"; nearest: {', '.join(dict.fromkeys(near))}" if near else ""
+        raise UserError(f"{key}={zone}: is no time zone such as Europe/Paris or UTC{hint}") from None
+
+
+def sniff_clock(
+    stamps: Stamps, *, ticker: str, timezone: str | None, clock: str | None, origin: str
+) -> Clock:
+    """Days or moments, and the zone.
+
+    A row is a day where hardly any date has two rows. A day is the date as written, but where all times are the
+    midnights of another zone (22:00 and 23:00 in UTC of Paris), or the times of the ticker's own exchange, and
+    only that zone gives the weekdays a market trades on.
+
+    Args:
+        stamps: of one ticker, as written.
+        ticker: whose ending may name an exchange.
+        timezone: what source.timezone says; None = to be found.
+        clock: what source.clock says; likewise.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: times without a zone, or zones that do not belong together, and nothing tells.
+    """
+    import numpy as np
+
+    rows = _rows(stamps)
+    written = ~np.isnat(stamps.offset)
+    if timezone is None and stamps.timed.any() and written.any():
+        _check_offsets(stamps, written, origin)
+    if rows == "moments":
+        if timezone is None and clock is None and not written.all():
+            timezone, clock = _session_zone(stamps.local, ticker, origin)
+        elif timezone is None:
+            timezone = _zone_of_offsets(stamps, ticker)
+        return Clock(rows, timezone, clock)
+    if timezone is not None or not stamps.timed.any() or not _odd_times(stamps.local):
+        return Clock(rows, timezone if stamps.timed.any() else None, clock)
+    return _zone_of_days(stamps, written, ticker, clock, origin)
+
+
+def read_clock(stamps: Stamps, clock: Clock, *, origin: str) -> Times:
+    """The index of a bar table: midnights of days, or moments in UTC without a zone.
+
+    Args:
+        stamps: as written, none of them NaT.
+        clock: how they are to be taken.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: times without a zone that the clocks of their zone never showed, or showed twice.
+    """
+    import numpy as np
+
+    if clock.rows == "days" and clock.timezone is None:
+        return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
+    utc = stamps.local - np.where(np.isnat(stamps.offset), np.timedelta64(0), stamps.offset)
+    bare = np.isnat(stamps.offset)
+    if bare.any():
+        if clock.rows == "days" and clock.clock is None:
+            return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
+        zone = clock.clock or clock.timezone
+        if zone is None:
+            raise _no_zone(origin, str(stamps.local[bare][0])[:16])
+        utc[bare] = _to_utc(stamps.local[bare], zone, origin)
+    if clock.rows == "moments":
+        return utc
+    assert clock.timezone is not None
+    return _local(utc, clock.timezone).astype("datetime64[D]").astype("datetime64[ns]")
+
+
+def _rows(stamps: Stamps) -> Rows:
+    import numpy as np
+
+    if not stamps.timed.any():
+        return "days"
+    distinct = np.unique(stamps.local)
+    count = len(np.unique(distinct.astype("datetime64[D]")))
+    return "days" if count >= 0.98 * len(distinct) else "moments"
+
+
+def _odd_times(local: Times) -> bool:
+    import numpy as np
+
+    return bool((local.astype(np.int64) % _DAY).any())
+
+
+def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> None:
+    """Offsets of one zone alone: one, or those of its winter and summer."""
+    import numpy as np
+
+    bare = ~written & stamps.timed
+    if bare.any():
+        raise UserError(
+            f"{origin}: some times have a zone ({_shown(stamps, written)}) and some have none "
+            f"({_shown(stamps, bare)}); set source.timezone to the market's, in which those without one are meant"
+        )
+    offsets = np.unique(stamps.offset[written])
+    if len(offsets) < 2 or _zone_of_offsets(stamps, "") is not None:
+        return
+    first = written & (stamps.offset == offsets[0])
+    other = written & (stamps.offset == offsets[-1])
+    raise UserError(
+        f"{origin}: mixes time zones, {_shown(stamps, first)} and {_shown(stamps, other)}; set source.timezone to the "
+        "market's, in which the days are counted"
+    )
+
+
+def _shown(stamps: Stamps, which: NDArray[np.bool_]) -> str:
+    import numpy as np
+
+    row = int(which.argmax())
+    text = str(stamps.local[row])[:16].replace("T", " ")
+    if np.isnat(stamps.offset[row]):
+        return text
+    minutes = int(stamps.offset[row].astype("timedelta64[m]").astype(int))
+    return f"{text}{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+
+
+def _zone_of_offsets(stamps: Stamps, ticker: str) -> str | None:
+    """The zone whose clocks all written offsets are; None where no market's is, or all are UTC."""
+    import numpy as np
+
+    written = ~np.isnat(stamps.offset)
+    local, offset = stamps.local[written], stamps.offset[written]
+    if not len(local):
+        return None
+    if not offset.astype(np.int64).any():
+        return "UTC"
+    utc = local - offset
+    for zone in _candidates(ticker):
+        if (_local(utc, zone) == local).all():
+            return zone
+    return None
+
+
+def _candidates(ticker: str) -> Iterator[str]:
+    own = _exchange_zone(ticker)
+    if own is not None:
+        yield own
+    yield from _ZONES
+
+
+def _exchange_zone(ticker: str) -> str | None:
+    """Of the exchange that a ticker's ending names; None where it has no ending."""
+    calendar = _calendar(ticker)
+    return None if calendar is None else calendars.zone_of(calendar)
+
+
+def _calendar(ticker: str) -> str | None:
+    if "." not in ticker.strip("."):
+        return None
+    return calendars.calendar_of(ticker)
+
+
+def _zone_of_days(
+    stamps: Stamps, written: NDArray[np.bool_], ticker: str, clock: str | None, origin: str
+) -> Clock:
+    """The zone in which rows that stand at odd times are days of a market."""
+    import numpy as np
+
+    utc = stamps.local - np.where(written, stamps.offset, np.timedelta64(0))
+    clock = clock or (None if written.all() else "UTC")
+    as_written = stamps.local.astype("datetime64[D]")
+    own = _exchange_zone(ticker)
+    found: list[tuple[Clock, Times]] = [(Clock("days"), as_written)]
+    for zone in _candidates(ticker):
+        local = _local(utc, zone)
+        times = local.astype(np.int64) % _DAY
+        # Midnights of a zone; the opening of the exchange that the ticker's ending names.
+        if not times.any() or (zone == own and (times == times[0]).all()):
+            days = local.astype("datetime64[D]")
+            if not any((days == other).all() for _, other in found):
+                found.append((Clock("days", zone, clock), days))
+    if len(found) == 1:
+        return found[0][0]
+    distinct = len(np.unique(utc))
+    for suits in (_on_calendar(ticker), _on_weekdays, _sunday_to_thursday):
+        fitting = [one for one, days in found if len(np.unique(days)) == distinct and suits(days)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            break
+    constant = len(np.unique(stamps.local.astype(np.int64) % _DAY)) == 1
+    if constant and not written.any() and found[0][0] in fitting:
+        return found[0][0]  # the same time of day without a zone, such as that of the close
+    midnights = [one for one, _ in found[1:]]
+    if not constant and len(midnights) == 1:
+        return midnights[0]  # 22:00 in summer and 23:00 in winter are nothing but a midnight
+    shown = ", ".join(f"{days[-1]} in {one.timezone or 'the zone written'}" for one, days in found)
+    raise UserError(
+        f"{origin}: {_shown(stamps, np.arange(len(utc)) == len(utc) - 1)} is {shown}; set source.timezone to "
+        f"the market's, "
+        "in which the days are counted"
+    )
+
+
+def _on_calendar(ticker: str):  # type: ignore[no-untyped-def]
+    calendar = _calendar(ticker)
+
+    def suits(days: Times) -> bool:
+        import numpy as np
+
+        if calendar is None:
+            return False
+        mask = [letter == "1" for letter in calendars.weekmask_of(calendar)]
+        return bool(np.asarray(mask)[_weekday(days)].mean() >= 1 - _MOST_LATE)
+
+    return suits
+
+
+def _on_weekdays(days: Times) -> bool:
+    """Monday to Friday, or all seven days alike."""
+    import numpy as np
+
+    counts = np.bincount(_weekday(days), minlength=7) / len(days)
+    return bool(counts[5:].sum() <= _MOST_LATE or counts.min() > 0.08)
+
+
+def _sunday_to_thursday(days: Times) -> bool:
+    import numpy as np
+
+    counts = np.bincount(_weekday(days), minlength=7) / len(days)
+    return bool(counts[4] + counts[5] <= _MOST_LATE)
+
+
+def _weekday(days: Times) -> NDArray[np.int64]:
+    """Monday 0; the first of 1970 was a Thursday."""
+    import numpy as np
+
+    return np.asarray((days.astype("datetime64[D]").astype(np.int64) + 3) % 7)
+
+
+def _session_zone(local: Times, ticker: str, origin: str) -> tuple[str, str]:
+    """Market's zone and clock of times without a zone: the exchange's, or UTC, whichever puts them into its sessions.
+
+    Raises:
+        UserError: neither does, or both do.
+    """
+    import numpy as np
+
+    calendar = calendars.calendar_of(ticker)
+    if calendar is not None and calendar not in ("24/7", "24/5", "CMES"):
+        zone = calendars.zone_of(calendar)
+        _, opens, closes, *_ = calendars.schedule(calendar)
+        shares = {}
+        for clock in (zone, "UTC"):
+            utc = _localised(local, clock).astype(np.int64)
+            session = np.searchsorted(opens, utc, side="right") - 1
+            shares[clock] = float(((session >= 0) & (utc <= closes[session])).mean())
+        for clock, other in ((zone, "UTC"), ("UTC", zone)):
+            if shares[clock] >= 0.95 and shares[other] < 0.9:
+                return zone, clock
+    raise _no_zone(origin, str(local[0])[:16])
+
+
+def _no_zone(origin: str, example: str) -> UserError:
+    return UserError(
+        f"{origin}: times such as {example.replace('T', ' ')} have no zone; set source.timezone to that of the market "
+        "(America/New_York, ...), or to UTC where they are written in it"
+    )
+
+
+def _local(utc: Times, zone: str) -> Times:
+    """Moments in UTC -> what the clocks of a zone show."""
+    import numpy as np
+    import pandas as pd
+
+    return np.asarray(
+        pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy(),
+        "datetime64[ns]",
+    )
+
+
+def _localised(local: Times, zone: str) -> Times:
+    """What clocks of a zone show -> moments in UTC, roughly: an hour they show twice is the second."""
+    import numpy as np
+    import pandas as pd
+
+    index = pd.DatetimeIndex(local).tz_localize(
+        zone, ambiguous=np.zeros(len(local), bool), nonexistent="shift_forward"
+    )
+    return np.asarray(index.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")
+
+
+def _to_utc(local: Times, zone: str, origin: str) -> Times:
+    """What clocks of a zone show -> moments in UTC; hours they show twice are told by their order.
+
+    Raises:
+        UserError: an hour that the clocks skipped, or one they show twice and the order does not tell.
+    """
+    import numpy as np
+    import pandas as pd
+
+    index = pd.DatetimeIndex(local)
+    skipped = index.tz_localize(zone, ambiguous=np.zeros(len(local), bool), nonexistent="NaT").isna()
+    if skipped.any():
+        when = str(index[int(skipped.argmax())])
+        raise UserError(
+            f"{origin}: {when} does not exist in {zone}, whose clocks skipped it; source.timezone is that of another "
+            "market, or source.clock=UTC"
+        )
+    backwards = len(index) > 1 and index[0] > index[-1]
+    try:
+        told = (index[::-1] if backwards else index).tz_localize(zone, ambiguous="infer")
+    except ValueError:
+        twice = index.tz_localize(zone, ambiguous="NaT").isna()
+        when = str(index[int(twice.argmax())])
+        raise UserError(
+            f"{origin}: {when} came twice in {zone}, when its clocks were set back, and the order of the rows does not "
+            "tell which is meant; write the times with their zone, or in UTC with source.clock=UTC"
+        ) from None
+    told = told[::-1] if backwards else told
+    return np.asarray(told.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")

@@ -1,0 +1,438 @@
+"""Dates as people write them: which order day, month and year have, and the strict reading of them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+# What source.dates may say, besides a format of strptime.
+ORDERS = ("ymd", "dmy", "mdy")
+_UNITS = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
+EXCEL = "excel"  # days since 1899-12-30, as spreadsheets save them
+KINDS = (*ORDERS, *_UNITS, EXCEL)
+
+_MONTHS = {
+    stem: number
+    for number, stems in enumerate(
+        (
+            "jan ene gen janv янв sty oca ιαν", "feb fev févr фев lut şub", "mar mrt mär mrz maa мар",
+            "apr avr abr апр kwi nis",
+            "may mai mag mei maj май мая mayo", "jun juin giu июн cze haz", "jul juil lug июл lip tem",
+            "aug aou ago авг sie ağu", "sep set sept сен wrz eyl", "oct okt ott out окт paź eki", "nov ноя lis kas",
+            "dec dez dic дек gru ara",
+        ),
+        start=1,
+    )
+    for stem in stems.split()
+}  # fmt: skip
+_ZONES = {"Z": 0, "UTC": 0, "GMT": 0, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "PST": -480, "PDT": -420,
+          "CET": 60, "CEST": 120, "BST": 60, "MSK": 180, "JST": 540, "KST": 540, "IST": 330, "HKT": 480, "AEST": 600,
+          "AEDT": 660, "BRT": -180}  # fmt: skip
+_TIME = (
+    r"(?:(?:[T ,]|\s)\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?"
+    r"\s?(?P<half>[AaPp]\.?\s?[Mm]\.?)?"
+    rf"\s?(?P<zone>(?:GMT|UTC)?[+-]\d\d:?(?:\d\d)?|{'|'.join(_ZONES)})?(?:\s?\(.*\))?)?"
+)
+_NUMERIC = re.compile(
+    rf"(?:[^\W\d]+\.?,?\s+)?(?P<a>\d{{1,4}})\s?(?P<sep>[./\-])\s?(?P<b>\d{{1,2}})\s?(?P=sep)\s?(?P<c>\d{{1,4}})\.?{_TIME}"
+)
+_NAMED = re.compile(
+    r"(?:[^\W\d]+\.?,?\s+)??(?:(?P<a>\d{1,4})(?:\.|st|nd|rd|th)?[\s\-/.]*(?:de\s+|of\s+)?)?(?P<b>[^\W\d]{3,})\.?"
+    r"(?:(?:[\s\-/.]+|\s*,\s*)(?:de\s+)?(?P<c>\d{1,4})(?:st|nd|rd|th)?)(?:(?:,\s*|\s+)(?P<d>\d{4}))?,?"
+    + _TIME
+)
+_DIGITS = re.compile(
+    r"(?P<year>[12]\d{3})(?P<month>\d\d)(?P<day>\d\d)"
+    r"(?:[T ]?(?P<clock>\d{4}|\d{6}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?)?"
+)
+_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
+_CJK = str.maketrans({"年": "-", "月": "-", "日": " ", "년": "-", "월": "-", "일": " "})
+_PLAIN = re.compile(r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?")
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Dates as written, and how far their clocks are from UTC.
+
+    Args:
+        local: (rows,) datetime64[ns], the date and time written; NaT where none can be read.
+        offset: (rows,) timedelta64[ns] of the written clock before UTC; NaT where no zone is written.
+        timed: (rows,) whether a time of day is written.
+    """
+
+    local: NDArray[np.datetime64]
+    offset: NDArray[np.timedelta64]
+    timed: NDArray[np.bool_]
+
+
+def is_date(cell: str) -> bool:
+    """Whether a cell may be a date in some way of writing them; a bare number of 5, 9 or more digits may be one."""
+    text = _plain(cell)
+    if _PLAIN.fullmatch(text):
+        return len(text.partition(".")[0]) in (8, 9, 10, 12, 13, 14, 16, 19) or "e" in text.lower()
+    return bool(_DIGITS.fullmatch(text) or _NUMERIC.fullmatch(text) or _named(text))
+
+
+def is_time(cell: str) -> bool:
+    """Whether a cell may be a time of day: 09:30, 9:30:00 PM, 093000."""
+    return re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?([AaPp][Mm])?|\d{1,6}", cell.strip()) is not None
+
+
+def sniff_dates(cells: pd.Series, *, origin: str) -> str:
+    """How a column's dates are written: one of KINDS.
+
+    Args:
+        cells: text or numbers, some of them perhaps missing.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: more than one way fits every row, and the ways differ.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
+        return "ymd"
+    present = cells.dropna()
+    if not len(present):
+        return "ymd"
+    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
+        return _numeric_kind(float(present.iloc[0]), float(present.max()))
+    text = present.astype(str)
+    first = _plain(text.iloc[0])
+    if _PLAIN.fullmatch(first) and not _DIGITS.fullmatch(first):
+        return _numeric_kind(float(first), float(first))
+    if _ISO.match(first) or _DIGITS.fullmatch(first):
+        return "ymd"
+    distinct = [_plain(cell) for cell in text.unique()]
+    fitting = [order for order in ORDERS if all(_fits(cell, order) for cell in distinct)]
+    if len(fitting) > 1:  # 28/06/24 is no day of 2028: no bar is of the future
+        today = str(pd.Timestamp.now().date() + pd.Timedelta(days=2))
+        past = [order for order in fitting if all(_example(cell, order) <= today for cell in distinct)]
+        fitting = past or fitting
+    if len(fitting) > 1:
+        examples = " or ".join(_example(first, order) for order in fitting)
+        keys = " or ".join(f"source.dates={order}" for order in fitting)
+        raise UserError(
+            f"{origin}: Date={text.iloc[0]!r} may be {examples}, and no other date tells; set {keys}"
+        )
+    if fitting:
+        return fitting[0]
+    # Some rows are wrong under each order: the one that most rows fit, so that the wrong ones are named.
+    return max(ORDERS, key=lambda order: sum(_fits(cell, order) for cell in distinct[:1000]))
+
+
+def read_dates(cells: pd.Series, kind: str, *, origin: str = "") -> Stamps:
+    """Dates as written, NaT where a cell is none in this way of writing.
+
+    Args:
+        cells: text, numbers or dates.
+        kind: one of KINDS, or a format of strptime.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: `kind` is no format.
+    """
+    import pandas as pd
+
+    if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
+        return _from_datetimes(cells)
+    if kind in _UNITS or kind == EXCEL:
+        return _from_numbers(cells, kind)
+    if pd.api.types.is_numeric_dtype(cells):
+        whole = cells.notna() & (cells % 1 == 0)
+        cells = cells.where(whole).astype("Int64").astype("str").where(whole)
+    text = cells.astype("str").where(cells.notna())
+    if kind not in ORDERS:
+        return _from_format(text, kind, origin)
+    if kind == "ymd" and (found := _from_iso(text)) is not None:
+        return found
+    return _from_parts(text, kind)
+
+
+def _from_datetimes(cells: pd.Series) -> Stamps:
+    import numpy as np
+    import pandas as pd
+
+    if cells.dtype == object:
+        zones = {str(getattr(cell, "tzinfo", None)) for cell in cells.dropna().iloc[:1000]}
+        if zones <= {"None"}:
+            cells = pd.Series(pd.to_datetime(cells, errors="coerce"), index=cells.index)
+        else:
+            utc = pd.to_datetime(cells, utc=True, errors="coerce")
+            local = pd.to_datetime(
+                pd.Series([_naive(cell) for cell in cells], index=cells.index), errors="coerce"
+            )
+            return _stamps(_ns(local), _ns(local) - _ns(utc.dt.tz_localize(None)))
+    written = _ns(cells.dt.tz_localize(None))
+    if cells.dt.tz is None:
+        return _stamps(written, np.full(len(written), np.timedelta64("NaT"), "timedelta64[ns]"))
+    return _stamps(written, written - _ns(cells.dt.tz_convert("UTC").dt.tz_localize(None)))
+
+
+def _naive(cell: Any) -> Any:
+    return cell.replace(tzinfo=None) if hasattr(cell, "tzinfo") else cell
+
+
+def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
+    """As datetime64[ns]; what nanoseconds cannot hold is NaT."""
+    import pandas as pd
+
+    return (
+        dates.where(dates.between(pd.Timestamp.min, pd.Timestamp.max))
+        .to_numpy()
+        .astype("datetime64[ns]", copy=False)
+    )
+
+
+def _stamps(local: NDArray[np.datetime64], offset: NDArray[np.timedelta64]) -> Stamps:
+    import numpy as np
+
+    timed = (local.astype("datetime64[D]") != local) & ~np.isnat(local)
+    return Stamps(local, offset, timed)
+
+
+def _from_numbers(cells: pd.Series, kind: str) -> Stamps:
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells, errors="coerce")
+    whole = pd.api.types.is_integer_dtype(numbers)
+    values = numbers.to_numpy(dtype=np.int64 if whole else np.float64)
+    zero = np.timedelta64(0, "ns")
+    if kind == EXCEL:
+        seconds = np.round(np.asarray(values, np.float64) * 86_400)
+        good = np.isfinite(seconds) & (np.abs(seconds) < 8e9)
+        since = np.where(good, seconds, 0).astype(np.int64) * 10**9
+        local = np.datetime64("1899-12-30", "ns") + since.astype("timedelta64[ns]")
+        offset = np.full(len(values), np.timedelta64("NaT"), "timedelta64[ns]")
+    else:
+        scale = _UNITS[kind]
+        limit = 2**63 // scale - 1
+        good = np.isfinite(values) & (np.abs(values) < limit)
+        safe = np.where(good, values, 0)
+        since = safe * scale if whole else np.round(safe * scale).astype(np.int64)
+        local = since.astype("datetime64[ns]")
+        offset = np.full(len(values), zero, "timedelta64[ns]")
+    local[~good] = np.datetime64("NaT")
+    offset[~good] = np.timedelta64("NaT")
+    return Stamps(local, offset, np.asarray(good))
+
+
+def _from_format(text: pd.Series, form: str, origin: str) -> Stamps:
+    import pandas as pd
+
+    try:
+        found = pd.to_datetime(text.str.strip(), format=form, errors="coerce", utc="%z" in form)
+    except ValueError as error:
+        raise UserError(
+            f"{origin}: source.dates={form}: {str(error).splitlines()[0]}; must be {', '.join(KINDS)} or a "
+            f"format such as "
+            "'%d.%m.%Y %H:%M'"
+        ) from None
+    return _from_datetimes(found)
+
+
+def _from_iso(text: pd.Series) -> Stamps | None:
+    """The fast way, for dates that begin YYYY-MM-DD all alike; None = not so."""
+    import numpy as np
+    import pandas as pd
+
+    dates = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
+    if not dates.isna().any():
+        local = _ns(dates)
+        none = np.full(len(local), np.timedelta64("NaT"), "timedelta64[ns]")
+        return Stamps(local, none, np.zeros(len(local), bool))
+    parts = text.str.extract(rf"^\s*({_ISO.pattern})\s?(Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?\s*$")
+    if parts[0].isna().any():
+        return None
+    dates = pd.to_datetime(parts[0], format="ISO8601", errors="coerce")
+    return Stamps(_ns(dates), _offsets(parts[1]), (parts[0].str.len() > 10).to_numpy(bool))
+
+
+def _offsets(zones: pd.Series) -> NDArray[np.timedelta64]:
+    import numpy as np
+    import pandas as pd
+
+    codes, distinct = pd.factorize(zones)
+    minutes = [_minutes(str(zone)) for zone in distinct]
+    table = np.array(
+        [*(np.timedelta64(one, "m") for one in minutes), np.timedelta64("NaT")], "timedelta64[ns]"
+    )
+    return table[codes]
+
+
+def _minutes(zone: str) -> int:
+    """Minutes before UTC of Z, UTC, EST, +02:00, -0500, GMT+0200."""
+    if zone.upper() in _ZONES:
+        return _ZONES[zone.upper()]
+    sign, digits = re.sub("^(GMT|UTC)", "", zone.upper())[0], re.sub(r"\D", "", zone)
+    return (-1 if sign == "-" else 1) * (60 * int(digits[:2]) + int(digits[2:4] or 0))
+
+
+def _from_parts(text: pd.Series, order: str) -> Stamps:
+    """Dates taken apart, distinct ones once."""
+    import numpy as np
+    import pandas as pd
+
+    codes, distinct = pd.factorize(text)
+    local = np.full(len(distinct) + 1, np.datetime64("NaT"), "datetime64[ns]")
+    offset = np.full(len(distinct) + 1, np.timedelta64("NaT"), "timedelta64[ns]")
+    timed = np.zeros(len(distinct) + 1, bool)
+    for number, cell in enumerate(distinct):
+        parts = _parts(_plain(str(cell)), order)
+        if parts is None:
+            continue
+        date, clock, zone = parts
+        local[number] = np.datetime64(date, "ns") + np.timedelta64(clock or 0, "ns")
+        timed[number] = clock is not None
+        if zone is not None:
+            offset[number] = np.timedelta64(zone, "m")
+    return Stamps(local[codes], offset[codes], timed[codes])
+
+
+def _fits(cell: str, order: str) -> bool:
+    return _parts(cell, order) is not None
+
+
+def _parts(cell: str, order: str) -> tuple[str, int | None, int | None] | None:
+    """ISO date, nanoseconds of the day, minutes before UTC; None where the cell is no date of this order."""
+    if (match := _DIGITS.fullmatch(cell)) is not None:
+        year, month, day = match["year"], match["month"], match["day"]
+        clock = None
+        if match["clock"]:
+            digits = match["clock"].replace(":", "").ljust(6, "0")
+            clock = _clock(digits[:2], digits[2:4], digits[4:], match["part"], None)
+            if clock is None:
+                return None
+        return _date(year, month, day, clock, None) if order == "ymd" else None
+    match = _NUMERIC.fullmatch(cell)
+    if match is not None:
+        parts = dict(zip(order, (match["a"], match["b"], match["c"]), strict=True))
+        if len(parts["y"]) not in (2, 4) or any(len(parts[name]) > 2 for name in "md"):
+            return None
+    elif (match := _named(cell)) is not None:
+        month = _month(match["b"])
+        numbers = [match[name] for name in "acd" if match[name]]
+        if month is None or len(numbers) != 2:
+            return None
+        year, day = sorted(numbers, key=len, reverse=True) if len({*map(len, numbers)}) > 1 else numbers[::-1]
+        written = "mdy" if not match["a"] else ("ymd" if len(match["a"]) == 4 else "dmy")
+        if order != written:
+            return None
+        parts = {"y": year, "m": str(month), "d": day}
+    else:
+        return None
+    zone = None if match["zone"] is None else _minutes(match["zone"])
+    clock = None
+    if match["hour"]:
+        clock = _clock(match["hour"], match["minute"], match["second"] or "0", match["part"], match["half"])
+        if clock is None:
+            return None
+    return _date(parts["y"], parts["m"], parts["d"], clock, zone)
+
+
+def _date(
+    year: str, month: str, day: str, clock: int | None, zone: int | None
+) -> tuple[str, int | None, int | None] | None:
+    import datetime
+
+    whole = int(year)
+    if len(year) == 2:  # as strptime has it
+        whole += 1900 if whole >= 69 else 2000
+    if not 1700 <= whole <= 2200:
+        return None
+    try:
+        return datetime.date(whole, int(month), int(day)).isoformat(), clock, zone
+    except ValueError:
+        return None
+
+
+def _clock(hour: str, minute: str, second: str, part: str | None, half: str | None) -> int | None:
+    hours = int(hour)
+    if half:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + (12 if half[0] in "pP" else 0)
+    if hours > 23 or int(minute) > 59 or int(second) > 59:
+        return None
+    return ((hours * 60 + int(minute)) * 60 + int(second)) * 10**9 + int((part or "0")[:9].ljust(9, "0"))
+
+
+def _named(cell: str) -> re.Match[str] | None:
+    match = _NAMED.fullmatch(cell)
+    return match if match is not None and _month(match["b"]) is not None else None
+
+
+def _month(word: str) -> int | None:
+    folded = word.casefold()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+    for text in (folded, plain):
+        for length in (4, 3):
+            if text[:length] in _MONTHS:
+                return _MONTHS[text[:length]]
+    return None
+
+
+def _plain(cell: str) -> str:
+    return (
+        cell.strip().strip("'\"").translate(_CJK).strip() if not cell.isascii() else cell.strip().strip("'\"")
+    )
+
+
+def _numeric_kind(first: float, largest: float) -> str:
+    """What a bare number counts, by its size: days of a spreadsheet, or a unit since 1970."""
+    if 17_000_101 <= first < 22_010_101 and first == int(first):
+        return "ymd"
+    size = max(abs(first), abs(largest))
+    if 10_000 <= size < 100_000:
+        return EXCEL
+    return (
+        "epoch_s" if size < 1e11 else "epoch_ms" if size < 1e14 else "epoch_us" if size < 1e17 else "epoch_ns"
+    )
+
+
+def _holds_dates(cells: pd.Series) -> bool:
+    """Whether a column of objects holds dates: date, datetime, Timestamp."""
+    import datetime
+
+    present = cells.dropna()
+    return bool(cells.dtype == object and len(present) and isinstance(present.iloc[0], datetime.date))
+
+
+def _example(cell: str, order: str) -> str:
+    found = _parts(cell, order)
+    return found[0] if found else order
+
+
+def join_time(dates: pd.Series, times: pd.Series) -> pd.Series:
+    """Date and time of two columns as the text of one; 93000 and 930 are half past nine."""
+
+    def clock(cell: str) -> str:
+        cell = cell.strip()
+        if cell.isdigit():
+            digits = cell.zfill(6 if len(cell) > 4 else 4).ljust(6, "0")
+            return f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
+        return cell
+
+    return dates.str.strip() + " " + times.astype("str").map(clock)
+
+
+def check_kind(value: str | None) -> None:
+    """Refuse what source.dates cannot be.
+
+    Raises:
+        UserError: neither a kind nor a format of strptime.
+    """
+    if value is not None and value not in KINDS and "%" not in value:
+        raise UserError(
+            f"source.dates={value}: must be {', '.join(KINDS)}, or a format of strptime such as '%d.%m.%Y %H:%M'"
+        )

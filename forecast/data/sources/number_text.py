@@ -1,0 +1,221 @@
+"""Numbers as people write them: which sign is the decimal one, which groups thousands, and their strict reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+# Cells that say there is no number, besides those of pandas.
+MISSING = frozenset(
+    ("", "-", "--", "---", "—", "–", ".", "?", "n/a", "na", "nan", "null", "none", "#n/a", "nil", "n.a.")
+)
+# Powers of ten.
+_MULTIPLES = {
+    "k": 3, "m": 6, "b": 9, "t": 12, "bn": 9, "mn": 6, "mln": 6, "mio": 6, "mio.": 6, "mrd": 9, "mrd.": 9, "tsd": 3,
+    "tsd.": 3, "mi": 6, "bi": 9, "tn": 12, "cr": 7, "lakh": 5, "lac": 5, "万": 4, "萬": 4, "億": 8, "亿": 8, "тыс": 3,
+    "млн": 6, "млрд": 9,
+}  # fmt: skip
+_CURRENCY = (
+    r"(?:[$€£¥₹₽₩₺₪฿]|R\$|US\$|HK\$|A\$|C\$|kr\.?|zł|Kč|CHF|USD|EUR|GBP|JPY|BRL|INR|SAR|RUB|USDT|GBX|GBp|p)"
+)
+_SPACES = "\u00a0\u202f\u2009\u2007 "  # between groups of digits
+_APOSTROPHES = "'’´`"
+_SIGNS = "−–-"
+_CELL = re.compile(
+    rf"(?P<paren>\()?(?P<sign>[+{_SIGNS}])?\s*(?P<cur>{_CURRENCY})?\s*(?P<sign2>[+{_SIGNS}])?"
+    rf"(?P<body>\d[\d.,{_APOSTROPHES}{_SPACES}_]*?|[.,]\d+?)(?P<exp>[eE][+-]?\d+)?\s*"
+    rf"(?P<multiple>{'|'.join(sorted(map(re.escape, _MULTIPLES), key=len, reverse=True))})?\s*"
+    rf"(?P<percent>%)?\s*(?P<cur2>{_CURRENCY})?(?P<sign3>-)?(?P<close>\))?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a file writes its numbers.
+
+    Args:
+        decimal: `.` or `,`.
+        thousands: the sign between groups of digits; None = there is none.
+    """
+
+    decimal: str = "."
+    thousands: str | None = None
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell may be a number in some notation, or says that there is none."""
+    text = cell.strip()
+    return text.casefold() in MISSING or _CELL.fullmatch(text) is not None
+
+
+def sniff_notation(
+    cells: Iterable[str], *, decimal: str | None, thousands: str | None, origin: str, comma_country: bool
+) -> Notation | None:
+    """The notation of all of a file's numbers.
+
+    Evidence is a sign that can have one role only: 1,234.5 and 1,234,567 show thousands, 50,12 and 0,123 and 1234,567
+    show decimals. 1,234 alone shows neither.
+
+    Args:
+        cells: text of numbers; others are passed over.
+        decimal: what source.decimal says; None = to be found.
+        thousands: likewise.
+        origin: the file, named in errors.
+        comma_country: the file's separator or dates are those of countries that write 1.234,56, so that 1.234 too is
+            ambiguous.
+
+    Returns:
+        None where only ambiguous cells were seen, so that more of them should be looked at.
+
+    Raises:
+        UserError: both signs are used as the decimal one.
+    """
+    decimals: dict[str, str] = {}  # sign -> an example
+    groups: dict[str, str] = {}
+    unclear: dict[str, str] = {}
+    for cell in cells:
+        match = _CELL.fullmatch(cell.strip())
+        if match is None:
+            continue
+        body = match["body"]
+        _weigh(body, bool(match["exp"]), decimals, groups, unclear)
+    if decimal is None:
+        decimal = _decimal(decimals, groups, unclear, thousands, origin, comma_country)
+        if decimal is None:
+            return None
+    if thousands is None:
+        others = [sign for sign in (*groups, *unclear) if sign != decimal]
+        thousands = others[0] if others else None
+    return Notation(decimal, thousands)
+
+
+def unclear_notation(cells: Iterable[str], origin: str) -> UserError:
+    """The refusal where `sniff_notation` finds no evidence in the whole file."""
+    example = next((cell.strip() for cell in cells if _ambiguous(cell)), "1,234")
+    sign = "," if "," in example else "."
+    other = "." if sign == "," else ","
+    return UserError(
+        f"{origin}: {example} may be a number with three decimals or one in thousands, and no other number tells; "
+        f"set source.decimal='{sign}' (decimals) or source.decimal='{other}' (thousands)"
+    )
+
+
+def _ambiguous(cell: str) -> bool:
+    match = _CELL.fullmatch(cell.strip())
+    return match is not None and re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", match["body"]) is not None
+
+
+def _weigh(
+    body: str, exponent: bool, decimals: dict[str, str], groups: dict[str, str], unclear: dict[str, str]
+) -> None:
+    points = [letter for letter in body if letter in ".,"]
+    for sign in body:
+        if sign in _APOSTROPHES or sign in _SPACES:
+            groups.setdefault(sign, body)
+    if not points:
+        return
+    last = points[-1]
+    if len(set(points)) == 2:
+        decimals.setdefault(last, body)
+        groups.setdefault("," if last == "." else ".", body)
+    elif len(points) > 1:
+        groups.setdefault(last, body)
+    else:
+        before, _, after = body.partition(last)
+        if exponent or len(after) != 3 or not 1 <= len(before) <= 3 or before[0] == "0":
+            decimals.setdefault(last, body)
+        else:
+            unclear.setdefault(last, body)
+
+
+def _decimal(
+    decimals: dict[str, str],
+    groups: dict[str, str],
+    unclear: dict[str, str],
+    thousands: str | None,
+    origin: str,
+    comma_country: bool,
+) -> str | None:
+    if thousands in (".", ","):
+        return "," if thousands == "." else "."
+    both = sorted(set(decimals) & set(groups))
+    if len(decimals) == 2 or both:
+        one, other = (
+            list(decimals.values())[:2] if len(decimals) == 2 else (decimals[both[0]], groups[both[0]])
+        )
+        raise UserError(
+            f"{origin}: writes its numbers in two ways, {one} and {other}; set source.decimal, or mend the file"
+        )
+    if decimals:
+        return next(iter(decimals))
+    grouped = [sign for sign in groups if sign in ".,"]
+    if len(grouped) == 1:
+        return "," if grouped[0] == "." else "."
+    if not unclear and not grouped:
+        return "."
+    if set(unclear) == {"."} and not comma_country:
+        return "."
+    return None
+
+
+def read_numbers(cells: pd.Series, notation: Notation) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Text as float64, and which cells are no number in this notation.
+
+    Args:
+        cells: text, NaN where there is none.
+        notation: of the file.
+    """
+    import numpy as np
+    import pandas as pd
+
+    codes, distinct = pd.factorize(cells)  # volumes and percentages repeat
+    numbers = np.array([_number(cell, notation) for cell in distinct], dtype=object)
+    wrong = np.array([number is None for number in numbers], dtype=bool)
+    values = np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
+    values, wrong = np.append(values, np.nan), np.append(wrong, False)  # of the code -1, no text
+    return values[codes], wrong[codes]
+
+
+def _number(cell: object, notation: Notation) -> float | None:
+    if not isinstance(cell, str):
+        return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else None
+    text = cell.strip()
+    if text.casefold() in MISSING:
+        return float("nan")
+    if text.casefold().lstrip("+-") in ("inf", "infinity"):
+        return float(text)
+    match = _CELL.fullmatch(text)
+    if match is None or bool(match["paren"]) != bool(match["close"]):
+        return None
+    whole, _, fraction = match["body"].partition(notation.decimal)
+    if notation.thousands is not None:
+        kinds = _SPACES if notation.thousands in _SPACES else notation.thousands
+        kinds = _APOSTROPHES if notation.thousands in _APOSTROPHES else kinds
+        groups = re.split(f"[{re.escape(kinds)}]", whole)
+        if len(groups) > 1:
+            inner = {len(group) for group in groups[1:-1]}
+            # 1,234,567, and as India writes it 12,34,567.
+            if len(groups[-1]) != 3 or inner - {2, 3} or len(inner) > 1 or not 1 <= len(groups[0]) <= 3:
+                return None
+            whole = "".join(groups)
+    if not (whole or fraction) or not f"{whole}{fraction}".isdigit():
+        return None
+    signs = [match[name] for name in ("sign", "sign2", "sign3") if match[name]]
+    if len(signs) > 1:
+        return None
+    # In one conversion, so that 0.29M is 290000 to the bit.
+    power = int((match["exp"] or "e0")[1:]) - (2 if match["percent"] else 0)
+    power += _MULTIPLES[match["multiple"].casefold()] if match["multiple"] else 0
+    number = float(f"{whole or '0'}.{fraction or '0'}e{power}")
+    negative = match["paren"] or (signs and signs[0] in _SIGNS)
+    return -number if negative else number

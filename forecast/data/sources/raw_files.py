@@ -1,0 +1,318 @@
+"""Files as they lie on the disk, CSV or parquet, packed or not: the cells of their columns before any is understood."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Iterable
+from io import BytesIO, StringIO
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from forecast.data.sources import headers
+from forecast.data.sources.text_shape import SPACES, Shape, decode, labels_of, lines_of, split
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Label = str | tuple[str, str]  # of a column; (ticker, name) where the header names tickers
+
+PARQUET = (".parquet", ".pq")
+TEXT = (".csv", ".txt", ".tsv", ".tab", ".psv", ".prn", ".asc", ".dat")
+PACKED = (".gz", ".zip", ".xz", ".bz2", ".zst")
+# As pandas has them, named because it takes them for one column only when they are given by column.
+_MISSING = ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+            "NA", "NULL", "NaN", "None", "n/a", "nan", "null")  # fmt: skip
+
+
+class RawTable:
+    """The cells of a file.
+
+    Args:
+        labels: (columns,) as the file names them.
+        frame: (rows, columns) by place, text or numbers; its index counts the file's rows from 0.
+        text: of the file, without the lines that are no rows; None of parquet.
+        shape: of the text.
+    """
+
+    def __init__(
+        self, labels: list[Label], frame: pd.DataFrame, *, text: str | None = None, shape: Shape | None = None
+    ) -> None:
+        self.labels = labels
+        self.frame = frame
+        self.text = text
+        self.shape = shape
+
+    def place(self, row: int) -> str:
+        """Where data row `row`, counted from 0, stands in the file: ", line 7" or ", row 6"."""
+        if self.text is None or self.shape is None:
+            return f", row {row + 1}"
+        reader = csv.reader(StringIO(self.text, newline=""))
+        first = self.shape.skip + self.shape.header
+        filled = (reader.line_num for fields in reader if reader.line_num > first and _filled(fields))
+        return f", line {next(islice(filled, row, None), row + 1 + first)}"
+
+    def names(self, ticker: str | None) -> dict[int, str]:
+        """Place -> name of the columns that belong to a ticker; those that belong to none are everyone's."""
+        return {
+            place: label if isinstance(label, str) else label[1]
+            for place, label in enumerate(self.labels)
+            if isinstance(label, str) or label[0] == ticker
+        }
+
+    def header_tickers(self) -> list[str]:
+        """The tickers that the header names, in its order."""
+        return list(dict.fromkeys(label[0] for label in self.labels if not isinstance(label, str)))
+
+
+class RawFile:
+    """A file's content, unpacked.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UserError: it cannot be read or unpacked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.origin = str(path)
+        try:
+            self.content = _unpacked(path.read_bytes(), self.origin)
+        except (OSError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise UserError(f"{path}: cannot be read ({reason})") from None
+        stem = path.name.lower()
+        for ending in PACKED:
+            stem = stem.removesuffix(ending)
+        self.is_parquet = stem.endswith(PARQUET) or self.content.startswith(b"PAR1")
+
+    def decoded(self, encoding: str | None) -> tuple[str, str]:
+        """The text and its encoding, see text_shape.decode."""
+        return decode(self.content, encoding=encoding, origin=self.origin)
+
+    def parquet_labels(self) -> list[Label]:
+        """Names of a parquet file's columns as its schema has them, its index among them.
+
+        Raises:
+            UserError: it is broken.
+        """
+        from pyarrow import parquet
+
+        try:
+            names = parquet.read_schema(BytesIO(self.content)).names
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.path}: cannot be read ({first_line(error)})") from None
+        if any(name.startswith("('") for name in names):  # as pandas saves two levels of names
+            return list(self.parquet().labels)
+        return list(names)
+
+    def parquet(self) -> RawTable:
+        """The columns of a parquet file, its index among them.
+
+        Raises:
+            UserError: it is broken.
+        """
+        import pandas as pd
+
+        try:
+            table = pd.read_parquet(BytesIO(self.content), engine="pyarrow")
+        except (OSError, ValueError) as error:
+            # pyarrow's ArrowInvalid is a ValueError, but a truncated page is an OSError.
+            raise UserError(f"{self.path}: cannot be read ({first_line(error)})") from None
+        if not (isinstance(table.index, pd.RangeIndex) and table.index.name is None):
+            names = ["" if name is None else str(name) for name in table.index.names]
+            levels = [table.index.get_level_values(level) for level in range(table.index.nlevels)]
+        else:
+            names, levels = [], []
+        columns = [*levels, *(table.iloc[:, place] for place in range(table.shape[1]))]
+        frame = pd.DataFrame({place: _plain_series(column) for place, column in enumerate(columns)})
+        if table.index.has_duplicates or levels:
+            frame = frame.reset_index(drop=True)
+        return RawTable([*names, *_labels(table.columns)], frame)
+
+    def csv(
+        self,
+        text: str,
+        shape: Shape,
+        *,
+        text_columns: Iterable[int] = (),
+        exact_columns: Iterable[int] = (),
+        decimal: str = ".",
+        as_text: bool = False,
+    ) -> RawTable:
+        """The columns of a text file.
+
+        Args:
+            text: of the file.
+            shape: of the text.
+            text_columns: places of those that are never read as numbers.
+            exact_columns: of those, the ones in which no word stands for a missing value: NA may be a ticker.
+            decimal: sign of columns that hold plain numbers alone.
+            as_text: read every column as text.
+
+        Raises:
+            UserError: a row has more fields than the header, or a quote is never closed.
+        """
+        import pandas as pd
+
+        labels = labels_of(lines_of(text[:60_000]), shape, self.origin)
+        body, separator = text, shape.separator
+        if shape.footer or shape.comment or separator == SPACES:
+            body = _without(text, shape)
+            separator = "\t" if separator == SPACES else separator
+        exact = set(exact_columns)
+        missing: dict[str, Any] = {}
+        if exact:
+            missing = {
+                "keep_default_na": False,
+                "na_values": {place: list(_MISSING) for place in range(len(labels)) if place not in exact},
+            }
+        plain = body is text and shape.encoding in ("utf-8", "utf-8-sig")
+        try:
+            with warnings.catch_warnings():
+                # pandas cuts a first row that is too long and only warns.
+                warnings.simplefilter("error", category=pd.errors.ParserWarning)
+                frame = pd.read_csv(
+                    BytesIO(self.content) if plain else StringIO(body),
+                    encoding="utf-8-sig" if plain else None,
+                    sep=separator,
+                    header=None,
+                    names=range(len(labels)),
+                    skiprows=shape.skip + shape.header,
+                    index_col=False,
+                    dtype="str" if as_text else dict.fromkeys(text_columns, "str"),
+                    decimal=decimal,
+                    skipinitialspace=True,
+                    low_memory=False,
+                    **missing,
+                )
+        except pd.errors.EmptyDataError:
+            frame = pd.DataFrame({place: [] for place in range(len(labels))}, dtype="str")
+        except pd.errors.ParserWarning:
+            raise UserError(f"{self.path}: its first row has more fields than the header") from None
+        except (pd.errors.ParserError, csv.Error) as error:
+            reason = first_line(error).removeprefix("Error tokenizing data. C error: ")
+            raise UserError(f"{self.path}: cannot be read as CSV ({reason})") from None
+        return RawTable(labels, frame, text=body, shape=shape)
+
+
+def sample_rows(text: str, shape: Shape, count: int = 60) -> list[list[str]]:
+    """The fields of the first rows, as text."""
+    lines = lines_of(text[:40_000])[shape.skip + shape.header :][: count + 10]
+    if shape.comment:
+        lines = [line for line in lines if not line.lstrip().startswith(shape.comment)]
+    lines = [line for line in lines if line.strip()]
+    if shape.footer and len(lines) > shape.footer and len(text) <= 40_000:
+        lines = lines[: -shape.footer]
+    return [split(line, shape.separator) for line in lines[:count]]
+
+
+def _without(text: str, shape: Shape) -> str:
+    """The text with empty lines for comments and the footer, so that lines keep their numbers."""
+    import re
+
+    lines = lines_of(text)
+    first = shape.skip + shape.header
+    if shape.comment:
+        lines[first:] = ["" if line.lstrip().startswith(shape.comment) else line for line in lines[first:]]
+    left, number = shape.footer, len(lines) - 1
+    while left and number >= first:
+        if lines[number].strip():
+            lines[number] = ""
+            left -= 1
+        number -= 1
+    if shape.separator == SPACES:
+        lines = [re.sub(r"\s{2,}|\t+", "\t", line.strip()) for line in lines]
+    return "\n".join(lines)
+
+
+def _unpacked(content: bytes, origin: str) -> bytes:
+    """The content of a packed file, told by its first bytes.
+
+    Raises:
+        UserError: it is damaged, or an archive of several files.
+    """
+    import bz2
+    import gzip
+    import lzma
+    import zipfile
+    import zlib
+
+    try:
+        if content.startswith(b"\x1f\x8b"):
+            return gzip.decompress(content)
+        if content.startswith(b"BZh"):
+            return bz2.decompress(content)
+        if content.startswith(b"\xfd7zXZ\x00"):
+            return lzma.decompress(content)
+        if content.startswith(b"\x28\xb5\x2f\xfd"):
+            import pyarrow
+
+            return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(content), "zstd").read())
+        if content.startswith(b"PK\x03\x04"):
+            with zipfile.ZipFile(BytesIO(content)) as archive:
+                names = [
+                    name
+                    for name in archive.namelist()
+                    if not name.endswith("/") and not name.startswith(("__MACOSX", "."))
+                ]
+                if len(names) != 1:
+                    raise UserError(f"{origin}: is an archive of {len(names)} files; unpack it into a folder")
+                return archive.read(names[0])
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+        RuntimeError,
+    ) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{origin}: cannot be unpacked ({first_line(error)})") from None
+    return content
+
+
+def _labels(columns: pd.Index) -> list[Label]:
+    """Names of columns; of two levels, the one that names prices is the name and the other one the ticker."""
+    if columns.nlevels == 1:
+        return [str(name) for name in columns]
+    if columns.nlevels > 2:
+        return [" ".join(map(str, name)) for name in columns]
+    names = [str(name) for name in columns.get_level_values(0)]
+    tickers = [str(name) for name in columns.get_level_values(1)]
+    if sum(map(headers.is_number_name, tickers)) > sum(map(headers.is_number_name, names)):
+        names, tickers = tickers, names
+    return [
+        name or ticker if not name or not ticker else (ticker, name)
+        for name, ticker in zip(names, tickers, strict=True)
+    ]
+
+
+def _plain_series(column: Any) -> pd.Series:
+    """A column as pandas' own types: categories as their values, periods as their begin."""
+    import pandas as pd
+
+    series = pd.Series(column).reset_index(drop=True)
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return series.astype(series.cat.categories.dtype)
+    if isinstance(series.dtype, pd.PeriodDtype):
+        return pd.Series(pd.PeriodIndex(series).to_timestamp())
+    if isinstance(series.dtype, pd.ArrowDtype):
+        return pd.Series(series.to_numpy())
+    return series
+
+
+def _filled(fields: list[str]) -> bool:
+    """False for what pandas too takes for a blank line."""
+    return len(fields) > 1 or bool("".join(fields).strip())
+
+
+def first_line(error: BaseException) -> str:
+    """Of an error's message."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

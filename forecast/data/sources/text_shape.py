@@ -1,0 +1,389 @@
+"""The shape of a text file of bars: its encoding, separator, header, and the lines that are no rows."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from forecast.data.sources import headers
+from forecast.data.sources.date_text import is_date, is_time
+from forecast.data.sources.number_text import is_number
+from forecast.errors import UserError
+
+SEPARATORS = (",", ";", "\t", "|")
+SPACE, SPACES = r"\s+", r"\s{2,}"  # columns aligned by blanks; by two or more, where names hold one
+_LOOK = 60  # lines at the beginning, and half as many at the end, that are looked at
+_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
+         (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
+# Tried for text that is not UTF-8: the first under which the header's names are known ones.
+_LEGACY = ("cp1252", "cp932", "gb18030", "big5", "euc-kr", "cp1251", "iso8859-2", "cp1254")
+_LINE = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a text file looks like.
+
+    Args:
+        encoding: as Python names it.
+        separator: between fields; SPACE or SPACES where blanks align them.
+        skip: lines before the header.
+        header: lines of the header; 0 = there is none.
+        footer: lines at the end that are no rows, blank ones aside.
+        comment: what lines begin with that are no rows; None = there are none.
+    """
+
+    encoding: str
+    separator: str
+    skip: int
+    header: int
+    footer: int = 0
+    comment: str | None = None
+
+
+def decode(content: bytes, *, encoding: str | None, origin: str) -> tuple[str, str]:
+    """The text of a file and its encoding.
+
+    Args:
+        content: of the file.
+        encoding: what source.encoding says; None = to be found.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: it is no text in that encoding, or none at all.
+    """
+    if encoding is None:
+        encoding = next((name for mark, name in _BOMS if content.startswith(mark)), None)
+    if encoding is None and b"\x00" in content[:2000]:
+        even, odd = content[:2000:2].count(0), content[1:2000:2].count(0)
+        if max(even, odd) > 10 * max(1, min(even, odd)):
+            encoding = "utf-16-be" if even > odd else "utf-16-le"
+    if encoding is not None:
+        try:
+            return content.decode(encoding), encoding
+        except LookupError:
+            raise UserError(f"source.encoding={encoding}: Python knows no such encoding") from None
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{origin}: is no {encoding} text; save it as UTF-8, or set source.encoding"
+            ) from None
+    try:
+        return content.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError:
+        pass
+    if b"\x00" in content:
+        raise UserError(f"{origin}: is no text; save it as CSV UTF-8, or as parquet")
+    texts = {}
+    for name in _LEGACY:
+        try:
+            texts[name] = content.decode(name)
+        except UnicodeDecodeError:
+            continue
+    for name, text in texts.items():
+        if _find_header(_head(text), None) is not None and _names_known(text) >= 4:
+            return text, name
+    return content.decode("latin-1"), "latin-1"
+
+
+def _names_known(text: str) -> int:
+    """How many distinct names of ours the header has."""
+    lines = _head(text)
+    found = _find_header(lines, None)
+    if found is None:
+        return 0
+    cells = split(lines[found[0]], found[1])
+    return sum(any(headers.rank(ours, cell) is not None for cell in cells) for ours in headers.NUMBERS)
+
+
+def lines_of(text: str) -> list[str]:
+    """All lines, as the reader counts them."""
+    return _LINE.split(text)
+
+
+def _head(text: str) -> list[str]:
+    """The first lines; a quoted line break counts as one."""
+    return _LINE.split(text[:40_000], maxsplit=_LOOK)[:_LOOK]
+
+
+def _tail(text: str) -> list[str]:
+    return _LINE.split(text[-8_000:])[-_LOOK // 2 :]
+
+
+def split(line: str, separator: str) -> list[str]:
+    """The fields of a line, without blanks around them."""
+    if separator in (SPACE, SPACES):
+        return re.split(SPACE if separator == SPACE else r"\s{2,}|\t", line.strip())
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(separator)]
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True))]
+    except (csv.Error, StopIteration):
+        return [line]
+
+
+def sniff_shape(
+    text: str, *, encoding: str, separator: str | None, skip: int | None, header: int | None, origin: str
+) -> Shape:
+    """Separator, header and what is no row, from the first and last lines.
+
+    Args:
+        text: the whole of it.
+        encoding: it was read in.
+        separator: what source.separator says; None = to be found.
+        skip: what source.skip says; likewise.
+        header: what source.header says; likewise.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: it is empty, or no line of it looks like bars.
+    """
+    lines = _head(text)
+    first = skip or 0
+    hint = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(), re.IGNORECASE)
+    if hint and separator is None:  # a spreadsheet's own
+        separator = hint[1]
+    if skip is None and hint:
+        first = 1
+    if not any(line.strip() for line in lines):
+        raise UserError(
+            f"{origin}: is empty; it needs a header such as Date,Open,High,Low,Close,Volume and rows"
+        )
+    found = None if header == 0 else _find_header([""] * first + lines[first:], separator)
+    if found is not None:
+        at, separator = found
+        start, count = _header_block(lines, at, separator)
+        if skip is not None and start < skip:
+            start = skip
+        if header is not None:
+            count = header
+    else:
+        row, separator = _find_row(lines, first, separator, origin)
+        above = row - 1
+        while above >= first and not lines[above].strip():
+            above -= 1
+        named = above >= first and _may_be_header(
+            split(lines[above], separator), split(lines[row], separator)
+        )
+        start, count = (above, row - above) if named and header != 0 else (row, 0)
+    comment = _comment(lines[:start] + lines[start + max(count, 1) :])
+    shape = Shape(encoding, separator, start, count, comment=comment)
+    return Shape(encoding, separator, start, count, _footer(text, shape), comment)
+
+
+def labels_of(lines: Sequence[str], shape: Shape, origin: str) -> list[str | tuple[str, str]]:
+    """Names of the columns: text; (ticker, name) where a line of the header names tickers; places without a header.
+
+    Args:
+        lines: of the text.
+        shape: of it.
+        origin: the file, named in errors.
+    """
+    body = [
+        line for line in lines[shape.skip + shape.header : shape.skip + shape.header + _LOOK] if line.strip()
+    ]
+    if shape.comment:
+        body = [line for line in body if not line.lstrip().startswith(shape.comment)]
+    rows = [split(line, shape.separator) for line in body[:20]]
+    width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
+    if shape.header == 0:
+        return [str(number + 1) for number in range(width)]
+    block = [
+        split(line, shape.separator) for line in lines[shape.skip : shape.skip + shape.header] if line.strip()
+    ]
+    if not block:
+        raise UserError(
+            f"{origin}: has no header in its line {shape.skip + 1}; set source.header=0 where it has none"
+        )
+    names = max(block, key=_score)
+    index = next(
+        (cells[0] for cells in block if cells is not names and not any(cells[1:]) and cells[0]), None
+    )
+    tickers = next((cells for cells in block if cells is not names and any(cells[1:])), None)
+    if index is not None and len(names) == width - 1:
+        names = [index, *names]
+    if len(rows) and width == len(names) + 1:
+        if all(not cells[-1] for cells in rows if len(cells) == width):
+            names = [*names, ""]
+        elif not any(map(headers.is_date_name, names)) and is_date(rows[0][0]):
+            names = ["", *names]  # an index without a name, as some programs write it
+        elif headers.is_date_name(names[0]) and is_time(rows[0][1]) and ":" in rows[0][1]:
+            names = [names[0], "Time", *names[1:]]  # a blank between date and time is taken for a separator
+    if tickers is not None and len(tickers) == len(names):
+        first = index or next(
+            (cells[0] for cells in (names, tickers) if headers.is_date_name(cells[0])), names[0]
+        )
+        return [first, *((ticker, name) for ticker, name in zip(tickers[1:], names[1:], strict=True))]
+    if index is not None and not headers.is_date_name(names[0]):
+        names = [index, *names[1:]]
+    return [name.lstrip("#").strip() for name in names]
+
+
+def _score(cells: Sequence[str]) -> int:
+    return sum(headers.is_number_name(cell) for cell in cells)
+
+
+@cache
+def _cells_known(line: str, separator: str) -> tuple[int, int]:
+    cells = split(line, separator)
+    return _score(cells), sum(map(headers.is_date_name, cells))
+
+
+def _find_header(lines: Sequence[str], separator: str | None) -> tuple[int, str] | None:
+    """Place and separator of the first line with the names of prices."""
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        known = {
+            sign: _cells_known(line, sign)
+            for sign in ((separator,) if separator else (*SEPARATORS, SPACES, SPACE))
+        }
+        best = max(known, key=lambda sign: sum(known[sign]))
+        prices, dates = known[best]
+        if prices >= 3 or (prices >= 2 and dates):
+            return number, best
+    return None
+
+
+def _header_block(lines: Sequence[str], at: int, separator: str) -> tuple[int, int]:
+    """First line and number of lines of a header whose names stand in line `at`."""
+    width = len(split(lines[at], separator))
+    start, end = at, at + 1
+    if at:
+        above = split(lines[at - 1], separator)
+        if len(above) == width and headers.spelled(above[0]) in (
+            "ticker",
+            "tickers",
+            "symbol",
+            "symbols",
+            "",
+        ):
+            start = at - 1
+    while end < len(lines):
+        cells = split(lines[end], separator)
+        if not lines[end].strip() and end + 1 < len(lines) and lines[end + 1].strip():
+            end += 1
+            continue
+        only_index = headers.is_date_name(cells[0]) and not any(cells[1:])
+        first = headers.spelled(cells[0])
+        of_tickers = (
+            start == at and len(cells) == width and first in ("ticker", "tickers", "symbol", "symbols", "")
+            and all(cell and not is_number(cell) for cell in cells[1:])
+        )  # fmt: skip
+        if not (only_index or of_tickers):
+            break
+        end += 1
+    while not lines[end - 1].strip():
+        end -= 1
+    return start, end - start
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    """A date among its first fields, and a number after it."""
+    for place, cell in enumerate(cells[:4]):
+        if is_date(cell):
+            return any(map(is_number, cells[place + 1 :]))
+    return False
+
+
+def _find_row(lines: Sequence[str], first: int, separator: str | None, origin: str) -> tuple[int, str]:
+    """Place of the first row of a file whose header is not known, and the separator that makes most rows of it."""
+    best: tuple[int, int, str] | None = None
+    for sign in (separator,) if separator else (*SEPARATORS, SPACES, SPACE):
+        rows = [number for number, line in enumerate(lines[first:], first) if _is_row(split(line, sign))]
+        if rows and (best is None or len(rows) > best[0]):
+            best = len(rows), rows[0], sign
+    if best is None:
+        shown = next(line for line in lines if line.strip())[:80]
+        raise UserError(
+            f"{origin}: no header with the names of prices and no row with a date and numbers in its first "
+            f"{_LOOK} lines, "
+            f"which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; other names are given with "
+            f"source.columns"
+        )
+    return best[1], best[2]
+
+
+def _may_be_header(cells: Sequence[str], row: Sequence[str]) -> bool:
+    """Names above a row: as many fields, hardly one of them a number."""
+    filled = [cell for cell in cells if cell]
+    return (
+        abs(len(cells) - len(row)) <= 1
+        and bool(filled)
+        and not any(is_number(cell) or is_date(cell) for cell in filled)
+    )
+
+
+def _comment(lines: Sequence[str]) -> str | None:
+    for sign in ("#", "//", "%"):
+        if any(line.lstrip().startswith(sign) for line in lines):
+            return sign
+    return None
+
+
+def _footer(text: str, shape: Shape) -> int:
+    """Lines at the end that have neither the fields of a row nor a date."""
+    lines = _tail(text)
+    filled = [line for line in lines if line.strip()]
+    widths = Counter(len(split(line, shape.separator)) for line in filled)
+    if not widths:
+        return 0
+    width = widths.most_common(1)[0][0]
+    count = 0
+    for line in reversed(filled[1 if len(text) > 8_000 else shape.header :]):
+        cells = split(line, shape.separator)
+        if len(cells) == width or any(map(is_date, cells[:4])) or line.count('"') % 2:
+            break
+        count += 1
+    return count if count < len(filled) - shape.header else 0
+
+
+def headerless(rows: Sequence[Sequence[str]], origin: str) -> dict[str, str | int]:
+    """Our names -> places, counted from 1, of a file without a header: dates, then Open, High, Low, Close, Volume.
+
+    Args:
+        rows: some of the file's.
+        origin: the file, named in errors.
+
+    Raises:
+        UserError: the numbers behind the date are not in that order, or there are too few.
+    """
+    width = min(map(len, rows))
+    at = next((place for place in range(min(4, width)) if all(is_date(row[place]) for row in rows)), None)
+    places: dict[str, str | int] = {}
+    if at is not None:
+        places["Date"] = at + 1
+        for place in range(at):
+            if not any(is_number(row[place]) for row in rows):
+                places["Ticker"] = place + 1
+        behind = at + 1
+        if behind < width and all(
+            is_time(row[behind]) and (":" in row[behind] or len(row[behind]) in (4, 6)) for row in rows
+        ):
+            places["Time"] = behind + 1
+            behind += 1
+        prices = [_plain_prices(row[behind : behind + 4]) for row in rows]
+        whole = [price for price in prices if price is not None]
+        moving = [price for price in whole if len(set(price)) > 1]
+        fits = [p for p in moving if p[1] >= max(p[0], p[3]) and p[2] <= min(p[0], p[3])]
+        if width >= behind + 4 and moving and len(whole) == len(rows) and len(fits) >= 0.98 * len(moving):
+            for offset, ours in enumerate(("Open", "High", "Low", "Close")):
+                places[ours] = behind + offset + 1
+            if width > behind + 4:
+                places["Volume"] = behind + 5
+            return places
+    raise UserError(
+        f"{origin}: has no header, and the numbers behind its date are not Open, High, Low, Close in this "
+        f"order; say which "
+        "is which by place: source.columns={Date: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6}"
+    )
+
+
+def _plain_prices(cells: Sequence[str]) -> tuple[float, ...] | None:
+    try:
+        return tuple(float(cell.replace(",", ".")) for cell in cells)
+    except ValueError:
+        return None
