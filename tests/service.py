@@ -309,6 +309,11 @@ def wait(
         time.sleep(0.02)
 
 
+def resident(pid: int) -> int:
+    """Bytes of memory that a process holds, pages shared with others included."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

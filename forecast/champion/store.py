@@ -9,6 +9,7 @@ outputs/champions/decisions.jsonl           the same and every refusal: when, by
 from __future__ import annotations
 
 import errno
+import getpass
 import json
 import os
 import secrets
@@ -48,7 +49,7 @@ class ChampionStore:
 
     def __init__(self, link: Path, *, by: str = "", why: str = "") -> None:
         self.link = link
-        self.by = by or f"{os.environ.get('USER') or os.getuid()}: {Path(sys.argv[0]).name}"
+        self.by = by or f"{_user()}: {_command()}"
         self.why = why
         self.folder = link.with_name(f"{link.name}s")
 
@@ -269,6 +270,19 @@ class ChampionStore:
         with suppress(OSError), (self.folder / DECISIONS).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
 
+    def decisions(self) -> list[dict[str, str]]:
+        """The log of decisions, oldest first: `at`, `decision`, `name`, `by`, `why`; damaged lines are left out."""
+        try:
+            lines = (self.folder / DECISIONS).read_text("utf-8").splitlines()
+        except OSError:
+            return []
+        found = []
+        for line in lines:
+            with suppress(ValueError, KeyError, TypeError):
+                read = json.loads(line)
+                found.append({key: str(read[key]) for key in ("at", "decision", "name", "by", "why")})
+        return found
+
     def _recover(self) -> None:
         """Finish or undo what a process that died was doing; only called under the lock."""
         intent = _read_intent(self.folder / INTENT)
@@ -293,6 +307,19 @@ class ChampionStore:
                 (self.folder / LOCK).unlink()
                 for path in made:
                     path.rmdir()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a number without a name, as in many containers
+        return str(os.getuid())
+
+
+def _command() -> str:
+    """The program, as it is called: `python -m forecast.champion` is no `__main__.py`."""
+    path = Path(sys.argv[0])
+    return f"{path.parent.parent.name}.{path.parent.name}" if path.name == "__main__.py" else path.name
 
 
 def number_of(name: str) -> int:

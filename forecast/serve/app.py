@@ -98,8 +98,8 @@ def create_app(
         forecast.router(
             store=store, monitoring=monitoring, allow=settings.allow, deadline_s=settings.deadline_s
         ),
-        train.router(jobs=jobs, store=store),
-        monitor.router(monitoring=monitoring, store=store),
+        train.router(jobs=jobs, store=store, monitoring=monitoring),
+        monitor.router(monitoring=monitoring, store=store, jobs=jobs),
         ui.router(store=store, champion=settings.champion),
         health.router(readiness=readiness),
         v2.router(store=store, engine=engine, readiness=readiness, max_rows=settings.max_rows, turns=turns),

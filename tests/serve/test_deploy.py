@@ -136,6 +136,127 @@ def test_compose_gives_no_more_than_is_needed():
     )
 
 
+def test_memory_and_processes_are_limited():
+    for name, one in COMPOSE["services"].items():
+        assert re.fullmatch(r"\d+[mg]", one["mem_limit"]), name
+        assert one["pids_limit"] > 0, name
+
+
+def daemon():
+    """Whether containers can be built and run here."""
+    docker = shutil.which("docker")
+    return (
+        docker
+        and subprocess.run([docker, "info"], capture_output=True, timeout=30, check=False).returncode == 0
+    )
+
+
+@pytest.mark.slow
+def test_the_container_answers_with_what_compose_gives_it(image, bundle, tmp_path):
+    """Built and run where a daemon is there; elsewhere its code serves from folders that cannot be written to."""
+    server = COMPOSE["services"]["server"]
+    (tmp_path / "outputs").mkdir()
+    shutil.copytree(bundle, tmp_path / "outputs" / "champion")
+    if daemon():
+        build = [
+            "docker",
+            "build",
+            "-q",
+            "-f",
+            str(DEPLOY / "Containerfile"),
+            "-t",
+            server["image"],
+            str(ROOT),
+        ]
+        subprocess.run(build, check=True, timeout=1800)
+        port = servers.free_port()
+        limits = [f"--memory={server['mem_limit']}", f"--pids-limit={server['pids_limit']}", "--read-only"]
+        limits += [*(f"--tmpfs={one}" for one in server["tmpfs"]), "--cap-drop=ALL", "--init"]
+        user = [
+            f"--user={os.getuid() or 10001}:{os.getgid() or 10001}",
+            f"--volume={tmp_path}:/data",
+            "-e",
+            "FORECAST_API_KEY=k",
+        ]
+        tmp_path.chmod(0o777), (tmp_path / "outputs").chmod(0o777)
+        run = ["docker", "run", "--rm", "-d", f"-p127.0.0.1:{port}:8000", *limits, *user, server["image"]]
+        name = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+        try:
+
+            def ready():
+                try:
+                    return urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).status == 200
+                except OSError:
+                    return False
+
+            servers.wait(ready, "the container", within=120)
+        finally:
+            subprocess.run(["docker", "stop", "-t", "40", name], check=True, timeout=120)
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(servers, "SERVE", image / "serve.py")
+        patch.setattr(servers, "REPOSITORY", image)
+        before = {path: path.stat().st_mtime_ns for path in image.rglob("*.py")}
+        with servers.serving(tmp_path, PYTHONDONTWRITEBYTECODE="1") as running:
+            assert running.get("/readyz").status == 200
+            assert max(map(servers.resident, running.http_processes())) <= 350e6
+        assert {path: path.stat().st_mtime_ns for path in image.rglob("*.py")} == before
+
+
+def exposed(bundle, folder):
+    """Names of all series of a server that was asked, whose forecasts have outcomes, and that has a champion."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    from forecast.champion.store import ChampionStore
+    from forecast.data.sources import SampleSource
+    from forecast.serve.monitoring import Monitoring, Outcomes
+
+    champion = folder / "champion"
+    store = ChampionStore(champion)
+    store.folder.mkdir()
+    store.log_decision("promoted", "1-run")
+    bars = SampleSource().bars("AAPL")[["High", "Low", "Close", "Volume"]].to_numpy()
+    watch = Monitoring(outcomes=Outcomes(file="outcomes.db"))
+    with servers.in_process(bundle, folder / "served", champion_link=str(champion), watch=watch) as app:
+        for start in range(120):
+            assert app.post("/infer", {"sequence": bars[start : start + 20].tolist()}).status == 200
+
+        def names():
+            families = text_string_to_metric_families(app.get("/metrics").body.decode())
+            return {sample.name for family in families for sample in family.samples} | {"up"}
+
+        servers.wait(
+            lambda: {"forecast_rmse_ratio", "forecast_drift_psi_max"} <= names(), "outcomes and drift"
+        )
+        return names()
+
+
+def test_dashboard_and_alerts_ask_for_figures_that_exist(bundle, tmp_path):
+    dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text("utf-8"))
+    rules = yaml.safe_load((DEPLOY / "alerts.yaml").read_text("utf-8"))["groups"][0]["rules"]
+    asked = [target["expr"] for one in dashboard["panels"] for target in one["targets"]]
+    asked += [one["expr"] for one in [*rules, *dashboard["annotations"]["list"]]]
+    found = exposed(bundle, tmp_path)
+    assert len(asked) > 25
+    for expression in asked:
+        bare = re.sub(r"\{[^}]*\}|\[[^\]]*\]|\bby \([^)]*\)|on\(\)", "", expression)
+        names = set(re.findall(r"\b(?:forecast|process|up)[a-z_]*", bare))
+        assert names, expression
+        # an optional one is not there before the first of its kind
+        assert names - found <= {"forecast_trainings_total"}, expression
+    # and the page of Serving names each of them
+    page = (ROOT / "docs" / "serving.md").read_text("utf-8")
+    families = {
+        re.sub("_(total|bucket|count|sum|created)$", "", name)
+        for name in found
+        if name.startswith("forecast")
+    }
+    assert {name for name in families if name not in page} == set()
+    assert all(one["annotations"]["summary"] and one["annotations"]["action"] for one in rules)
+    mounted = [volume.partition(":")[0] for one in COMPOSE["services"].values() for volume in one["volumes"]]
+    assert {"./alerts.yaml", "./grafana-dashboard.json"} <= set(mounted)
+
+
 def test_keys_and_variables_are_those_of_the_server():
     server = COMPOSE["services"]["server"]
     for variable in server["environment"]:

@@ -116,6 +116,7 @@ class Figures:
         batches: in so many batches.
         swaps: models that took the place of another; the most that any process saw.
         processes: that live.
+        trainings: (kind, state) -> how many came to such an end.
     """
 
     requests: dict[tuple[str, int, str], Latency]
@@ -125,6 +126,7 @@ class Figures:
     batches: int
     swaps: int
     processes: list[Process]
+    trainings: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def inferences(self) -> Latency:
@@ -204,6 +206,11 @@ class Counters:
             batches=total("batches"),
             swaps=total("swaps"),
             processes=processes,
+            trainings={
+                (labels["job"], labels["state"]): int(value)
+                for labels, value in samples.get("trainings", [])
+                if value
+            },
         )
 
 
@@ -267,6 +274,12 @@ class ProcessCounters:
         with self._lock:
             self._forecasts.set(self._forecasts.value + windows)
             self._batches.set(self._batches.value + 1)
+
+    def training_ended(self, kind: str, state: str) -> None:
+        """A training that this process started came to an end."""
+        with self._lock:
+            own = self.series("counter", "trainings", job=kind, state=state)
+            own.set(own.value + 1)
 
     def model_loaded(self, version: str) -> None:
         """Another model answers from now on; the first one is no swap."""

@@ -149,6 +149,10 @@ class Monitoring:
         here.follows = True  # a batch of the model before may still be on its way
         here.loaded(model.version)
 
+    def training_ended(self, kind: str, state: str) -> None:
+        """A training that this process started came to an end."""
+        self._here().counts.training_ended(kind, state)
+
     def figures(self) -> Figures:
         """What all processes have counted."""
         return self.counters.read()

@@ -1,9 +1,8 @@
 """How the server does: GET /monitor for a person or a page, GET /metrics for Prometheus."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter
@@ -14,15 +13,12 @@ from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
 from forecast.serve.monitoring.counters import Latency, Process
 from forecast.serve.monitoring.drift import Drift
-from forecast.serve.monitoring.outcomes import OutcomeSummary, Skill
+from forecast.serve.monitoring.exposition import exposition
+from forecast.serve.monitoring.outcomes import Skill
 from forecast.serve.schemas import problems
-from forecast.serve.training_jobs import shown_path
-
-if TYPE_CHECKING:
-    from prometheus_client import Metric
+from forecast.serve.training_jobs import TrainingJobs, shown_path
 
 _SHOWN_FEATURES = 20  # by /monitor, those that differ most
-_MAX_SERIES = 64  # a feature each in /metrics; of more features only the largest index is shown
 Milliseconds = Annotated[float, Field(ge=0)] | None
 
 
@@ -104,21 +100,15 @@ class Monitor(_Answer):
     outcomes: Outcomes | None = Field(description="null without a model, or where they are not kept")
 
 
-def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
+def router(*, monitoring: Monitoring, store: ModelStore, jobs: TrainingJobs) -> APIRouter:
     """The routes.
 
     Args:
         monitoring: what is known of the server.
         store: of the model that is served.
+        jobs: of training.
     """
     routes = APIRouter(tags=["watching"])
-
-    def exposed() -> bytes:
-        from prometheus_client import CollectorRegistry, generate_latest
-
-        registry = CollectorRegistry()
-        registry.register(_Families(list(metric_families(monitoring, store.current))))
-        return generate_latest(registry)
 
     @routes.get("/monitor", summary="Counts, latency, drift and skill", responses=problems())
     async def monitor() -> Monitor:
@@ -134,7 +124,7 @@ def router(*, monitoring: Monitoring, store: ModelStore) -> APIRouter:
     async def metrics() -> PlainTextResponse:
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-        text = await anyio.to_thread.run_sync(exposed)
+        text = await anyio.to_thread.run_sync(lambda: exposition(monitoring, store.current, jobs))
         return PlainTextResponse(text, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
     return routes
@@ -212,109 +202,3 @@ def _percentiles(answers: Latency) -> dict[str, Any]:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(1000 * seconds, 3)
-
-
-class _Families:
-    """Metrics that were made already, as a registry asks for them."""
-
-    def __init__(self, families: list["Metric"]) -> None:
-        self._families = families
-
-    def collect(self) -> list["Metric"]:
-        return self._families
-
-
-def metric_families(monitoring: Monitoring, model: LoadedModel | None) -> Iterator["Metric"]:
-    """Everything that is known, as Prometheus has it; a family without a value is left out.
-
-    Args:
-        monitoring: what is known of the server.
-        model: that is served; None without one.
-    """
-    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-
-    figures = monitoring.figures()
-    if figures.requests:
-        requests = CounterMetricFamily(
-            "forecast_requests", "Requests, however they ended.", labels=("route", "method", "status")
-        )
-        of_route: dict[tuple[str, str], Latency] = {}
-        for (method, status, route), own in sorted(figures.requests.items()):
-            requests.add_metric((route, method, str(status)), own.number)
-            of_route[route, method] = of_route.get((route, method), Latency()) + own
-        yield requests
-        text = "From a request's first byte to its answer's last."
-        seconds = HistogramMetricFamily("forecast_request_seconds", text, labels=("route", "method"))
-        for labels, own in of_route.items():
-            buckets = [(f"{edge:g}", float(number)) for edge, number in own.cumulative()]
-            seconds.add_metric(labels, [*buckets, ("+Inf", float(own.number))], own.seconds)
-        yield seconds
-    yield _gauge("forecast_requests_in_flight", "Requests being answered.", figures.in_flight)
-    yield _gauge("forecast_queue", "Windows that wait or are being computed.", figures.queue)
-    yield _gauge("forecast_processes", "Processes that answer or compute.", len(figures.processes))
-    for name, text, value in (
-        ("forecast_windows", "Windows that went through the network.", figures.forecasts),
-        ("forecast_batches", "Batches that they went through in.", figures.batches),
-        ("forecast_model_swaps", "Models that took the place of another.", figures.swaps),
-    ):
-        yield CounterMetricFamily(name, text, value=value)
-    if figures.last_inference is not None:
-        yield _gauge(
-            "forecast_last_inference_timestamp_seconds",
-            "When the newest forecast from a window that was given was answered.",
-            figures.last_inference.timestamp(),
-        )
-    if model is not None:
-        yield from _model_families(model, monitoring.drift(model), monitoring.outcomes(model.version))
-
-
-def _model_families(
-    model: LoadedModel, drift: Drift | None, outcomes: OutcomeSummary | None
-) -> Iterator["Metric"]:
-    yield _gauge("forecast_model_info", "The model that is served.", {model.version: 1.0}, label="version")
-    yield _gauge(
-        "forecast_model_loaded_timestamp_seconds", "When it was loaded.", model.loaded_at.timestamp()
-    )
-    if drift is not None:
-        yield _gauge("forecast_drift_windows", "Newest windows that drift is computed from.", drift.windows)
-        if drift.outside_share is not None:
-            text = "Share of them with a value outside the training range."
-            yield _gauge("forecast_drift_outside_share", text, drift.outside_share)
-        if drift.features:
-            yield _gauge("forecast_drift_psi_max", "Largest stability index of a feature.", drift.psi_max)
-        if drift.features and len(drift.features) <= _MAX_SERIES:
-            psi: dict[str, float | None] = {own.feature: own.psi for own in drift.features}
-            text = "Population stability index beside training."
-            yield _gauge("forecast_drift_psi", text, psi, label="feature")
-    if outcomes is None:
-        return
-    both = {"served": outcomes.model, "all": outcomes.all}
-    for name, field, text in (
-        ("forecast_outcomes", "outcomes", "Newest outcomes that skill and coverage are computed from."),
-        ("forecast_rmse_ratio", "rmse_ratio", 'RMSE beside that of "tomorrow = today".'),
-        (
-            "forecast_interval_coverage",
-            "coverage",
-            "Share of outcomes inside the intervals that were served.",
-        ),
-    ):
-        values: dict[str, float | None] = {who: getattr(skill, field) for who, skill in both.items()}
-        if any(value is not None for value in values.values()):
-            yield _gauge(name, text, values, label="models")
-    if model.predictor.levels:
-        yield _gauge("forecast_interval_level", "What the coverage should be.", model.predictor.levels[0])
-    yield _gauge("forecast_outcomes_awaited", "Steps forecast, outcome not known yet.", outcomes.pending)
-
-
-def _gauge(
-    name: str, text: str, value: float | dict[str, float | None] | None, *, label: str | None = None
-) -> "Metric":
-    from prometheus_client.core import GaugeMetricFamily
-
-    if not isinstance(value, dict):
-        return GaugeMetricFamily(name, text, value=value)
-    family = GaugeMetricFamily(name, text, labels=[label or ""])
-    for key, own in value.items():
-        if own is not None:
-            family.add_metric([key], own)
-    return family

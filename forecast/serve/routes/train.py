@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from forecast.data.bars import DateRange
 from forecast.errors import UserError
 from forecast.serve.model_store import ModelStore
+from forecast.serve.monitoring import Monitoring
 from forecast.serve.schemas import problems, without_folders
 from forecast.serve.training_jobs import (
     BusyError,
@@ -99,8 +100,14 @@ class RolledBack(BaseModel):
     model_path: str = Field(description="Folder of the champion now served")
 
 
-def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
-    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place."""
+def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> APIRouter:
+    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place.
+
+    Args:
+        jobs: of training.
+        store: of the model.
+        monitoring: counts trainings.
+    """
     routes = APIRouter(tags=["training"])
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
     outcomes = accepted | problems(400, 404, 409, 500, 502)
@@ -113,13 +120,17 @@ def router(*, jobs: TrainingJobs, store: ModelStore) -> APIRouter:
             store.follow(jobs.champion)
         store.refresh()
 
+    def attend(state: JobState) -> None:
+        monitoring.training_ended(state.kind, state.state)
+        serve_promoted(state)
+
     async def start(kind: Kind, **asked: Any) -> StartedJob:
         served = store.current
         if served is None:
             raise HTTPException(404, "no model is served, and so there is no config to train with")
         if not (served.directory / "config.yaml").is_file():
             raise HTTPException(404, f"{served.version}: its folder is gone, and its config with it")
-        begin = partial(jobs.start, kind, served.directory, **asked, on_end=serve_promoted)
+        begin = partial(jobs.start, kind, served.directory, **asked, on_end=attend)
         try:
             return await anyio.to_thread.run_sync(begin)
         except BusyError as busy:
