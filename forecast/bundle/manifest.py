@@ -39,6 +39,8 @@ _OPTIONAL = (
     "plots/learning_curves.png",
     "plots/moves.png",
 )
+# Of those, what is read where a run is loaded: it must be listed, or somebody else put it there.
+_READ = ("intervals.json", "reference.json", "metadata.json")
 # Still written to after the run is finished, by the log and by the tracker.
 _UNLISTED = ("run.log", "mlflow.json")
 _FORMAT = 2
@@ -82,7 +84,7 @@ def verify(directory: Path) -> dict[str, Any]:
     """Check a run directory against its manifest, every file hashed: once where it comes from elsewhere.
 
     Raises:
-        UserError: no finished run, a file missing or altered, or written by an incompatible version.
+        UserError: no finished run, a file missing, altered or added, or written by an incompatible version.
     """
     if not is_finished(directory):
         raise UserError(f"{directory}: no finished run here ({MANIFEST} is missing)")
@@ -95,6 +97,10 @@ def verify(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory}: written in format {form}, this version reads {_FORMAT}")
     if unlisted := sorted(set(REQUIRED) - set(written)):
         raise UserError(f"{directory / MANIFEST}: is damaged (does not list {', '.join(unlisted)})")
+    if strange := [name for name in _READ if name not in written and (directory / name).exists()]:
+        raise UserError(
+            f"{directory / strange[0]}: is not in the manifest, so the run did not write it; remove it"
+        )
     for name, digest in written.items():
         path = directory / name
         if not path.resolve().is_relative_to(directory.resolve()) or path.is_symlink():

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message
 
 from forecast.errors import UserError
 from forecast.serve.batching import MicroBatcher
+from forecast.serve.logs import LogFormat, configure
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
 from forecast.serve.schemas import Infer, utc_text
@@ -71,6 +72,7 @@ class ForecastAPI(LitAPI):
         loop: of LitServe's inference processes.
         max_batch_size: requests answered together.
         startup_error: shared bytes that say why an inference process could not start.
+        log_format: of what an inference process says.
     """
 
     def __init__(
@@ -81,11 +83,13 @@ class ForecastAPI(LitAPI):
         loop: LitLoop,
         max_batch_size: int,
         startup_error: Any = None,
+        log_format: LogFormat = "text",
     ) -> None:
         super().__init__(api_path=INFER_PATH, loop=loop, max_batch_size=max_batch_size)
         self.store = store
         self.monitoring = monitoring
         self.startup_error = startup_error
+        self.log_format = log_format
         self._threads_of: dict[int, str] = {}  # thread -> version of the model that it was set up for
 
     def setup(self, device: str) -> None:
@@ -102,6 +106,7 @@ class ForecastAPI(LitAPI):
         )  # Ctrl-C reaches all processes; the main one stops this one
         if isinstance(self.loop, IdleLoop):
             return
+        configure(self.log_format)  # this process is not forked from the one that did
         self.store.device = device
         try:
             self.store.load()

@@ -136,7 +136,7 @@ class Metrics:
             await self.app(scope, receive, send_counted)
         except Exception:  # noqa: BLE001 - said in the log
             # The last resort: nobody may be left without an answer, and the reason belongs into the log.
-            _log.exception("%s %s failed", method, scope["path"])
+            _log.exception("%s %s failed", method, scope["path"], extra={"request_id": request_id.decode()})
             if status == 499:
                 await send_error(send_counted, scope, 500, SERVER_FAILED)
         finally:

@@ -1,7 +1,7 @@
 """A model that MLflow's registry names, as a run directory on this machine.
 
 MLflow is asked in a process of its own: a server does without it. That process is
-`python -m forecast.serve.registry NAME URI FOLDER`, and its last line is the directory.
+`python -m forecast.serve.registry NAME URI FOLDER NICE`, and its last line is the directory.
 """
 
 from __future__ import annotations
@@ -20,15 +20,21 @@ _PATIENCE_S = 300.0
 _SECONDS = 20.0  # for each question
 
 
-def registered(name: str, *, uri: str, folder: Path) -> Path:
+def registered(name: str, *, uri: str, folder: Path, nice: bool = False) -> Path:
     """The run directory that `models:/name@alias` or `models:/name/version` stands for, or a copy in a folder.
+
+    Args:
+        name: of the model.
+        uri: of MLflow's store.
+        folder: for a copy.
+        nice: stand back behind whoever wants the processor.
 
     Raises:
         UserError: there is no such model, or MLflow does not answer.
     """
     if not _NAME.fullmatch(name):
         raise UserError(f"bundle={name}: must be models:/name@alias or models:/name/version")
-    words = [sys.executable, "-m", "forecast.serve.registry", name, uri, str(folder)]
+    words = [sys.executable, "-m", "forecast.serve.registry", name, uri, str(folder), str(int(nice))]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE_S, check=False)
     except subprocess.TimeoutExpired as error:
@@ -87,7 +93,8 @@ def fetched(name: str, *, uri: str, folder: Path) -> Path:
 
 def main(arguments: list[str]) -> int:
     """The process; returns 0, or 2 for a mistake in what was asked."""
-    name, uri, folder = arguments
+    name, uri, folder, nice = arguments
+    os.nice(10 * int(nice))
     try:
         print(fetched(name, uri=uri, folder=Path(folder)))
     except UserError as error:

@@ -14,7 +14,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import warnings
@@ -27,6 +26,7 @@ from litserve import LitServer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forecast.errors import UserError
+from forecast.serve import logs
 from forecast.serve.app import create_app
 from forecast.serve.engines import (
     ForecastAPI,
@@ -39,6 +39,7 @@ from forecast.serve.model_store import ModelStore, check_bundle
 from forecast.serve.settings import Settings, Workers
 from forecast.serve.training_jobs import TrainingJobs
 
+_log = logging.getLogger(__name__)
 _MODELS = "models:/"
 _LOOK_S = 0.2
 _MESSAGE_BYTES = 4096
@@ -105,16 +106,14 @@ def serve(settings: Settings) -> None:
         UserError: the port is taken, or what is to be served is refused.
         SystemExit: 1, a process died that nobody brings back.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for chatty in ("httpx", "matplotlib", "numexpr", "litserve"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.configure(settings.log_format)
     _check_port(settings)
     _raise_file_limit()
     source = _source(settings)
     _check_source(source, settings)
     startup_error = multiprocessing.RawArray("c", _MESSAGE_BYTES)
     stopping = multiprocessing.RawValue("b", 0)
-    server, jobs = _build(settings, source, startup_error, stopping)
+    server, store, jobs = _build(settings, source, startup_error, stopping)
     stop = threading.Event()
     failure: list[str] = []
     os.register_at_fork(after_in_child=_end_with_parent)
@@ -134,6 +133,12 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
     threading.Thread(target=_watch_children, args=(stop, failure, settings.drain_s), daemon=True).start()
+    if (
+        "@" in settings.bundle
+        and settings.bundle.startswith(_MODELS)
+        and settings.registry_poll_s is not None
+    ):
+        threading.Thread(target=_follow_alias, args=(settings, source, store, stop), daemon=True).start()
     gc.collect()
     gc.freeze()  # shared by all processes until one writes to it
     try:
@@ -149,6 +154,7 @@ def serve(settings: Settings) -> None:
             proxy_headers=False,
             lifespan="on",
             ws="none",
+            log_config=None,
         )
     except KeyboardInterrupt:
         pass
@@ -164,7 +170,7 @@ def serve(settings: Settings) -> None:
     if startup_error.value:
         raise UserError(startup_error.value.decode(errors="replace"))
     if failure:
-        print(failure[0], file=sys.stderr, flush=True)
+        _log.error("%s", failure[0])
         raise SystemExit(1)
 
 
@@ -208,6 +214,7 @@ def build_app(
         loop=GreedyLoop() if isinstance(kind, Workers) else IdleLoop(),
         max_batch_size=kind.most,
         startup_error=startup_error,
+        log_format=settings.log_format,
     )
     engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
     monitoring.queue = lambda: engine.queue_size
@@ -228,7 +235,7 @@ def build_app(
 
 def _build(
     settings: Settings, source: Path, startup_error: Any, stopping: Any
-) -> tuple[LitServer, TrainingJobs]:
+) -> tuple[LitServer, ModelStore, TrainingJobs]:
     """LitServe with our app in front of its own."""
     application, store, api, engine, jobs = build_app(
         settings, source=source, startup_error=startup_error, stopping=stopping
@@ -263,7 +270,7 @@ def _build(
     )
     server.uvicorn_graceful_timeout = settings.drain_s
     server.monitor_internal = _LOOK_S
-    return server, jobs
+    return server, store, jobs
 
 
 def _announce(settings: Settings, store: ModelStore) -> None:
@@ -275,7 +282,8 @@ def _announce(settings: Settings, store: ModelStore) -> None:
         else store.current.banner()
     )
     lines.append(f"listening on http://{host}:{settings.port} (page: /ui, routes: /docs)")
-    print("\n".join(lines), file=sys.stderr, flush=True)
+    for line in lines:
+        _log.info("%s", line)
 
 
 def _source(settings: Settings) -> Path:
@@ -285,6 +293,30 @@ def _source(settings: Settings) -> Path:
     from forecast.serve.registry import registered
 
     return registered(settings.bundle, uri=settings.tracker_uri, folder=settings.folder / "models")
+
+
+def _follow_alias(settings: Settings, source: Path, store: ModelStore, stop: threading.Event) -> None:
+    """Have all processes follow the model that an alias of MLflow's registry leads to, once it is another one."""
+    from forecast.serve.registry import registered
+
+    assert settings.registry_poll_s is not None
+    failed = ""
+    while not stop.wait(settings.registry_poll_s):
+        try:
+            found = registered(
+                settings.bundle, uri=settings.tracker_uri, folder=settings.folder / "models", nice=True
+            )
+        except (UserError, RuntimeError, OSError) as error:
+            line = " ".join(str(error).split())
+            if line != failed:  # said once, however often it is asked
+                _log.warning("%s; %s stays", line, source.name)
+            failed = line
+            continue
+        failed = ""
+        if found != source:
+            _log.info("%s leads to %s now", settings.bundle, found.name)
+            source = found
+            store.follow(found)
 
 
 def _check_source(source: Path, settings: Settings) -> None:

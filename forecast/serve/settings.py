@@ -70,6 +70,9 @@ class Settings:
         keep_alive_s: seconds that an idle connection is kept.
         drain_s: seconds that requests in flight get when the server is stopped.
         champion_poll_s: seconds between two looks at whether another model is to be served.
+        registry_poll_s: seconds between two questions to MLflow whether the alias of `models:/` has moved; None = it is
+            asked once, at the start.
+        log_format: of what the server says on stderr: lines for people, or one JSON object a line.
         allow: modules or classes of plug-ins that a bundle may name.
 
     Raises:
@@ -96,6 +99,8 @@ class Settings:
     keep_alive_s: Annotated[int, Ge(1)] = 30
     drain_s: Annotated[int, Ge(1)] = 30
     champion_poll_s: Annotated[float, Gt(0)] = 1.0
+    registry_poll_s: Annotated[float, Ge(1)] | None = 60.0
+    log_format: Literal["text", "json"] = "text"
     allow: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 """A run directory that somebody put together: nothing in it is run, and it is refused in a line."""
 
+import json
 import os
 import pickle
 import shutil
@@ -190,6 +191,23 @@ def test_server_refuses_to_start(run, tmp_path):
     assert code == 2
     assert f"{run}: model._target_=os.system: is not among the targets" in only_line(told)
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("name", ["intervals.json", "reference.json", "metadata.json"])
+def test_a_file_that_the_run_did_not_write(run, name):
+    """It would widen intervals, silence warnings, or make a champion of it."""
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"].pop(name, None)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    (run / name).write_text("{}")
+    assert "is not in the manifest" in refusal(run)
+
+
+@pytest.mark.parametrize(("threads", "most"), [(10**9, os.cpu_count()), (-3, 1), (None, 1)])
+def test_threads_of_a_bundle_are_bounded(run, threads, most):
+    set_config(run, "trainer.threads", threads)
+    seal(run)
+    assert load_model(run).threads == most
 
 
 def test_port_in_use(bundle, tmp_path):

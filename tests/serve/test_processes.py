@@ -177,13 +177,16 @@ def test_stops_when_told_and_answers_first(service):
 
 
 def test_a_killed_http_process_ends_the_server_for_its_supervisor(engine, bundle, tmp_path):
-    with serving(tmp_path, f"bundle={bundle}", f"engine={engine}") as running:
+    with serving(tmp_path, f"bundle={bundle}", f"engine={engine}", "log_format=json") as running:
         before = running.tree()
         os.kill(running.http_processes()[-1], signal.SIGKILL)
         assert running.process.wait(PATIENCE_S) == 1
         wait(lambda: not any(map(is_running, before)), "all its processes to be gone")
-        last = running.said().strip().splitlines()[-1]
-        assert last.endswith("died (SIGKILL); the server ends, and is to be started again")
+        lines = [json.loads(line) for line in running.said().strip().splitlines()]
+        assert all(line["time"].endswith("Z") and line["level"] and line["pid"] for line in lines)
+        assert any(line["message"].startswith("listening on http://127.0.0.1:") for line in lines)
+        assert lines[-1]["level"] == "error"
+        assert lines[-1]["message"].endswith("died (SIGKILL); the server ends, and is to be started again")
 
 
 def test_a_killed_main_process_leaves_nothing(bundle, tmp_path):

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 from commands import SMALL, run
+from service import serving
 
+import forecast
 from forecast import bundle
 from forecast.champion import ChampionConfig, Registry, promote
 from forecast.errors import UserError
@@ -65,6 +67,21 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
     with pytest.raises(UserError, match="no such database"):
         registered("models:/forecast@champion", uri=f"sqlite:///{tmp_path}/no.db", folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_alias_that_moves_is_followed(home, tmp_path):
+    """The last test that wants the first champion."""
+    folder, uri = home
+    with serving(
+        tmp_path, "bundle=models:/forecast@champion", f"tracker_uri={uri}", "registry_poll_s=1"
+    ) as running:
+        before = running.get("/readyz").json()["model_version"]
+        forecast.run(*SMALL, "baselines=none", "seed=1", "tracker=none", directory=folder / "second")
+        place = ChampionConfig(directory=str(folder / "champion"))
+        registry = Registry(uri=uri, patience_s=60.0, name="forecast")
+        assert promote(folder / "second", champion=place, registry=registry).changed
+        running.wait(lambda: running.get("/readyz").json()["model_version"] != before, "the second champion")
+        assert "models:/forecast@champion leads to" in running.said()
 
 
 def test_an_altered_copy_is_not_taken(home, tmp_path):
