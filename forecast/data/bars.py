@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -122,14 +122,33 @@ def bar_table(
                 f"{origin}: {column}={frame[column].iloc[row]!r} on {frame.index[row]} is no number"
             )
         values[column] = numbers
-    if adjust and "Adj Close" in values:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            factor = values.pop("Adj Close") / values["Close"]
-        for column in set(PRICES).intersection(columns):
-            values[column] = values[column] * factor
-        if adjust_volume and "Volume" in values:
-            values["Volume"] = values["Volume"] * shares_since(factor)
+    values = adjusted(values, adjust=adjust, adjust_volume=adjust_volume)
     return pd.DataFrame(values, index=_dates(frame.index, origin))
+
+
+def adjusted(
+    values: Mapping[str, NDArray[np.float64]], *, adjust: bool, adjust_volume: bool = False
+) -> dict[str, NDArray[np.float64]]:
+    """Columns of bars without Adj Close, which prices are brought to where it is there and they are to be adjusted.
+
+    Args:
+        values: name -> (bars,), oldest first where volumes are adjusted.
+        adjust: multiply prices by Adj Close / Close.
+        adjust_volume: with it, count Volume in today's shares, see `shares_since`.
+    """
+    import numpy as np
+
+    raw = {name: column for name, column in values.items() if name != "Adj Close"}
+    if not adjust or "Adj Close" not in values:
+        return raw
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = values["Adj Close"] / values["Close"]
+    for name in PRICES:
+        if name in raw:
+            raw[name] = raw[name] * factor
+    if adjust_volume and "Volume" in raw:
+        raw["Volume"] = raw["Volume"] * shares_since(factor)
+    return raw
 
 
 def shares_since(factor: NDArray[np.float64]) -> NDArray[np.float64]:

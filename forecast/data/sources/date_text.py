@@ -101,16 +101,17 @@ def sniff_dates(cells: pd.Series, *, origin: str) -> str:
 
     if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
         return "ymd"
-    present = cells.dropna()
-    if not len(present):
+    first_row: Any = cells.first_valid_index()
+    if first_row is None or _ISO.match(str(cells[first_row]).strip()):
         return "ymd"
+    present = cells.dropna()
     if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
         return _numeric_kind(float(present.iloc[0]), float(present.max()))
     text = present.astype(str)
     first = _plain(text.iloc[0])
     if _PLAIN.fullmatch(first) and not _DIGITS.fullmatch(first):
         return _numeric_kind(float(first), float(first))
-    if _ISO.match(first) or _DIGITS.fullmatch(first):
+    if _DIGITS.fullmatch(first):
         return "ymd"
     distinct = [_plain(cell) for cell in text.unique()]
     fitting = [order for order in ORDERS if all(_fits(cell, order) for cell in distinct)]
@@ -184,13 +185,14 @@ def _naive(cell: Any) -> Any:
 
 def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
     """As datetime64[ns]; what nanoseconds cannot hold is NaT."""
-    import pandas as pd
+    import numpy as np
 
-    return (
-        dates.where(dates.between(pd.Timestamp.min, pd.Timestamp.max))
-        .to_numpy()
-        .astype("datetime64[ns]", copy=False)
-    )
+    values = dates.to_numpy()
+    if values.dtype != "datetime64[ns]":
+        far = (values < np.datetime64("1678-01-01")) | (values > np.datetime64("2262-01-01"))  # never of NaT
+        if far.any():
+            values = np.where(far, np.datetime64("NaT"), values)
+    return values.astype("datetime64[ns]", copy=False)
 
 
 def _stamps(local: NDArray[np.datetime64], offset: NDArray[np.timedelta64]) -> Stamps:
@@ -404,8 +406,10 @@ def _holds_dates(cells: pd.Series) -> bool:
     """Whether a column of objects holds dates: date, datetime, Timestamp."""
     import datetime
 
+    if cells.dtype != object:
+        return False
     present = cells.dropna()
-    return bool(cells.dtype == object and len(present) and isinstance(present.iloc[0], datetime.date))
+    return bool(len(present) and isinstance(present.iloc[0], datetime.date))
 
 
 def _example(cell: str, order: str) -> str:
@@ -423,7 +427,7 @@ def join_time(dates: pd.Series, times: pd.Series) -> pd.Series:
             return f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
         return cell
 
-    return dates.str.strip() + " " + times.astype("str").map(clock)
+    return dates.str.strip() + " " + times.astype("str").map(clock, na_action="ignore")
 
 
 def check_kind(value: str | None) -> None:

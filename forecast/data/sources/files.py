@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge
 
-from forecast.data.bars import bar_table, missing_ticker
+from forecast.data.bars import adjusted, missing_ticker
 from forecast.errors import UserError
 from forecast.files import LocalPath
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forecast.data.sources.raw_files import RawTable
-    from forecast.data.sources.reading import FileLayout
+    from forecast.data.sources.reading import DatedRows, FileLayout
     from forecast.data.sources.sniffing import Chosen
 
 _PARQUET = (".parquet", ".pq")
@@ -146,15 +146,16 @@ class FileSource:
             or can be
                 read in two ways.
         """
+        import pandas as pd
+
         from forecast.data.sources.reading import read
 
-        file, inner, opened, layout = self._layout(ticker)
-        found = read(opened.table, layout, ticker=inner, origin=str(file))
+        file, inner, opened, rows, layout = self._rows(ticker)
+        found = read(opened.table, rows, layout, ticker=inner, origin=str(file))
         self._layouts[ticker] = layout
         self._left_out[ticker] = found.left_out
-        table = bar_table(found.bars, adjust=self.adjust, origin=str(file), adjust_volume=self.adjust_volume)
-        table.index = found.bars.index  # moments stay moments
-        return table
+        values = adjusted(found.columns, adjust=self.adjust, adjust_volume=self.adjust_volume)
+        return pd.DataFrame(values, index=found.index)
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """The other columns of a ticker's file that hold numbers, for instance as covariates.
@@ -166,16 +167,19 @@ class FileSource:
         Raises:
             UserError: no such file, or it cannot be read.
         """
+        import pandas as pd
+
         from forecast.data.sources.reading import read
 
-        file, inner, opened, layout = self._layout(ticker, bars=False)
+        file, inner, opened, rows, layout = self._rows(ticker, bars=False)
         whole = {"Open", "High", "Low", "Close"} <= layout.columns.keys()
-        return read(opened.table, layout, ticker=inner, origin=str(file), bars=whole, others=True).others
+        found = read(opened.table, rows, layout, ticker=inner, origin=str(file), bars=whole, others=True)
+        return pd.DataFrame(found.columns, index=found.index)
 
     def zone(self, ticker: str) -> str | None:
         """The market's time zone, as far as the file or the keys tell it."""
         if ticker not in self._layouts:
-            self._layouts[ticker] = self._layout(ticker)[3]
+            self._layouts[ticker] = self._rows(ticker)[-1]
         return self._layouts[ticker].timezone
 
     def layouts(self) -> list[dict[str, Any]]:
@@ -203,8 +207,11 @@ class FileSource:
             lines.append(f"{', '.join(tickers[:3])}{more}: {text}")
         return lines
 
-    def _layout(self, ticker: str, *, bars: bool = True) -> tuple[Path, str | None, _Opened, FileLayout]:
-        """A ticker's file, its name in there, the file's cells and the ticker's layout."""
+    def _rows(
+        self, ticker: str, *, bars: bool = True
+    ) -> tuple[Path, str | None, _Opened, DatedRows, FileLayout]:
+        """A ticker's file, its name in there, the file's cells, the ticker's rows and layout."""
+        from forecast.data.sources.reading import dated_rows
         from forecast.data.sources.sniffing import sniff_ticker
 
         file = self._find(ticker)
@@ -214,13 +221,12 @@ class FileSource:
             if len(opened.tickers) > 1:
                 raise _several(file, opened.tickers)
             inner = opened.tickers[0]
-        if self._is_whole(ticker):
-            return file, inner, opened, opened.layout
-        layout = sniff_ticker(
-            opened.table, opened.layout, ticker=inner, name=self._exchange_name(ticker, opened),
-            chosen=self._said(ticker), origin=str(file),
-        )  # fmt: skip
-        return file, inner, opened, layout
+        rows = dated_rows(opened.table, opened.layout, ticker=inner, origin=str(file))
+        layout = opened.layout
+        if not self._is_whole(ticker):
+            name = self._exchange_name(ticker, opened)
+            layout = sniff_ticker(rows, layout, name=name, chosen=self._said(ticker), origin=str(file))
+        return file, inner, opened, rows, layout
 
     def _exchange_name(self, ticker: str, opened: _Opened) -> str:
         return ticker if "." in ticker or len(opened.tickers) != 1 else opened.tickers[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.data.sources import headers
-from forecast.data.sources.text_shape import SPACES, Shape, decode, labels_of, lines_of, split
+from forecast.data.sources.text_shape import SPACES, Shape, decode, first_lines, labels_of, lines_of, split
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class RawFile:
         """
         import pandas as pd
 
-        labels = labels_of(lines_of(text[:60_000]), shape, self.origin)
+        labels = labels_of(first_lines(text), shape, self.origin)
         body, separator = text, shape.separator
         if shape.footer or shape.comment or separator == SPACES:
             body = _without(text, shape)
@@ -202,11 +202,11 @@ class RawFile:
 
 def sample_rows(text: str, shape: Shape, count: int = 60) -> list[list[str]]:
     """The fields of the first rows, as text."""
-    lines = lines_of(text[:40_000])[shape.skip + shape.header :][: count + 10]
+    lines = first_lines(text)[shape.skip + shape.header :][: count + 10]
     if shape.comment:
         lines = [line for line in lines if not line.lstrip().startswith(shape.comment)]
     lines = [line for line in lines if line.strip()]
-    if shape.footer and len(lines) > shape.footer and len(text) <= 40_000:
+    if shape.footer and len(lines) > shape.footer and len(first_lines(text)) == len(lines_of(text[:60_000])):
         lines = lines[: -shape.footer]
     return [split(line, shape.separator) for line in lines[:count]]
 

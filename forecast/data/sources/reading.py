@@ -131,13 +131,13 @@ class Reading:
     """What was read of one ticker.
 
     Args:
-        bars: indexed by Date; Open, High, Low, Close, Volume and perhaps Adj Close, as float64.
-        others: the file's other columns that hold numbers, with the same index.
-        left_out: rows of dividends and splits among the bars.
+        index: (rows,) midnights of days, or moments in UTC.
+        columns: name -> (rows,): Open, High, Low, Close, Volume and perhaps Adj Close; or the file's other columns.
+        left_out: rows of dividends and splits that stood among them.
     """
 
-    bars: pd.DataFrame
-    others: pd.DataFrame
+    index: pd.DatetimeIndex
+    columns: dict[str, NDArray[np.float64]]
     left_out: int
 
 
@@ -164,11 +164,11 @@ def raw_table(
         raise not_as_saved(file.origin, "is a parquet file")
     if text is None:
         text, _ = file.decoded(layout.encoding)
-    from forecast.data.sources.text_shape import labels_of, lines_of
+    from forecast.data.sources.text_shape import first_lines, labels_of
 
     labels = [
         label if isinstance(label, str) else label[1]
-        for label in labels_of(lines_of(text[:60_000]), shape, file.origin)
+        for label in labels_of(first_lines(text), shape, file.origin)
     ]
     places = {ours: labels.index(name) for ours, name in layout.columns.items() if name in labels}
     return file.csv(
@@ -208,44 +208,62 @@ def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None, origin
     return places
 
 
-def rows_of(
-    table: RawTable, places: Mapping[str, int], layout: FileLayout, ticker: str | None
-) -> pd.DataFrame:
-    """The rows of a ticker; blank ones are none."""
-    import pandas as pd
+@dataclass(frozen=True)
+class DatedRows:
+    """The rows of one ticker and their dates as written.
 
-    frame = table.frame
-    if layout.tickers_in == "column" and ticker is not None:
-        frame = frame[frame[places["Ticker"]].astype("str").str.strip() == ticker]
-    first = frame[places["Date"]]
-    if first.isna().any():
-        frame = frame[~(first.isna() & frame.isna().all(axis=1))]
-    return frame if isinstance(frame, pd.DataFrame) else pd.DataFrame(frame)
+    Args:
+        frame: (rows, columns) cells by place.
+        places: our names -> places.
+        stamps: of the rows.
+        left_out: rows of dividends and splits that stood among them.
+    """
+
+    frame: pd.DataFrame
+    places: Mapping[str, int]
+    stamps: Stamps
+    left_out: int
 
 
-def stamps_of(
-    table: RawTable, rows: pd.DataFrame, places: Mapping[str, int], dates: str, origin: str
-) -> Stamps:
-    """The dates of rows.
+def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, origin: str) -> DatedRows:
+    """The rows of a ticker, without blank ones and those of dividends and splits, and their dates.
+
+    Args:
+        table: of the file.
+        layout: of the file.
+        ticker: of those the file names; None where it is of one.
+        origin: the file, named in errors.
 
     Raises:
-        UserError: one is none, named with its line.
+        UserError: there is none, a column of the layout is not there, or a date is none, named with its line.
     """
     import numpy as np
     import pandas as pd
 
-    cells = date_cells(rows, places)
-    stamps = read_dates(cells, dates, origin=origin)
+    places = places_of(table, layout, ticker=ticker, origin=origin)
+    frame = table.frame
+    if layout.tickers_in == "column" and ticker is not None:
+        frame = frame.loc[(frame[places["Ticker"]].astype("str").str.strip() == ticker).to_numpy()]
+    blank = frame[places["Date"]].isna().to_numpy()
+    if blank.any():
+        frame = frame.loc[~(blank & frame.isna().all(axis=1).to_numpy())]
+    event = _events(frame, places)
+    if event.any():
+        frame = frame.loc[~event]
+    if not len(frame):
+        raise UserError(f"{origin}: holds no bars")
+    cells = date_cells(frame, places)
+    stamps = read_dates(cells, layout.dates, origin=origin)
     wrong = np.isnat(stamps.local)
     if wrong.any():
         row = int(wrong.argmax())
         cell = cells.iloc[row]
-        where = table.place(int(rows.index[row]))
-        what = "has no Date" if pd.isna(cell) else f"Date={cell!r} is no date"
+        where = table.place(int(frame.index[row]))
+        what = "has no Date" if pd.isna(cell) else f"Date={cell!r} is no date as {layout.dates}"
         raise UserError(
-            f"{origin}{where}: {what} as {dates}; write YYYY-MM-DD, or say how dates are written with source.dates"
+            f"{origin}{where}: {what}; write YYYY-MM-DD, or say how dates are written with source.dates"
         )
-    return stamps
+    return DatedRows(frame, places, stamps, int(event.sum()))
 
 
 def date_cells(rows: pd.DataFrame, places: Mapping[str, int]) -> pd.Series:
@@ -256,7 +274,7 @@ def date_cells(rows: pd.DataFrame, places: Mapping[str, int]) -> pd.Series:
     return join_time(cells.astype("str"), rows[places["Time"]])
 
 
-def events(rows: pd.DataFrame, places: Mapping[str, int]) -> NDArray[np.bool_]:
+def _events(rows: pd.DataFrame, places: Mapping[str, int]) -> NDArray[np.bool_]:
     """Rows of a dividend or a split, which some vendors set among the bars."""
     import numpy as np
 
@@ -291,6 +309,7 @@ def numbers_of(
 
 def read(
     table: RawTable,
+    rows: DatedRows,
     layout: FileLayout,
     *,
     ticker: str | None,
@@ -298,49 +317,39 @@ def read(
     bars: bool = True,
     others: bool = False,
 ) -> Reading:
-    """One ticker's bars as the layout says, in their order, oldest first.
+    """One ticker's rows as the layout says, oldest first where they stand in order.
 
     Args:
         table: of the file.
+        rows: of the ticker.
         layout: of the file.
         ticker: of those the file names; None where it is of one.
         origin: the file, named in errors.
-        bars: read them; else the other columns alone.
-        others: read the other columns too.
+        bars: whether the file has them; else all its columns are other ones.
+        others: read the other columns instead of the bars.
 
     Raises:
-        UserError: the file is not as the layout says; the line is named.
+        UserError: a number is none, or a time cannot be; named with its line.
     """
     import numpy as np
     import pandas as pd
 
-    places = places_of(table, layout, ticker=ticker, origin=origin)
-    rows = rows_of(table, places, layout, ticker)
-    left_out = events(rows, places)
-    if left_out.any():
-        rows = rows[~left_out]
-    if not len(rows):
-        raise UserError(f"{origin}: holds no bars")
     notation = Notation(layout.decimal, layout.thousands)
-    stamps = stamps_of(table, rows, places, layout.dates, origin)
-    index = pd.DatetimeIndex(
-        read_clock(stamps, Clock(layout.rows, layout.timezone, layout.clock), origin=origin), name="Date"
-    )
+    index = read_clock(rows.stamps, Clock(layout.rows, layout.timezone, layout.clock), origin=origin)
     columns: dict[str, NDArray[np.float64]] = {}
-    for ours in headers.NUMBERS if bars else ():
-        if ours in places:
+    if others:
+        keys = rows.places if bars else ("Date", "Time", "Ticker")
+        taken = {rows.places[ours] for ours in keys if ours in rows.places}
+        columns = _others(rows.frame, table, taken, layout, ticker, notation)
+    for ours in () if others else headers.NUMBERS:
+        if ours in rows.places:
             name = "Adj Close" if ours == "AdjClose" else ours
-            columns[name] = numbers_of(table, rows[places[ours]], name, notation, origin)
+            columns[name] = numbers_of(table, rows.frame[rows.places[ours]], name, notation, origin)
         elif ours in layout.columns:
-            columns[ours] = np.zeros(len(rows))
-    frame = pd.DataFrame(columns, index=index)
-    more = _others(rows, table, set(places.values()) if bars else {places[o] for o in ("Date", "Time",
-    "Ticker") if o in places},
-                   layout, ticker, notation) if others else {}  # fmt: skip
-    rest = pd.DataFrame(more, index=index)
+            columns[ours] = np.zeros(len(index))
     if layout.order == "newest first":
-        frame, rest = frame.iloc[::-1], rest.iloc[::-1]
-    return Reading(frame, rest, int(left_out.sum()))
+        index, columns = index[::-1], {name: values[::-1] for name, values in columns.items()}
+    return Reading(pd.DatetimeIndex(index, name="Date"), columns, rows.left_out)
 
 
 def _others(

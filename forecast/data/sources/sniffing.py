@@ -16,21 +16,19 @@ from forecast.data.sources.date_text import is_date, sniff_dates
 from forecast.data.sources.number_text import Notation, sniff_notation, unclear_notation
 from forecast.data.sources.raw_files import RawFile, RawTable, sample_rows
 from forecast.data.sources.reading import (
+    DatedRows,
     FileLayout,
     date_cells,
-    events,
     order_of,
     places_of,
     raw_table,
-    rows_of,
-    stamps_of,
     with_clock,
 )
-from forecast.data.sources.text_shape import Shape, headerless, labels_of, lines_of, sniff_shape
+from forecast.data.sources.text_shape import Shape, first_lines, headerless, labels_of, sniff_shape
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved without a name
 
@@ -119,7 +117,7 @@ def sniff_file(
         layout = FileLayout(columns=_columns(table.labels, None, chosen, file.origin, bars=bars, table=table))
     else:
         text, shape = known or sniff_text(file, chosen)
-        labels = labels_of(lines_of(text[:60_000]), shape, file.origin)
+        labels = labels_of(first_lines(text), shape, file.origin)
         rows = sample_rows(text, shape) if shape.header == 0 or bars is False or "" in labels else []
         columns = _columns(labels, rows, chosen, file.origin, bars=bars, shape=shape)
         layout = FileLayout(
@@ -136,35 +134,28 @@ def sniff_file(
     layout = _with_tickers(layout, table, chosen)
     layout = _with_used_volume(layout, table, chosen)
     places = _places(table, layout, file.origin)
-    dates = chosen.dates or sniff_dates(_all_dates(table, places), origin=file.origin)
+    dates = chosen.dates or sniff_dates(date_cells(table.frame, places), origin=file.origin)
     layout = replace(layout, dates=dates)
     return _with_notation(file, layout, table, places, chosen)
 
 
 def sniff_ticker(
-    table: RawTable, layout: FileLayout, *, ticker: str | None, name: str, chosen: Chosen, origin: str
+    rows: DatedRows, layout: FileLayout, *, name: str, chosen: Chosen, origin: str
 ) -> FileLayout:
     """A file's layout with what is told by the dates of one ticker: days or moments, zone, order.
 
     Args:
-        table: of the file.
+        rows: of the ticker.
         layout: of the file.
-        ticker: as the file names it; None where it is of one.
-        name: as it is asked for.
+        name: of the ticker, whose ending may name an exchange.
         chosen: what stands above what is found.
         origin: the file, named in errors.
 
     Raises:
         UserError: it is not told, see clocks.sniff_clock.
     """
-    places = places_of(table, layout, ticker=ticker, origin=origin)
-    rows = rows_of(table, places, layout, ticker)
-    rows = rows[~events(rows, places)]
-    if not len(rows):
-        raise UserError(f"{origin}: holds no bars")
-    stamps = stamps_of(table, rows, places, layout.dates, origin)
-    clock = sniff_clock(stamps, ticker=name, timezone=chosen.timezone, clock=chosen.clock, origin=origin)
-    return with_clock(layout, clock, order_of(stamps.local))
+    clock = sniff_clock(rows.stamps, ticker=name, timezone=chosen.timezone, clock=chosen.clock, origin=origin)
+    return with_clock(layout, clock, order_of(rows.stamps.local))
 
 
 def names_tickers(file: RawFile, chosen: Chosen) -> bool:
@@ -181,7 +172,7 @@ def names_tickers(file: RawFile, chosen: Chosen) -> bool:
         text, shape = sniff_text(file, chosen)
         if shape.header == 0:
             return "Ticker" in headerless(sample_rows(text, shape), file.origin)
-        labels = labels_of(lines_of(text[:60_000]), shape, file.origin)
+        labels = labels_of(first_lines(text), shape, file.origin)
     return any(not isinstance(label, str) or headers.rank("Ticker", label) is not None for label in labels)
 
 
@@ -283,11 +274,6 @@ def _places(table: RawTable, layout: FileLayout, origin: str) -> dict[str, int]:
     """Of the columns of the first ticker."""
     first = table.header_tickers()[0] if layout.tickers_in == "header" else None
     return places_of(table, layout, ticker=first, origin=origin)
-
-
-def _all_dates(table: RawTable, places: Mapping[str, int]) -> pd.Series:
-    rows = table.frame
-    return date_cells(rows[rows[places["Date"]].notna()], places)
 
 
 def _with_tickers(layout: FileLayout, table: RawTable, chosen: Chosen) -> FileLayout:

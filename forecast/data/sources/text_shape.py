@@ -104,8 +104,12 @@ def lines_of(text: str) -> list[str]:
     return _LINE.split(text)
 
 
+def first_lines(text: str) -> list[str]:
+    """Enough lines from the beginning to know a file by."""
+    return _LINE.split(text[:60_000], maxsplit=4 * _LOOK)[: 4 * _LOOK]
+
+
 def _head(text: str) -> list[str]:
-    """The first lines; a quoted line break counts as one."""
     return _LINE.split(text[:40_000], maxsplit=_LOOK)[:_LOOK]
 
 
