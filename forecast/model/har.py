@@ -45,6 +45,7 @@ class Har:
             more after a fall (Corsi and Reno 2012, Discrete-time volatility forecasting with persistent leverage
             effect, Journal of Business and Economic Statistics 30).
         pooled: one set of coefficients, from all series together.
+        covariates: regress also on the covariates of the last bar (HAR-X); those known ahead, each on its own step.
 
     Raises:
         UserError: `bars` are not ascending.
@@ -68,12 +69,14 @@ class Har:
         bars: Annotated[Sequence[Annotated[int, Ge(1), Le(_MAX_BARS)]], MinLen(1)] = (1, 5, 22),
         leverage: bool = False,
         pooled: bool = False,
+        covariates: bool = False,
     ) -> None:
         if list(bars) != sorted(set(bars)):
             raise UserError(f"model.bars={list(bars)}: must be ascending, such as [1,5,22]")
         self.bars = tuple(bars)
         self.leverage = leverage
         self.pooled = pooled
+        self.covariates = covariates
 
     @property
     def history(self) -> int:
@@ -94,19 +97,21 @@ class Har:
         origins = training_origins(data)
         whole = origins.rows - data.panel_.first_rows[origins.series] >= self.history - 1
         series, rows, future = origins.series[whole], origins.rows[whole], origins.future[whole]
-        count = len(self.bars) * (1 + self.leverage)
+        beside = self._beside(data.layout, 1)
+        count = len(self.bars) * (1 + self.leverage) + len(beside)
         need = _ROWS_PER_COEFFICIENT * (count + 1)
         if len(rows) < need:
             raise UserError(
                 f"Har: means over bars={list(self.bars)} can be taken at {len(rows):,} training bars, needs {need}: "
                 "ask for a longer data.period, or for shorter means"
             )
-        inputs = self._regressors(data.panel_, data.layout, series, rows)
+        inputs = self._regressors(data.panel_, data.layout, series, rows)  # (rows, R)
+        further = self._further(data.panel_, data.layout, rows, data.horizon)  # (rows, C, horizon)
         outputs = np.log(future) if self.positive_ else future
         own = [] if self.pooled else [s for s in np.unique(series) if (series == s).sum() >= need]
         with one_thread():
             solved = [
-                _least_squares(inputs[places], outputs[places])
+                _least_squares(inputs[places], further[places], outputs[places])
                 for places in [*(series == s for s in own), slice(None)]
             ]
         self.series_ = [data.panel_.names[s] for s in own]
@@ -117,14 +122,17 @@ class Har:
         """See Forecaster; where a series has fewer bars than a mean is taken over, it is taken over those."""
         import numpy as np
 
-        inputs = self._regressors(batch.panel, batch.layout, batch.series, batch.rows)
+        inputs = self._regressors(batch.panel, batch.layout, batch.series, batch.rows)[:, :, None]
+        further = self._further(batch.panel, batch.layout, batch.rows, batch.horizon)
+        if further.shape[1]:
+            inputs = np.concatenate((inputs.repeat(batch.horizon, axis=2), further), axis=1)
         own = {name: place for place, name in enumerate(self.series_)}
         which = np.asarray([own.get(name, len(own)) for name in batch.panel.names])[batch.series]
         values = np.empty((len(inputs), self.intercepts_.shape[1]))
         for one in np.unique(which):  # few: those of a batch
             places = which == one
             # Written out, since a product of matrices rounds a row as the others beside it have it.
-            products = inputs[places][:, :, None] * self.coefficients_[one]  # (b, regressors, horizon)
+            products = inputs[places] * self.coefficients_[one]  # (b, regressors, horizon)
             values[places] = products.sum(axis=1) + self.intercepts_[one]
         if self.positive_:
             values = np.exp(values)
@@ -143,6 +151,17 @@ class Har:
         self.coefficients_, self.intercepts_ = arrays["coefficients"], arrays["intercepts"]
         self.series_ = list(facts["series"])
         self.logs_, self.positive_, self.chances_ = facts["logs"], facts["positive"], facts["chances"]
+
+    def _beside(self, layout: Layout, step: int) -> list[int]:
+        """Columns of the covariates that are regressors of a step."""
+        return layout.covariates_of(step) if self.covariates else []
+
+    def _further(self, panel: Panel, layout: Layout, rows: Rows, horizon: int) -> Values:
+        """(rows, covariates, horizon): what is known of each step beside the bars."""
+        import numpy as np
+
+        columns = np.asarray([self._beside(layout, step) for step in range(1, horizon + 1)], np.int64)
+        return panel.values[rows[:, None, None], columns.T].astype(np.float64)
 
     def _regressors(self, panel: Panel, layout: Layout, series: Rows, rows: Rows) -> Values:
         """(rows, regressors): means, in logs where the target has them, then negative returns."""
@@ -195,8 +214,26 @@ def _mean_returns(closes: Values, known: NDArray[np.bool_], spans: Sequence[int]
     ]
 
 
-def _least_squares(inputs: Values, outputs: Values) -> tuple[Values, Values]:
-    """Coefficients (regressors, horizon) and intercepts (horizon,); where regressors tell nothing, the least."""
+def _least_squares(inputs: Values, further: Values, outputs: Values) -> tuple[Values, Values]:
+    """Coefficients (regressors, horizon) and intercepts (horizon,); where regressors tell nothing, the least.
+
+    Args:
+        inputs: (rows, regressors) of every step.
+        further: (rows, regressors, horizon) of each step its own.
+        outputs: (rows, horizon).
+    """
+    import numpy as np
+
+    if not further.shape[1]:
+        return _solved(inputs, outputs)
+    steps = [
+        _solved(np.concatenate((inputs, further[..., step]), axis=1), outputs[:, step : step + 1])
+        for step in range(outputs.shape[1])
+    ]
+    return np.concatenate([one for one, _ in steps], axis=1), np.concatenate([level for _, level in steps])
+
+
+def _solved(inputs: Values, outputs: Values) -> tuple[Values, Values]:
     import numpy as np
 
     middle, level = inputs.mean(axis=0), outputs.mean(axis=0)
