@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.audit.control import bars_before_the_next, believable_skill, shuffled_control
+from forecast.audit.covariates import covariates_known_in_time
 from forecast.audit.features import features_of_a_prefix, moved_dates, shock
 from forecast.audit.subject import MOST_EPOCHS, CheckResult, CorruptedAfter, LeakError, Subject, Until
 from forecast.data.features import calendar_columns, warm_up
@@ -295,6 +296,7 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "shock": shock,
     "moved dates": moved_dates,
     "prefix causality of the data": data_of_a_prefix,
+    "covariates known in time": covariates_known_in_time,
     "window borders": window_borders,
     "scaler span": scaler_span,
     "fold isolation": fold_isolation,

@@ -63,6 +63,10 @@ class CachedSource:
     def _bars(self, ticker: str) -> pd.DataFrame:
         return self.range.cut(self.source.bars(ticker))
 
+    def columns_of(self, ticker: str) -> pd.DataFrame:
+        """Further columns, see further_columns."""
+        return further_columns(self.source, ticker)
+
 
 class Until:
     """Bars up to a day, as if the rest had not happened yet."""
@@ -79,6 +83,11 @@ class Until:
         """Bars of `last_day` and before."""
         bars = self.source.bars(ticker)
         return bars[bars.index <= self.last_day]
+
+    def columns_of(self, ticker: str) -> pd.DataFrame:
+        """Further columns of `last_day` and before."""
+        table = further_columns(self.source, ticker)
+        return table[table.index <= self.last_day]
 
 
 class CorruptedAfter:
@@ -106,6 +115,15 @@ class CorruptedAfter:
             factor = 4 ** rng.uniform(-1, 1, len(later)) if column == "Volume" else path
             bars.iloc[later, place] = bars.iloc[later, place].to_numpy() * factor
         return bars
+
+    def columns_of(self, ticker: str) -> pd.DataFrame:
+        """Further columns, after `last_day` times a factor from 1/4 to 4."""
+        table = further_columns(self.source, ticker).copy()
+        later = table.index > self.last_day
+        table.loc[later] *= 4 ** _generator(self.seed + 1, ticker).uniform(
+            -1, 1, (int(later.sum()), table.shape[1])
+        )
+        return table
 
 
 class Shuffled:
@@ -144,6 +162,20 @@ class Shuffled:
                 else relative[:, prices.index(column)] / drift * before
             )
         return pd.DataFrame(values, index=bars.index, columns=bars.columns)
+
+    def columns_of(self, ticker: str) -> pd.DataFrame:
+        """Further columns, their rows permuted."""
+        table = further_columns(self.source, ticker)
+        order = _generator(self.seed + 1, ticker).permutation(len(table))
+        return table.iloc[order].set_axis(table.index, axis=0)
+
+
+def further_columns(source: Source, ticker: str) -> pd.DataFrame:
+    """The columns of a ticker's file beside its bars, as covariates; none of a source that offers none."""
+    import pandas as pd
+
+    reader = getattr(source, "columns_of", None)
+    return pd.DataFrame(index=source.bars(ticker).index) if reader is None else reader(ticker)
 
 
 def _generator(seed: int, ticker: str) -> np.random.Generator:

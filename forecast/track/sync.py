@@ -26,7 +26,6 @@ from forecast.track.delivery import FILE, Record, finite
 DEFAULT_FOLDERS = ("outputs", "multirun")
 # Someone waits at the prompt, no run does: longer than a run would.
 PATIENCE_S = 30.0
-_LOCK = ".mlflow.lock"
 
 Outcome = Literal["sent", "nothing to do", "still running"]
 
@@ -56,7 +55,8 @@ def sync(folders: Iterable[Path], *, uri: str | None = None) -> Summary:
     down: dict[str, str] = {}
     for directory in list(_run_directories(folders)):
         try:
-            with locked(directory / _LOCK, remove=True):  # a second sync must not send the same run
+            # A second sync must not send the same run; beside the directory, all of which is sent.
+            with locked(directory.parent / f".{directory.name}.lock", remove=True):
                 outcome = _send(directory, down, uri)
         except Exception as error:  # noqa: BLE001 - one run that cannot be sent must not keep back the others
             summary.failed[directory] = error_summary(error)

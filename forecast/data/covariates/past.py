@@ -31,6 +31,7 @@ _DAY = 86_400 * 10**9  # nanoseconds
 _PUBLISHED = re.compile(r"(?:\+(\d{1,3})d )?([01]\d|2[0-3]):([0-5]\d)")
 # Bars that a value may be old, and twice the usual distance of two values at least.
 _LEAST_AGE = 5
+_LONG_WEEKEND = 4 * _DAY
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class PastCovariate:
         known, limit = self._clocks(times, rows)
         if self.lag is None:
             row = known.searchsorted(limit, side="left") - 1
+            over, ends = known, limit
         else:
             # By position: what was over by the end of the bar so many bars ago.
             over, ends = self._over(times, rows)
@@ -162,10 +164,9 @@ class PastCovariate:
         first = np.maximum.accumulate(np.where(np.diff(row, prepend=-2) != 0, np.arange(len(row)), 0))
         age = np.arange(len(row)) - first
         distance = _distance(rows.times)
-        # How old the first bar's value was already.
-        if len(row) and row[0] >= 0:
-            waited = (rows.times[0] - times[row[0]]).astype("timedelta64[ns]").astype(np.int64) / distance
-            age[row == row[0]] += max(0, int(waited) - (self.lag or 1))
+        if len(row) and row[0] >= 0:  # how old the first bar's value was already, beside a long weekend
+            waited = (ends[0] - over[row[0]]).astype("timedelta64[ns]").astype(np.int64) - _LONG_WEEKEND
+            age[row == row[0]] += max(0, int(waited / distance))
         usual = int(np.ceil(np.median(np.diff(times.astype(np.int64))) / distance)) if len(times) > 2 else 1
         return Joined(row=row, age=age, usual=max(usual, 1), known=known, limit=limit)
 
@@ -354,28 +355,23 @@ class PastCovariate:
         return table.diff().iloc[1:] if self.transform in ("change", "log_change") else table
 
     def _read(self, source: Any, ticker: str) -> pd.DataFrame:
-        """The wanted columns as the source has them, bars' own and others."""
+        """The wanted columns as the source has them, those of bars and others."""
         import pandas as pd
 
-        own = [name for name in self.names if name in COLUMNS]
-        others = [name for name in self.names if name not in COLUMNS]
-        tables: list[pd.DataFrame] = [source.bars(ticker)[own]] if own else []
-        if others:
-            reader = getattr(source, "columns_of", None)
-            if reader is None:
-                raise UserError(
-                    f"columns={self.names}: {type(source).__name__} has {', '.join(COLUMNS)} alone; others come from "
-                    "source=files"
-                )
-            beside = reader(ticker)
-            absent = [name for name in others if name not in beside.columns]
-            if absent:
-                raise UserError(
-                    f"columns={self.names}: {ticker} has no column {', '.join(absent)}; it has "
-                    f"{', '.join(map(str, beside.columns)) or 'none beside its bars'}"
-                )
-            tables.append(beside[others])
-        return tables[0] if len(tables) == 1 else pd.concat(tables, axis=1)[self.names]
+        offers = hasattr(source, "columns_of")
+        beside: pd.DataFrame = source.columns_of(ticker) if offers else pd.DataFrame()
+        others = [name for name in self.names if name in beside.columns]
+        own = [name for name in self.names if name not in others]
+        absent = [name for name in own if name not in COLUMNS]
+        if absent:
+            has = ", ".join(map(str, [*COLUMNS, *beside.columns] if len(beside.columns) else COLUMNS))
+            more = "" if offers else f"; of {type(source).__name__} no others can be had, but of source=files"
+            raise UserError(
+                f"columns={self.names}: {ticker} has no column {', '.join(absent)}; it has {has}{more}"
+            )
+        tables = [*([source.bars(ticker)[own]] if own else []), *([beside[others]] if others else [])]
+        joined: pd.DataFrame = pd.concat(tables, axis=1)
+        return joined[self.names]
 
 
 def _time_of_day(text: str) -> int:
