@@ -105,7 +105,8 @@ def bar_table(
         )
     if "Date" in frame.columns:
         frame = frame.set_index("Date")
-    wanted = [*columns, "Adj Close"] if adjust and "Adj Close" in frame.columns else list(columns)
+    has_adjusted = "Adj Close" in frame.columns
+    wanted = [*columns, "Adj Close"] if adjust and has_adjusted else list(columns)
     missing = [column for column in wanted if column not in frame.columns]
     if missing:
         raise UserError(f"{origin}: no column {', '.join(missing)}; needs Date, {', '.join(columns)}")
@@ -122,8 +123,12 @@ def bar_table(
                 f"{origin}: {column}={frame[column].iloc[row]!r} on {frame.index[row]} is no number"
             )
         values[column] = numbers
-    values = adjusted(values, adjust=adjust, adjust_volume=adjust_volume)
-    return pd.DataFrame(values, index=_dates(frame.index, origin))
+    prices = adjusted(values, adjust=adjust, adjust_volume=adjust_volume)
+    table = pd.DataFrame(prices, index=_dates(frame.index, origin))
+    if has_adjusted:
+        # For HealthCheck, which knows then what a split may look like.
+        table.attrs["adjusted"] = adjust and not np.array_equal(values["Adj Close"], values["Close"])
+    return table
 
 
 def adjusted(

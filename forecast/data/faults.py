@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from forecast.data.bars import COLUMNS
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 # Providers hand out prices rounded to float32: differences below are none.
 _ROUNDING = 1e-6
 _STALE_BARS = 5
+_FEW = 30  # bars, below which nothing is said of all of them
+_WEEK = 5
+_LASTING = 20  # bars at another level, to the last one
+_SPLIT_NEAR = 0.03  # logarithms, from the ratio of a split
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,16 @@ class Finding:
         days: the day of each fault, in the table's order.
         detail: what is wrong with the i-th of them.
         rest: positions of the bars that remain, in order, when the faults are removed; None = they cannot be.
+        advice: the ways out of this cause; None = the key that leaves the bars out, or keeps them.
     """
 
     days: Dates
     detail: Callable[[int], str]
     rest: NDArray[np.intp] | None = None
+    advice: str | None = None
 
 
-def duplicates(dates: Dates, _: Columns) -> Finding | None:
+def duplicates(dates: Dates, columns: Columns) -> Finding | None:
     """Bars of a day that the table had before; the first of a day is no fault."""
     import numpy as np
 
@@ -44,7 +51,35 @@ def duplicates(dates: Dates, _: Columns) -> Finding | None:
     first = np.sort(np.unique(dates, return_index=True)[1])
     if len(first) == len(dates):
         return None
-    return Finding(np.delete(dates, first), lambda _: "a second bar of this day", first)
+    days = np.delete(dates, first)
+    cause = _cause_of_duplicates(dates, columns) if len(days) >= 0.2 * len(dates) else None
+    if cause is None:
+        return Finding(days, lambda _: "a second bar of this day", first)
+    detail, advice = cause
+    return Finding(days, lambda _: f"a second bar of this day: {detail}", first, advice)
+
+
+def _cause_of_duplicates(dates: Dates, columns: Columns) -> tuple[str, str] | None:
+    """Why a good part of all days come twice and more, and what helps; None = the same bars are there again."""
+    import numpy as np
+
+    at = {int(date): row for row, date in reversed(list(enumerate(dates.astype(np.int64))))}
+    firsts = np.array([at[int(date)] for date in dates.astype(np.int64)])
+    same = (columns == columns[:, firsts]) | (np.isnan(columns) & np.isnan(columns[:, firsts]))
+    again = firsts != np.arange(len(dates))
+    if same[:, again].all(axis=0).mean() > 0.9:
+        return None
+    count = round(len(dates) / len(at))
+    begins = 1 + int((dates[1:] < dates[:-1]).sum())
+    if 2 <= begins <= len(dates) / 10:
+        return (
+            f"its dates begin anew {begins - 1} times, as where {begins} tickers stand in one file",
+            "name the column that tells them apart with source.columns={Ticker: NAME}, or give each a file of its own",
+        )
+    return (
+        f"{count} different bars a day, as of intraday bars whose times are lost, or of {count} tickers in one file",
+        "read times with source.columns={Time: NAME} and data.interval, or tickers with source.columns={Ticker: NAME}",
+    )
 
 
 def order(dates: Dates, _: Columns) -> Finding | None:
@@ -91,8 +126,14 @@ def sessions(
     return Finding(days, detail)
 
 
-def prices(dates: Dates, columns: Columns) -> Finding | None:
-    """Prices that are no positive number, and volumes that are no number of 0 or more."""
+def prices(dates: Dates, columns: Columns, *, adjusted: bool = False) -> Finding | None:
+    """Prices that are no positive number, and volumes that are no number of 0 or more.
+
+    Args:
+        dates: of the bars.
+        columns: of the bars.
+        adjusted: prices were multiplied by Adj Close / Close, so that a Close of 0 or less is an Adj Close.
+    """
     import numpy as np
 
     wrong = ~np.isfinite(columns)
@@ -104,6 +145,13 @@ def prices(dates: Dates, columns: Columns) -> Finding | None:
 
     def detail(i: int) -> str:
         column = int(wrong[:, rows[i]].argmax())
+        own = columns[:4, rows[i]]
+        if adjusted and column < 4 and (own <= 0).all():
+            return (
+                f"Adj Close={own[3]:.10g} is no positive number (source.adjust=false reads prices without it)"
+            )
+        if adjusted and column < 4 and np.isnan(own).all():
+            return "Close or Adj Close is no number"
         rule = "is no positive number" if column < 4 else "is no number of 0 or more"
         return f"{COLUMNS[column]}={columns[column, rows[i]]:.10g} {rule}"
 
@@ -133,11 +181,115 @@ def high_low(dates: Dates, columns: Columns) -> Finding | None:
     return _at(dates, rows, detail)
 
 
-def jumps(dates: Dates, columns: Columns, *, factor: float) -> Finding | None:
+def splits(dates: Dates, columns: Columns) -> Finding | None:
+    """Bars that open at a whole fraction, or a whole multiple, of the Close before, and stay there: unadjusted splits.
+
+    2:1 to 50:1 and the other way round, within what the price moves from bar to bar anyway.
+    """
+    import numpy as np
+
+    usable = np.flatnonzero(np.isfinite(columns[:4]).all(axis=0) & (columns[:4] > 0).all(axis=0))
+    if len(usable) < 3:
+        return None
+    opening, high, low, close = np.log(columns[:4, usable])
+    moves = np.abs(np.diff(close))
+    usual = float(np.median(moves))
+    tolerance = min(max(_SPLIT_NEAR, 4 * usual), 0.2)
+    gap = opening[1:] - close[:-1]
+    ratio = np.round(np.exp(np.abs(gap)))
+    near = (ratio >= 2) & (ratio <= 50) & (np.abs(np.abs(gap) - np.log(np.maximum(ratio, 1))) <= tolerance)
+    near &= np.abs(gap) > 6 * np.quantile(moves, 0.9)  # prices of few digits double often
+    # The bar as a whole stands at the new level, not the first price alone.
+    there = (np.abs(close[1:] - opening[1:]) < 0.35) & (high[1:] - low[1:] < 0.5)
+    rows = np.flatnonzero(near & there) + 1
+    # Up and back within a week: single wrong prices, of which `jumps` is the judge.
+    pairs = [(a, b) for a, b in pairwise(rows)
+             if b - a <= _WEEK and abs(gap[a - 1] + gap[b - 1]) < 2 * tolerance]  # fmt: skip
+    rows = np.setdiff1d(rows, np.array(pairs, dtype=np.intp).ravel())
+    if not rows.size:
+        return None
+    bars = usable[rows]
+
+    def detail(i: int) -> str:
+        row, times = rows[i], int(ratio[rows[i] - 1])
+        fall = gap[row - 1] < 0
+        kind = f"{times}:1 split" if fall else f"1:{times} reverse split"
+        before = columns[3, usable[row - 1]]
+        share = f"1/{times} of" if fall else f"{times} times"
+        return f"looks like a {kind}: Open={columns[0, bars[i]]:.6g} is about {share} the Close before, {before:.6g}"
+
+    advice = (
+        "give the file an Adj Close, cut the bars with data.start, or set data.health.splits=keep where prices "
+        "really moved so"
+    )
+    return Finding(dates[bars], detail, advice=advice)
+
+
+def copied_opens(dates: Dates, columns: Columns) -> Finding | None:
+    """Nearly every Open is the Close before it: it was filled in, so that nothing between two sessions is seen."""
+    import numpy as np
+
+    if len(dates) < _FEW or (dates.astype("datetime64[D]") != dates).any():
+        return None
+    opening, before = columns[0, 1:], columns[3, :-1]
+    moved = columns[3, 1:] != before
+    same = np.abs(opening - before) <= 2e-4 * before
+    exact = opening == before
+    share = same[moved].mean() if moved.any() else 0.0
+    if share < 0.9 or exact[moved].mean() < 0.5 * share:
+        return None
+    first = int((same & moved).argmax()) + 1
+    text = (
+        f"Open is the Close before on {100 * share:.0f} % of all bars: ranges and gaps show no move overnight"
+    )
+    return Finding(
+        dates[first : first + 1],
+        lambda _: text,
+        advice="use a source with true opens, or set data.health.copied_opens=keep",
+    )
+
+
+def shifted(dates: Dates, expected: Dates, *, calendar: str) -> Finding | None:
+    """Days that are all one before, or all one after, the sessions of the exchange.
+
+    Args:
+        dates: of daily bars.
+        expected: sessions, from before the first to after the last of them.
+        calendar: its name.
+    """
+    import numpy as np
+
+    if len(dates) < _FEW or (dates.astype("datetime64[D]") != dates).any():
+        return None
+    days = np.unique(dates)
+    if (np.diff(days) > np.timedelta64(4, "D")).mean() > 0.2:  # weeks, months
+        return None
+    if np.isin(days, expected).mean() > 0.85:
+        return None
+    for step, word in ((1, "before"), (-1, "after")):
+        if np.isin(days + np.timedelta64(step, "D"), expected).mean() > 0.97:
+            text = (
+                f"each bar is one day {word} a session of {calendar}, as midnights of another time zone are"
+            )
+            return Finding(
+                dates[:1],
+                lambda _, text=text: text,  # type: ignore[misc]
+                advice="say which zone the days are of with source.timezone, or write the exchange's days",
+            )
+    return None
+
+
+def jumps(dates: Dates, columns: Columns, *, factor: float, levels: Dates | None = None) -> Finding | None:
     """Prices above `factor` times, or below a `factor`-th of, the last good Close before them.
 
     A bar that jumps is not good, so a lasting change of level is a fault of every bar that follows. Until
     there is a good bar, a bar is held against its own Close.
+
+    Args:
+        dates: of the bars.
+        columns: of the bars.
+        factor: beyond which a price jumps.
+        levels: dates of bars at which a new level begins, as at a split: no jump.
     """
     import numpy as np
 
@@ -148,11 +300,13 @@ def jumps(dates: Dates, columns: Columns, *, factor: float) -> Finding | None:
     top, bottom, close = columns.max(axis=0), columns.min(axis=0), columns[3]
     before = np.concatenate([close[:1], close[:-1]])
     suspect = (top > factor * before) | (bottom * factor < before)
+    fresh = np.zeros(len(close), bool) if levels is None else np.isin(dates[usable], levels)
+    suspect &= ~fresh
     if not suspect.any():
         return None
     rows, against, good = [], [], int(suspect.argmax()) - 1
     for row in range(good + 1, len(close)):
-        reference = close[good if good >= 0 else row]
+        reference = close[good if good >= 0 and not fresh[row] else row]
         if top[row] > factor * reference or bottom[row] * factor < reference:
             rows.append(row)
             against.append(good)
@@ -169,9 +323,20 @@ def jumps(dates: Dates, columns: Columns, *, factor: float) -> Finding | None:
             if good >= 0
             else "its own Close"
         )
-        return f"{COLUMNS[column]}={columns[column, row]:.10g} is {ratio:.3g} times {whose}"
+        lasting = f" and on each of the {len(rows) - 1} bars after it" if for_good else ""
+        return f"{COLUMNS[column]}={columns[column, row]:.10g} is {ratio:.3g} times {whose}{lasting}"
 
-    return _at(dates, usable[rows], detail) if rows else None
+    if not rows:
+        return None
+    for_good = len(rows) > _LASTING and rows[-1] - rows[0] == len(rows) - 1 == len(close) - 1 - rows[0]
+    found = _at(dates, usable[rows], detail)
+    if not for_good:
+        return found
+    advice = (
+        "the prices are in another unit from there on: cut the bars with data.start or data.end, mend the source, or "
+        "set data.health.jumps=keep"
+    )
+    return Finding(found.days, found.detail, found.rest, advice)
 
 
 def stale(dates: Dates, columns: Columns) -> Finding | None:

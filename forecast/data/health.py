@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Policy = Literal["error", "drop", "keep"]
 Action = Literal["dropped", "kept", "sorted"]
 
+# Kinds that no bar can be left out for.
+_NOT_DROPPED = ("splits", "copied_opens", "shifted", "sessions")
 # Of one kind and ticker; one more sums up the rest, so that the record of a bad panel stays short.
 _MOST_RECORDS = 5
 
@@ -42,7 +44,7 @@ class HealthCheck:
 
     `error` refuses the run, `drop` leaves the bar out, `keep` leaves it in; the last two are recorded.
     Nothing is ever changed inside a bar, and no bar is judged by later ones. Kinds are looked at in the order
-    duplicates, order, prices, high_low, jumps, stale, each among the bars that the earlier ones left.
+    duplicates, order, prices, high_low, splits, jumps, stale, copied_opens, each among the bars the earlier ones left.
 
     Args:
         calendar: exchange_calendars' name; None = sessions are not looked at.
@@ -50,8 +52,13 @@ class HealthCheck:
         high_low: High below Low, or Open or Close outside of them; float32 rounding (1e-6) passes.
         duplicates: a second bar of one day; drop keeps the first received.
         order: days not ascending; drop sorts them.
+        splits: prices that fall to a half, a third, ... a fiftieth overnight, or rise so, and stay there: a split that
+            they were not adjusted for. Prices with an Adj Close that says otherwise are not looked at. None = keep
+            where there is an Adj Close at all, else error.
         jumps: a price above `jump_factor` times, or below a `jump_factor`-th of, the last good Close.
         stale: five or more bars alike in a row, the volume the same or 0; drop keeps the first four.
+        copied_opens: nearly every Open is the Close before it.
+        shifted: days that are all one before, or after, those of the exchange that the ticker's ending names.
         sessions: days on which the exchange was open but there is no bar, or the other way round.
         ends_early: a ticker whose last bar is more than `ends_early_days` before the latest ticker's; drop
             leaves the ticker out. None = keep in a panel, else error: a panel without the shares that were
@@ -71,8 +78,11 @@ class HealthCheck:
         high_low: Policy = "error",
         duplicates: Policy = "error",
         order: Policy = "error",
+        splits: Literal["error", "keep"] | None = None,
         jumps: Policy = "error",
         stale: Policy = "keep",
+        copied_opens: Literal["error", "keep"] = "keep",
+        shifted: Literal["error", "keep"] = "error",
         sessions: Literal["error", "keep"] = "keep",
         ends_early: Policy | None = None,
         jump_factor: Annotated[float, Gt(1)] = 20,
@@ -86,16 +96,19 @@ class HealthCheck:
             "order": order,
             "prices": prices,
             "high_low": high_low,
+            "splits": splits,
             "jumps": jumps,
             "stale": stale,
+            "copied_opens": copied_opens,
+            "shifted": shifted,
             "sessions": sessions,
             "ends_early": ends_early,
         }
         for kind, policy in self.policies.items():
-            if kind == "ends_early" and policy is None:
+            if kind in ("ends_early", "splits") and policy is None:
                 continue
-            if policy not in get_args(Policy) or (kind, policy) == ("sessions", "drop"):
-                rule = "error or keep" if kind == "sessions" else "error, drop or keep"
+            if policy not in get_args(Policy) or (kind in _NOT_DROPPED and policy == "drop"):
+                rule = "error or keep" if kind in _NOT_DROPPED else "error, drop or keep"
                 raise UserError(f"data.health.{kind}={policy}: must be {rule}")
         self.jump_factor = jump_factor
         self.ends_early_days = ends_early_days
@@ -123,14 +136,29 @@ class HealthCheck:
         off_sessions = self._off_sessions(dates)
         rows = np.arange(len(dates))
         findings: dict[str, Finding] = {}
+        # Whether prices were brought to an Adj Close that ever differs from Close; None = the source has none.
+        adjusted = bars.attrs.get("adjusted")
+        policies = {**self.policies}
+        if policies["splits"] is None:
+            policies["splits"] = "error" if adjusted is None else "keep"
+
+        def jumps(dates: Dates, columns: Columns) -> Finding | None:
+            split = findings.get("splits")
+            return faults.jumps(
+                dates, columns, factor=self.jump_factor, levels=None if split is None else split.days
+            )
+
         looks: dict[str, Callable[[Dates, Columns], Finding | None]] = {
             "duplicates": faults.duplicates,
             "order": faults.order,
-            "prices": faults.prices,
+            "prices": partial(faults.prices, adjusted=bool(adjusted)),
             "high_low": faults.high_low,
-            "jumps": partial(faults.jumps, factor=self.jump_factor),
+            **({} if adjusted else {"splits": faults.splits}),
+            "jumps": jumps,
             "stale": faults.stale,
         }
+        if calendars.calendar_of(ticker) not in ("24/7", "24/5"):
+            looks["copied_opens"] = faults.copied_opens
         with np.errstate(invalid="ignore", over="ignore"):  # bars at fault may hold anything
             for kind, look in looks.items():
                 finding = look(dates, columns)
@@ -138,17 +166,19 @@ class HealthCheck:
                     continue
                 findings[kind] = finding
                 # Where an error is due the bar is left out too: it would spoil what is said of others.
-                if self.policies[kind] != "keep":
+                if policies[kind] != "keep" and finding.rest is not None:
                     dates, columns, rows = dates[finding.rest], columns[:, finding.rest], rows[finding.rest]
+        if (off_days := self._shifted(ticker, bars)) is not None:
+            findings["shifted"] = off_days
         if off_sessions is not None:
             findings["sessions"] = off_sessions
-        refused = {kind: finding for kind, finding in findings.items() if self.policies[kind] == "error"}
+        refused = {kind: finding for kind, finding in findings.items() if policies[kind] == "error"}
         if refused:
             raise _refusal(ticker, refused)
         found_faults = [
             fault
             for kind, found in findings.items()
-            for fault in _records(ticker, kind, found, action=self._action(kind))
+            for fault in _records(ticker, kind, found, action=_action(kind, policies[kind]))
         ]
         if not rows.size:
             reasons = "; ".join(
@@ -157,7 +187,7 @@ class HealthCheck:
             raise UserError(
                 f"{ticker}: data.health drops each of its {len(bars)} bars ({reasons}); look at the source"
             )
-        untouched = all(self.policies[kind] == "keep" for kind in findings)
+        untouched = all(policies[kind] == "keep" for kind in findings)
         return (bars if untouched else bars.iloc[rows]), found_faults
 
     def check_ends(
@@ -200,10 +230,20 @@ class HealthCheck:
         ]
         return (set(details) if action == "dropped" else set()), kept
 
-    def _action(self, kind: str) -> Action:
-        if self.policies[kind] == "keep":
-            return "kept"
-        return "sorted" if kind == "order" else "dropped"
+    def _shifted(self, ticker: str, bars: pd.DataFrame) -> Finding | None:
+        """Of a ticker whose ending names its exchange."""
+        import numpy as np
+
+        calendar = calendars.calendar_of(ticker) if "." in ticker.strip(".") else None
+        if calendar is None or self.calendar is None or len(bars) < 2:
+            return None
+        dates = np.sort(bars.index.to_numpy().astype("datetime64[ns]", copy=False))
+        day = np.timedelta64(1, "D")
+        try:
+            expected = calendars.sessions(calendar, str(dates[0] - day), str(dates[-1] + day)).to_numpy()
+        except UserError:  # a calendar that cannot be built says nothing
+            return None
+        return faults.shifted(dates, expected, calendar=calendar)
 
     def _off_sessions(self, dates: Dates) -> Finding | None:
         import numpy as np
@@ -217,16 +257,27 @@ class HealthCheck:
         return faults.sessions(dates, expected, calendar=self.calendar, known=(first, last))
 
 
+def _action(kind: str, policy: str | None) -> Action:
+    if policy == "keep":
+        return "kept"
+    return "sorted" if kind == "order" else "dropped"
+
+
 def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     """One line: the first day of each kind, how many more there are, and the ways out."""
     shown = []
     for finding in findings.values():
         more = f" ({len(finding.days) - 1} more)" if len(finding.days) > 1 else ""
         shown.append(f"{faults.day(finding.days[0])}: {finding.detail(0)}{more}")
-    ways = [
-        f"data.health.{kind}={'keep' if found.rest is None else 'drop'}" for kind, found in findings.items()
+    keys = [
+        f"data.health.{kind}={'keep' if found.rest is None else 'drop'}"
+        for kind, found in findings.items()
+        if found.advice is None
     ]
-    return UserError(f"{ticker}: {'; '.join(shown)}; mend the source, or set {', '.join(ways)}")
+    ways = [found.advice for found in findings.values() if found.advice is not None]
+    if keys:
+        ways.append(f"mend the source, or set {', '.join(keys)}")
+    return UserError(f"{ticker}: {'; '.join(shown)}; {'; '.join(ways)}")
 
 
 def _records(ticker: str, kind: str, finding: Finding, *, action: Action) -> list[Fault]:

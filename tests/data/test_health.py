@@ -7,13 +7,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.data.bars import COLUMNS
+from forecast.data.bars import COLUMNS, bar_table
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.sources import SampleSource, SyntheticSource
 from forecast.errors import UserError
 
 MARKET = SyntheticSource(num_bars=60, end="2024-12-31")
-POLICIES = ("duplicates", "order", "prices", "high_low", "jumps", "stale", "sessions", "ends_early")
+POLICIES = (
+    *("duplicates", "order", "prices", "high_low", "splits", "jumps", "stale", "copied_opens", "shifted"),
+    *("sessions", "ends_early"),
+)
 
 
 def bars() -> pd.DataFrame:
@@ -147,7 +150,9 @@ def test_clean_bars_come_back_themselves():
 @pytest.mark.parametrize("ticker", SampleSource().tickers())
 @pytest.mark.parametrize("adjust", [True, False])
 def test_the_embedded_bars_are_healthy(ticker, adjust):
-    assert HealthCheck(sessions="error").check(ticker, SampleSource(adjust=adjust).bars(ticker))[1] == []
+    _, faults = HealthCheck(sessions="error").check(ticker, SampleSource(adjust=adjust).bars(ticker))
+    splits = {"AAPL": ["2000-06-21", "2000-09-29", "2005-02-28"], "MSFT": ["2003-02-18"]}  # one fell by half
+    assert [fault.date for fault in faults] == ([] if adjust else splits.get(ticker, []))
 
 
 def test_unsorted_days():
@@ -219,7 +224,7 @@ def test_a_bar_at_fault_spoils_no_neighbour():
     [
         pytest.param(put(10, Volume=0), id="zero volume"),
         pytest.param(repeated(10, 4), id="four alike"),
-        pytest.param(scaled(slice(10, 60), 19), id="below the jump factor"),
+        pytest.param(scaled(slice(10, 11), 19), id="below the jump factor"),
         pytest.param(
             lambda: bars().assign(High=lambda table: table[["Open", "Close"]].max(axis=1) * (1 - 1e-7)),
             id="float32",
@@ -231,9 +236,101 @@ def test_what_is_no_fault(broken):
 
 
 def test_the_jump_factor_is_the_users():
-    HealthCheck(jump_factor=2.5).check("AAA", scaled(slice(10, 60), 2)())
+    HealthCheck(jump_factor=2.5).check("AAA", scaled(slice(10, 12), 2)())
     with pytest.raises(UserError, match=r"data\.health\.jumps=drop"):
-        HealthCheck(jump_factor=1.5).check("AAA", scaled(slice(10, 60), 2)())
+        HealthCheck(jump_factor=1.5).check("AAA", scaled(slice(10, 12), 2)())
+
+
+@pytest.mark.parametrize("ratio", [2, 3, 4, 7, 10, 15, 20, 50])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_unadjusted_split_is_told_with_its_ratio_and_day(ratio, reverse):
+    table = scaled(slice(30, 60), float(ratio) if reverse else 1 / ratio)()
+    kind = f"1:{ratio} reverse split" if reverse else f"{ratio}:1 split"
+    with pytest.raises(UserError) as refusal:
+        HealthCheck(calendar=None).check("AAA", table)
+    assert str(refusal.value).startswith(f"AAA: {day(30)}: looks like a {kind}: Open=")
+    assert "Adj Close" in str(refusal.value)
+    assert "data.health.splits=keep" in str(refusal.value)
+    assert "jumps" not in str(refusal.value)  # to leave out all that follows would be wrong
+    left, faults = HealthCheck(calendar=None, splits="keep").check("AAA", table)
+    assert left is table
+    assert [(fault.kind, fault.date, fault.action) for fault in faults] == [("splits", day(30), "kept")]
+
+
+def test_prices_whose_adj_close_says_otherwise_have_no_split():
+    table = scaled(slice(30, 60), 0.5)()
+    table.attrs["adjusted"] = False  # read without their Adj Close, as asked
+    assert [fault.action for fault in HealthCheck(calendar=None).check("AAA", table)[1]] == ["kept"]
+    table.attrs["adjusted"] = True
+    assert HealthCheck(calendar=None).check("AAA", table)[1] == []
+
+
+def test_a_lasting_change_of_level_is_not_to_be_dropped():
+    with pytest.raises(UserError, match=r"and on each of the 29 bars after it.*data\.start") as refusal:
+        HealthCheck(calendar=None).check("AAA", scaled(slice(30, 60), 1000)())
+    assert "jumps=drop" not in str(refusal.value)
+
+
+def test_a_price_of_few_digits_that_doubles_often_is_no_split():
+    table = bars()
+    table.iloc[:, :4] = np.where(np.arange(60) % 5 < 2, 0.02, 0.01)[:, None]
+    assert HealthCheck(calendar=None, stale="error").check("AAA", table)[1] == []
+
+
+def test_opens_that_are_the_close_before_are_told():
+    table = bars()
+    table["Open"] = table["Close"].shift(1, fill_value=table["Close"].iloc[0])
+    table["High"] = table[["High", "Open"]].max(axis=1)
+    table["Low"] = table[["Low", "Open"]].min(axis=1)
+    left, (fault,) = HealthCheck(calendar=None).check("AAA", table)
+    assert left is table
+    assert (fault.kind, fault.action) == ("copied_opens", "kept")
+    assert "Open is the Close before on 100 % of all bars" in fault.detail
+    assert HealthCheck(calendar=None).check("BTC-USD", table)[1] == []  # never closes
+    with pytest.raises(UserError, match=r"data\.health\.copied_opens=keep"):
+        HealthCheck(calendar=None, copied_opens="error").check("AAA", table)
+
+
+@pytest.mark.parametrize(("step", "word"), [(-1, "before"), (1, "after")])
+def test_days_of_another_time_zone_are_told(step, word):
+    table = SyntheticSource(num_bars=300, calendar="XPAR").bars("AI.PA")
+    HealthCheck().check("AI.PA", table)
+    moved = table.set_axis((table.index + pd.Timedelta(days=step)).rename("Date"))
+    with pytest.raises(UserError, match=rf"one day {word} a session of XPAR.*source\.timezone"):
+        HealthCheck().check("AI.PA", moved)
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        pytest.param(
+            lambda: pd.concat([bars(), bars() * 3, bars() * 7]),
+            "begin anew 2 times, as where 3 tickers stand in one file .*Ticker",
+            id="tickers one below the other",
+        ),
+        pytest.param(
+            lambda: pd.concat([bars(), bars() * 1.01]).sort_index(kind="stable"),
+            "2 different bars a day, as of intraday bars whose times are lost.*Time",
+            id="bars of hours without the hour",
+        ),
+    ],
+)
+def test_days_that_come_twice_are_told_with_their_cause(broken, says):
+    with pytest.raises(UserError, match=says) as refusal:
+        HealthCheck(calendar=None).check("AAA", broken())
+    assert "duplicates=drop" not in str(refusal.value)
+    with pytest.raises(UserError, match=r"data\.health\.duplicates=drop"):  # the same bars again may go
+        HealthCheck(calendar=None).check("AAA", pd.concat([bars(), bars()]).sort_index(kind="stable"))
+
+
+@pytest.mark.parametrize("value", [0, -1.5])
+def test_an_adj_close_that_is_no_price_is_named(value):
+    table = bars().assign(**{"Adj Close": lambda table: table["Close"] / 2})
+    table.iloc[10, table.columns.get_loc("Adj Close")] = value
+    adjusted = bar_table(table.reset_index(), adjust=True, origin="x")
+    with pytest.raises(UserError, match=rf"{day(10)}: Adj Close={value} is no positive number"):
+        HealthCheck(calendar=None).check("AAA", adjusted)
+    assert len(HealthCheck(calendar=None, prices="drop").check("AAA", adjusted)[0]) == 59
 
 
 def test_nothing_left_is_the_users_to_know():

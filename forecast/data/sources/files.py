@@ -146,6 +146,7 @@ class FileSource:
             or can be
                 read in two ways.
         """
+        import numpy as np
         import pandas as pd
 
         from forecast.data.sources.reading import read
@@ -155,7 +156,11 @@ class FileSource:
         self._layouts[ticker] = layout
         self._left_out[ticker] = found.left_out
         values = adjusted(found.columns, adjust=self.adjust, adjust_volume=self.adjust_volume)
-        return pd.DataFrame(values, index=found.index)
+        table = pd.DataFrame(values, index=found.index)
+        if "Adj Close" in found.columns:
+            same = np.array_equal(found.columns["Adj Close"], found.columns["Close"])
+            table.attrs["adjusted"] = self.adjust and not same
+        return table
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """The other columns of a ticker's file that hold numbers, for instance as covariates.
