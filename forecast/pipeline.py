@@ -107,7 +107,8 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         # Parts: whatever can be refused is refused before a bar is fetched.
         data = build(config.data, source=build(config.source), target=build(config.get("target")))
         evaluation = build(config.get("evaluation")) or Holdout()
-        baselines, intervals = build(config.get("baselines")), build(config.get("intervals"))
+        baselines = build(config.get("baselines"), target=data.target)
+        intervals = build(config.get("intervals"))
         tracker = config.tracker and build(config.tracker)
 
         trainer.check_loss(data.target)

@@ -35,6 +35,7 @@ from forecast.errors import UserError
 # Arguments known only while the run goes on, by where their node stands; a YAML may leave them out.
 SUPPLIED: dict[str, frozenset[str]] = {
     "data": frozenset({"source", "target"}),
+    "baselines": frozenset({"target"}),
     "model": frozenset({"input_size", "lookback", "output_size"}),
     "model.layer_config[*]": frozenset(
         {"input_size", "in_features", "in_channels", "num_features", "normalized_shape", "lookback"}

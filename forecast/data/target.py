@@ -65,6 +65,8 @@ class Target:
     naive_value: ClassVar[float | None] = None  # the value that naive forecasts; None = the last one
     # Whether values are logarithms: a mean of several is then the log of the mean of what they are logarithms of.
     logs: ClassVar[bool] = False
+    # How often the log of a variance of returns a value is, up to a constant; None of what is none.
+    variance_power: ClassVar[float | None] = None
     trading_rule: ClassVar[bool] = False  # whether the sign of the forecast move can be traded
     naive_name: ClassVar[str] = "tomorrow = today"  # how a verdict calls the forecast that needs no model
     # Losses in which forecasts are compared (evaluate.scores.LOSSES): the best baseline is chosen, and the verdict
@@ -255,6 +257,7 @@ class Volatility(Target):
     unit = "percent a year"
     column = "LogVariance"
     logs = True
+    variance_power = 1.0
     metrics = (*_LOGS, "qlike")
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", "garch", "gjr", *_REGRESSION)
     losses = ("qlike", "log", "squared")
@@ -343,6 +346,7 @@ class Range(Target):
     unit = "fraction"
     column = "LogRange"
     logs = True
+    variance_power = 0.5
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", *_REGRESSION)
     losses = ("log", "squared")

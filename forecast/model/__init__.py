@@ -14,6 +14,7 @@ _HOME = {
     "Ewma": "naive",
     "Forecast": "forecaster",
     "Forecaster": "forecaster",
+    "Garch": "garch",
     "Har": "har",
     "HistoricalMean": "naive",
     "LayeredNetwork": "network",
@@ -21,7 +22,9 @@ _HOME = {
     "Naive": "naive",
     "Predictor": "inference",
     "Ridge": "regression",
+    "SeasonalMean": "naive",
     "Trainer": "trainer",
+    "TrainingMean": "naive",
     "TrainingResult": "forecaster",
     "Trees": "regression",
 }

@@ -7,7 +7,7 @@ import pickle
 import re
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
+    from forecast.data.target import Target
     from forecast.data.windows import WindowBatch
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 NAIVE = "naive"
 # Columns of the tables of forecasts, and the model's own name in the table of figures.
 _RESERVED = ("actual", "date", "fold", "forecast", "model", NAIVE, "split", "step", "ticker")
+
+# Of a target that names none: those that suit any values.
+_GENERAL = ("training_mean", "moving_average", "ewma", "har", "ridge", "trees")
 
 Result = TypeVar("Result")
 
@@ -39,20 +43,29 @@ class Baselines:
 
     Args:
         members: name -> forecaster with `fit(data)` and `forecast(batch)`; None leaves one out.
+        only: names of those that run; None: those that the target names (Target.baselines), and those of one's own,
+            whose names no target names.
+        target: what is forecast; None: all run.
 
     Raises:
-        UserError: a name that is no lower-case word or stands for something else, or a thing that is no forecaster.
+        UserError: a name that is no lower-case word, stands for something else or for no member, or a thing that is no
+            forecaster.
     """
 
     failed: dict[str, str]  # name -> reason, in one line
     seconds: dict[str, float]  # name -> wall time of fitting and forecasting so far
 
-    def __init__(self, *, members: Mapping[str, Forecaster | None]) -> None:
-        self.members: dict[str, Any] = {
-            name: member for name, member in members.items() if member is not None
-        }
-        for name, member in self.members.items():
+    def __init__(
+        self,
+        *,
+        members: Mapping[str, Forecaster | None],
+        only: Sequence[str] | None = None,
+        target: Target | None = None,
+    ) -> None:
+        given: dict[str, Any] = {name: member for name, member in members.items() if member is not None}
+        for name, member in given.items():
             _check(name, member)
+        self.members = {name: given[name] for name in _chosen(list(given), only, target)}
         self.failed = {}
         self.seconds = dict.fromkeys(self.members, 0.0)
 
@@ -149,7 +162,27 @@ class BaselineCache:
 
 def _fit(member: Forecaster, data: MarketData) -> None:
     member.fit(data)
+    not_fitted: Mapping[str, str] = getattr(member, "not_fitted_", {})
+    if not_fitted and set(not_fitted) >= set(data.panel_.names):
+        raise ValueError("; ".join(dict.fromkeys(not_fitted.values())))  # what stands in has another name
     measure_errors(member, data)
+
+
+def _chosen(given: list[str], only: Sequence[str] | None, target: Target | None) -> list[str]:
+    """Which of the members run."""
+    if only is not None:
+        if unknown := [name for name in only if name not in (*given, NAIVE)]:
+            raise UserError(
+                f"baselines.only={list(only)}: {unknown[0]} is no member; members are {', '.join(given)}"
+            )
+        return [name for name in given if name in only]
+    if target is None:
+        return given
+    from forecast.data.target import Target
+
+    named = {name for kind in Target.__subclasses__() for name in kind.baselines or ()} | set(_GENERAL)
+    wanted = _GENERAL if target.baselines is None else target.baselines
+    return [name for name in given if name in wanted or name not in named]
 
 
 def _check(name: str, member: object) -> None:

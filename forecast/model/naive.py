@@ -168,11 +168,18 @@ class Drift(Stateless):
 class HistoricalMean(Stateless):
     """Last value x (1 + mean relative change from the first bar up to this one) ^ step, of each series by itself.
 
+    Of logs it is the last value + step x mean change; of returns and chances, the mean of those so far.
+
     Source: the prevailing mean of Campbell and Thompson (2008), Predicting excess stock returns out of sample:
     can anything beat the historical average?, Review of Financial Studies 21.
     """
 
     history = None
+    relation_ = "ratio"  # see Target.relation
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.relation_ = data.target.relation
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
@@ -184,11 +191,26 @@ class HistoricalMean(Stateless):
             for series, places in by_series(batch.series):
                 rows = batch.rows[places] - batch.panel.first_rows[series]
                 known = values_of(batch, series, batch.rows[places].max() + 1)
-                changes = known[1:] / known[:-1] - 1.0
+                if self.relation_ not in ("ratio", "difference"):
+                    mean[places] = np.cumsum(known)[rows] / (rows + 1)
+                    continue
+                changes = known[1:] / known[:-1] - 1.0 if self.relation_ == "ratio" else np.diff(known)
                 # At a series' first bar no change is known: it is forecast to stay.
                 mean[places] = np.append(0.0, np.cumsum(changes))[rows] / np.maximum(rows, 1)
         steps = np.arange(1, batch.horizon + 1)
-        return Forecast(last_values(batch) * (1.0 + mean[:, None]) ** steps)
+        if self.relation_ == "ratio":
+            return Forecast(last_values(batch) * (1.0 + mean[:, None]) ** steps)
+        if self.relation_ == "difference":
+            return Forecast(last_values(batch) + mean[:, None] * steps)
+        return Forecast(mean[:, None].repeat(batch.horizon, axis=1))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {}, {"relation": self.relation_}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Forecaster: of a run before there were other targets, of prices."""
+        self.relation_ = facts.get("relation", "ratio")
 
 
 class MovingAverage(Stateless):
@@ -283,3 +305,121 @@ class Ewma(Stateless):
             smooth = pd.Series(np.exp(known) if self.logs_ else known).ewm(alpha=1 - self.decay).mean()
             means[places] = smooth.to_numpy()[rows[places] - first]
         return np.log(means) if self.logs_ else means
+
+
+class TrainingMean(Stateless):
+    """The mean of a series' training values, for every step: of a direction the share of bars that rose.
+
+    A series that was not trained on takes the mean of all of them.
+    """
+
+    history = 1
+    means_: dict[str, float]  # series -> its own
+    other_: float  # of every other series
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        values = data.panel_.values[:, data.layout.target]
+        ranges = data.panel_.rows_between(*data.split_ranges_["train"])
+        known = {
+            name: values[first:stop].astype("float64")
+            for name, (first, stop) in zip(data.panel_.names, ranges, strict=True)
+            if stop > first
+        }
+        self.means_ = {name: float(own.mean()) for name, own in known.items()}
+        self.other_ = sum(float(own.sum()) for own in known.values()) / sum(map(len, known.values()))
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        import numpy as np
+
+        means = np.asarray([self.means_.get(name, self.other_) for name in batch.panel.names])
+        return Forecast(means[batch.series][:, None].repeat(batch.horizon, axis=1))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {}, {"means": self.means_, "other": self.other_}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.means_, self.other_ = dict(facts["means"]), facts["other"]
+
+
+class SeasonalMean(Stateless):
+    """Mean of the last season, and by how much this place in a season has differed from its mean: a day of the week.
+
+    The difference is the mean over the last `seasons`. Places are counted in bars from the newest one back, so that a
+    holiday moves them by one. Where a series has fewer bars, it is forecast from those it has.
+
+    Args:
+        period: bars of a season; None = a week of daily bars, a session of intraday ones, a year of longer ones.
+        seasons: over how many the difference is averaged.
+
+    Source: the additive decomposition of Hyndman and Athanasopoulos (2021), Forecasting: principles and practice, 3.4,
+    https://otexts.com/fpp3, with means of what is past alone.
+    """
+
+    period_: int  # bars
+
+    def __init__(
+        self,
+        *,
+        period: Annotated[int, Ge(2), Le(_MAX_WINDOW)] | None = None,
+        seasons: Annotated[int, Ge(1), Le(1_000)] = 26,
+    ) -> None:
+        self.period = period
+        self.seasons = seasons
+        if period is not None:
+            self.period_ = period
+
+    @property
+    def history(self) -> int | None:
+        """See Forecaster."""
+        return self.period_ * self.seasons if hasattr(self, "period_") else None
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        if self.period is None:
+            self.period_ = usual_season(data)
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        import numpy as np
+
+        count = self.period_ * self.seasons
+        values = np.empty((len(batch.rows), batch.horizon))
+        steps = np.arange(batch.lead, batch.lead + batch.horizon) % self.period_
+        size = max(_CHUNK // count, 1)
+        for start in range(0, len(values), size):
+            some = slice(start, start + size)
+            first, rows = batch.panel.first_rows[batch.series[some]], batch.rows[some]
+            known, there = last_values_of(batch.panel, batch.layout.target, first, rows, count)
+            shape = (len(known), self.seasons, self.period_)
+            # Oldest first within a season, the newest season first; only whole seasons tell a difference.
+            known, there = known.reshape(shape)[:, :, ::-1], there.reshape(shape)[:, :, ::-1]
+            last = np.where(there[:, 0], known[:, 0], 0.0).sum(axis=1) / there[:, 0].sum(axis=1)  # (b,)
+            whole: NDArray[np.bool_] = np.all(there, axis=2)  # (b, seasons)
+            away = np.where(whole[..., None], known - known.mean(axis=2, keepdims=True), 0.0)
+            places = away.sum(axis=1) / np.maximum(whole.sum(axis=1), 1)[:, None]  # (b, period)
+            values[some] = last[:, None] + places[:, steps]
+        return Forecast(values)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster."""
+        return {}, {"period": self.period_}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
+        """See Forecaster."""
+        self.period_ = facts["period"]
+
+
+def usual_season(data: MarketData) -> int:
+    """Bars of a week, a session or a year, at least 2."""
+    import numpy as np
+
+    if not data.bars.intraday:
+        periods = {"1d": 52, "1wk": 1, "1mo": 1}[data.bars.interval]
+        return max(round(data.bars.per_year / periods), 2)
+    first, stop = data.panel_.rows_between(*data.split_ranges_["train"])[0]
+    times = data.panel_.time_of(data.panel_.times[first:stop]).astype("datetime64[D]")
+    return max(int(np.median(np.unique(times, return_counts=True)[1])), 2)
