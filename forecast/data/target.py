@@ -37,6 +37,7 @@ _ERRORS = ("rmse", "mae", "mape", "mase", "theil_u", "theil_u_by_ticker", "r2_oo
 _MOVES = ("direction", "direction_se", "move_ratio", "move_mean", "move_sd")
 _LOGS = (*_ERRORS, *_MOVES, "rmse_log", "r2_train")
 _REGRESSION = ("ridge", "trees")
+_SLOW = ("arima", "ets")  # of baselines=all
 # The share of bars without a range, or without Volume, from which there is nothing to forecast; and of bars whose Open
 # is the Close before, of which a liquid share has one or two in a hundred.
 _TOO_MANY, _COPIED = 0.5, 0.2
@@ -177,7 +178,7 @@ class Close(Target):
     positive = True
     trading_rule = True
     metrics = (*_ERRORS, *_MOVES)
-    baselines = ("drift", "historical_mean", "moving_average", *_REGRESSION, "arima", "ets")
+    baselines = ("drift", "historical_mean", "moving_average", *_REGRESSION, *_SLOW)
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.values."""
@@ -198,7 +199,7 @@ class Return(Target):
     naive_value = 0.0
     naive_name = "no move"
     metrics = (*_ERRORS, *_MOVES, "r2_train")
-    baselines = ("training_mean", *_REGRESSION)
+    baselines = ("training_mean", *_REGRESSION, *_SLOW)
 
     def __init__(self, *, span: Span = 1) -> None:
         self.span = self.warm_up = span
@@ -259,7 +260,17 @@ class Volatility(Target):
     logs = True
     variance_power = 1.0
     metrics = (*_LOGS, "qlike")
-    baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", "garch", "gjr", *_REGRESSION)
+    baselines = (
+        "moving_average",
+        "ewma",
+        "har",
+        "har_leverage",
+        "har_pooled",
+        "garch",
+        "gjr",
+        *_REGRESSION,
+        *_SLOW,
+    )
     losses = ("qlike", "log", "squared")
     suspect_above: ClassVar[Mapping[str, float]] = {}
     suspect_below: ClassVar[Mapping[str, float]] = {"har": 0.90}
@@ -348,7 +359,7 @@ class Range(Target):
     logs = True
     variance_power = 0.5
     metrics = _LOGS
-    baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", *_REGRESSION)
+    baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", *_REGRESSION, *_SLOW)
     losses = ("log", "squared")
     suspect_above: ClassVar[Mapping[str, float]] = {}
     suspect_below: ClassVar[Mapping[str, float]] = {"har": 0.94}
@@ -408,7 +419,7 @@ class Volume(Target):
     logs = True
     floor = 0.0
     metrics = _LOGS
-    baselines = ("moving_average", "ewma", "seasonal_mean", "har", "har_pooled", *_REGRESSION)
+    baselines = ("moving_average", "ewma", "seasonal_mean", "har", "har_pooled", *_REGRESSION, *_SLOW)
     losses = ("log", "squared")
     suspect_above: ClassVar[Mapping[str, float]] = {}
     suspect_below: ClassVar[Mapping[str, float]] = {"har": 0.92}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from forecast.data.target import Target
 from forecast.errors import UserError
 from forecast.model.forecaster import Forecaster, measure_errors
 from forecast.model.naive import last_values
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
-    from forecast.data.target import Target
     from forecast.data.windows import WindowBatch
 
 log = logging.getLogger(__name__)
@@ -178,8 +178,6 @@ def _chosen(given: list[str], only: Sequence[str] | None, target: Target | None)
         return [name for name in given if name in only]
     if target is None:
         return given
-    from forecast.data.target import Target
-
     named = {name for kind in Target.__subclasses__() for name in kind.baselines or ()} | set(_GENERAL)
     wanted = _GENERAL if target.baselines is None else target.baselines
     return [name for name in given if name in wanted or name not in named]

@@ -1,8 +1,7 @@
-"""ARIMA and exponential smoothing of log values: fitted once to the training bars of a series, then rolled forward."""
+"""ARIMA and exponential smoothing of log values: fitted once to the training bars, then rolled forward."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le
 
-from forecast.errors import UserError
 from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
 from forecast.model.naive import by_series, last_values, values_of
 
@@ -57,17 +55,15 @@ class AutoArima(Stateless):
     differences have a mean, by the corrected Akaike criterion (after Hyndman and Khandakar (2008), Automatic time
     series forecasting, Journal of Statistical Software 27). Forecasts roll forward with those parameters from bar to
     bar. A series with fewer than 30 training bars, one that never moved in them, and one that was not trained on are
-    forecast as their last value.
+    forecast as their last value. Of a target whose values are no prices, no logarithm is taken.
 
     Args:
         max_order: AR and MA order together.
         max_series: a panel of more is refused: a fit takes a second or two a series.
-
-    Raises:
-        UserError: statsmodels is missing.
     """
 
     history = None
+    logs_ = True  # whether a logarithm is taken of the values
     models_: dict[str, Arima]  # series -> its model
 
     def __init__(
@@ -75,27 +71,29 @@ class AutoArima(Stateless):
     ) -> None:
         self.max_order = max_order
         self.max_series = max_series
-        _need_statsmodels("AutoArima")
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster."""
         import statsmodels.tsa.arima.model  # noqa: F401  before the threads are counted
 
         with one_thread():
+            self.logs_ = data.target.positive
             self.models_ = _fit_each(data, self._choose, max_series=self.max_series)
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
         with one_thread():
-            return _forecast_each(batch, self.models_, _roll_arima)
+            return _forecast_each(batch, self.models_, _roll_arima, logs=self.logs_)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster."""
-        return {}, {"models": {name: model._asdict() for name, model in self.models_.items()}}
+        models = {name: model._asdict() for name, model in self.models_.items()}
+        return {}, {"models": models, "logs": self.logs_}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
         """See Forecaster."""
         self.models_ = {name: Arima(**model) for name, model in facts["models"].items()}
+        self.logs_ = facts.get("logs", True)  # not there in a run before there were other targets than prices
 
     def _choose(self, logs: Column) -> Arima:
         import numpy as np
@@ -119,50 +117,41 @@ class AutoEts(Stateless):
     al. (2002), A state space framework for automatic forecasting, International Journal of Forecasting 18). Additive
     errors of logarithms are relative errors of values. Forecasts roll forward with those parameters from bar to bar. A
     series with fewer than 30 training bars, one that never moved in them, and one that was not trained on are
-    forecast as their last value.
+    forecast as their last value. Of a target whose values are no prices, no logarithm is taken.
 
     Args:
         max_series: a panel of more is refused: a fit takes a tenth of a second a series.
-
-    Raises:
-        UserError: statsmodels is missing.
     """
 
     history = None
+    logs_ = True  # whether a logarithm is taken of the values
     models_: dict[str, Ets]  # series -> its model
 
     def __init__(self, *, max_series: Annotated[int, Ge(1)] = 200) -> None:
         self.max_series = max_series
-        _need_statsmodels("AutoEts")
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster."""
         import statsmodels.tsa.exponential_smoothing.ets  # noqa: F401  before the threads are counted
 
         with one_thread():
+            self.logs_ = data.target.positive
             self.models_ = _fit_each(data, _choose_ets, max_series=self.max_series)
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
         with one_thread():
-            return _forecast_each(batch, self.models_, _roll_ets)
+            return _forecast_each(batch, self.models_, _roll_ets, logs=self.logs_)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster."""
-        return {}, {"models": {name: model._asdict() for name, model in self.models_.items()}}
+        models = {name: model._asdict() for name, model in self.models_.items()}
+        return {}, {"models": models, "logs": self.logs_}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
         """See Forecaster."""
         self.models_ = {name: Ets(**model) for name, model in facts["models"].items()}
-
-
-def _need_statsmodels(name: str) -> None:
-    """Refuse a forecaster before anything runs, where the package behind it is missing."""
-    if importlib.util.find_spec("statsmodels") is None:
-        raise UserError(
-            f"baselines: {name} needs the package statsmodels; install it with pip install -e '.[stats]', "
-            "or use baselines=default"
-        )
+        self.logs_ = facts.get("logs", True)
 
 
 def _fit_each(data: MarketData, fit: Callable[[Column], Model], *, max_series: int) -> dict[str, Model]:
@@ -187,10 +176,12 @@ def _fit_each(data: MarketData, fit: Callable[[Column], Model], *, max_series: i
     ranges = data.panel_.rows_between(*data.split_ranges_["train"])
     for name, (first, stop) in zip(names, ranges, strict=True):
         known = data.panel_.values[first:stop, data.layout.target].astype(np.float64)
-        if (known <= 0).any():
-            raise ValueError(f"{name} has a price of {known.min():g}, which has no logarithm")
+        if data.target.positive:
+            if (known <= 0).any():
+                raise ValueError(f"{name} has a price of {known.min():g}, which has no logarithm")
+            known = np.log(known)
         if len(known) >= _MIN_BARS and np.ptp(known) > 0:
-            models[name] = fit(np.log(known))
+            models[name] = fit(known)
     return models
 
 
@@ -198,6 +189,8 @@ def _forecast_each(
     batch: WindowBatch,
     models: Mapping[str, Model],
     roll: Callable[[Model, Column, NDArray[np.int64], int], Column],
+    *,
+    logs: bool,
 ) -> Forecast:
     """Forecasts of a batch, each series filtered once over its history up to the newest bar asked for.
 
@@ -206,6 +199,7 @@ def _forecast_each(
         models: of each series; one without is forecast as its last value.
         roll: model, log values, places of (n,) origins in them, horizon -> (n, horizon) log values, each of
             which knows the values up to its origin alone.
+        logs: whether a logarithm is taken of the values.
     """
     import numpy as np
 
@@ -217,8 +211,10 @@ def _forecast_each(
         rows = batch.rows[places]
         # no finite forecast comes of a value without a logarithm, which whoever asked reports
         with np.errstate(divide="ignore", invalid="ignore"):
-            known = np.log(values_of(batch, series, rows.max() + 1))
-        values[places] = np.exp(roll(model, known, rows - batch.panel.first_rows[series], batch.horizon))
+            known = values_of(batch, series, rows.max() + 1)
+            known = np.log(known) if logs else known
+        ahead = roll(model, known, rows - batch.panel.first_rows[series], batch.horizon)
+        values[places] = np.exp(ahead) if logs else ahead
     return Forecast(values)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, Le, MinLen
 
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+from forecast.model.forecaster import LEAST_CHANCE, Forecast, OnEpoch, one_thread
 from forecast.model.naive import last_values_of, training_origins
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _MAX_BARS = 10_000
 _CHUNK = 2**23
 # A series with fewer training rows for each coefficient is forecast with those of all series together.
 _ROWS_PER_COEFFICIENT = 10
-# A forecast probability is no nearer to 0 or 1: a straight line knows no bounds.
-_LEAST_CHANCE = 0.01
 
 
 class Har:
@@ -73,7 +71,7 @@ class Har:
     ) -> None:
         if list(bars) != sorted(set(bars)):
             raise UserError(f"model.bars={list(bars)}: must be ascending, such as [1,5,22]")
-        self.bars = tuple(bars)
+        self.bars = list(bars)
         self.leverage = leverage
         self.pooled = pooled
         self.covariates = covariates
@@ -102,7 +100,7 @@ class Har:
         need = _ROWS_PER_COEFFICIENT * (count + 1)
         if len(rows) < need:
             raise UserError(
-                f"Har: means over bars={list(self.bars)} can be taken at {len(rows):,} training bars, needs {need}: "
+                f"Har: means over bars={self.bars} can be taken at {len(rows):,} training bars, needs {need}: "
                 "ask for a longer data.period, or for shorter means"
             )
         inputs = self._regressors(data.panel_, data.layout, series, rows)  # (rows, R)
@@ -137,7 +135,7 @@ class Har:
         if self.positive_:
             values = np.exp(values)
         if self.chances_:
-            values = values.clip(_LEAST_CHANCE, 1 - _LEAST_CHANCE)
+            values = values.clip(LEAST_CHANCE, 1 - LEAST_CHANCE)
         return Forecast(values)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -7,7 +7,8 @@ import pytest
 from forecasters import whole
 from markets import market, random_bars, tables
 
-from forecast.model import Drift, HistoricalMean, MovingAverage, Ridge, Trees
+from forecast.data.target import Direction, Return, Volume
+from forecast.model import Drift, HistoricalMean, MovingAverage, Ridge, SeasonalMean, TrainingMean, Trees
 from forecast.model.regression import choose_alpha, training_table
 
 HORIZON = 3
@@ -233,3 +234,45 @@ def test_large_panels_are_thinned(kind, data, monkeypatch):
     assert any(
         (a != b).any() for (*_, a), (*_, b) in zip(forecasts(few, data), forecasts(every, data), strict=True)
     )
+
+
+def test_the_training_share_is_the_share_of_bars_that_rose(source):
+    data = market(source, "no_processing_panel", horizon=HORIZON, target=Direction())
+    last_day = data.panel_.time_of(data.split_ranges_["train"][1])
+    for ticker, _, row in forecasts(TrainingMean(), data):
+        known = closes(source, ticker)
+        rose = (known.diff() > 0)[1:][: known.index.get_loc(last_day)]
+        np.testing.assert_allclose(row, rose.mean(), rtol=1e-6)
+
+
+def test_the_mean_of_returns_so_far(source):
+    data = market(source, "no_processing_panel", horizon=HORIZON, target=Return())
+    for ticker, day, row in forecasts(HistoricalMean(), data):
+        returns = np.log(closes(source, ticker)).diff()[1:].astype("float32")
+        np.testing.assert_allclose(row, returns[:day].astype("float64").mean(), rtol=1e-3, atol=1e-9)
+
+
+def test_a_seasonal_mean_knows_the_day_of_the_week():
+    bars = random_bars(300, seed=4)
+    bars["Volume"] = 1e6 * np.exp(0.3 * (bars.index.day_of_week == 4) + 0.001 * np.arange(300))
+    data = market({"A": bars}, "no_processing_single", horizon=HORIZON, target=Volume())
+    assert data.bars.interval == "1d"
+    for _, day, row in forecasts(SeasonalMean(), data):
+        logs = np.log(bars["Volume"].astype("float64"))
+        ahead = logs[day:].iloc[1 : HORIZON + 1]
+        # The level of the last five bars lies back by two to five bars, the day of the week is right.
+        slope = 0.001 * (2 + np.arange(1, len(ahead) + 1))
+        np.testing.assert_allclose(row[: len(ahead)], ahead - slope, atol=0.0025)
+
+
+def test_a_season_of_ones_own_and_a_short_history():
+    bars = random_bars(120, seed=4)
+    data = market({"A": bars}, "no_processing_single", horizon=HORIZON, seq_len=3)
+    model = SeasonalMean(period=7, seasons=2)
+    assert model.history == 14
+    known = closes({"A": bars}, "A").to_numpy()
+    for (_, _, row), place in zip(forecasts(model, data, "train"), range(2, 100), strict=False):
+        last = known[max(place - 6, 0) : place + 1]
+        away = [known[stop - 7 : stop] for stop in (place + 1, place - 6) if stop >= 7]
+        places = np.mean([one - one.mean() for one in away], axis=0)[:3] if away else 0.0
+        np.testing.assert_allclose(row, last.mean() + places, rtol=1e-12)

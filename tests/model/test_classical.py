@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from forecasters import whole
 from markets import market, random_bars, tables
 from statsmodels.tsa.arima.model import ARIMA
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from forecast.errors import UserError
+from forecast.data.target import Volatility
 from forecast.model import AutoArima, AutoEts, Baselines, classical
 
 HORIZON = 4
@@ -133,14 +134,20 @@ def test_smoothing_that_never_converges_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [AutoArima, AutoEts])
-def test_without_statsmodels(kind, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError) as caught:
-        kind()
-    assert str(caught.value) == (
-        f"baselines: {kind.__name__} needs the package statsmodels; "
-        "install it with pip install -e '.[stats]', or use baselines=default"
-    )
+def test_logs_of_variances_are_modelled_as_they_are(kind):
+    source = tables(200, number=1)
+    data = market(source, "no_processing_single", target=Volatility())
+    forecaster = kind()
+    forecaster.fit(data)
+    batch = whole(data, "test")
+    found = forecaster.forecast(batch).values
+    prices = {"T0": source["T0"].assign(Open=1.0, High=1.0, Low=1.0)}
+    prices["T0"]["Close"] = np.exp(data.target.values(source["T0"]).astype("float32").astype("float64") + 8)
+    as_prices = market(prices, "no_processing_single")
+    twin = kind()
+    twin.fit(as_prices)
+    expected = np.log(twin.forecast(whole(as_prices, "test")).values) - 8
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_the_kpss_test_tells_prices_from_returns():
