@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.data.layout import bars_before_join, behind
 from forecast.errors import UserError
 from forecast.serve.allowlist import check_built, check_plain, check_targets
+from forecast.serve.windows import row_columns, target_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +93,31 @@ class LoadedModel:
         from forecast.data.features import warm_up
 
         predictor = self.predictor
-        return self.window_bars + max(warm_up(predictor.features) or 0, predictor.target.warm_up)
+        before = max(warm_up(predictor.features) or 0, predictor.target.warm_up) + self.is_mixed
+        return self.window_bars + before
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """Of each ticker in a row of a request, in order."""
+        return row_columns(self.predictor)
+
+    @cached_property
+    def target_columns(self) -> frozenset[str]:
+        """Columns of bars that what is forecast is made of."""
+        return target_columns(self.predictor)
+
+    @cached_property
+    def is_mixed(self) -> bool:
+        """Whether tickers of exchanges that close at different times stand side by side."""
+        predictor = self.predictor
+        return predictor.scope == "multiple" and bars_before_join(predictor.tickers) > 0
+
+    @cached_property
+    def as_sent(self) -> bool:
+        """Whether rows of a request are what the forecaster looks at, without anything computed from them."""
+        features = self.predictor.features
+        delivered = getattr(features, "as_delivered", False) and not self.is_mixed
+        return bool(delivered) and not behind(features, self.predictor.target)
 
     def forecast(self, windows: NDArray[np.float32], tickers: Sequence[str]) -> Forecasts:
         """Run the model.
@@ -115,8 +141,8 @@ class LoadedModel:
         Args:
             windows: (batch, lookback or more, columns) raw panel rows.
         """
-        if self.reference is None:
-            return [()] * len(windows)
+        if self.reference is None or self.predictor.forecaster.normaliser is None:
+            return [()] * len(windows)  # one that looks at raw bars has no range that it was fitted in
         outside = self.reference.outside(
             self.predictor.inputs(windows[:, -self.predictor.lookback :])
         )  # (B, F)

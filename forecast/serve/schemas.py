@@ -105,8 +105,8 @@ class Infer(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     sequence: Rows | Closes = Field(
-        description="Rows of High, Low, Close and Volume as the source delivers them (of several tickers side by "
-        "side in the model's order), or closes alone"
+        description="Rows of High, Low, Close and Volume as the source delivers them (with Open before them where the "
+        "model looks at it; of several tickers side by side in the model's order), or closes alone"
     )
     ticker: str | None = Field(
         default=None,

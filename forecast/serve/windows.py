@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.data.calendars import calendar_of, planned_sessions
 from forecast.data.features import warm_up
-from forecast.data.layout import behind, rows
+from forecast.data.layout import closes_later, rows
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from forecast.model.inference import Predictor
     from forecast.serve.model_store import LoadedModel
 
 DELIVERED = ("High", "Low", "Close", "Volume")
-_WIDTH = len(DELIVERED)
+# Share of the logarithm of High / Low that an Open which nobody gave is taken to lie from the Close: where the variance
+# of Garman and Klass is that of Parkinson, who needs no Open, 1 / (4 ln 2) = 1/2 - (2 ln 2 - 1) * 0.6^2.
+_OPEN = float(np.sqrt((0.5 - 1 / (4 * np.log(2))) / (2 * np.log(2) - 1)))
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -58,19 +64,18 @@ def validate_window(
     Raises:
         UserError: wrong shape, too short, not finite, or no price.
     """
-    given = _numbers(sequence)
-    predictor, tickers = model.predictor, model.tickers_per_row
-    who, warnings = _ticker(ticker, model)
-    bars = given
-    if given.ndim == 1:
-        if tickers > 1:
-            raise UserError(f"sequence: closes only; expected rows of {_columns(model)}")
-        flat = np.zeros_like(given)
-        bars = np.stack((given, given, given, flat), axis=1)  # (rows,) -> (rows, 4)
-        warnings.append("closes only: High and Low are taken to be the Close, and Volume to be 0")
-    if bars.shape[1] != tickers * _WIDTH:
+    predictor, tickers, columns = model.predictor, model.tickers_per_row, model.row_columns
+    if predictor.covariates:
         raise UserError(
-            f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * _WIDTH}: {_columns(model)}"
+            f"sequence: the model looks at covariates ({', '.join(predictor.covariates)}), which a sequence does not "
+            f"carry; ask GET /forecast/{predictor.tickers[0]}"
+        )
+    given = _numbers(sequence)
+    who, warnings = _ticker(ticker, model)
+    bars = _wide(given, model, warnings)
+    if bars.shape[1] != tickers * len(columns):
+        raise UserError(
+            f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * len(columns)}: {_columns(model)}"
         )
     need = model.rows_needed
     least = max(2, -(-model.window_bars // 2))
@@ -79,7 +84,7 @@ def validate_window(
             f"sequence: too short, got {len(bars)} rows; expected {need}, and {least} are the least the model takes; "
             f"GET /forecast/{who or predictor.tickers[0]} fetches them, and the page at /ui shows them"
         )
-    _check(bars if given.ndim == 2 else bars[:, :3])
+    _check(given if given.ndim == 2 else given[:, None], tickers)
     if len(bars) < need:
         missing = need - len(bars)
         bars = np.concatenate((np.repeat(bars[:1], missing, axis=0), bars))
@@ -88,10 +93,84 @@ def validate_window(
         )
     elif warm_up(predictor.features) is not None:
         bars = bars[-need:]
-    prices = bars.reshape(len(bars), tickers, _WIDTH)
-    if (prices[..., 0] < prices[..., 1]).any():
+    high = columns.index("High")
+    prices = bars.reshape(len(bars), tickers, len(columns))
+    if (prices[..., high] < prices[..., high + 1]).any():
         warnings.append("a High lies below its Low")
     return Window(given, bars, who, model.version, tuple(warnings), is_probe)
+
+
+def _wide(given: NDArray[np.float64], model: LoadedModel, warnings: list[str]) -> NDArray[np.float64]:
+    """Rows of all the columns that the model looks at; what was made up for that is said in the warnings."""
+    columns, tickers = model.row_columns, model.tickers_per_row
+    if given.ndim == 1:
+        if tickers > 1:
+            raise UserError(f"sequence: closes only; expected rows of {_columns(model)}")
+        target = model.predictor.target
+        if missing := sorted({"High", "Low", "Volume"} & model.target_columns):
+            raise UserError(
+                f"sequence: closes only, but target={target.name} is made of {', '.join(missing)}; "
+                f"expected rows of {_columns(model)}"
+            )
+        zeros = np.zeros_like(given)
+        prices = [given] * (len(columns) - 1)
+        warnings.append(
+            f"closes only: {' and '.join(', '.join(columns[:-2]).rsplit(', ', 1))} are taken to be the Close, "
+            "and Volume to be 0"
+        )
+        return np.stack((*prices, zeros), axis=1)  # (rows,) -> (rows, columns)
+    if "Open" in columns and given.shape[1] == tickers * len(DELIVERED):
+        bars = given.reshape(len(given), tickers, len(DELIVERED))
+        high, low, close = bars[..., 0], bars[..., 1], bars[..., 2]
+        with np.errstate(divide="ignore", invalid="ignore"):  # what is no price is refused further on
+            move = _OPEN * np.log(high / low)  # (rows, tickers)
+        before = np.concatenate((close[:1], close[:-1]))
+        opens = close * np.exp(np.where(before < close, -move, move))
+        warnings.append(
+            f"rows without Open: it is taken to lie {_OPEN:.1f} of the bar's range from the Close, as on average; "
+            f"better {_columns(model)}"
+        )
+        return np.concatenate((opens[..., None], bars), axis=2).reshape(len(given), -1)
+    return given
+
+
+def row_columns(predictor: Predictor) -> tuple[str, ...]:
+    """Of a ticker in a row of a request: High, Low, Close, Volume, and Open before them where the model looks at it.
+
+    Args:
+        predictor: of the run.
+    """
+    try:
+        rows(predictor.features, _made_up(DELIVERED), predictor.target)
+    except KeyError:
+        return ("Open", *DELIVERED)
+    except UserError:
+        pass  # it says what it lacks when it is asked
+    return DELIVERED
+
+
+def target_columns(predictor: Predictor) -> frozenset[str]:
+    """Columns without which there are no values of what is forecast.
+
+    Args:
+        predictor: of the run.
+    """
+    whole, needed = _made_up(("Open", *DELIVERED)), set()
+    for column in whole.columns:
+        try:
+            predictor.target.values(whole.drop(columns=column))
+        except KeyError:
+            needed.add(str(column))
+    return frozenset(needed)
+
+
+def _made_up(columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    close = 100.0 + np.sin(np.arange(64))
+    values = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": close + 1e6}
+    dates = pd.date_range("2024-01-01", periods=len(close), freq="B", name="Date")
+    return pd.DataFrame({name: values[name] for name in columns}, index=dates)
 
 
 def model_inputs(
@@ -107,8 +186,7 @@ def model_inputs(
         (requests, window_bars, columns) raw panel rows; which requests cannot be answered, and why; warnings for all.
     """
     predictor = model.predictor
-    delivered = getattr(predictor.features, "as_delivered", False)
-    if delivered and not behind(predictor.features, predictor.target):
+    if model.as_sent:
         bars = np.stack([window.bars[-model.window_bars :] for window in windows])  # (B, L, tickers * 4)
         return bars.astype(np.float32), {}, []
     dates, warnings = _dates(model, max(len(window.bars) for window in windows))
@@ -134,6 +212,36 @@ def _one_by_one(
     )
 
 
+def _joined(values: NDArray[np.float32], ticker: str, target: str) -> NDArray[np.float32]:
+    """Rows of a ticker beside another one's, as training joined them: a bar that closes later comes one bar later.
+
+    Args:
+        values: (windows, bars, columns), of the same days as the other's.
+        ticker: whose they are.
+        target: the other one.
+    """
+    calendar = calendar_of(target)
+    count = values.shape[1]
+    days = (
+        _sessions(calendar, count, datetime.now(UTC).date())
+        if calendar
+        else np.arange(count).astype("datetime64[D]")
+    )
+    later = closes_later(ticker, target, days)  # (bars,)
+    before = np.concatenate((np.full_like(values[:, :1], np.nan), values[:, :-1]), axis=1)
+    joined: NDArray[np.float32] = np.where(later[:, None], before, values).reshape(-1, values.shape[2])
+    return joined
+
+
+@lru_cache(maxsize=32)
+def _sessions(calendar: str, count: int, today: date) -> NDArray[np.datetime64]:
+    """The last so many sessions of a calendar, today's among them."""
+    import pandas as pd
+
+    _, _, planned = planned_sessions(calendar)
+    return planned[planned <= pd.Timestamp(today)][-count:].to_numpy()
+
+
 def _undefined(windows: Sequence[Window], model: LoadedModel) -> NDArray[np.float32]:
     width = len(model.predictor.layout.names)
     return np.full((len(windows), model.window_bars, width), np.nan, np.float32)
@@ -146,14 +254,16 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
     """
     import pandas as pd
 
-    predictor = model.predictor
+    predictor, columns = model.predictor, model.row_columns
     count, length, _ = bars.shape
     names = predictor.tickers if predictor.scope == "multiple" else predictor.tickers[:1]
     index = pd.DatetimeIndex(np.tile(dates[-length:].to_numpy(), count), name="Date")
     inputs, behind = [], []
     for place, name in enumerate(names):
-        flat = bars[..., place * _WIDTH : (place + 1) * _WIDTH].reshape(count * length, _WIDTH)
-        table = pd.DataFrame(flat, index=index, columns=pd.Index(DELIVERED))
+        own = bars[..., place * len(columns) : (place + 1) * len(columns)]
+        table = pd.DataFrame(
+            own.reshape(count * length, len(columns)), index=index, columns=pd.Index(columns)
+        )
         try:
             target = None if place else predictor.target
             found = rows(predictor.features, table, target).to_numpy(np.float32)
@@ -161,6 +271,8 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
             raise UserError(
                 f"the model's features want {error}, which a sequence does not carry; ask GET /forecast/{name}"
             ) from error
+        if place and model.is_mixed:
+            found = _joined(found.reshape(count, length, -1), name, names[0])
         width = len(predictor.features.columns)
         inputs.append(found[:, :width])
         behind.append(found[:, width:])
@@ -175,11 +287,11 @@ def _dates(model: LoadedModel, count: int) -> tuple[pd.DatetimeIndex, list[str]]
     calendar = model.config["data"].get("calendar")
     if calendar is None:
         return pd.date_range("2000-01-03", periods=count, freq="B", name="Date"), []
-    from forecast.data.calendars import planned_sessions
-
-    _, _, planned = planned_sessions(calendar)
-    today = pd.Timestamp.now(tz="UTC").tz_localize(None).normalize()
-    past = pd.DatetimeIndex(planned[planned <= today][-count:], name="Date")
+    today = datetime.now(UTC).date()
+    if calendar in ("24/7", "none"):
+        past = pd.date_range(end=str(today), periods=count, freq="D", name="Date")
+    else:
+        past = pd.DatetimeIndex(_sessions(calendar, count, today), name="Date")
     return past, [f"the model looks at the calendar: the last row is taken to be of {past[-1]:%Y-%m-%d}"]
 
 
@@ -206,15 +318,15 @@ def _numbers(sequence: Any) -> NDArray[np.float64]:
     return given
 
 
-def _check(bars: NDArray[np.float64]) -> None:
-    """Refuse what is no bar, with the place of the first fault."""
+def _check(bars: NDArray[np.float64], tickers: int) -> None:
+    """Refuse what is no bar, with the place of the first fault; of each ticker the last column is Volume."""
     if bars.min() > 0 and bars.max() <= _LARGEST:
         return  # nearly always; NaN is neither
     if not np.isfinite(bars).all():
         row, column = np.argwhere(~np.isfinite(bars))[0]
         raise UserError(f"sequence: row {row + 1}, number {column + 1} is not finite; expected a number")
-    wide = bars.shape[1] % _WIDTH == 0
-    volumes = np.arange(bars.shape[1]) % _WIDTH == 3 if wide else np.zeros(bars.shape[1], np.bool_)
+    width = bars.shape[1] // tickers
+    volumes = (np.arange(bars.shape[1]) % width == width - 1) & (width > 1)
     bad = np.where(volumes, bars < 0, bars <= 0)
     if bad.any():
         row, column = np.argwhere(bad)[0]
@@ -229,7 +341,7 @@ def _check(bars: NDArray[np.float64]) -> None:
 
 def _columns(model: LoadedModel) -> str:
     predictor = model.predictor
-    names = ", ".join(DELIVERED)
+    names = ", ".join(model.row_columns)
     if predictor.scope != "multiple":
         return names
     return "; ".join(f"{names} of {ticker}" for ticker in predictor.tickers)
@@ -243,5 +355,6 @@ def probe_window(model: LoadedModel) -> tuple[list[list[float]], str]:
     """
     need = model.rows_needed
     close = 100.0 + np.sin(np.arange(need))  # (rows,)
-    bars = np.stack((close + 1, close - 1, close, np.full(need, 1e6)), axis=1)  # (rows, 4)
+    made = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": 1e4 * close}
+    bars = np.stack([made[name] for name in model.row_columns], axis=1)  # (rows, columns)
     return np.tile(bars, model.tickers_per_row).round(2).tolist(), model.predictor.tickers[0]

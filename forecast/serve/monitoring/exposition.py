@@ -97,7 +97,7 @@ def metric_families(monitoring: Monitoring, figures: Figures, model: LoadedModel
             figures.last_inference.timestamp(),
         )
     if model is not None:
-        yield from _model_families(model, monitoring.drift(model), monitoring.outcomes(model.version))
+        yield from _model_families(model, monitoring.drift(model), monitoring.outcomes(model))
 
 
 def _model_families(

@@ -19,13 +19,14 @@ from annotated_types import Ge, Le
 
 from forecast.serve.monitoring.counters import Counters, Figures, ProcessCounters
 from forecast.serve.monitoring.drift import Drift, DriftCounts, read_drift
-from forecast.serve.monitoring.outcomes import Outcomes, OutcomeSummary
+from forecast.serve.monitoring.outcomes import PRICE, Outcomes, OutcomeSummary
 from forecast.serve.monitoring.request_log import RequestLog
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from forecast.data.target import Target
     from forecast.serve.model_store import LoadedModel
 
     # windows (B, L, C) raw panel rows, tickers (B,), forecast (B, h), bounds (B, 2, h), origins (B,) days since 1970
@@ -163,9 +164,11 @@ class Monitoring:
             return None
         return read_drift(self.counters.folder, model.version, model.reference)
 
-    def outcomes(self, version: str) -> OutcomeSummary | None:
+    def outcomes(self, model: LoadedModel) -> OutcomeSummary | None:
         """How well what was served did; None where that is not kept, or cannot be read."""
-        return None if self.outcomes_kept is None else self.outcomes_kept.summary(version)
+        if self.outcomes_kept is None:
+            return None
+        return self.outcomes_kept.summary(model.version, measure_of(model.predictor.target))
 
     def close(self) -> None:
         """Write what is left; this process counts no more."""
@@ -289,8 +292,16 @@ class _Recorder:
             ticker, (model, bars) = self.tables.popitem()
             closes = bars["Close"].to_numpy(np.float64)
             closes = np.where(closes > 0, closes, np.nan)
-            days, lookback = _days(bars.index.to_numpy()), model.predictor.lookback
-            self._keep(lambda kept: kept.resolve(ticker, days, closes, lookback=lookback))  # noqa: B023 - at once
+            days, lookback, target = (
+                _days(bars.index.to_numpy()),
+                model.predictor.lookback,
+                model.predictor.target,
+            )
+            more: dict[str, Any] = {}
+            if (measure := measure_of(target)) != PRICE:
+                values = target.in_unit(target.values(bars).to_numpy(np.float64))
+                more = {"measure": measure, "values": values}
+            self._keep(lambda kept: kept.resolve(ticker, days, closes, lookback=lookback, **more))  # noqa: B023 - at once
 
     def _look_at(
         self,
@@ -303,7 +314,8 @@ class _Recorder:
     ) -> None:
         """Everything a model forecast since the last time, without windows that could not be forecast."""
         predictor = model.predictor
-        closes = windows[..., predictor.layout.target]  # (B, L)
+        target, layout = predictor.target, predictor.layout
+        closes = windows[..., layout.close]  # (B, L)
         good = np.isfinite(windows).all(axis=(1, 2)) & np.isfinite(forecast).all(axis=1)
         good &= (closes > 0).all(axis=1)
         if not good.any():
@@ -313,7 +325,12 @@ class _Recorder:
         if model.reference is not None:
             self._drift.add(model.version, model.reference, predictor.inputs(windows))
         sides, days = bounds[good].swapaxes(0, 1), origins[good].tolist()
-        self._keep(lambda kept: kept.remember(model.version, names, closes, forecast, sides, days))
+        more: dict[str, Any] = {}
+        if (measure := measure_of(target)) != PRICE:
+            values = windows[..., layout.target].astype(np.float64)
+            more = {"measure": measure, "values": target.in_unit(values), "lead": target.lead}
+            more["naive"] = target.naive(values)
+        self._keep(lambda kept: kept.remember(model.version, names, closes, forecast, sides, days, **more))
         if self.log is not None and self.log.payloads:
             for name, window, own in zip(names, windows.tolist(), forecast.tolist(), strict=True):
                 self.log.forecast(model.version, name or None, window, own)
@@ -329,6 +346,13 @@ class _Recorder:
             if str(error) not in self._warned:
                 self._warned.add(str(error))
                 log.warning(_NOT_KEPT, self.outcomes.file, error)
+
+
+def measure_of(target: Target) -> str:
+    """Names what is forecast: of a target with settings of its own, with those that make it another quantity."""
+    if target.name == PRICE:
+        return PRICE
+    return "/".join(map(str, (target.name, target.lead + 1, getattr(target, "estimator", ""))))
 
 
 def _days(moments: NDArray[np.datetime64]) -> list[Any]:

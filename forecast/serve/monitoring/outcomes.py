@@ -1,7 +1,7 @@
 """What was forecast, and what came: kept in a small database, for what is forecast today is known tomorrow.
 
 Prices are kept as multiples of the last Close the forecast saw. So outcomes of all tickers can be added up, and
-prices that are adjusted anew for a later dividend do no harm.
+prices that are adjusted anew for a later dividend do no harm. Other targets are kept in their own unit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     Prices = NDArray[np.float64]
 
-_FORMAT = 1
+PRICE = "close"  # what is measured where nothing else is said
+_FORMAT = 2
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS forecasts (
     id INTEGER PRIMARY KEY,
@@ -36,19 +37,26 @@ CREATE TABLE IF NOT EXISTS forecasts (
     ticker TEXT NOT NULL,
     place INTEGER NOT NULL,  -- in the ticker's history, a hash, see history_keys
     origin INTEGER,          -- day of the last bar it saw, since 1970-01-01, where that is known
-    step INTEGER NOT NULL,   -- bars ahead
+    step INTEGER NOT NULL,   -- bars ahead, those that a mean of several spans included
     made REAL NOT NULL,      -- seconds since 1970
-    forecast REAL NOT NULL,  -- this and the next three: multiples of the last Close
+    forecast REAL NOT NULL,  -- this and the next three: multiples of the last Close, or in the unit
     lower REAL,
     upper REAL,
     outcome REAL,
     known REAL,              -- when the outcome was, seconds since 1970
+    naive REAL NOT NULL DEFAULT 1.0,         -- what "tomorrow = today" said
+    measure TEXT NOT NULL DEFAULT '{PRICE}',  -- what was forecast
     UNIQUE (version, place, step)
 );
 CREATE INDEX IF NOT EXISTS awaited ON forecasts (place) WHERE outcome IS NULL;
 CREATE INDEX IF NOT EXISTS dated ON forecasts (ticker) WHERE outcome IS NULL AND origin IS NOT NULL;
 CREATE INDEX IF NOT EXISTS known ON forecasts (known) WHERE outcome IS NOT NULL;
 CREATE INDEX IF NOT EXISTS known_of ON forecasts (version, known) WHERE outcome IS NOT NULL;
+PRAGMA user_version = {_FORMAT};
+"""
+_FROM_1 = f"""
+ALTER TABLE forecasts ADD COLUMN naive REAL NOT NULL DEFAULT 1.0;
+ALTER TABLE forecasts ADD COLUMN measure TEXT NOT NULL DEFAULT '{PRICE}';
 PRAGMA user_version = {_FORMAT};
 """
 # Forecasts that wait for an outcome, and those with one or with a date, which are rarer and worth more.
@@ -69,7 +77,8 @@ class Skill:
     """Of the newest forecasts whose outcome is known."""
 
     outcomes: int  # so many
-    # Error of the model / of "tomorrow = today", as shares of the last Close; None where nothing moved or is known.
+    # Error of the model / of "tomorrow = today", as shares of the last Close, or in the unit; None where nothing moved,
+    # or is known.
     rmse_ratio: float | None = None
     skill: float | None = None  # 100 (1 - rmse_ratio), percent
     coverage: float | None = (
@@ -118,6 +127,11 @@ class Outcomes:
         forecast: Prices,
         bounds: Prices | None,
         origins: Sequence[int | None],
+        *,
+        measure: str = PRICE,
+        values: Prices | None = None,
+        naive: Prices | None = None,
+        lead: int = 0,
     ) -> None:
         """Keep forecasts from windows, and see what the windows tell of earlier forecasts.
 
@@ -125,9 +139,13 @@ class Outcomes:
             version: of the model.
             tickers: (windows,) whose they are.
             closes: (windows, lookback) of the ticker that is forecast, oldest first, above 0.
-            forecast: (windows, horizon) prices.
-            bounds: (2, windows, horizon) prices; None without intervals.
+            forecast: (windows, horizon) prices, or in the unit of what is measured.
+            bounds: (2, windows, horizon) likewise; None without intervals.
             origins: (windows,) day of the last bar, since 1970-01-01, where it is known.
+            measure: names what is forecast.
+            values: (windows, lookback) of that, in its unit; None = the closes.
+            naive: (windows,) forecast of "tomorrow = today" in that unit; None = the last Close.
+            lead: bars between a forecast's step and the one its outcome is known at.
 
         Raises:
             sqlite3.Error: the database does not take it.
@@ -136,22 +154,35 @@ class Outcomes:
         length = key_length(closes.shape[1])
         if not length:
             return
-        keys = history_keys(closes, tickers, length)  # (B, lookback - length + 1)
+        owners = [_owner(ticker, measure) for ticker in tickers]
+        keys = history_keys(closes, owners, length)  # (B, lookback - length + 1)
         sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds
-        shares = np.concatenate((forecast[None], sides)) / closes[:, -1:].astype(np.float64)  # (3, B, h)
+        scale = closes[:, -1:].astype(np.float64) if values is None else np.ones((len(closes), 1))
+        shares = np.concatenate((forecast[None], sides)) / scale  # (3, B, h)
+        before = np.ones(len(closes)) if naive is None else naive
         now, places = time.time(), keys[:, -1].tolist()
         rows = [
-            (version, ticker or "", place, origin, step, now, *values)  # SQLite keeps a NaN as NULL
-            for ticker, place, origin, own in zip(
-                tickers, places, origins, shares.transpose(1, 2, 0).tolist(), strict=True
+            (
+                version,
+                ticker or "",
+                place,
+                origin,
+                step + lead,
+                now,
+                *told,
+                today,
+                measure,
+            )  # a NaN becomes NULL
+            for ticker, place, origin, own, today in zip(
+                tickers, places, origins, shares.transpose(1, 2, 0).tolist(), before.tolist(), strict=True
             )
-            for step, values in enumerate(own, 1)
+            for step, told in enumerate(own, 1)
         ]
         connection = self._open()
         with connection:
             connection.executemany(
-                "INSERT INTO forecasts (version, ticker, place, origin, step, made, forecast, lower, upper) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "INSERT INTO forecasts (version, ticker, place, origin, step, made, forecast, lower, upper, "
+                "naive, measure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET origin = excluded.origin WHERE origin IS NULL",
                 rows,
             )
@@ -162,9 +193,19 @@ class Outcomes:
         most = max(forecast.shape[1], _MAX_LOOKED_UP // len(closes))
         earlier = min(keys.shape[1] - 1, most)
         first = closes.shape[1] - 1 - earlier
-        self._resolve_keys(closes.astype(np.float64), keys[:, -1 - earlier : -1], first)
+        series = closes.astype(np.float64) if values is None else values
+        self._resolve_keys(series, keys[:, -1 - earlier : -1], first, is_price=values is None)
 
-    def resolve(self, ticker: str, days: Sequence[int], closes: Prices, *, lookback: int) -> None:
+    def resolve(
+        self,
+        ticker: str,
+        days: Sequence[int],
+        closes: Prices,
+        *,
+        lookback: int,
+        measure: str = PRICE,
+        values: Prices | None = None,
+    ) -> None:
         """See what bars tell of earlier forecasts.
 
         A bar without a Close is a session all the same: its outcome stays unknown, and the next one is a step further.
@@ -174,6 +215,8 @@ class Outcomes:
             days: (bars,) since 1970-01-01, ascending.
             closes: (bars,) NaN where there is none above 0.
             lookback: of the model that is served.
+            measure: names what it forecasts.
+            values: (bars,) of that, in its unit; None = the closes.
 
         Raises:
             sqlite3.Error: the database does not take it.
@@ -182,30 +225,35 @@ class Outcomes:
         at = {day: number for number, day in enumerate(days)}
         dated = connection.execute(
             "SELECT id, origin, step FROM forecasts "
-            "WHERE ticker = ? AND outcome IS NULL AND origin IS NOT NULL",
-            (ticker,),
+            "WHERE ticker = ? AND measure = ? AND outcome IS NULL AND origin IS NOT NULL",
+            (ticker, measure),
         ).fetchall()
-        _note(
-            connection,
-            ((number, closes, at[origin], step) for number, origin, step in dated if origin in at),
-        )
+        series = closes if values is None else values
+        known = ((number, series, at[origin], step) for number, origin, step in dated if origin in at)
+        _note(connection, known, is_price=values is None)
         length = key_length(lookback)
         if length and len(closes) > length:
-            keys = history_keys(closes[None, :].astype(np.float32), [ticker], length)
-            self._resolve_keys(closes[None, :], keys[:, :-1], length - 1)
+            keys = history_keys(closes[None, :].astype(np.float32), [_owner(ticker, measure)], length)
+            self._resolve_keys(series[None, :], keys[:, :-1], length - 1, is_price=values is None)
 
-    def summary(self, version: str) -> OutcomeSummary | None:
-        """Skill and coverage of what was served; None where there is no database to read."""
+    def summary(self, version: str, measure: str = PRICE) -> OutcomeSummary | None:
+        """Skill and coverage of what was served; None where there is no database to read.
+
+        Args:
+            version: of the model that is served.
+            measure: what it forecasts; of other models those count that forecast the same.
+        """
         if not self.file.is_file():
             return OutcomeSummary(model=Skill(outcomes=0), all=Skill(outcomes=0), pending=0)
         try:
             with closing(sqlite3.connect(self.file, timeout=_PATIENCE_S)) as connection:
                 columns = (
-                    "SELECT forecast, lower, upper, outcome, made FROM forecasts WHERE outcome IS NOT NULL"
+                    "SELECT forecast, lower, upper, outcome, made, naive FROM forecasts "
+                    "WHERE outcome IS NOT NULL"
                 )
                 newest = "ORDER BY known DESC, id DESC LIMIT ?"
                 own = connection.execute(f"{columns} AND version = ? {newest}", (version, self.newest))
-                every = connection.execute(f"{columns} {newest}", (self.newest,))
+                every = connection.execute(f"{columns} AND measure = ? {newest}", (measure, self.newest))
                 pending = connection.execute("SELECT count(*) FROM forecasts WHERE outcome IS NULL")
                 return OutcomeSummary(
                     model=skill_of(own.fetchall()),
@@ -221,13 +269,14 @@ class Outcomes:
             self._connection.close()
             self._connection = None
 
-    def _resolve_keys(self, closes: Prices, keys: NDArray[np.int64], first: int) -> None:
+    def _resolve_keys(self, series: Prices, keys: NDArray[np.int64], first: int, *, is_price: bool) -> None:
         """Note outcomes of forecasts made at some bars of later windows.
 
         Args:
-            closes: (windows, bars) oldest first.
+            series: (windows, bars) of what is measured, oldest first.
             keys: (windows, places) of the bars `first`, `first + 1` and so on, the last bar not among them.
             first: bar of the first place.
+            is_price: an outcome is a multiple of what was there when the forecast was made.
         """
         connection = self._open()
         # By bar, then by window: of a place that several windows show, the one with most bars behind it is taken.
@@ -239,9 +288,8 @@ class Outcomes:
             (json.dumps(list(at)),),
         ).fetchall()
         known = ((number, *divmod(at[place], len(keys)), step) for number, place, step in waiting)
-        _note(
-            connection, ((number, closes[window], first + bar, step) for number, bar, window, step in known)
-        )
+        found = ((number, series[window], first + bar, step) for number, bar, window, step in known)
+        _note(connection, found, is_price=is_price)
 
     def _prune(self, connection: sqlite3.Connection) -> None:
         newest = connection.execute("SELECT max(id) FROM forecasts").fetchone()[0] or 0
@@ -261,10 +309,10 @@ class Outcomes:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 made_as = connection.execute("PRAGMA user_version").fetchone()[0]
-                if made_as not in (0, _FORMAT):
+                if made_as not in (0, 1, _FORMAT):
                     raise sqlite3.DatabaseError(f"is of format {made_as}, not {_FORMAT}")
-                if made_as == 0:
-                    connection.executescript(_TABLES)
+                if made_as != _FORMAT:
+                    connection.executescript(_FROM_1 if made_as else _TABLES)
             except sqlite3.Error:
                 connection.close()
                 raise
@@ -273,12 +321,14 @@ class Outcomes:
         return self._connection
 
 
-def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, float]]) -> Skill:
-    """Skill of rows: forecast, lower, upper, outcome, as multiples of the last Close; when the forecast was made."""
+def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, float, float]]) -> Skill:
+    """Skill of rows: forecast, lower, upper and outcome; when the forecast was made; the naive forecast."""
     rows = list(rows)
-    model = sum((forecast - outcome) ** 2 for forecast, _, _, outcome, _ in rows)
-    naive = sum((1.0 - outcome) ** 2 for *_, outcome, _ in rows)
-    inside = [low <= outcome <= up for _, low, up, outcome, _ in rows if low is not None and up is not None]
+    model = sum((forecast - outcome) ** 2 for forecast, _, _, outcome, _, _ in rows)
+    naive = sum((today - outcome) ** 2 for _, _, _, outcome, _, today in rows)
+    inside = [
+        low <= outcome <= up for _, low, up, outcome, _, _ in rows if low is not None and up is not None
+    ]
     ratio = math.sqrt(model / naive) if naive else None
     return Skill(
         outcomes=len(rows),
@@ -289,17 +339,27 @@ def skill_of(rows: Iterable[tuple[float, float | None, float | None, float, floa
     )
 
 
-def _note(connection: sqlite3.Connection, known: Iterable[tuple[int, Prices, int, int]]) -> None:
-    """Write down outcomes: number of the forecast, closes, the bar among them it was made at, and its step."""
+def _note(
+    connection: sqlite3.Connection, known: Iterable[tuple[int, Prices, int, int]], *, is_price: bool
+) -> None:
+    """Write down outcomes: number of the forecast, the series, the bar in it that it was made at, and its step."""
     now, found = time.time(), []
-    for number, closes, bar, step in known:
-        if bar + step < len(closes) and math.isfinite(outcome := float(closes[bar + step] / closes[bar])):
+    for number, series, bar, step in known:
+        if bar + step >= len(series):
+            continue
+        outcome = float(series[bar + step] / series[bar] if is_price else series[bar + step])
+        if math.isfinite(outcome):
             found.append((outcome, now, number))
     if found:
         with connection:
             connection.executemany(
                 "UPDATE forecasts SET outcome = ?, known = ? WHERE id = ? AND outcome IS NULL", found
             )
+
+
+def _owner(ticker: str | None, measure: str) -> str:
+    """Whose history it is, and what of it: forecasts of other measures have other outcomes."""
+    return (ticker or "") if measure == PRICE else f"{ticker or ''}\n{measure}"
 
 
 def key_length(lookback: int) -> int:

@@ -14,7 +14,6 @@ from forecast.serve.engines import INFER_PATH, Engine
 from forecast.serve.middleware import header, send_error, send_json
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.schemas import Infer, Prediction, problems, validation_line, without_folders
-from forecast.serve.windows import DELIVERED
 
 _JSON = frozenset({"application/json", "text/json"})
 _BOM = b"\xef\xbb\xbf"
@@ -65,7 +64,7 @@ class InferMiddleware:
 
     def _read(self, body: bytes, kind: str) -> Infer:
         model = self.store.current
-        columns = len(DELIVERED) * (1 if model is None else model.tickers_per_row)
+        columns = 4 if model is None else len(model.row_columns) * model.tickers_per_row
         return read_body(body, kind, row_limit(model, self.max_rows), columns)
 
 

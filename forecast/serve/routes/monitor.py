@@ -171,7 +171,7 @@ def _served(monitoring: Monitoring, model: LoadedModel, swaps: int) -> dict[str,
     """What there is to say of the model that is served."""
     predictor, exported = model.predictor, (model.metadata or {}).get("exported_at")
     since = model.loaded_at if exported is None else datetime.fromisoformat(exported)
-    drift, outcomes = monitoring.drift(model), monitoring.outcomes(model.version)
+    drift, outcomes = monitoring.drift(model), monitoring.outcomes(model)
     return {
         "model": Model(
             version=model.version,

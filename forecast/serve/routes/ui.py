@@ -22,7 +22,6 @@ from forecast.serve.page import page, page_response
 from forecast.serve.routes.forecast import loaded_model
 from forecast.serve.schemas import UNCHANGED, problems
 from forecast.serve.training_jobs import shown_path
-from forecast.serve.windows import DELIVERED
 
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
 _PRICES, _BOUNDS = ("actual", "forecast", "naive"), ("lower", "upper")
@@ -38,6 +37,10 @@ class ModelCard(_Answer):
 
     model_version: Annotated[str, Field(description="as answers name it")]
     subject: Annotated[str, Field(description="what was forecast, in one line")]
+    target: Annotated[str, Field(description="what is forecast, such as close")]
+    unit: Annotated[str, Field(description="of forecasts, such as price")]
+    naive: Annotated[str, Field(description="the forecast that needs no model, in words")]
+    kind: Annotated[str, Field(description="of model: its class")]
     verdict: Annotated[str, Field(description="whether it beats tomorrow = today on test")]
     tone: Annotated[Literal["good", "bad", "open"], Field(description="the verdict in one word")]
     findings: Annotated[list[str], Field(description="what the tests, intervals and folds say")]
@@ -149,10 +152,14 @@ def model_card(model: LoadedModel) -> ModelCard:
         horizon=predictor.horizon,
         evaluation=evaluation,
     )
-    side_by_side = [f"{ticker} {column}" for ticker in predictor.tickers for column in DELIVERED]
+    side_by_side = [f"{ticker} {column}" for ticker in predictor.tickers for column in model.row_columns]
     return ModelCard(
         model_version=model.version,
         subject=verdict.subject,
+        target=predictor.target.name,
+        unit=predictor.target.unit,
+        naive=predictor.target.naive_name,
+        kind=str((model.config.get("model") or {}).get("_target_", "")).rpartition(".")[2],
         verdict=verdict.sentence,
         tone=next((tone for start, tone in _TONES.items() if verdict.sentence.startswith(start)), "open"),
         findings=verdict.findings,
@@ -164,7 +171,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         else summary({**metadata, "run_directory": shown_path(metadata["run_directory"])}),
         scope=predictor.scope,
         tickers=predictor.tickers,
-        columns=side_by_side if predictor.scope == "multiple" else list(DELIVERED),
+        columns=side_by_side if predictor.scope == "multiple" else list(model.row_columns),
         lookback=predictor.lookback,
         enough=None if warm_up(predictor.features) is None else model.rows_needed,
         horizon=predictor.horizon,

@@ -64,15 +64,15 @@ def test_skill_and_coverage_are_those_of_the_rows():
     rng = np.random.default_rng(0)
     outcome, forecast = 1 + 0.02 * rng.standard_normal((2, 400))
     lower, upper = forecast - 0.025, forecast + 0.025
-    rows = list(zip(forecast, lower, upper, outcome, [1.8e9] * 400, strict=True))
+    rows = list(zip(forecast, lower, upper, outcome, [1.8e9] * 400, [1.0] * 400, strict=True))
     told = skill_of(rows)
     assert told.outcomes == 400
     ratio = np.sqrt(np.mean((forecast - outcome) ** 2) / np.mean((1 - outcome) ** 2))
     assert told.rmse_ratio == pytest.approx(ratio)
     assert told.skill == pytest.approx(100 * (1 - ratio))
     assert told.coverage == pytest.approx(np.mean((lower <= outcome) & (outcome <= upper)))
-    assert skill_of([(1.0, None, None, 1.0, 0.0)]).rmse_ratio is None
-    assert skill_of([(1.0, None, None, 1.1, 0.0)]).coverage is None
+    assert skill_of([(1.0, None, None, 1.0, 0.0, 1.0)]).rmse_ratio is None
+    assert skill_of([(1.0, None, None, 1.1, 0.0, 1.0)]).coverage is None
     assert skill_of([]).since is None
 
 
@@ -282,7 +282,7 @@ def test_a_file_that_is_no_database_of_ours_is_said_once_and_harms_nothing(
         monitoring.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
         monitoring._here()._flush()
     assert len([record for record in caplog.records if "outcomes cannot be kept" in record.message]) == 1
-    assert monitoring.outcomes(served.version) is None
+    assert monitoring.outcomes(served) is None
     assert monitoring.drift(served).windows > 5
     monitoring.close()
     assert content is None or file.read_bytes() == content
@@ -294,7 +294,7 @@ def test_where_it_is_not_kept_nothing_is_told_and_nothing_is_written(tmp_path, s
     monitoring.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
     monitoring.bars(served, "AAPL", bars_of(golden))
     monitoring.close()
-    assert monitoring.outcomes(served.version) is None
+    assert monitoring.outcomes(served) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -314,7 +314,7 @@ def test_a_served_model_is_judged_as_the_recorded_one_is(monitoring, served, gol
     monitoring.forecasts(served, golden.windows, ["AAPL"] * len(naive), golden.forecast, bounds)
     monitoring.bars(served, "AAPL", bars_of(golden))
     monitoring.close()
-    told = monitoring.outcomes(served.version).model
+    told = monitoring.outcomes(served).model
     actual = golden.windows[1:, -1, 2].astype(np.float64)
     forecast, naive, bounds = golden.forecast[:-1, 0], naive[:-1], bounds[:, :-1, 0]
     ratio = np.sqrt(np.mean((forecast / naive - actual / naive) ** 2) / np.mean((1 - actual / naive) ** 2))
@@ -332,7 +332,7 @@ def test_prices_of_nothing_are_no_outcome(monitoring, served, golden):
     bars.iloc[4, 2] = 0.0
     monitoring.bars(served, "AAPL", bars)
     monitoring.close()
-    told = monitoring.outcomes(served.version)
+    told = monitoring.outcomes(served)
     assert (told.model.outcomes, told.pending) == (1, 0)
 
 
@@ -357,9 +357,43 @@ def test_a_window_of_one_bar_names_no_place(kept):
 
 def test_another_model_with_another_lookback_is_resolved_by_the_new_ones_windows(monitoring, served, golden):
     short = golden.windows[:, -12:]
-    predictor = SimpleNamespace(lookback=12, layout=served.predictor.layout)
+    own = served.predictor
+    predictor = SimpleNamespace(lookback=12, layout=own.layout, target=own.target)
     old = replace(served, version="old@1", predictor=predictor, reference=None)
     monitoring.forecasts(old, short[:3], ["AAPL"] * 3, golden.forecast[:3], None)
     monitoring.forecasts(served, golden.windows[3:8], ["AAPL"] * 5, golden.forecast[3:8], None)
     monitoring.close()
-    assert monitoring.outcomes("old@1").model.outcomes == 3
+    assert monitoring.outcomes(old).model.outcomes == 3
+
+
+def test_what_is_no_price_is_kept_in_its_own_unit(kept):
+    """Means of three bars: the first one that a forecast speaks of is known three bars later."""
+    closes, values = walk(30), 20 + np.sin(np.arange(30.0))
+    windows, seen = windows_of(closes, 20), windows_of(values, 20)
+    for window, own in zip(windows, seen, strict=True):
+        kept.remember(
+            "m@1", ["AAPL"], window[None], np.array([[21.0]]), np.array([[[20.5]], [[21.5]]]), [None],
+            measure="volatility/3/", values=own[None], naive=own[None, -1], lead=2,
+        )  # fmt: skip
+    told = kept.summary("m@1", "volatility/3/")
+    outcome, naive = values[22:], values[19 : 19 + len(values) - 22]
+    assert told.model.outcomes == told.all.outcomes == len(outcome)
+    errors = np.sqrt(np.mean((21.0 - outcome) ** 2)), np.sqrt(np.mean((naive - outcome) ** 2))
+    assert told.model.rmse_ratio == pytest.approx(errors[0] / errors[1])
+    assert told.model.coverage == pytest.approx(np.mean((outcome >= 20.5) & (outcome <= 21.5)))
+    assert kept.summary("other@2").all.outcomes == 0  # of prices
+
+
+def test_a_database_of_the_version_before_is_taken_over(tmp_path):
+    outcomes = Outcomes(file="outcomes.db").in_folder(tmp_path)
+    outcomes.prepare()
+    with closing(sqlite3.connect(outcomes.file)) as old, old:
+        for column in ("naive", "measure"):
+            old.execute(f"ALTER TABLE forecasts DROP COLUMN {column}")
+        old.execute(
+            "INSERT INTO forecasts (version, ticker, place, step, made, forecast, outcome, known) "
+            "VALUES ('m@1', 'AAPL', 1, 1, 0, 1.01, 1.02, 0)"
+        )
+        old.execute("PRAGMA user_version = 1")
+    outcomes.prepare()
+    assert outcomes.summary("m@1").all.rmse_ratio == pytest.approx(0.5)
