@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from fastapi import HTTPException
 
 from forecast.data.bars import CachingSource, Source
+from forecast.data.timing import Bars
 from forecast.errors import SourceError, UserError
 from forecast.serve.allowlist import check_built
 from forecast.serve.model_store import LoadedModel
@@ -114,18 +115,18 @@ class SingleFlight(Generic[T]):
 
 
 @dataclass(kw_only=True)
-class Bars:
+class Delivered:
     """What a source delivered.
 
     Args:
         ticker: as the model knows it.
-        calendar: exchange_calendars' name; None = Monday to Friday.
+        bars: what they span, and which come next.
         tables: ticker -> checked bars; several where the model looks at several.
         warnings: what a reader must know, in sentences.
     """
 
     ticker: str
-    calendar: str | None
+    bars: Bars
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -142,7 +143,7 @@ class LiveBars:
         # Built once: a source remembers that its server is down, and keeps its distance between calls.
         self._built: tuple[str, Source, HealthCheck | None] | None = None
 
-    def of(self, model: LoadedModel, ticker: str, *, stale: bool) -> Bars:
+    def of(self, model: LoadedModel, ticker: str, *, stale: bool) -> Delivered:
         """The latest bars that the model looks at to forecast a ticker.
 
         Args:
@@ -163,7 +164,10 @@ class LiveBars:
             )
         source, health = self._parts(model)
         name = _as_trained(source, ticker, predictor.tickers)
-        found = Bars(ticker=name, calendar=None if health is None else health.calendar)
+        calendar = None if health is None else health.calendar
+        found = Delivered(
+            ticker=name, bars=Bars(interval=model.config["data"].get("interval", "1d"), calendar=calendar)
+        )
         if predictor.scope != "panel" and name != predictor.tickers[0]:
             self._raw(source, name, requested=name)  # is there such a ticker at all?
             beside = predictor.tickers[1:] if predictor.scope == "multiple" else []
@@ -188,8 +192,33 @@ class LiveBars:
                         headers={"Retry-After": str(_RETRY_S)},
                     )
                 found.warnings.append(f"{needed}: {_line(reason)}; {held}")
-            found.tables[needed] = self._checked(model, health, needed, whole, requested=name)
+            table = self._checked(model, health, needed, whole, requested=name)
+            found.tables[needed] = self._beside(model, needed, table, found.bars, source)
         return found
+
+    def _beside(
+        self, model: LoadedModel, ticker: str, table: pd.DataFrame, bars: Bars, source: Source
+    ) -> pd.DataFrame:
+        """A ticker's bars with the covariates that the model looks at as further columns."""
+        predictor = model.predictor
+        if not predictor.covariates_of(ticker):
+            return table
+        from omegaconf import OmegaConf
+
+        from forecast.model.building import build_covariates
+
+        node = {"data": {"covariates": model.config["data"].get("covariates")}}
+        try:
+            check_built(node, where=model.version, also=self.allow)
+            covariates = build_covariates(
+                OmegaConf.create(node), lead=predictor.target.lead, horizon=predictor.horizon
+            )
+            predictor.check_covariates(covariates.columns)
+            return covariates.attach(ticker, table, bars=bars, source=source)
+        except SourceError as error:
+            raise HTTPException(503 if error.may_pass else 502, _line(error)) from error
+        except UserError as error:
+            raise HTTPException(502, _line(error)) from error
 
     def held(self, ticker: str) -> str | None:
         """What the source's cache has of a ticker, in words."""
@@ -270,20 +299,24 @@ class Latest:
 
     Args:
         ticker: as the model knows it.
-        last_date: of the last bar.
+        last_date: of the last bar, as it is shown.
         last_close: in the bars' own units.
         closes: (bars,) by time, at most the newest `MAX_CLOSES`.
-        dates: (horizon,) bars that follow.
+        dates: (horizon,) bars that follow, as they are shown.
+        bars: what a bar spans.
+        naive: the forecast that needs no model, in the target's unit.
         forecast: (horizon,) in the target's unit.
         bounds: (2, horizon) lower and upper of the first level; None without intervals.
         warnings: what a reader must know, in sentences.
     """
 
     ticker: str
-    last_date: date
+    last_date: str
     last_close: float
     closes: pd.Series[float]
-    dates: list[date]
+    dates: list[str]
+    bars: Bars
+    naive: float
     forecast: NDArray[np.float64]
     bounds: NDArray[np.float64] | None
     warnings: list[str]
@@ -304,8 +337,6 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     """
     import torch
 
-    from forecast.data.bars import Bars
-
     found = bars.of(model, ticker, stale=stale)
     predictor, warnings = model.predictor, list(found.warnings)
     own = found.tables[found.ticker]
@@ -316,7 +347,7 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
         for reason in windows.refused.values():
             raise HTTPException(409, _line(reason))
         lead = predictor.target.lead
-        ahead = Bars(calendar=found.calendar).next_times(windows.origins, lead + predictor.horizon)[0, lead:]
+        ahead = found.bars.next_times(windows.origins, lead + predictor.horizon)[0, lead:]
         table = predictor.table(windows)
     except UserError as error:
         raise HTTPException(409, _line(error)) from error
@@ -326,18 +357,22 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     bounds = table[["lower", "upper"]].to_numpy().T if predictor.levels else None  # (2, h)
     sides = None if bounds is None else bounds[:, None]  # (2, 1, h)
     monitoring.forecasts(model, windows.windows, [found.ticker], forecast[None], sides, windows.origins)
-    last, dates = windows.origins[0], [_date(moment) for moment in ahead]
-    if found.calendar is None:
+    last, label = windows.origins[0], found.bars.label
+    if found.bars.calendar is None:
         warnings.append("the days are weekdays, whether the exchange is open or not")
-    if dates[0] < datetime.now(UTC).date():
-        warnings.append(f"the last bar is of {_date(last)}: the first day that is forecast is over")
+    if ahead[0] < np.datetime64(datetime.now(UTC).date()):
+        warnings.append(
+            f"the last bar is of {found.bars.text(last)}: the first {label} that is forecast is over"
+        )
     closes = own["Close"].loc[:last]
     return Latest(
         ticker=found.ticker,
-        last_date=_date(last),
+        last_date=found.bars.text(last),
         last_close=float(closes.loc[last]),
         closes=closes[np.isfinite(closes)].iloc[-MAX_CLOSES:],
-        dates=dates,
+        dates=[found.bars.text(moment) for moment in ahead],
+        bars=found.bars,
+        naive=float(predictor.naive(windows.windows)[0]),
         forecast=forecast,
         bounds=bounds,
         warnings=warnings,
@@ -368,7 +403,3 @@ def _as_trained(source: Source, ticker: str, known: Sequence[str]) -> str:
 def _line(error: object) -> str:
     """Any message as one line."""
     return " ".join(str(error).split())
-
-
-def _date(moment: np.datetime64) -> date:
-    return date.fromisoformat(str(moment)[:10])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -137,13 +137,16 @@ class Prediction(BaseModel):
     warnings: list[str] | None = None
 
 
+_DATE = "When the bar begins: YYYY-MM-DD; of a bar shorter than a day YYYY-MM-DDTHH:MMZ"
+
+
 class ForecastDay(BaseModel):
     """A bar that follows the last one."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    date: date
-    prediction: float = Field(description="In the units of the bars")
+    date: str = Field(description=_DATE)
+    prediction: float = Field(description="In the unit of the target")
     lower: float | None = Field(description="null where the model has no interval")
     upper: float | None
 
@@ -153,7 +156,7 @@ class PastDay(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    date: date
+    date: str = Field(description=_DATE)
     close: float
 
 
@@ -163,9 +166,10 @@ class LiveForecast(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     ticker: str
-    last_date: date
-    last_close: float = Field(description='What "tomorrow = today" says of every day')
+    last_date: str = Field(description=_DATE)
+    last_close: float
     forecast: list[ForecastDay]
+    naive: float = Field(description='What "tomorrow = today" says of every step, in the same unit')
     target: str = Field(description="What is forecast, such as close")
     unit: str = Field(description="Of the forecast, such as price")
     level: float | None = Field(description="Share of outcomes that lower to upper is to hold")

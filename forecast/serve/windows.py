@@ -358,3 +358,12 @@ def probe_window(model: LoadedModel) -> tuple[list[list[float]], str]:
     made = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": 1e4 * close}
     bars = np.stack([made[name] for name in model.row_columns], axis=1)  # (rows, columns)
     return np.tile(bars, model.tickers_per_row).round(2).tolist(), model.predictor.tickers[0]
+
+
+def probe_rows(model: LoadedModel) -> NDArray[np.float32]:
+    """(1, window_bars, columns) made-up rows as the forecaster looks at them.
+
+    Args:
+        model: that is served.
+    """
+    return np.ones((1, model.window_bars, len(model.predictor.layout.names)), np.float32)

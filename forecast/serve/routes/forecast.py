@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 import anyio
-import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 
 from forecast.serve.engines import no_model
@@ -97,6 +96,7 @@ def router(
             last_date=found.last_date,
             last_close=found.last_close,
             forecast=_days(found)[:horizon],
+            naive=found.naive,
             target=model.predictor.target.name,
             unit=model.predictor.target.unit,
             level=levels[0] if levels else None,
@@ -121,7 +121,7 @@ def _days(found: Latest) -> list[ForecastDay]:
 
 def _past(found: Latest, count: int) -> list[PastDay]:
     closes = found.closes.iloc[-count:]
-    dates = [date.fromisoformat(day) for day in np.datetime_as_string(closes.index.to_numpy(), unit="D")]
+    dates = [found.bars.text(time) for time in closes.index.to_numpy()]
     return [PastDay(date=day, close=close) for day, close in zip(dates, closes.tolist(), strict=True)]
 
 

@@ -7,6 +7,7 @@ GET /ui/champions  the champion and those kept from earlier
 
 import json
 import math
+from datetime import time as clock
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
@@ -66,10 +67,12 @@ class Record(_Answer):
     """What the model forecast one day ahead on its newest test days, and what came; oldest first."""
 
     ticker: str
-    dates: Annotated[list[str], Field(description="the days being forecast, YYYY-MM-DD")]
+    dates: Annotated[
+        list[str], Field(description="the bars being forecast, YYYY-MM-DD, or YYYY-MM-DDTHH:MMZ")
+    ]
     actual: list[float | None]
     forecast: list[float | None]
-    naive: Annotated[list[float | None], Field(description="the Close of the day before")]
+    naive: Annotated[list[float | None], Field(description="the forecast that needs no model")]
     lower: Annotated[list[float | None], Field(description="empty without intervals")]
     upper: list[float | None]
 
@@ -207,7 +210,8 @@ def read_record(directory: Path, ticker: str, days: int) -> Record:
         else []
         for name in (*_PRICES, *_BOUNDS)
     }
-    dates = [str(day)[:10] for day in table["date"].cast("date32").to_pylist()]
+    times = table["date"].cast("timestamp[us]").to_pylist()
+    dates = [f"{time:%Y-%m-%d}" if time.time() == clock.min else f"{time:%Y-%m-%dT%H:%MZ}" for time in times]
     return Record(ticker=ticker, dates=dates, **columns)
 
 
