@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -21,11 +22,12 @@ class Exchange:
         path: folder of <TICKER>.csv and of the switches.
         adjust: as other sources have it.
         adjust_volume: likewise.
+        reading: how files are read, as FileSource has it.
     """
 
-    def __init__(self, *, path: str, adjust: bool = True, adjust_volume: bool = True) -> None:
+    def __init__(self, *, path: str, adjust: bool = True, adjust_volume: bool = True, **reading: Any) -> None:
         self.folder = Path(path)
-        self.files = FileSource(path=path, adjust=adjust, adjust_volume=adjust_volume)
+        self.files = FileSource(path=path, adjust=adjust, adjust_volume=adjust_volume, **reading)
         self._kept: dict[str, pd.DataFrame] = {}
         self._stand_ins: dict[str, str] = {}
 

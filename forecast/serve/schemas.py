@@ -169,7 +169,10 @@ class LiveForecast(BaseModel):
     last_date: str = Field(description=_DATE)
     last_close: float
     forecast: list[ForecastDay]
-    naive: float = Field(description='What "tomorrow = today" says of every step, in the same unit')
+    naive: float | None = Field(
+        default=None,
+        description="The forecast that needs no model, in the same unit; of a Close the last one",
+    )
     target: str = Field(description="What is forecast, such as close")
     unit: str = Field(description="Of the forecast, such as price")
     level: float | None = Field(description="Share of outcomes that lower to upper is to hold")

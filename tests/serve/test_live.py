@@ -254,8 +254,8 @@ def test_it_is_what_the_command_forecasts(live, served, scope, exchange):
     table = forecast.future(model.directory, *words).table
     assert found.forecast.tolist() == table["forecast"].tolist()
     assert found.bounds.tolist() == [table["lower"].tolist(), table["upper"].tolist()]
-    assert [day.isoformat() for day in found.dates] == table["date"].dt.strftime("%Y-%m-%d").tolist()
-    assert found.last_date.isoformat() == "2013-03-01"
+    assert found.dates == table["date"].dt.strftime("%Y-%m-%d").tolist()
+    assert found.last_date == "2013-03-01"
     assert found.last_close == pytest.approx(table["naive"].iloc[0], rel=1e-6)
     horizon = {"single": 1, "multiple": 2, "panel": 3}[scope]
     width = {"single": 4, "multiple": 10, "panel": 5}[scope]
@@ -280,7 +280,7 @@ def test_the_last_close_is_that_of_the_bars_to_the_last_digit(live, served):
 def test_tickers_side_by_side_end_with_their_last_common_day(live, served, exchange):
     list_bars(exchange, "IBM", until="2013-02-26")
     found = latest(live, Noted(), served("multiple"), "AAPL", stale=False)
-    assert found.last_date.isoformat() == "2013-02-26"
+    assert found.last_date == "2013-02-26"
     bars = live.of(served("single"), "AAPL", stale=False).tables["AAPL"]
     assert found.last_close == bars["Close"].loc["2013-02-26"]
     pd.testing.assert_series_equal(found.closes, bars["Close"].loc[:"2013-02-26"])

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query
@@ -16,6 +16,7 @@ from forecast.serve.engines import no_model
 from forecast.serve.live import MAX_CLOSES, Latest, LiveBars, OverloadedError, SingleFlight, latest
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
+from forecast.serve.monitoring.outcomes import PRICE
 from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, problems
 
 # Of a request's deadline, so that there is time left to say more than that it has passed.
@@ -91,12 +92,14 @@ def router(
             )
         found = await ask(model, ticker, stale)
         levels = model.predictor.levels
+        more: dict[str, Any] = {"history": _past(found, history)} if history else {}
+        if model.predictor.target.name != PRICE:
+            more["naive"] = found.naive
         return LiveForecast(
             ticker=found.ticker,
             last_date=found.last_date,
             last_close=found.last_close,
             forecast=_days(found)[:horizon],
-            naive=found.naive,
             target=model.predictor.target.name,
             unit=model.predictor.target.unit,
             level=levels[0] if levels else None,
@@ -104,7 +107,7 @@ def router(
             model_version=model.version,
             timestamp=datetime.now(UTC),
             latency_ms=round(1e3 * (time.perf_counter() - began), 3),
-            **({"history": _past(found, history)} if history else {}),
+            **more,
         )
 
     return routes
