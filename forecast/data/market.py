@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import Bars, DateRange, Interval, Source
 from forecast.data.covariates import Covariates
-from forecast.data.features import Features, sessions_ahead, with_calendar
+from forecast.data.features import PRICE, Features, sessions_ahead, with_calendar
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.scaler import TimeSeriesScaler
 from forecast.data.target import Close, Target
@@ -335,7 +335,15 @@ class MarketData:
             )
         if len(bars) <= self.target.warm_up or (self.scope == "multiple" and ticker != self.tickers[0]):
             return
-        for detail in self.target.findings(ticker, bars, self.target.values(bars)):
+        values, column = self.target.values(bars), self.target.column
+        if column in self.features.columns and column != PRICE:
+            same = self.features.compute(bars)[column].astype("float64")
+            if not values.astype("float64").equals(same.set_axis(values.index)):
+                raise UserError(
+                    f"data.features={type(self.features).__name__}: its column {column} is not what "
+                    f"target={self.target.name} calls so; give the feature another name"
+                )
+        for detail in self.target.findings(ticker, bars, values):
             log.warning("%s: %s", ticker, detail)
             self.faults_.append(Fault(ticker, None, "target", detail, "kept"))
 

@@ -1,6 +1,7 @@
 """What targets count, against arithmetic written down once more, and the bars from which they cannot be had."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -117,7 +118,7 @@ def test_features_of_volatility_by_their_definitions():
         assert table[f"Fall{span}"] == pytest.approx(min(fall, 0.0))
     assert table["Night"] == pytest.approx(100 * math.log(OPEN[-1] / CLOSE[-2]))
     assert table["NightSize"] == abs(table["Night"])
-    assert table["LogRange"] == pytest.approx(math.log(100 * (HIGH[-1] - LOW[-1]) / CLOSE[-1]))
+    assert table["LogSpread"] == pytest.approx(math.log(100 * (HIGH[-1] - LOW[-1]) / CLOSE[-1]))
     logs = np.log1p(VOLUME)
     assert table["Volume1"] == pytest.approx(logs[-1] - logs[-22:].mean())
     assert table["Volume5"] == pytest.approx(logs[-5:].mean() - logs[-22:].mean())
@@ -198,3 +199,22 @@ def test_only_the_target_of_the_first_ticker_counts_side_by_side():
     data = market(source, "no_processing_multiple", target=Volume())
     assert not data.faults_
     assert [name for name in data.layout.names if "LogVolume" in name] == ["T0.LogVolume"]
+
+
+class Misnamed:
+    """A feature that is called as the target's column is, and is something else."""
+
+    columns: ClassVar = {"LogRange": "free"}
+
+    def compute(self, bars):
+        return (bars[["High"]] - bars[["Low"]].to_numpy()).set_axis(["LogRange"], axis=1)
+
+
+def test_a_feature_that_only_bears_the_name_of_the_target():
+    data = MarketData(
+        source=Memory(tables()), features=Misnamed(), scope="single", tickers=["T0"], target=Range()
+    )
+    with pytest.raises(
+        UserError, match=r"data.features=Misnamed: its column LogRange is not what target=range"
+    ):
+        data.load()

@@ -27,7 +27,7 @@ class Volatility:
     | Fall1, 5, 22 | min(0, ln(Close / the Close n bars before)), percent (leverage: Corsi and Reno 2012) | 0 |
     | Night | ln(Open / the Close before), percent | 0 |
     | NightSize | absolute value of Night | 0 |
-    | LogRange | ln((High - Low) / Close), percent, at least sqrt(`least`) | ln sqrt(`least`) |
+    | LogSpread | ln((High - Low) / Close), percent, at least sqrt(`least`) | ln sqrt(`least`) |
     | Volume1, Volume5 | ln(1 + Volume), and its mean over 5, less its mean over 22 | 0 |
 
     Args:
@@ -41,7 +41,7 @@ class Volatility:
         **{f"Fall{span}": "free" for span in _SPANS},
         "Night": "free",
         "NightSize": "free",
-        "LogRange": "free",
+        "LogSpread": "free",
         "Volume1": "free",
         "Volume5": "free",
     }
@@ -71,7 +71,7 @@ class Volatility:
                 found[f"Fall{span}"] = 100.0 * np.minimum(np.log(close / ind.lagged(close, span)), 0.0)
             found["Night"] = 100.0 * np.log(opened / ind.lagged(close, 1))
             found["NightSize"] = np.abs(found["Night"])
-            found["LogRange"] = np.log(np.maximum(100.0 * (high - low) / close, self.least**0.5))
+            found["LogSpread"] = np.log(np.maximum(100.0 * (high - low) / close, self.least**0.5))
             amounts = np.log1p(volume)
             usual = ind.relative(
                 amounts, [1.0 / 22] * 22
