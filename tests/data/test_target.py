@@ -170,13 +170,14 @@ def test_close_is_the_default():
     assert (data.target.name, data.target.unit, data.target.trading_rule) == ("close", "price", True)
 
 
-def test_a_whole_run_forecasts_one_s_own_in_its_unit(tmp_path, kind=MeanRange):
+def test_a_whole_run_forecasts_one_s_own_in_its_unit(tmp_path):
     import forecast
     from forecast.bundle import verify_golden
     from forecast.config import compose
     from forecast.data.sources import SampleSource
     from forecast.pipeline import run
 
+    kind = MeanRange
     target = kind()
     config = compose(
         "trainer=smoke",
