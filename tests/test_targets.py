@@ -1,5 +1,7 @@
 """Every target through the whole of a run: recorded in its unit, loaded, forecast ahead."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,5 +75,8 @@ def test_a_run_of_every_target(trained_runs, target, setup):
     directory = trained_runs(*overrides_of(target, setup))
     kind, table = check_record(directory)
     check_ahead(directory, kind, table)
+    tests = json.loads((directory / "evaluation.json").read_text())["significance"]["against"]["naive"]
+    overall = next(iter(tests.values()))["overall"]
+    assert overall["lags"] == kind.lead + table["step"].max() - 1, "errors of so many origins share bars"
     if setup is NAIVE:
         assert (table["forecast"] == table["naive"]).all()

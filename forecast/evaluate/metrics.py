@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Totals:
     """Sums over all rows of a table: what the metrics of this package are made of."""
 
-    horizon: int
+    overlap: int  # origins one after the other whose errors share bars
     rows: int
     moves: int  # rows whose value moved
     hits: int  # of these, forecast with the right sign
@@ -64,7 +64,7 @@ class Totals:
         if len(blocks) == 1:
             return blocks[0]
         sums = {item.name: sum(getattr(block, item.name) for block in blocks) for item in fields(cls)}
-        return cls(**sums | {"horizon": table.horizon})
+        return cls(**sums | {"overlap": table.overlap()})
 
     @classmethod
     def _of_block(cls, table: ForecastTable) -> Totals:
@@ -85,7 +85,7 @@ class Totals:
             share = move[based] / naive[based]
             count = len(table.names)
             return cls(
-                horizon=table.horizon,
+                overlap=table.overlap(),
                 rows=len(table),
                 moves=int(moved.sum()),
                 hits=int((np.sign(move[moved]) == np.sign(market[moved])).sum()),
@@ -162,7 +162,7 @@ def direction(t: Totals) -> float | None:
 def direction_se(t: Totals) -> float | None:
     """Standard error of direction, sqrt(p (1 - p) horizon / moves)."""
     share = direction(t)
-    return None if share is None else _root(share * (1 - share) * t.horizon / t.moves)
+    return None if share is None else _root(share * (1 - share) * t.overlap / t.moves)
 
 
 @metric(mode="max")
@@ -180,7 +180,7 @@ def r2_oos_se(t: Totals) -> float | None:
     where they change from bar to bar.
     """
     spread = _ratio(t.gain_sq - t.gain * (_ratio(t.gain, t.rows) or 0.0), t.rows - 1)
-    error = None if spread is None else _root(_ratio(max(spread, 0.0) * t.horizon, t.rows))
+    error = None if spread is None else _root(_ratio(max(spread, 0.0) * t.overlap, t.rows))
     return None if error is None else _ratio(error * t.rows, t.naive_sq)
 
 

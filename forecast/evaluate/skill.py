@@ -202,7 +202,7 @@ def _figures(
     correlated: Mapping[str, Column],
     step: int | None,
 ) -> dict[str, Any]:
-    horizon = table.horizon if step is None else step
+    horizon = table.overlap(step)
     why: dict[str, str] = {}
     figures: dict[str, Any] = {}
     for name in ("r2_zero", "r2_mean"):

@@ -211,6 +211,15 @@ class ForecastTable:
         """(rows,) the forecast that needs no model, such as "as the last one", in the target's unit."""
         return self.keys.naive
 
+    def overlap(self, step: int | None = None) -> int:
+        """Bars that a forecast reaches ahead: the errors of so many origins one after the other share bars.
+
+        Args:
+            step: of the forecasts; None = of the furthest step.
+        """
+        lead = self.keys.target.lead if isinstance(self.keys, PanelKeys) else 0
+        return (step or self.horizon) + lead
+
     def take(self, index: Any) -> ForecastTable:
         """Some rows: a slice, a mask or numbers."""
         return replace(

@@ -84,7 +84,7 @@ def pooled_directions(table: ForecastTable, *, alpha: float) -> list[Directions]
     one_ticker = sum(len(np.unique(block.series)) for block in table.blocks()) <= 1
     found = []
     for step in (None, *range(1, table.horizon + 1)):
-        horizon = table.horizon if step is None else step
+        horizon = table.overlap(step)
         hits, count = sums.totals("right", step, everywhere=True)
         one = np.zeros(len(hits), np.int64)
         share, error = ratios(hits, count, one, 1, lags=horizon - 1)
@@ -93,7 +93,7 @@ def pooled_directions(table: ForecastTable, *, alpha: float) -> list[Directions]
         low, high = wilson(share, effective, alpha=alpha)
         rises, said = sums.totals("up", step), sums.totals("said", step)
         count_all, ups, calls = (np.asarray([value.sum()]) for value in (said[1], rises[0], said[0]))
-        if table.horizon == 1 and one_ticker:
+        if table.overlap() == 1 and one_ticker:
             up, called = _signs(Returns(table))
             stat, p, reason = _by_signs(up, called, np.zeros(len(up), np.int64), 1)
         else:
@@ -119,7 +119,7 @@ def ticker_directions(table: ForecastTable, *, alpha: float) -> Directions:
 
 
 def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
-    returns, groups, horizon = Returns(block), len(block.names), block.horizon
+    returns, groups, horizon = Returns(block), len(block.names), block.overlap()
     owner, windows = returns.window_series, len(returns.window_series)
     hits, known = _right(returns)
     window = returns.window[known]

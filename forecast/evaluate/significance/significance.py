@@ -65,14 +65,14 @@ class Significance:
         for reference in references:
             for loss in table.losses:
                 overall, *steps = (
-                    compare(sums.means(f"{reference} {loss}", step), horizon=step or table.horizon).record(
-                        horizon=step or table.horizon
+                    compare(sums.means(f"{reference} {loss}", step), horizon=table.overlap(step)).record(
+                        horizon=table.overlap(step)
                     )
                     for step in _steps(table)
                 )
                 against[reference][loss] = {"overall": overall, "steps": _numbered(steps)}
         nested, *by_step = (
-            clark_west(sums.means("nested", step), horizon=step or table.horizon) for step in _steps(table)
+            clark_west(sums.means("nested", step), horizon=table.overlap(step)) for step in _steps(table)
         )
         signs, *sign_steps = (one.record() for one in pooled_directions(table, alpha=self.alpha))
         tickers, counts = self._tickers(table, references)
@@ -208,7 +208,7 @@ def compare_tickers(table: ForecastTable, references: Sequence[str]) -> dict[tup
         table: usable rows.
         references: baselines, or `naive`.
     """
-    groups, horizon = len(table.names), table.horizon
+    groups, horizon = len(table.names), table.overlap()
     none = np.empty(0)
     found = {
         (reference, loss): compare(none, np.empty(0, np.int64), groups, horizon=horizon)
