@@ -432,6 +432,7 @@ def _describe(data: MarketData) -> str:
         lines.append(f"... and {len(record['columns']) - _SHOWN} columns more")
     if isinstance(data.source, DescribedSource):
         lines += ["", "files:", *(f"  {line}" for line in data.source.describe())]
+    lines += [f"covariate {name}: {note}" for name, note in record.get("covariates", {}).items()]
     if record["without_windows"]:
         lines += ["", f"too short for a window: {_some(record['without_windows'])}"]
     lines += ["", f"faults: {len(record['faults']) or 'none'}"]

@@ -153,6 +153,11 @@ def test_a_run_says_what_it_looked_at_and_replays_from_anywhere(folder, tmp_path
     facts = json.loads((folder / "run" / "scaler.json").read_text())
     assert list(facts["covariates"])[:2] == ["columns", "file"]
     assert facts["covariates"]["calendar.weekday_sin+2"] == 2
+    notes = json.loads((folder / "run" / "data.json").read_text())["covariates"]
+    assert notes["columns"].startswith(
+        "Mood of A: 500 rows, one a day, 2020-01-01 to 2021-11-30; the bar of 2021-11-30"
+    )
+    assert "one every 5 days" in notes["file"]
     saved = yaml.safe_load((folder / "run" / "config.yaml").read_text())
     assert saved["data"]["covariates"]["file"]["source"]["path"] == str(folder / "rates")
     done = run(tmp_path, "-cd", str(folder / "run"), "-cn", "config", "hydra.run.dir=again")

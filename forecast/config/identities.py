@@ -64,6 +64,8 @@ def identity(
     data = task.get("data") or {}
     if not data.get("covariates", True):
         del data["covariates"]  # none, as of a run of before there were any
+    for node in _nodes(data.get("covariates")):
+        node.pop("source", None)
     facts = {
         "task": _canonical(task),
         "fingerprint": fingerprint,
@@ -79,10 +81,25 @@ def data_request(config: DictConfig) -> dict[str, Any]:
     """The part of a config that decides which bars are asked for, as plain Python."""
     task = resolved(config)
     source, data = task.get("source") or {}, task.get("data") or {}
-    return {
+    request = {
         "source": {name: value for name, value in source.items() if name not in _HOW_FETCHED},
         "data": {name: data[name] for name in _WHICH_BARS if name in data},
     }
+    if covariates := data.get("covariates"):
+        # With them goes what they are looked up for.
+        request["covariates"] = {
+            "nodes": covariates,
+            "horizon": data.get("horizon"),
+            "calendar": data.get("calendar"),
+            "target": task.get("target"),
+        }
+    return request
+
+
+def _nodes(covariates: Any) -> list[dict[str, Any]]:
+    """The nodes of `data.covariates`, a mapping or a list."""
+    nodes = covariates.values() if isinstance(covariates, dict) else covariates or []
+    return [node for node in nodes if isinstance(node, dict)]
 
 
 @cache  # the code that runs is what was imported, whatever is edited meanwhile

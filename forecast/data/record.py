@@ -41,6 +41,7 @@ def record(data: MarketData) -> dict[str, Any]:
             for split, (first, last) in data.split_ranges_.items()
         },
         "without_windows": _without_windows(data),
+        **({"covariates": data.covariates.notes} if data.covariates.notes else {}),
         "faults": [asdict(fault) for fault in data.faults_],
         **({"layouts": data.source.layouts()} if isinstance(data.source, DescribedSource) else {}),
     }

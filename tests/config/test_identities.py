@@ -74,6 +74,16 @@ def test_everything_else_does():
     assert len(names) == len(keys) + 1
 
 
+def test_covariates_are_part_of_it_but_not_where_they_come_from():
+    none = compose()
+    with open_dict(none):
+        del none.data.covariates  # as a run of before there were any saved its config
+    assert identity(none, fingerprint="f", version="1") == named()
+    node = "data.covariates.rate={_target_:forecast.data.covariates.PastCovariate,ticker:R,lag:%s,source:{path:%s}}"
+    there, elsewhere, later = (named("+" + node % words) for words in ((1, "a"), (1, "b"), (2, "a")))
+    assert there == elsewhere != named() != later != there
+
+
 def test_data_and_package_are_part_of_it():
     assert len({named(), named(fingerprint="g"), named(version="2")}) == 3
 
@@ -109,6 +119,7 @@ def test_what_is_not_set_has_no_name():
         ("data.period=1y", False),
         ("data.end=2010-01-01", False),
         ("data.health.prices=drop", False),
+        ("covariates=calendar", False),
     ],
     ids=str,
 )

@@ -38,6 +38,7 @@ def test_the_origin_is_what_was_asked_for():
         "choices": {
             "source": "sample",
             "data": "range_single",
+            "covariates": "none",
             "target": "close",
             "model": "lstm",
             "trainer": "default",

@@ -122,7 +122,7 @@ class Covariate(Protocol):
 
 
 class Covariates:
-    """The covariates of a run, and their columns.
+    """The covariates of a run, and their columns; `notes` says what was understood of those that say it (`note`).
 
     Args:
         nodes: name -> covariate, or a list of them; None = none.
@@ -139,9 +139,9 @@ class Covariates:
         self.nodes: dict[str, Covariate] = _named(nodes or {})
         self.lead = lead
         self.horizon = horizon
-        self.columns: dict[
-            str, int | None
-        ] = {}  # name -> the step it is of, from 1; None where it is of none
+        self.notes: dict[str, str] = {}  # name -> what was understood of it, of the first ticker
+        # Name -> the step it is of, from 1; None where it is of none.
+        self.columns: dict[str, int | None] = {}
         for name, node in self.nodes.items():
             for column, step in self._columns(name, node):
                 if column in self.columns:
@@ -194,6 +194,8 @@ class Covariates:
 
         try:
             values = np.asarray(node.values(rows), np.float64)
+            if name not in self.notes and (note := getattr(node, "note", None)) is not None:
+                self.notes[name] = note(rows)
         except SourceError as error:
             named = SourceError(f"data.covariates.{name}: {error}")
             named.may_pass = error.may_pass

@@ -170,6 +170,22 @@ class PastCovariate:
         usual = int(np.ceil(np.median(np.diff(times.astype(np.int64))) / distance)) if len(times) > 2 else 1
         return Joined(row=row, age=age, usual=max(usual, 1), known=known, limit=limit)
 
+    def note(self, rows: BarRows) -> str:
+        """What was understood of the series, and which row the last bar takes.
+
+        Args:
+            rows: the bars.
+        """
+        times = self._table(rows).index.to_numpy()
+        joined = self.join(times, rows)
+        every = "one a" if joined.usual == 1 else f"one every {joined.usual}"
+        taken = joined.row[-1]
+        last = "none" if taken < 0 else f"that of {_shown(times[taken])}"
+        return (
+            f"{self._who(rows)}: {len(times):,} rows, {every} {rows.bars.label}{'s' * (joined.usual > 1)}, "
+            f"{_shown(times[0])} to {_shown(times[-1])}; the bar of {rows.bars.text(rows.times[-1])} takes {last}"
+        )
+
     def not_proved(self, rows: BarRows) -> str | None:
         """Where a value is taken that nothing shows to have been known when the forecast was made, for an audit.
 
