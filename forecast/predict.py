@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.data.bars import Bars
+from forecast.data.reader import BarReader, calendar_notes
 from forecast.errors import UserError
 from forecast.files import replacing
 from forecast.model.intervals import columns
@@ -179,34 +180,24 @@ def future(directory: str | Path, *overrides: str) -> Future:
     with logged(), _threads(int(config.trainer.get("threads", 1))):
         source, health = build(config.source), build(config.data.health)
         tickers = _tickers(config, predictor, source)
-        calendar = Bars(
-            interval=config.data.get("interval", "1d"),
-            calendar=None if health is None else health.calendar,
-        )
-        bars, refused = load_bars(config, predictor, source, health, tickers, calendar=calendar)
+        bars, refused, markets, warnings = load_bars(config, predictor, source, health, tickers)
         return forecast_ahead(
-            predictor,
+            predictor.with_markets(markets),
             bars,
-            calendar=calendar,
             refused=refused,
             notes=[
                 *_run_quality(directory, predictor.target),
                 *_unseen_tickers(predictor, tickers),
                 *_end_note(config),
+                *calendar_notes(markets, warnings),
             ],
         )
 
 
 def load_bars(
-    config: DictConfig,
-    predictor: Predictor,
-    source: Any,
-    health: Any,
-    tickers: list[str],
-    *,
-    calendar: Bars,
-) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """Checked bars of each ticker with their covariates, as many as the model looks at; and why a ticker has none.
+    config: DictConfig, predictor: Predictor, source: Any, health: Any, tickers: list[str]
+) -> tuple[dict[str, pd.DataFrame], dict[str, str], dict[str, Bars], list[str]]:
+    """Checked bars of each ticker with their covariates, as many as the model looks at; why a ticker has none.
 
     Args:
         config: of the run, with overrides.
@@ -214,52 +205,54 @@ def load_bars(
         source: built.
         health: built; None = bars are taken as they are.
         tickers: asked for.
-        calendar: of the bars, for their covariates.
+
+    Returns:
+        bars by ticker; reasons by ticker; what the bars are, by ticker; where they and their calendar disagree.
 
     Raises:
         UserError: no such ticker, or bars at fault whose policy is error.
     """
-    from forecast.data.bars import DateRange
     from forecast.model.building import build_covariates
 
     covariates = build_covariates(config, lead=predictor.target.lead, horizon=predictor.horizon)
     predictor.check_covariates(covariates.columns)
-    data = config.data
-    span = DateRange(period=data.period, start=data.start, end=data.end)
+    reader = BarReader.of(config.data, source=source, health=health)
     bars: dict[str, pd.DataFrame] = {}
     refused: dict[str, str] = {}
+    markets: dict[str, Bars] = {}
+    warnings: list[str] = []
     for ticker in tickers:
-        own = span.cut(source.bars(ticker))
+        whole = source.bars(ticker)
+        own = reader.cut(ticker, whole)
         if own.empty:
-            refused[ticker] = f"{ticker}: no bars in data.start={data.start}, data.end={data.end}"
+            refused[ticker] = f"{ticker}: no bars in {reader.range.text}"
             continue
-        if health is not None:
-            own, _ = health.check(ticker, own)
+        judged = reader.judge(ticker, own, whole)
+        own, markets[ticker] = judged.table, judged.bars
+        warnings += judged.warnings
         if predictor.covariates_of(ticker):
             try:
-                own = covariates.attach(ticker, own, bars=calendar, source=source)
+                own = covariates.attach(ticker, own, bars=judged.bars, source=source)
             except UserError as error:
                 refused[ticker] = str(error)
                 continue
         # A copy, so that thousands of whole histories do not stay in memory.
         bars[ticker] = own if predictor.enough is None else own.iloc[-predictor.enough :].copy()
-    return bars, refused
+    return bars, refused, markets, warnings
 
 
 def forecast_ahead(
     predictor: Predictor,
     bars: dict[str, pd.DataFrame],
     *,
-    calendar: Bars,
     refused: dict[str, str],
     notes: list[str],
 ) -> Future:
     """Forecast what follows the bars at hand, all tickers in one pass.
 
     Args:
-        predictor: of the run.
+        predictor: of the run, knowing what the bars are and so which come next.
         bars: ticker -> checked bars.
-        calendar: of the bars: which time comes next.
         refused: tickers without bars, and why.
         notes: already known.
 
@@ -277,16 +270,11 @@ def forecast_ahead(
         raise UserError(f"{first}{more}; ask for a longer data.period or other data.tickers")
     horizon = predictor.horizon
     origins = table["origin"].to_numpy()
-    lead = predictor.target.lead
-    dates = calendar.next_times(origins[::horizon], lead + horizon)[:, lead:].ravel()
-    table.insert(2, "date", dates)
+    dates = predictor.next_times(table["ticker"].tolist()[::horizon], origins[::horizon])
+    table.insert(2, "date", dates.ravel())
     latest = max(own.index[-1] for own in bars.values()).to_datetime64()
     table["days_behind"] = ((latest - origins) / np.timedelta64(1, "D")).astype(np.int64)
     remarks = list(notes)
-    if calendar.calendar is None:
-        remarks.append(
-            "data.health.calendar=null: the days are weekdays, whether the exchange is open or not"
-        )
     if predictor.intervals is None:
         remarks.append("the run has no intervals")
     return Future(
@@ -387,11 +375,17 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     try:
         with replacing(path) as scratch:
             if path.suffix.lower() == ".csv":
-                table.to_csv(scratch, index=False, date_format="%Y-%m-%d")
+                table.to_csv(scratch, index=False, date_format=_date_format(table))
             else:
                 table.to_parquet(scratch, index=False)
     except OSError as error:
         raise UserError(f"output={path}: cannot be written ({error.strerror or error})") from error
+
+
+def _date_format(table: pd.DataFrame) -> str:
+    """Days as YYYY-MM-DD; of intraday bars moments in UTC."""
+    days = all((table[name] == table[name].dt.normalize()).all() for name in ("origin", "date"))
+    return "%Y-%m-%d" if days else "%Y-%m-%dT%H:%MZ"
 
 
 def text_of(future: Future, *, output: Path | None) -> str:
@@ -415,15 +409,15 @@ def text_of(future: Future, *, output: Path | None) -> str:
         *(["move %"] if moves else []),
         *bounds,
     ]
-    rows = [head]
+    rows, shown = [head], _date_format(table)
     for row in table.head(_SHOWN).to_dict("records"):
         move = f"{100 * (row['forecast'] / row['naive'] - 1):+.2f}" if row["naive"] else "-"
         mark = "*" if row["days_behind"] else ""
         rows.append(
             [
                 f"{row['ticker']}{mark}",
-                f"{row['origin']:%Y-%m-%d}",
-                f"{row['date']:%Y-%m-%d}",
+                f"{row['origin']:{shown}}",
+                f"{row['date']:{shown}}",
                 *([str(row["step"])] if stepped else []),
                 *(f"{row[name]:.6g}" for name in ("forecast", "naive")),
                 *([move] if moves else []),

@@ -18,9 +18,10 @@ def times(calendar, interval, *, last, count):
 
         end = pd.Timestamp(last)
         days = {"1d": 2, "1wk": 8, "1mo": 32}.get(interval, 1) * count
-        built = exchange_calendars.get_calendar(
-            calendar, start=max(end - pd.Timedelta(days=days + 10), pd.Timestamp("2021-01-03")), end=end
-        )
+        start = end - pd.Timedelta(days=days + 10)
+        begins = pd.Timestamp("2021-01-03")  # what the library knows of Riyadh
+        start = max(start, begins) if calendar == "XSAU" else start
+        built = exchange_calendars.get_calendar(calendar, start=start, end=end)
         sessions = built.sessions
         if interval in PERIODS:
             index = built.trading_index(

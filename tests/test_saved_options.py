@@ -32,7 +32,7 @@ def test_facts_of_the_network_and_of_the_forecast(directory):
     assert (facts["output_size"], facts["horizon"]) == (8, 2)
     assert facts["quantile_levels"] == [0.1, 0.5, 0.75, 0.9]
     assert facts["normaliser"]["instance_norm"] is True
-    assert facts["input_size"] == len(facts["normaliser"]["relations"]) == 10
+    assert facts["input_size"] == len(facts["normaliser"]["relations"]) == 15
 
 
 def test_all_of_it_is_read_back(directory):
@@ -42,7 +42,7 @@ def test_all_of_it_is_read_back(directory):
     forecaster = predictor.forecaster
     assert forecaster.quantile_levels == (0.1, 0.5, 0.75, 0.9)
     assert len(forecaster.network.members) == 3
-    windows = np.abs(np.random.default_rng(0).normal(1, 0.1, (5, 20, 11))).astype(np.float32)
+    windows = np.abs(np.random.default_rng(0).normal(1, 0.1, (5, 20, 16))).astype(np.float32)
     found = predictor.forecast_windows(windows)
     quantiles = found.quantiles
     assert quantiles.shape == (5, 2, 4)
@@ -64,7 +64,7 @@ def test_a_directory_of_an_earlier_version_still_loads(tmp_path):
     kept = [
         line
         for line in config.splitlines()
-        if line.strip().split(":")[0] not in ("instance_norm", "loss") and line != "  calendar: null"
+        if line.strip().split(":")[0] not in ("instance_norm", "loss") and line != "  calendar: auto"
     ]
     assert len(kept) == len(config.splitlines()) - 3
     (folder / "config.yaml").write_text("\n".join(kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,13 @@ from forecast.bundle.golden import write_golden
 from forecast.bundle.manifest import verify as verify_manifest
 from forecast.bundle.reference import write_reference
 from forecast.errors import UserError
-from forecast.files import write_json, write_whole
+from forecast.files import read_json, write_json, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forecast.data.bars import Bars
+    from forecast.data.features import Features
     from forecast.data.market import MarketData
     from forecast.data.target import Target
     from forecast.model.forecaster import Forecaster
@@ -72,7 +74,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     from safetensors.numpy import load_file
 
     from forecast.config import build
-    from forecast.data.features import sessions_named, with_calendar
+    from forecast.data.record import markets_of
     from forecast.data.target import Close
     from forecast.model.building import restore_forecaster
     from forecast.model.inference import Predictor
@@ -87,17 +89,18 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     widths = directory / "intervals.json"
     target: Target = build(config.get("target")) or Close()
     target.per_year = facts.get("per_year", target.per_year)
+    record = _record(directory)
+    markets = markets_of(record)
     return Predictor(
         forecaster=restore_forecaster(config, load_file(directory / "model.safetensors"), facts),
-        features=with_calendar(
-            build(config.data.features),
-            config.data.get("calendar"),
-            ahead=sessions_named(facts.get("columns", ())),
-        ),
+        features=_features(config, facts, markets),
         target=target,
         scope=facts["scope"],
         tickers=facts["tickers"],
         lookback=facts["lookback"],
+        markets=markets,
+        join_by_ending=record.get("joined_by", "ending") == "ending",
+        within_session=bool(config.data.get("within_session", False)),
         horizon=facts["horizon"],
         adjust=bool(config.source.get("adjust", False)),
         adjust_volume=bool(config.source.get("adjust_volume", False)),
@@ -106,6 +109,29 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
         else None,
         covariates=facts.get("covariates"),
     )
+
+
+def _record(directory: Path) -> dict[str, Any]:
+    """What a run noted of its data."""
+    path = directory / "data.json"
+    found: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return found
+
+
+def _features(config: Any, facts: Mapping[str, Any], markets: Mapping[str, Bars]) -> Features:
+    """The run's features with what its calendar adds, of bars of its first ticker's market."""
+    from forecast.config import build
+    from forecast.data.features import for_market, sessions_named, with_calendar
+
+    data = config.data
+    features = with_calendar(
+        build(data.features),
+        data.get("calendar"),
+        show=data.get("calendar_features"),
+        interval=data.get("resample") or data.get("interval", "1d"),
+        ahead=sessions_named(facts.get("columns", ())),
+    )
+    return for_market(features, markets.get(facts["tickers"][0]))
 
 
 def read_config(directory: Path) -> Any:

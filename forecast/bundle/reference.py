@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.files import write_json
-from forecast.model.inference import inputs_of
+from forecast.model.standalone import inputs_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

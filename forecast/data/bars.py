@@ -6,10 +6,10 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from forecast.data.timing import INTERVALS, MINUTES, Bars, Interval
+from forecast.data.timing import INTERVALS, MINUTES, Bars, Interval, next_times
 from forecast.errors import SourceError, UserError
 
 if TYPE_CHECKING:
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["INTERVALS", "MINUTES", "Bars", "Interval"]  # with what is defined here
+__all__ = ["INTERVALS", "MINUTES", "Bars", "Interval", "next_times"]  # with what is defined here
 
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
 _DAY = 86_400 * 10**9  # nanoseconds
 _PERIOD = re.compile(r"(?P<count>[1-9]\d{0,3})(?P<unit>d|wk|mo|y)")
 _SHOWN = 8  # tickers in a message
+# Distinct times a day, on average, from which bars are intraday; below, odd times of daily bars are only untidy.
+_TIMES_A_DAY = 1.1
 # New shares for an old one in the splits there are.
 _SPLITS = (5 / 4, 4 / 3, 3 / 2, 5 / 3, 2, 5 / 2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 30, 40, 50, 100)
 _SPLIT_TOLERANCE = 0.01
@@ -32,8 +34,12 @@ _SPLIT_TOLERANCE = 0.01
 class Source(Protocol):
     """Where bars come from.
 
-    A bar table is indexed by `Date` (datetime64[ns], midnight, no time zone) with the float64 columns
-    Open, High, Low, Close, Volume, in whatever order and state they arrived: judging them is HealthCheck's task.
+    A bar table is indexed by `Date` (datetime64[ns], no time zone: midnights of days, moments in UTC of intraday bars)
+    with the float64 columns Open, High, Low, Close, Volume, in whatever order and state they arrived: judging them is
+    HealthCheck's task.
+
+    A source may also have `zone(ticker)`, the IANA name of the market's clock or None, and `days_back(interval)`, over
+    how many days back from now it has bars of an interval at all, or None.
     """
 
     def tickers(self) -> list[str]:
@@ -197,7 +203,11 @@ def is_bar_table(frame: pd.DataFrame) -> bool:
         return False
     # No date at all counts as a fraction of a day.
     whole_days = not (dates.asi8 % _DAY).any()
-    return whole_days and frame.columns.equals(_columns()) and frame.to_numpy().dtype == np.float64
+    return (
+        (whole_days or (not dates.hasnans and is_intraday(dates)))
+        and frame.columns.equals(_columns())
+        and frame.to_numpy().dtype == np.float64
+    )
 
 
 def missing_ticker(ticker: str, *, available: Sequence[str], origin: str) -> SourceError:
@@ -226,6 +236,7 @@ def _columns() -> pd.Index:
 
 
 def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:
+    """Days at midnight; of intraday bars moments in UTC."""
     import pandas as pd
 
     if pd.api.types.is_numeric_dtype(index):
@@ -239,30 +250,55 @@ def _dates(index: pd.Index, origin: str) -> pd.DatetimeIndex:
     if dates.isna().any():
         raise UserError(f"{origin}: row {int(dates.isna().argmax()) + 1} has no Date")
     # The exchange's own day, whatever the zone it was written in.
-    days = dates.tz_localize(None).normalize()
+    local = dates.tz_localize(None)
+    days = local.normalize()
     try:
-        return days.as_unit("ns").rename("Date")
+        days = days.as_unit("ns").rename("Date")
+        if not is_intraday(local):
+            return days
     except pd.errors.OutOfBoundsDatetime:
         far = days[(days.year < 1700) | (days.year > 2200)][0]
         raise UserError(f"{origin}: Date={far} is no trading day of this age; write YYYY-MM-DD") from None
+    moments = local if dates.tz is None else dates.tz_convert("UTC").tz_localize(None)
+    return moments.as_unit("ns").rename("Date")
+
+
+def is_intraday(times: pd.DatetimeIndex) -> bool:
+    """Whether times are those of bars within a day: several of many days, not one a day at whatever hour.
+
+    Args:
+        times: without a zone, in any order; on the market's clock where that is known.
+    """
+    import numpy as np
+
+    stamps = times.as_unit("ns").asi8
+    if not (stamps % _DAY).any():
+        return False
+    distinct = np.unique(stamps)
+    return len(distinct) > _TIMES_A_DAY * len(np.unique(distinct // _DAY))
 
 
 class DateRange:
     """A cut through history.
 
+    Days are those of the market's clock. A moment may be given as well, YYYY-MM-DDTHH:MM, on that clock unless it ends
+    in Z or an offset such as +02:00.
+
     Args:
-        period: `max`, `ytd`, or a number with d, wk, mo or y, counted back from the last bar (or from `end`).
-        start: first day, YYYY-MM-DD, inclusive; stands instead of `period`.
-        end: last day, YYYY-MM-DD, inclusive.
+        period: `max`, `ytd`, or a number with d, wk, mo or y, counted back from the last bar (or from `end`) by the
+            calendar: 60d are the last 60 times 24 hours, not 60 sessions.
+        start: first day or moment, inclusive; stands instead of `period`.
+        end: last day or moment, inclusive.
 
     Raises:
         UserError: not a period, not a date, or start after end.
     """
 
     def __init__(self, *, period: str | None, start: str | None, end: str | None) -> None:
-        self.start = _day("data.start", start)
-        self.end = _day("data.end", end)
-        if self.start and self.end and self.start > self.end:
+        self.start = _moment("data.start", start)
+        self.end = _moment("data.end", end)
+        self._whole_days = tuple(text is None or set("T:").isdisjoint(str(text)) for text in (start, end))
+        if self.start and self.end and self._crossed(self.start, self.end):
             raise UserError(f"data.start={start}: must not be after data.end={end}")
         if period not in (None, "max", "ytd") and not _PERIOD.fullmatch(str(period)):
             raise UserError(
@@ -270,19 +306,30 @@ class DateRange:
             )
         self.period = period
 
-    def cut(self, bars: pd.DataFrame) -> pd.DataFrame:
-        """Rows of the range; the table's own order and faults are left alone."""
+    def _crossed(self, start: datetime, end: datetime) -> bool:
+        if self._whole_days[1] or (start.tzinfo is None) != (end.tzinfo is None):
+            return start.date() > end.date()
+        return start > end
+
+    @property
+    def text(self) -> str:
+        """What bounds it, as messages say it."""
+        return ", ".join(f"data.{name}={self._shown(name)}" for name in ("start", "end"))
+
+    def earliest(self, last: pd.Timestamp) -> pd.Timestamp | None:
+        """The first moment that is asked for of bars whose last one is at a moment; None = all there are.
+
+        Args:
+            last: without a zone.
+        """
         import pandas as pd
 
-        if self.end:
-            bars = bars[bars.index <= pd.Timestamp(self.end)]
         if self.start:
-            return bars[bars.index >= pd.Timestamp(self.start)]
-        if self.period in (None, "max") or bars.empty:
-            return bars
-        last = bars.index.max()
+            return pd.Timestamp(self.start.replace(tzinfo=None))
+        if self.period in (None, "max"):
+            return None
         if self.period == "ytd":
-            return bars[bars.index >= pd.Timestamp(year=last.year, month=1, day=1)]
+            return pd.Timestamp(year=last.year, month=1, day=1)
         match = _PERIOD.fullmatch(str(self.period))
         assert match is not None  # checked by __init__
         count = int(match["count"])
@@ -295,14 +342,53 @@ class DateRange:
         try:
             since: pd.Timestamp = last - back
         except (ValueError, OverflowError):
-            return bars  # further back than dates go
-        return bars[bars.index > since]
+            return None  # further back than dates go
+        return since
+
+    def cut(self, bars: pd.DataFrame, *, zone: str | None = None) -> pd.DataFrame:
+        """Rows of the range; the table's own order and faults are left alone.
+
+        Args:
+            bars: a bar table.
+            zone: of the market's clock, for intraday bars; None = days of the index as it stands.
+        """
+        import pandas as pd
+
+        if self.end:
+            end = self._in_utc(self.end, zone)
+            if zone is not None and self._whole_days[1]:
+                end = self._in_utc(self.end + timedelta(days=1), zone) - pd.Timedelta(1, "ns")
+            bars = bars[bars.index <= end]
+        if self.start:
+            return bars[bars.index >= self._in_utc(self.start, zone)]
+        if self.period in (None, "max") or bars.empty:
+            return bars
+        since = self.earliest(bars.index.max())
+        if since is None:
+            return bars
+        return bars[bars.index >= since] if self.period == "ytd" else bars[bars.index > since]
+
+    def _in_utc(self, moment: datetime, zone: str | None) -> pd.Timestamp:
+        """A moment as it stands in an index: in UTC where there is a zone, else as written."""
+        import pandas as pd
+
+        stamp = pd.Timestamp(moment)
+        if stamp.tzinfo is None and zone is not None:
+            stamp = stamp.tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
+        return stamp if stamp.tzinfo is None else stamp.tz_convert("UTC").tz_localize(None)
+
+    def _shown(self, name: str) -> str:
+        moment: datetime | None = getattr(self, name)
+        if moment is None:
+            return "null"
+        whole = self._whole_days[name == "end"]
+        return moment.date().isoformat() if whole else moment.isoformat(timespec="minutes")
 
 
-def _day(key: str, text: str | None) -> date | None:
+def _moment(key: str, text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(str(text))
+        return datetime.fromisoformat(str(text))
     except ValueError:
-        raise UserError(f"{key}={text}: must be a date, YYYY-MM-DD") from None
+        raise UserError(f"{key}={text}: must be a date, YYYY-MM-DD, or a moment, YYYY-MM-DDTHH:MM") from None

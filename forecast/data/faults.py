@@ -54,7 +54,8 @@ def duplicates(dates: Dates, columns: Columns) -> Finding | None:
     days = np.delete(dates, first)
     cause = _cause_of_duplicates(dates, columns) if len(days) >= 0.2 * len(dates) else None
     if cause is None:
-        return Finding(days, lambda _: "a second bar of this day", first)
+        which = "day" if (dates == dates.astype("datetime64[D]")).all() else "time"
+        return Finding(days, lambda _: f"a second bar of this {which}", first)
     detail, advice = cause
     return Finding(days, lambda _: f"a second bar of this day: {detail}", first, advice)
 
@@ -373,5 +374,6 @@ def _at(dates: Dates, rows: NDArray[np.intp], detail: Callable[[int], str]) -> F
 
 
 def day(date: np.datetime64) -> str:
-    """YYYY-MM-DD."""
-    return str(date)[:10]
+    """YYYY-MM-DD; of intraday bars with the time of day, in UTC."""
+    text = str(date)
+    return text[:10] if text[11:16] in ("", "00:00") else f"{text[:16]}Z"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from annotated_types import Ge, Gt
 
 from forecast.data import calendars, faults
-from forecast.data.bars import COLUMNS
+from forecast.data.bars import COLUMNS, Bars
 from forecast.data.faults import Finding
 from forecast.errors import UserError
 
@@ -47,7 +48,7 @@ class HealthCheck:
     duplicates, order, prices, high_low, splits, jumps, stale, copied_opens, each among the bars the earlier ones left.
 
     Args:
-        calendar: exchange_calendars' name; None = sessions are not looked at.
+        calendar: `auto`: that of data.calendar; or exchange_calendars' name; None = sessions are not looked at.
         prices: prices that are no positive number, volumes that are no number of 0 or more.
         high_low: High below Low, or Open or Close outside of them; float32 rounding (1e-6) passes.
         duplicates: a second bar of one day; drop keeps the first received.
@@ -73,7 +74,7 @@ class HealthCheck:
     def __init__(
         self,
         *,
-        calendar: str | None = "XNYS",
+        calendar: str | None = "auto",
         prices: Policy = "error",
         high_low: Policy = "error",
         duplicates: Policy = "error",
@@ -88,9 +89,10 @@ class HealthCheck:
         jump_factor: Annotated[float, Gt(1)] = 20,
         ends_early_days: Annotated[int, Ge(0)] = 30,
     ) -> None:
-        if calendar is not None:
-            calendars.check_calendar(calendar, key="data.health.calendar")
+        if calendar not in (None, "auto"):
+            calendars.check_calendar(str(calendar), key="data.health.calendar")
         self.calendar = calendar
+        self.market = Bars()
         self.policies: dict[str, str | None] = {
             "duplicates": duplicates,
             "order": order,
@@ -112,6 +114,16 @@ class HealthCheck:
                 raise UserError(f"data.health.{kind}={policy}: must be {rule}")
         self.jump_factor = jump_factor
         self.ends_early_days = ends_early_days
+
+    def for_market(self, market: Bars) -> Self:
+        """The same checks of bars of a market, which says what is missing.
+
+        Args:
+            market: what the bars were found to be.
+        """
+        other = copy(self)
+        other.market = market
+        return other
 
     def check(self, ticker: str, bars: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
         """The bars that may be used, and what was found and let pass.
@@ -248,13 +260,20 @@ class HealthCheck:
     def _off_sessions(self, dates: Dates) -> Finding | None:
         import numpy as np
 
-        if self.calendar is None:
+        market = self.market
+        named = self.calendar not in (None, "auto", market.calendar)
+        if named and market.interval == "1d":
+            market = Bars(calendar=self.calendar)
+        if self.calendar is None or market.calendar is None or (named and market.interval != "1d"):
+            return None
+        if market.interval in ("1wk", "1mo"):
             return None
         if not (dates[1:] > dates[:-1]).all():
             dates = np.unique(dates)
-        expected = calendars.sessions(self.calendar, dates[0], dates[-1]).to_numpy()
-        first, last = (moment.to_datetime64() for moment in calendars.reach(self.calendar))
-        return faults.sessions(dates, expected, calendar=self.calendar, known=(first, last))
+        expected = market.times_between(dates[0], dates[-1])
+        first, last = (moment.to_datetime64() for moment in calendars.reach(market.calendar))
+        known = (first, last + np.timedelta64(1, "D") if market.intraday else last)
+        return faults.sessions(dates, expected, calendar=market.calendar, known=known)
 
 
 def _action(kind: str, policy: str | None) -> Action:

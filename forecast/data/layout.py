@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from forecast.data.bars import Bars
 from forecast.data.calendars import calendar_of, closing_times
-from forecast.data.features import PRICE, Features, Relation
+from forecast.data.features import PRICE, Features, Relation, for_market
 from forecast.data.panel import Series
 from forecast.data.target import Target
 from forecast.errors import UserError
@@ -121,7 +122,12 @@ def anchors(layout: Layout, target: Target) -> tuple[list[int], list[int]]:
 
 
 def rows(
-    features: Features, bars: pd.DataFrame, target: Target | None = None, *, covariates: Sequence[str] = ()
+    features: Features,
+    bars: pd.DataFrame,
+    target: Target | None = None,
+    *,
+    covariates: Sequence[str] = (),
+    market: Bars | None = None,
 ) -> pd.DataFrame:
     """Features of one ticker, its covariates and what stands behind; a row that no window may use holds a NaN.
 
@@ -130,6 +136,7 @@ def rows(
         bars: of the ticker, with its covariates as further columns.
         target: what is forecast; None of a ticker that only stands beside.
         covariates: those columns.
+        market: what the bars are, for features that look at the calendar; None = as the features know it.
 
     Raises:
         UserError: the strategy gave other rows or columns than it declared.
@@ -137,7 +144,7 @@ def rows(
     beside = bars[list(covariates)] if covariates else None
     if beside is not None:
         bars = bars.drop(columns=beside.columns)
-    table = features.compute(bars)
+    table = for_market(features, market).compute(bars)
     wanted = list(features.columns)
     if list(table.columns) != wanted or not table.index.equals(bars.index):
         raise UserError(
@@ -158,36 +165,71 @@ def rows(
 
 
 def side_by_side(
-    tables: Mapping[str, pd.DataFrame], columns: int, *, covariates: int = 0
+    tables: Mapping[str, pd.DataFrame],
+    columns: int,
+    *,
+    covariates: int = 0,
+    markets: Mapping[str, Bars] | None = None,
 ) -> tuple[pd.Index, np.ndarray]:
-    """Join tickers on their common dates, each as it was known when the first one's session closed.
+    """Join tickers on their common dates, each as it was known when the first one's bar was.
 
     A ticker whose exchange closes later (New York beside a target in Tokyo), or at a time that its ending does not
-    tell, is joined one bar later: a date holds its bar before.
+    tell, is joined one bar later: a date holds its bar before. Bars of hours, weeks and months of different markets
+    have few times in common: there, each of the target's bars stands beside the last one that was known by then.
 
     Args:
         tables: ticker -> rows as `rows` makes them, the target's first.
         columns: inputs of a ticker; they stand first for all tickers, what is behind them follows.
         covariates: of the target's ticker alone, after its inputs; they stand between the two.
+        markets: ticker -> what its bars are; None = daily bars of the exchanges that the tickers' endings name.
 
     Returns:
         dates, and (dates, columns) float32.
     """
-    common = None
-    for table in tables.values():
-        common = table.index if common is None else common.intersection(table.index)
-    assert common is not None
     target = next(iter(tables))
+    others = {ticker for ticker in tables if markets and _differ(markets[ticker], markets[target])}
+    as_of = others if markets and markets[target].interval != "1d" else set()
+    common = None
+    for ticker, table in tables.items():
+        if ticker not in as_of:
+            common = table.index if common is None else common.intersection(table.index)
+    assert common is not None
     aligned = []
     for ticker, table in tables.items():
+        if ticker in as_of:
+            assert markets is not None
+            aligned.append(_as_of(table, common, markets[ticker], markets[target]))
+            continue
         values = np.array(table.loc[common], np.float32)
-        later = closes_later(ticker, target, common.to_numpy())
+        if markets is None:
+            later = closes_later(ticker, target, common.to_numpy())
+        elif ticker in others:
+            known = markets[ticker].known_times(common.to_numpy())
+            later = ~(known <= markets[target].known_times(common.to_numpy()))  # also where one is not told
+        else:
+            later = np.zeros(len(common), bool)
         if later.any():
             values[later] = table.shift(1).loc[common].to_numpy(np.float32)[later]
         aligned.append(values)
     inputs, more = [a[:, :columns] for a in aligned], [a[:, columns:] for a in aligned]
     beside, more[0] = more[0][:, :covariates], more[0][:, covariates:]
     return common, np.concatenate([*inputs, beside, *more], axis=1)
+
+
+def _differ(one: Bars, other: Bars) -> bool:
+    """Whether bars are of different markets, or named by different times."""
+    return one.key != other.key
+
+
+def _as_of(table: pd.DataFrame, dates: pd.Index, theirs: Bars, ours: Bars) -> np.ndarray:
+    """Rows of another market, (dates, columns): the last one known when each of the target's bars was; else NaN."""
+    values = table.to_numpy(np.float32)
+    known = theirs.known_times(table.index.to_numpy())
+    told = ~np.isnat(known)
+    values, known = values[told], np.maximum.accumulate(known[told])
+    moments = ours.known_times(dates.to_numpy())
+    place = np.where(np.isnat(moments), 0, known.searchsorted(moments, side="right")) - 1
+    return np.where((place >= 0)[:, None], values[np.maximum(place, 0)], np.float32(np.nan))
 
 
 def closes_later(ticker: str, target: str, dates: NDArray[np.datetime64]) -> NDArray[np.bool_]:
@@ -224,6 +266,9 @@ def all_series(
     scope: Scope,
     target: Target,
     covariates: Sequence[str] = (),
+    markets: Mapping[str, Bars] | None = None,
+    by_ending: bool = True,
+    within_session: bool = False,
 ) -> Iterator[Series]:
     """The series of a run, one ticker's bars in memory at a time (`multiple` needs them together).
 
@@ -233,31 +278,48 @@ def all_series(
         scope: the strategy's.
         target: what is forecast.
         covariates: those columns.
+        markets: ticker -> what its bars are, there by the time that the ticker is.
+        by_ending: whether the tickers' endings tell when daily bars close, not `markets`.
+        within_session: whether no window may reach over the border of a session.
     """
+    markets = {} if markets is None else markets
     if scope == "multiple":
         tables: dict[str, pd.DataFrame] = {}
         for ticker, table in bars:
             tables[ticker] = rows(
-                features, table, None if tables else target, covariates=() if tables else covariates
+                features,
+                table,
+                None if tables else target,
+                covariates=() if tables else covariates,
+                market=markets.get(ticker),
             )
         first = next(iter(tables))
-        late = [ticker for ticker in tables if may_close_later(ticker, first)]
+        known = None if by_ending or not markets else markets
+        late = [
+            ticker
+            for ticker in tables
+            if (_differ(known[ticker], known[first]) if known else may_close_later(ticker, first))
+        ]
         if late:
             log.info(
-                "%s: joined to %s as known at its close; a bar that closes later is joined one bar later",
+                "%s: joined to %s as known at its close; what is known later is joined later",
                 ", ".join(late),
                 first,
             )
-        dates, values = side_by_side(tables, len(features.columns), covariates=len(covariates))
+        dates, values = side_by_side(tables, len(features.columns), covariates=len(covariates), markets=known)
         if not len(dates):
             raise UserError(
                 f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
             )
-        yield Series(name=next(iter(tables)), times=times_of(dates), values=values)
+        times = times_of(dates)
+        begins = markets[first].session_begins(times) if within_session else None
+        yield Series(name=first, times=times, values=values, begins=begins)
         return
     for ticker, table in bars:
-        frame = rows(features, table, target, covariates=covariates)
-        yield Series(name=ticker, times=times_of(table.index), values=frame.to_numpy(np.float32))
+        frame = rows(features, table, target, covariates=covariates, market=markets.get(ticker))
+        times = times_of(table.index)
+        begins = markets[ticker].session_begins(times) if within_session else None
+        yield Series(name=ticker, times=times, values=frame.to_numpy(np.float32), begins=begins)
 
 
 def times_of(index: pd.Index) -> np.ndarray:

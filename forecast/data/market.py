@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from copy import copy, deepcopy
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -14,6 +15,7 @@ from forecast.data.bars import Bars, DateRange, Interval, Source
 from forecast.data.covariates import Covariates
 from forecast.data.features import PRICE, Features, sessions_ahead, with_calendar
 from forecast.data.health import Fault, HealthCheck
+from forecast.data.reader import BarReader, TickerBars, check_reach, check_size
 from forecast.data.scaler import TimeSeriesScaler
 from forecast.data.target import Close, Target
 from forecast.errors import IncompatibleError, UserError
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 # No market has had so many sessions; a window of more would only exhaust the memory before the bars are counted.
 _MOST_BARS = 100_000
+# Of disagreeing calendars, on the screen; the record has all.
+_MOST_WARNINGS = 5
 
 
 class MarketData:
@@ -40,12 +44,17 @@ class MarketData:
         source: where bars come from.
         tickers: names; None = all the source has.
         period: `max`, `ytd` or a number with d, wk, mo, y, back from the last bar.
-        start: first day, YYYY-MM-DD; stands instead of `period`.
-        end: last day, YYYY-MM-DD.
+        start: first day, YYYY-MM-DD, or moment, YYYY-MM-DDTHH:MM; stands instead of `period`.
+        end: last day or moment.
         features: what the network sees of a ticker.
         target: what is forecast; None = target=close.
-        interval: what a bar spans; 1d = one session.
-        calendar: exchange_calendars' name; also show the calendar's view of the bar being forecast. None = no.
+        interval: what a bar of the source spans; 1d = one session.
+        calendar: of the market: `auto` finds it, `none` goes by the bars' own weekdays, or exchange_calendars' name.
+            None, as configs of earlier versions have it: that of the health check.
+        calendar_features: also show the calendar's view of the bars being forecast. None: of intraday bars, and where
+            `calendar` is a calendar's name.
+        resample: make bars of this coarser interval; None = as they are.
+        within_session: windows and the bars they forecast stay inside one session; of intraday bars.
         scope: `single` (one ticker), `multiple` (side by side, target = the first), `panel` (pooled, each its own).
         seq_len: lookback, bars a window holds.
         horizon: bars forecast at once.
@@ -72,6 +81,9 @@ class MarketData:
     train_mean_: np.ndarray
     fingerprint_: str
     faults_: list[Fault]
+    markets_: dict[str, Bars]  # of each ticker
+    why_: dict[str, str]  # of each ticker, how its calendar is known
+    warnings_: list[str]  # where bars and calendar disagree
 
     def __init__(
         self,
@@ -95,6 +107,9 @@ class MarketData:
         anchor: Literal["last", "none"] = "last",
         instance_norm: bool = False,
         calendar: str | None = None,
+        calendar_features: bool | None = None,
+        resample: Interval | None = None,
+        within_session: bool = False,
         scaler: TimeSeriesScaler | None = None,
         health: HealthCheck | None = None,
         covariates: dict[str, Any] | list[Any] | None = None,
@@ -104,8 +119,23 @@ class MarketData:
                 f"data.train_ratio={train_ratio} + data.val_ratio={val_ratio}: must sum to less than 1, "
                 "or nothing is left to test on"
             )
-        exchange = calendar or (health.calendar if health is not None else None)
-        self.bars = Bars(interval=interval, calendar=exchange)
+        self.range = DateRange(period=period, start=start, end=end)
+        self.reader = BarReader(
+            source=source,
+            range=self.range,
+            health=health,
+            interval=interval,
+            calendar=calendar,
+            resample=resample,
+        )
+        check_reach(source, interval, self.range)
+        self.bars = self.reader.expected
+        if within_session and not self.bars.intraday:
+            raise UserError(
+                f"data.within_session=true: of data.interval={self.bars.interval} a session has one bar at most; use "
+                "it with intraday bars"
+            )
+        self.within_session = within_session
         self.target = (target or Close()).of_bars(self.bars)
         follow = self.target.lead + horizon
         if embargo is not None and embargo < follow:
@@ -115,10 +145,11 @@ class MarketData:
             raise UserError("data.instance_norm=true: one bar has no spread; needs data.seq_len >= 2")
         self.source = source
         ahead = sessions_ahead(lead=self.target.lead, horizon=horizon)
-        self.features = with_calendar(features, calendar, ahead=ahead)
+        self.features = with_calendar(
+            features, calendar, show=calendar_features, interval=self.bars.interval, ahead=ahead
+        )
         self.scope = scope
         self.tickers = source.tickers() if tickers is None else [str(ticker) for ticker in tickers]
-        self.range = DateRange(period=period, start=start, end=end)
         self.seq_len = seq_len
         self.horizon = horizon
         self.train_ratio = train_ratio
@@ -140,6 +171,11 @@ class MarketData:
             tickers=self.tickers if scope == "multiple" else None,
             covariates=self.covariates.columns,
         )
+
+    @property
+    def join_by_ending(self) -> bool:
+        """Whether tickers side by side are joined as their endings say, not by the calendars that were found."""
+        return self.reader.calendar != "auto" and self.bars.interval == "1d"
 
     @property
     def facts(self) -> dict[str, int]:
@@ -267,13 +303,19 @@ class MarketData:
 
         self.faults_ = []
         self._digest = hashlib.sha256()
+        self.markets_, self.why_, self.warnings_ = {}, {}, []
         self._last_dates: dict[str, pd.Timestamp] = {}
+        bars = self._bars()
+        first = next(bars)  # says what the bars are, and so how many make a year
         series = all_series(
-            self._bars(),
+            chain([first], bars),
             features=self.features,
             scope=self.scope,
             target=self.target,
             covariates=list(self.covariates.columns),
+            markets=self.markets_,
+            by_ending=self.join_by_ending,
+            within_session=self.within_session,
         )
         panel = build_panel(series, num_columns=len(self.layout.names))
         if self._left_out:
@@ -293,34 +335,41 @@ class MarketData:
         """Checked bars of each ticker in the run's range, every one of them in the fingerprint."""
         for ticker in self.tickers:
             whole = self.source.bars(ticker)
-            bars = self.range.cut(whole)
+            bars = self.reader.cut(ticker, whole)
             if bars.empty:
                 raise UserError(
-                    f"{ticker}: no bars in data.start={self.range.start or 'null'}, "
-                    f"data.end={self.range.end or 'null'}; it has {len(whole)}, "
-                    f"from {whole.index.min():%Y-%m-%d} to {whole.index.max():%Y-%m-%d}"
+                    f"{ticker}: no bars in {self.range.text}; it has {len(whole)}, "
+                    f"from {self.bars.text(whole.index.min())} to {self.bars.text(whole.index.max())}"
                 )
-            if self.health is not None:
-                bars, faults = self.health.check(ticker, bars)
-                self.faults_ += faults
-            if not (bars.index.is_monotonic_increasing and bars.index.is_unique):
-                raise UserError(
-                    f"{ticker}: windows need ascending, distinct dates; data.health.order=drop sorts them, "
-                    "data.health.duplicates=drop keeps the first bar of a day"
-                )
+            judged = self.reader.judge(ticker, bars, whole)
+            bars = judged.table
+            self.faults_ += judged.faults
+            self._note(ticker, judged)
             values = bars.to_numpy("float64")
-            _check_size(ticker, bars, values)
+            check_size(ticker, bars, values, self.bars)
             self._last_dates[ticker] = bars.index[-1]
             self._check_target(ticker, bars)
             self._digest.update(ticker.encode())
-            self._digest.update(bars.index.to_numpy().astype("datetime64[D]").tobytes())
+            unit = "ns" if self.bars.intraday else "D"
+            self._digest.update(bars.index.to_numpy().astype(f"datetime64[{unit}]").tobytes())
             self._digest.update(values.tobytes())
             if self.covariates and (self.scope != "multiple" or ticker == self.tickers[0]):
-                bars = self.covariates.attach(ticker, bars, bars=self.bars, source=self.source)
+                bars = self.covariates.attach(ticker, bars, bars=judged.bars, source=self.source)
                 beside = bars[list(self.covariates.columns)]
                 self._digest.update(repr(list(beside.columns)).encode() + beside.to_numpy().tobytes())
             yield ticker, bars
         self._left_out = self._check_ends()
+
+    def _note(self, ticker: str, judged: TickerBars) -> None:
+        """Keep what a ticker's bars are; those of the first say it of the run."""
+        if not self.markets_:
+            self.bars = judged.bars
+            self.target = self.target.of_bars(judged.bars)
+        self.markets_[ticker], self.why_[ticker] = judged.bars, judged.why
+        for warning in judged.warnings:
+            if len(self.warnings_) < _MOST_WARNINGS:
+                log.warning(warning)
+            self.warnings_.append(warning)
 
     def _check_target(self, ticker: str, bars: pd.DataFrame) -> None:
         """Whether the target can be had from a ticker's bars, and what must be known of it then.
@@ -372,7 +421,7 @@ class MarketData:
             bad = values <= 0 if column in prices else values < 0
             if bad.any():
                 row = int(bad.argmax())
-                when = str(self.panel_.time_of(self.panel_.times[row]))[:10]
+                when = self.bars.text(self.panel_.time_of(self.panel_.times[row]))
                 raise UserError(
                     f"{self._who()}: {when}: {self.layout.names[column]}={values[row]:g} cannot anchor a window; "
                     "use data.health.prices=drop or data.anchor=none"
@@ -385,19 +434,6 @@ class MarketData:
     def _who(self) -> str:
         names = ", ".join(self.tickers[:4])
         return names if len(self.tickers) <= 4 else f"{names} and {len(self.tickers) - 4} more"
-
-
-def _check_size(ticker: str, bars: pd.DataFrame, values: np.ndarray) -> None:
-    """Windows are 32-bit floats; what they cannot hold must not pass for a gap."""
-    import numpy as np
-
-    too_large = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
-    if too_large.any():
-        row, column = np.argwhere(too_large)[0]
-        raise UserError(
-            f"{ticker}: {bars.index[row]:%Y-%m-%d}: {bars.columns[column]}={values[row, column]:g} is more than "
-            "a 32-bit float holds; use larger units in the source"
-        )
 
 
 def _check_tickers(tickers: list[str], scope: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,9 @@ class Series:
     name: str
     times: NDArray[np.datetime64]  # (bars,) datetime64[ns], ascending, distinct
     values: NDArray[np.float32]  # (bars, columns); a row with a NaN is a gap no window may span
+    begins: NDArray[np.bool_] | None = (
+        None  # (bars,) where a session begins that no window may reach back over
+    )
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
     for item in series:
         assert item.values.shape == (len(item.times), num_columns), item.name
         good = np.asarray(np.isfinite(item.values).all(axis=1))
-        for first, stop in _true_runs(good):
+        for first, stop in _split_runs(_true_runs(good), item.begins):
             need = used + stop - first
             if need > len(times):
                 capacity = need + min(need, _GROWTH_BYTES // (4 * num_columns))
@@ -132,6 +136,18 @@ class _Numbering:
     def positions(self) -> NDArray[np.int32]:
         """Number -> position in `sorted`."""
         return np.argsort(self._numbers).astype(np.int32)
+
+
+def _split_runs(runs: list[tuple[int, int]], begins: NDArray[np.bool_] | None) -> list[tuple[int, int]]:
+    """The same rows, parted where sessions begin."""
+    if begins is None:
+        return runs
+    found = []
+    for first, stop in runs:
+        inner = np.flatnonzero(begins[first + 1 : stop]) + first + 1
+        edges = [first, *inner.tolist(), stop]
+        found += list(pairwise(edges))
+    return found
 
 
 def _true_runs(good: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -154,6 +154,49 @@ def expected(bars: Timing, first: Any, last: Any) -> Times:
     return times[times.searchsorted(first) : times.searchsorted(last, side="right")]
 
 
+def last(bars: Timing, until: Any, count: int) -> Times:
+    """(count,) the times of the last bars that began by a moment, ascending; fewer where the calendar ends."""
+    days = {"1wk": 7, "1mo": 31}.get(bars.interval) or 4 * (count // (1 if bars.interval == "1d" else 4) + 4)
+    if bars.interval in ("1wk", "1mo"):
+        newest = period_start(bars, period_number(bars, np.asarray([until], "datetime64[ns]")))
+        starts = period_number(bars, newest) - np.arange(count)[::-1]
+        return period_start(bars, starts)
+    first = max(until - np.timedelta64(days, "D"), _knows(bars)[0])
+    return expected(bars, first, until)[-count:]
+
+
+def session_days(bars: Timing, times: Times) -> Times:
+    """(bars,) the session that each bar lies in; outside of all, that of its local date or the next one."""
+    if not bars.intraday:
+        return times
+    begin = times - np.timedelta64(bars.step, "ns") if bars.hours.end else times
+    if bars.calendar == "24/7":
+        return begin.astype("datetime64[D]").astype("datetime64[ns]")
+    sessions = grid.sessions_of(bars.calendar, bars.weekmask, bars.zone)
+    stamps = begin.astype(np.int64)
+    final = len(sessions.days) - 1
+    place = np.minimum(sessions.closes.searchsorted(stamps, side="right"), final)
+    dates = grid.to_local(begin, bars.zone).astype("datetime64[D]").astype("datetime64[ns]")
+    nearest = np.minimum(sessions.days.searchsorted(dates), final)
+    return np.asarray(sessions.days[np.where(sessions.opens[place] <= stamps, place, nearest)])
+
+
+def session_hours(bars: Timing, times: Times) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where intraday bars stand in their session.
+
+    Returns:
+        (bars,) hours since it opened, and the share of it that has passed; without sessions, of the local day.
+    """
+    stamps = times.astype(np.int64)
+    if bars.calendar == "24/7":
+        since = stamps % grid.DAY
+        return since / (60 * grid.MINUTE), since / grid.DAY
+    sessions = grid.sessions_of(bars.calendar, bars.weekmask, bars.zone)
+    place = sessions.days.searchsorted(session_days(bars, times))
+    since = stamps - sessions.opens[place]
+    return since / (60 * grid.MINUTE), since / (sessions.closes[place] - sessions.opens[place])
+
+
 def known(bars: Timing, times: Times) -> Times:
     """(bars,) the moment, in UTC, at which each bar is complete; NaT where the calendar does not tell."""
     sessions = grid.sessions_of(bars.calendar, bars.weekmask, bars.zone)

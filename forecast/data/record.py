@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from forecast.data.bars import DescribedSource
+from forecast.data.bars import Bars, DescribedSource
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from forecast.data.market import MarketData
 
 
@@ -26,16 +25,20 @@ def record(data: MarketData) -> dict[str, Any]:
         "target": data.target.name,
         "unit": data.target.unit,
         "bar": data.bars.label,
+        "interval": data.bars.interval,
+        "calendars": calendars(data),
+        "joined_by": "ending" if data.join_by_ending else "calendar",
+        "calendar_warnings": data.warnings_,
         "tickers": data.tickers,
         "series": len(panel.names),
         "columns": data.layout.names,
         "rows": len(panel.values),
-        "first_day": _date(panel.time_of(0)),
-        "last_day": _date(panel.time_of(-1)),
+        "first_day": data.bars.text(panel.time_of(0)),
+        "last_day": data.bars.text(panel.time_of(-1)),
         "splits": {
             split: {
-                "first_day": _date(panel.time_of(first)),
-                "last_day": _date(panel.time_of(last)),
+                "first_day": data.bars.text(panel.time_of(first)),
+                "last_day": data.bars.text(panel.time_of(last)),
                 "windows": len(data.windows_[split]),
             }
             for split, (first, last) in data.split_ranges_.items()
@@ -47,9 +50,30 @@ def record(data: MarketData) -> dict[str, Any]:
     }
 
 
-def _date(time: NDArray[np.datetime64]) -> str:
-    """YYYY-MM-DD."""
-    return str(time)[:10]
+def calendars(data: MarketData) -> list[dict[str, Any]]:
+    """What the tickers' bars are, tickers of one market together, and how that is known.
+
+    Args:
+        data: loaded.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for ticker, bars in data.markets_.items():
+        facts = {"why": data.why_[ticker], "bars": bars.to_json()}
+        found.setdefault(json.dumps(facts), facts | {"tickers": []})["tickers"].append(ticker)
+    return list(found.values())
+
+
+def markets_of(record: Mapping[str, Any]) -> dict[str, Bars]:
+    """Ticker -> what its bars are, of a record; of one that an earlier version wrote there is nothing.
+
+    Args:
+        record: as `record` made it.
+    """
+    return {
+        ticker: Bars.from_json(found["bars"])
+        for found in record.get("calendars", ())
+        for ticker in found["tickers"]
+    }
 
 
 def _without_windows(data: MarketData) -> list[str]:

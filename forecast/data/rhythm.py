@@ -92,6 +92,7 @@ def find_bars(
     calendar: str | None,
     assumed: str | None = None,
     zone: str | None = None,
+    key: str = "data.calendar",
 ) -> FoundBars:
     """What bars are: of which market, beginning when.
 
@@ -103,6 +104,7 @@ def find_bars(
             exchange_calendars' name. None: `assumed`, as configs of earlier versions have it.
         assumed: the calendar to begin with; None = as `calendar` says.
         zone: of the market's clock, where the source knows it.
+        key: of the config that `calendar` comes from.
 
     Raises:
         UserError: the bars are of another interval, or contradict the calendar that was named.
@@ -113,7 +115,7 @@ def find_bars(
         own = _by_weekdays(times, interval, zone, legacy=calendar is None)
         return FoundBars(bars=own, why=f"no calendar; {_mask_words(own.weekmask)}")
     if calendar not in (None, "auto"):
-        return _named(ticker, times, str(calendar), interval, zone)
+        return _named(ticker, times, str(calendar), interval, zone, key)
     name = assumed or calendars.calendar_of(ticker)
     if name is None:
         return _search(times, interval, zone, tried=None)
@@ -151,7 +153,7 @@ def _by_ending(ticker: str) -> str:
     return _PLAIN if plain else "by the ticker's name"
 
 
-def _named(ticker: str, times: Times, name: str, interval: Interval, zone: str | None) -> FoundBars:
+def _named(ticker: str, times: Times, name: str, interval: Interval, zone: str | None, key: str) -> FoundBars:
     """The calendar that was asked for; bars that contradict it are refused."""
     fit = _fit(times, name, interval)
     warnings = []
@@ -165,7 +167,7 @@ def _named(ticker: str, times: Times, name: str, interval: Interval, zone: str |
                 if other != name
                 else "data.calendar=none goes by the bars"
             )
-            raise UserError(f"data.calendar={name}: {ticker}: {says}; {way}")
+            raise UserError(f"{key}={name}: {ticker}: {says}; {way}")
         warnings = [f"{ticker}: {says}; the next bar is that of its next session"]
     elif fit.closed > _DOUBTFUL:
         better = _search(times, interval, zone, tried=name)

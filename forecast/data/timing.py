@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
     from forecast.data.grid import Hours
@@ -135,12 +134,50 @@ class Bars:
 
         return periods.known(self, times)
 
-    def text(self, time: np.datetime64 | pd.Timestamp) -> str:
+    def sessions_of(self, times: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+        """(bars,) the day of the session that each bar lies in."""
+        from forecast.data import periods
+
+        return periods.session_days(self, times)
+
+    def crossing(self, times: NDArray[np.datetime64], count: int) -> str | None:
+        """Why bars and the `count` that follow are not of one session, in words; None: they are."""
+        import numpy as np
+
+        both = np.concatenate((times, self.next_times(times[-1:], count)[0]))
+        if len(np.unique(self.sessions_of(both))) == 1:
+            return None
+        return (
+            f"the {len(times)} {self.label}s up to {self.text(times[-1])} and those to be forecast are not of one "
+            "session, as data.within_session=true wants it"
+        )
+
+    def session_begins(self, times: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+        """(bars,) whether each is the first of its session; of times in ascending order."""
+        import numpy as np
+
+        days = self.sessions_of(times)
+        begins = np.ones(len(times), bool)
+        begins[1:] = days[1:] != days[:-1]
+        return begins
+
+    def last_times(self, until: np.datetime64, count: int) -> NDArray[np.datetime64]:
+        """(count,) the times of the last bars that began by a moment, ascending; as far as the calendar knows them."""
+        from forecast.data import periods
+
+        return periods.last(self, until, count)
+
+    def text(self, time: Any) -> str:
         """A time as it is shown: YYYY-MM-DD; of intraday bars with the time of day in UTC, YYYY-MM-DDTHH:MMZ."""
         import numpy as np
 
         moment = np.asarray(time, "datetime64[ns]")
         return f"{str(moment)[:16]}Z" if self.intraday else str(moment)[:10]
+
+    @property
+    def key(self) -> str:
+        """The same for bars of the same market and interval."""
+        return str(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """All that makes it, as plain JSON values."""
@@ -159,3 +196,28 @@ class Bars:
         from forecast.data.grid import Hours
 
         return cls(**{**facts, "hours": Hours.from_json(facts["hours"])})
+
+
+def next_times(bars: Sequence[Bars], after: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
+    """The times of the bars that follow bars of several markets.
+
+    Args:
+        bars: (rows,) what each is.
+        after: (rows,) their times.
+        count: bars wanted after each.
+
+    Returns:
+        (rows, count) datetime64[ns].
+
+    Raises:
+        UserError: a calendar does not reach that far.
+    """
+    import numpy as np
+
+    groups: dict[str, list[int]] = {}
+    for place, own in enumerate(bars):
+        groups.setdefault(own.key, []).append(place)
+    times = np.empty((len(bars), count), "datetime64[ns]")
+    for places in groups.values():
+        times[places] = bars[places[0]].next_times(after[places], count)
+    return times

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.bars import COLUMNS, bar_table, is_bar_table
+from forecast.data.bars import COLUMNS, Bars, bar_table, is_bar_table, next_times
 from forecast.data.features import Features, warm_up
 from forecast.data.layout import Scope, anchors, bars_before_join, layout, rows, side_by_side
 from forecast.data.panel import Series, build_panel
@@ -17,14 +18,13 @@ from forecast.data.windows import WindowBatch
 from forecast.errors import UserError
 from forecast.model.forecaster import Forecast, Forecaster, forecast_in_unit
 from forecast.model.intervals import IntervalState
-from forecast.model.standalone import batch_of, unknown_bars
+from forecast.model.standalone import batch_of, inputs_of, unknown_bars
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from forecast.data.layout import Layout
-    from forecast.data.normaliser import WindowNormaliser
 
     # Times and panel rows of a series, (bars,) and (bars, columns).
     Rows = tuple[NDArray[np.datetime64], NDArray[np.float32]]
@@ -76,6 +76,9 @@ class Predictor:
         intervals: half-widths as of the run's last bar; None: forecasts without intervals.
         covariates: further columns that the bars must have, and the step each is of, see Covariates.columns; of tickers
             side by side those of the first.
+        markets: ticker -> what its bars are; empty of a run by an earlier version.
+        join_by_ending: whether tickers side by side are joined by their endings, not by `markets`.
+        within_session: whether windows and forecasts stay inside one session.
     """
 
     def __init__(
@@ -92,6 +95,9 @@ class Predictor:
         target: Target | None = None,
         intervals: IntervalState | None = None,
         covariates: Mapping[str, int | None] | None = None,
+        markets: Mapping[str, Bars] | None = None,
+        join_by_ending: bool = True,
+        within_session: bool = False,
     ) -> None:
         self.forecaster = forecaster
         self.features = features
@@ -104,12 +110,25 @@ class Predictor:
         self.adjust_volume = adjust_volume
         self.intervals = intervals
         self.covariates = dict(covariates or {})
+        self.markets = dict(markets or {})
+        self.join_by_ending = join_by_ending
+        self.within_session = within_session
         self.layout: Layout = layout(
             features,
             target=self.target,
             tickers=self.tickers if scope == "multiple" else None,
             covariates=self.covariates,
         )
+
+    def with_markets(self, markets: Mapping[str, Bars]) -> Predictor:
+        """The same predictor, of bars whose market was found anew.
+
+        Args:
+            markets: ticker -> what its bars are, besides those known already.
+        """
+        other = copy(self)
+        other.markets = {**self.markets, **markets}
+        return other
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -127,6 +146,21 @@ class Predictor:
         if before is None or history is None or self.scope == "multiple":
             return None
         return max(self.lookback, history) + max(before, self.target.warm_up)
+
+    def next_times(self, tickers: Sequence[str], origins: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+        """(windows, horizon) the bars that are forecast, of several bars the last one.
+
+        Args:
+            tickers: (windows,) whose market is known.
+            origins: (windows,) time of each one's last bar.
+
+        Raises:
+            UserError: a calendar does not reach that far.
+        """
+        lead = self.target.lead
+        return next_times([self.markets[ticker] for ticker in tickers], origins, lead + self.horizon)[
+            :, lead:
+        ]
 
     def predict(
         self, bars: pd.DataFrame | Mapping[str, pd.DataFrame], *, every: bool = False
@@ -179,7 +213,7 @@ class Predictor:
         needed = 0 if every or self.enough is None else max(self.lookback, self.forecaster.history or 0)
         series = (
             self._one_by_one(checked, refused)
-            if every or self.enough is None
+            if every or self.enough is None or not self._alike(checked)
             else self._together(checked, self.enough, refused)
         )
         good: list[Series] = []
@@ -188,7 +222,8 @@ class Predictor:
             if reason:
                 refused[name] = reason
             else:
-                good.append(Series(name=name, times=times[-needed:], values=values[-needed:]))
+                begins = self.markets[name].session_begins(times[-needed:]) if self.within_session else None
+                good.append(Series(name=name, times=times[-needed:], values=values[-needed:], begins=begins))
         if not good:
             return InferenceWindows(refused=refused)
         panel = build_panel(good, num_columns=len(self.layout.names))
@@ -351,7 +386,12 @@ class Predictor:
             return {ticker: (_times(table), table.to_numpy(np.float32)) for ticker, table in features.items()}
         if refused:
             return {}
-        dates, values = side_by_side(features, len(self.features.columns), covariates=len(self.covariates))
+        dates, values = side_by_side(
+            features,
+            len(self.features.columns),
+            covariates=len(self.covariates),
+            markets=None if self.join_by_ending else self.markets,
+        )
         return {self.tickers[0]: (dates.to_numpy(), values)}
 
     def _together(
@@ -386,11 +426,22 @@ class Predictor:
             series |= dict(zip(together, zip(times, by_ticker, strict=True), strict=True))
         return {ticker: series[ticker] for ticker in tables if ticker in series}
 
+    def _alike(self, tickers: Iterable[str]) -> bool:
+        """Whether the features of tickers can be computed in one pass: they do not look at different calendars."""
+        markets = {self.markets[ticker].key for ticker in tickers if ticker in self.markets}
+        return len(markets) <= 1 or not hasattr(self.features, "for_market")
+
     def _features(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
         try:
             beside = self.scope == "multiple" and ticker != self.tickers[0]
             target = None if beside else self.target
-            return rows(self.features, table, target, covariates=self.covariates_of(ticker))
+            return rows(
+                self.features,
+                table,
+                target,
+                covariates=self.covariates_of(ticker),
+                market=self.markets.get(ticker),
+            )
         except KeyError as error:
             missing = [column for column in COLUMNS if column not in table.columns]
             needs = f"{ticker}: the bars have no {', '.join(missing)}, which the model needs"
@@ -410,7 +461,11 @@ class Predictor:
                     f"{name}: {count} bars, but the model looks back over {self.lookback}, "
                     f"and its features over {before} before those"
                 )
-            return f"{name}: the window that ends on {str(times[-1])[:10]} holds a gap or a NaN"
+            last = self.markets.get(name, Bars()).text(times[-1])
+            return f"{name}: the window that ends on {last} holds a gap or a NaN"
+        if self.within_session:
+            crossing = self.markets[name].crossing(times[-self.lookback :], self.target.lead + self.horizon)
+            return crossing and f"{name}: {crossing}"
         return None
 
     def _unanchored(self, windows: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -422,16 +477,6 @@ class Predictor:
         return np.asarray(
             (windows[..., prices] <= 0).any(axis=(1, 2)) | (windows[..., amounts] < 0).any(axis=(1, 2))
         )
-
-
-def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a network sees of raw windows: (windows, lookback, columns) -> (windows, lookback, features)."""
-    import torch
-
-    with torch.inference_mode():
-        raw = torch.from_numpy(np.ascontiguousarray(windows)).to(normaliser.device)
-        inputs: NDArray[np.float32] = normaliser.inputs(raw).cpu().numpy()
-    return inputs
 
 
 def _by_ticker(bars: pd.DataFrame | Mapping[str, pd.DataFrame], only: str) -> Mapping[str, pd.DataFrame]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.layout import Layout
+    from forecast.data.normaliser import WindowNormaliser
 
 
 def batch_of(
@@ -101,3 +102,13 @@ def _whole(count: int, bars: int) -> _Numbering:
 def unknown_bars(count: int, horizon: int, width: int) -> NDArray[np.float32]:
     """Bars that have not come yet."""
     return np.full((count, horizon, width), np.nan, np.float32)
+
+
+def inputs_of(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a network sees of raw windows: (windows, lookback, columns) -> (windows, lookback, features)."""
+    import torch
+
+    with torch.inference_mode():
+        raw = torch.from_numpy(np.ascontiguousarray(windows)).to(normaliser.device)
+        inputs: NDArray[np.float32] = normaliser.inputs(raw).cpu().numpy()
+    return inputs

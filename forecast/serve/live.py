@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from fastapi import HTTPException
 
-from forecast.data.bars import CachingSource, Source
-from forecast.data.timing import Bars
+from forecast.data.bars import Bars, CachingSource, Source
+from forecast.data.reader import BarReader, TickerBars
 from forecast.errors import SourceError, UserError
 from forecast.serve.allowlist import check_built
 from forecast.serve.model_store import LoadedModel
@@ -120,14 +120,14 @@ class Delivered:
 
     Args:
         ticker: as the model knows it.
-        bars: what they span, and which come next.
         tables: ticker -> checked bars; several where the model looks at several.
+        markets: ticker -> what its bars are.
         warnings: what a reader must know, in sentences.
     """
 
     ticker: str
-    bars: Bars
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    markets: dict[str, Bars] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -164,10 +164,7 @@ class LiveBars:
             )
         source, health = self._parts(model)
         name = _as_trained(source, ticker, predictor.tickers)
-        calendar = None if health is None else health.calendar
-        found = Delivered(
-            ticker=name, bars=Bars(interval=model.config["data"].get("interval", "1d"), calendar=calendar)
-        )
+        found = Delivered(ticker=name)
         if predictor.scope != "panel" and name != predictor.tickers[0]:
             self._raw(source, name, requested=name)  # is there such a ticker at all?
             beside = predictor.tickers[1:] if predictor.scope == "multiple" else []
@@ -192,8 +189,10 @@ class LiveBars:
                         headers={"Retry-After": str(_RETRY_S)},
                     )
                 found.warnings.append(f"{needed}: {_line(reason)}; {held}")
-            table = self._checked(model, health, needed, whole, requested=name)
-            found.tables[needed] = self._beside(model, needed, table, found.bars, source)
+            judged = self._judged(model, source, health, needed, whole, requested=name)
+            found.tables[needed] = self._beside(model, needed, judged.table, judged.bars, source)
+            found.markets[needed] = judged.bars
+            found.warnings += judged.warnings
         return found
 
     def _beside(
@@ -267,28 +266,26 @@ class LiveBars:
                 raise HTTPException(503, text + kept, headers={"Retry-After": str(_RETRY_S)}) from error
             raise HTTPException(502, text + kept) from error
 
-    def _checked(
+    def _judged(
         self,
         model: LoadedModel,
+        source: Source,
         health: HealthCheck | None,
         ticker: str,
         whole: pd.DataFrame,
         *,
         requested: str,
-    ) -> pd.DataFrame:
-        from forecast.data.bars import DateRange
-
-        data = model.config["data"]
+    ) -> TickerBars:
         # A model that was trained up to a day forecasts from the latest one all the same.
-        span = DateRange(period=data.get("period"), start=data.get("start"), end=None)
-        bars = span.cut(whole)
+        reader = BarReader.of(model.config["data"], source=source, health=health, until_now=True)
+        bars = reader.cut(ticker, whole)
         if bars.empty:
-            text = f"{ticker}: the source has no bars since data.start={span.start}"
-            raise HTTPException(404 if ticker == requested else 502, text)
-        if health is None:
-            return bars
+            raise HTTPException(
+                404 if ticker == requested else 502,
+                f"{ticker}: the source has no bars in {reader.range.text}",
+            )
         try:
-            return health.check(ticker, bars)[0]
+            return reader.judge(ticker, bars, whole)
         except UserError as error:
             raise HTTPException(502, _line(error)) from error
 
@@ -338,16 +335,15 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     import torch
 
     found = bars.of(model, ticker, stale=stale)
-    predictor, warnings = model.predictor, list(found.warnings)
-    own = found.tables[found.ticker]
+    predictor, warnings = model.predictor.with_markets(found.markets), list(found.warnings)
+    own, market = found.tables[found.ticker], found.markets[found.ticker]
     monitoring.bars(model, found.ticker, own)
     torch.set_num_threads(model.threads)
     try:
         windows = predictor.windows(found.tables)
         for reason in windows.refused.values():
             raise HTTPException(409, _line(reason))
-        lead = predictor.target.lead
-        ahead = found.bars.next_times(windows.origins, lead + predictor.horizon)[0, lead:]
+        ahead = predictor.next_times([found.ticker], windows.origins)[0]
         table = predictor.table(windows)
     except UserError as error:
         raise HTTPException(409, _line(error)) from error
@@ -357,21 +353,21 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     bounds = table[["lower", "upper"]].to_numpy().T if predictor.levels else None  # (2, h)
     sides = None if bounds is None else bounds[:, None]  # (2, 1, h)
     monitoring.forecasts(model, windows.windows, [found.ticker], forecast[None], sides, windows.origins)
-    last, label = windows.origins[0], found.bars.label
-    if found.bars.calendar is None:
-        warnings.append("the days are weekdays, whether the exchange is open or not")
-    if ahead[0] < np.datetime64(datetime.now(UTC).date()):
+    last, now = windows.origins[0], np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns")
+    if market.calendar is None:
+        warnings.append("the days are the bars' own weekdays, whether the exchange is open or not")
+    if ahead[0] < (now if market.intraday else now.astype("datetime64[D]")):
         warnings.append(
-            f"the last bar is of {found.bars.text(last)}: the first {label} that is forecast is over"
+            f"the last bar is of {market.text(last)}: the first {market.label} that is forecast is over"
         )
     closes = own["Close"].loc[:last]
     return Latest(
         ticker=found.ticker,
-        last_date=found.bars.text(last),
+        last_date=market.text(last),
         last_close=float(closes.loc[last]),
         closes=closes[np.isfinite(closes)].iloc[-MAX_CLOSES:],
-        dates=[found.bars.text(moment) for moment in ahead],
-        bars=found.bars,
+        dates=[market.text(moment) for moment in ahead],
+        bars=market,
         naive=float(predictor.naive(windows.windows)[0]),
         forecast=forecast,
         bounds=bounds,

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.data.bars import Bars
 from forecast.data.calendars import calendar_of, planned_sessions
-from forecast.data.features import warm_up
+from forecast.data.features import calendar_columns, warm_up
 from forecast.data.layout import closes_later, rows
 from forecast.errors import UserError
 
@@ -284,15 +285,19 @@ def _dates(model: LoadedModel, count: int) -> tuple[pd.DatetimeIndex, list[str]]
     """Days for rows that came without any: of importance only to a model that looks at the calendar."""
     import pandas as pd
 
-    calendar = model.config["data"].get("calendar")
-    if calendar is None:
+    predictor = model.predictor
+    if not calendar_columns(predictor.features):
         return pd.date_range("2000-01-03", periods=count, freq="B", name="Date"), []
-    today = datetime.now(UTC).date()
-    if calendar in ("24/7", "none"):
-        past = pd.date_range(end=str(today), periods=count, freq="D", name="Date")
+    now, data = datetime.now(UTC), model.config["data"]
+    market = predictor.markets.get(predictor.tickers[0])
+    if market is None:  # of a run by an earlier version
+        market = Bars(interval=data.get("interval", "1d"), calendar=data.get("calendar"))
+    if market.interval == "1d" and market.calendar is not None:
+        times = _sessions(market.calendar, count, now.date())
     else:
-        past = pd.DatetimeIndex(_sessions(calendar, count, today), name="Date")
-    return past, [f"the model looks at the calendar: the last row is taken to be of {past[-1]:%Y-%m-%d}"]
+        times = market.last_times(np.datetime64(now.replace(tzinfo=None), "ns"), count)
+    past = pd.DatetimeIndex(times, name="Date")
+    return past, [f"the model looks at the calendar: the last row is taken to be of {market.text(past[-1])}"]
 
 
 def _ticker(ticker: str | None, model: LoadedModel) -> tuple[str | None, list[str]]:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecast.data.bars import COLUMNS, bar_table
+from forecast.data.bars import COLUMNS, Bars, bar_table
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.sources import SampleSource, SyntheticSource
 from forecast.errors import UserError
@@ -142,7 +142,7 @@ def test_keep_changes_nothing_and_records(kind, broken, at_fault, says):
 
 def test_clean_bars_come_back_themselves():
     table = bars()
-    left, faults = HealthCheck().check("AAA", table)
+    left, faults = HealthCheck().for_market(Bars(calendar="XNYS")).check("AAA", table)
     assert left is table
     assert faults == []
 
@@ -180,7 +180,7 @@ def test_missing_and_surplus_days():
     table = bars().drop(index=bars().index[[20, 21]])
     sunday = bars().index[0] + pd.Timedelta(days=(6 - bars().index[0].weekday()))
     table = pd.concat([table, bars().iloc[[0]].set_axis([sunday])]).sort_index()
-    left, faults = HealthCheck().check("AAA", table)
+    left, faults = HealthCheck().for_market(Bars(calendar="XNYS")).check("AAA", table)
     assert left is table
     assert [(fault.date, fault.detail) for fault in faults] == [
         (str(sunday.date()), "a bar, though XNYS was closed"),
@@ -188,7 +188,8 @@ def test_missing_and_surplus_days():
         (day(21), "no bar, though XNYS was open"),
     ]
     with pytest.raises(UserError, match=r"\(2 more\); mend the source, or set data.health.sessions=keep$"):
-        HealthCheck(sessions="error").check("AAA", table)
+        HealthCheck(calendar="XNYS", sessions="error").check("AAA", table)
+    assert HealthCheck(sessions="error").check("AAA", table)[1] == []  # of no market that was found
     assert HealthCheck(calendar=None, sessions="error").check("AAA", table)[1] == []
 
 

@@ -90,12 +90,9 @@ def test_bars_from_elsewhere(runs, predict, tmp_path):
     assert "not trained on OLD, UP, but on AAPL, IBM, MSFT, GOOG" in done.out
 
 
-def test_without_a_calendar_days_are_weekdays_and_that_is_said(runs, predict, tmp_path):
-    done = predict(
-        f"run={runs['single']}", "data.health.calendar=null", "data.end=2012-10-26", "output=next.csv"
-    )
-    assert pd.read_csv(tmp_path / "next.csv")["date"].tolist() == ["2012-10-29"]
-    assert "the days are weekdays, whether the exchange is open or not" in done.out
+def test_days_that_no_session_check_looks_at_still_follow_the_exchange(runs, predict, tmp_path):
+    predict(f"run={runs['single']}", "data.health.calendar=null", "data.end=2012-10-26", "output=next.csv")
+    assert pd.read_csv(tmp_path / "next.csv")["date"].tolist() == ["2012-10-31"]  # after the hurricane
 
 
 def test_one_ticker_that_cannot_be_forecast_is_named_and_stops_no_other(runs, predict, tmp_path):
@@ -159,11 +156,11 @@ def test_more_rows_than_a_screen_holds(runs, predict):
         (["source=fles"], "source=fles: no such option; did you mean files? options: files, sample, synthetic, yfinance"),
         (["source=files"], "source.path: missing; must be text"),
         (["source=files", "source.pth=x"], "source.pth: no such key; did you mean source.path?"),
-        (["data.end=soon"], "data.end=soon: must be a date, YYYY-MM-DD"),
+        (["data.end=soon"], "data.end=soon: must be a date, YYYY-MM-DD, or a moment, YYYY-MM-DDTHH:MM"),
         (["data.tickers=[]"], "data.tickers=[]: names no ticker"),
         (["data.tickers=[IBM,IBM]"], "data.tickers=['IBM', 'IBM']: names a ticker twice"),
         (["data.tickers=[NOPE]"], "source=sample: has no ticker 'NOPE'; it has AAPL, IBM, MSFT, GOOG, FB"),
-        (["data.end=1999-12-31", "data.tickers=[IBM]"], "IBM: no bars in data.start=None, data.end=1999-12-31; ask for a longer data.period or other data.tickers"),
+        (["data.end=1999-12-31", "data.tickers=[IBM]"], "IBM: no bars in data.start=null, data.end=1999-12-31; ask for a longer data.period or other data.tickers"),
         (["data.health.calendar=XXXX"], None),
         (["output=next.xlsx"], "output=next.xlsx: must end in .csv or .parquet"),
         (["output=no/next.csv"], "output=no/next.csv: no is no folder; make it first"),

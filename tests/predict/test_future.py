@@ -48,7 +48,7 @@ def test_intervals_of_the_ticker_or_of_all(runs):
 def test_intervals_are_printed_with_their_levels(runs):
     bars = {"IBM": random_bars(60, seed=0)}
     found = forecast_ahead(
-        with_intervals(runs["panel"]), bars, calendar=Bars(calendar="XNYS"), refused={}, notes=[]
+        with_intervals(runs["panel"]).with_markets({"IBM": Bars(calendar="XNYS")}), bars, refused={}, notes=[]
     )
     text = text_of(found, output=None)
     assert text.splitlines()[0].split()[-4:] == ["lower", "upper", "lower_50", "upper_50"]
@@ -59,7 +59,7 @@ def test_intervals_are_printed_with_their_levels(runs):
 def test_no_ticker_left_is_refused_with_the_first_reason(runs):
     bars = {name: random_bars(5, seed=0) for name in ("A", "B", "C")}
     with pytest.raises(UserError, match=r"^A: 5 bars.*\(nor can 2 others be forecast\); ask for"):
-        forecast_ahead(forecast.load(runs["panel"]), bars, calendar=Bars(), refused={}, notes=[])
+        forecast_ahead(forecast.load(runs["panel"]), bars, refused={}, notes=[])
 
 
 @pytest.mark.parametrize("intervals", ["conformal", "adaptive"])

@@ -181,7 +181,7 @@ def test_bars_from_before_the_models_time(live, served):
     error = refused(live, served("panel", start="2014-01-01"), "AAPL")
     assert (error.status_code, error.detail) == (
         404,
-        "AAPL: the source has no bars since data.start=2014-01-01",
+        "AAPL: the source has no bars in data.start=2014-01-01, data.end=null",
     )
 
 
@@ -297,9 +297,9 @@ def test_without_a_calendar_the_days_are_weekdays_and_that_is_said(live, served,
     list_bars(exchange, "AAPL", until="2012-10-26")
     policies = {**served("panel").config["data"]["health"], "calendar": None}
     for health in (None, policies):
-        found = latest(live, Noted(), served("panel", health=health), "AAPL", stale=False)
+        found = latest(live, Noted(), served("panel", health=health, calendar=None), "AAPL", stale=False)
         assert str(found.dates[0]) == "2012-10-29"
-        assert found.warnings[0] == "the days are weekdays, whether the exchange is open or not"
+        assert found.warnings[0] == "the days are the bars' own weekdays, whether the exchange is open or not"
 
 
 def test_too_few_bars(live, served, exchange):

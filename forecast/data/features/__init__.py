@@ -9,6 +9,7 @@ from forecast.data.features.base import (
     Relation,
     WithRange,
     calendar_columns,
+    for_market,
     warm_up,
 )
 from forecast.data.features.calendar import WithCalendar, sessions_ahead, sessions_named, with_calendar
@@ -27,6 +28,7 @@ __all__ = [
     "WithCalendar",
     "WithRange",
     "calendar_columns",
+    "for_market",
     "sessions_ahead",
     "sessions_named",
     "warm_up",

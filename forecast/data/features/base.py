@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forecast.data.bars import Bars
+
 # The column of a ticker's bars that its features of kind price and spread are measured by.
 PRICE = "Close"
 
@@ -68,6 +70,17 @@ def calendar_columns(features: Features) -> frozenset[str]:
         features: names them in an attribute `calendar_columns`; without it there are none.
     """
     return frozenset(getattr(features, "calendar_columns", ()))
+
+
+def for_market(features: Features, market: Bars | None) -> Features:
+    """The same features of bars of a market, where they look at its calendar in a method `for_market`.
+
+    Args:
+        features: the strategy's.
+        market: what the bars are; None = as the features know it.
+    """
+    bind = getattr(features, "for_market", None)
+    return features if market is None or bind is None else bind(market)
 
 
 class NoProcessing:

@@ -1,14 +1,16 @@
-"""What is known of the day being forecast before it comes: its place in the week, the year and the month."""
+"""What is known of the bars being forecast before they come: their place in the day, the week, the month, the year."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 
-from forecast.data.features.base import Features, Relation, calendar_columns, warm_up
+from forecast.data.bars import MINUTES, Bars
+from forecast.data.features.base import Features, Relation, calendar_columns, for_market, warm_up
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,53 +19,87 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _KNOWN = ("WeekdaySin", "WeekdayCos", "MonthSin", "MonthCos", "TurnOfMonth")
+_OF_MONTHS = ("MonthSin", "MonthCos")
+_OF_HOURS = (
+    "Hour1Sin", "Hour1Cos", "Hour2Sin", "Hour2Cos", "WeekdaySin", "WeekdayCos", "SinceOpen", "Session", "Gap",
+)  # fmt: skip
+# Intraday bars of a horizon that are shown: the time of day of later ones follows from that of the first.
+_MOST_STEPS = 24
 _NAME = re.compile(r"Next(?P<bar>\d*)WeekdaySin")
 
 
 class WithCalendar:
-    """A strategy's features, and the calendar's view of sessions after each bar: those that are forecast.
+    """A strategy's features, and the calendar's view of the bars after each.
 
-    The session after the last bar of a window is the first day that is forecast. It is looked up in the exchange's
-    calendar, never read from later bars, and as the calendar stood on the day before: a day on which the exchange was
-    closed for once still counts as its next session (see forecast.data.calendars.planned_sessions). Columns of the
-    session after a bar are called NextWeekdaySin and so on, those of the second one Next2WeekdaySin.
+    They are looked up in the calendar, never read from later bars.
 
-    Weekday (a cycle of seven) and month (of twelve) are sine and cosine of their place in the cycle, so that December
-    lies beside January. NextTurnOfMonth is 1 on the last session of a month and the first three of the next, else 0
-    (Lakonishok and Smidt 1988, Are seasonal anomalies real?, https://doi.org/10.1093/rfs/1.4.403).
+    **Days**: the session after the last bar of a window is the first day that is forecast, as the calendar stood on the
+    day before: a day on which the exchange was closed for once still counts as its next session (see
+    forecast.data.calendars.planned_sessions). Columns of the session after a bar are called NextWeekdaySin and so on,
+    those of the second one Next2WeekdaySin. Weekday (a cycle of seven) and month (of twelve) are sine and cosine of
+    their place in the cycle, so that December lies beside January. NextTurnOfMonth is 1 on the last session of a month
+    and the first three of the next, else 0 (Lakonishok and Smidt 1988, Are seasonal anomalies real?,
+    https://doi.org/10.1093/rfs/1.4.403). **Weeks and months**: the month of the next one alone.
+
+    **Intraday bars**: for each bar that is forecast (`Next...`, `Next2...`, 24 at most) the time of day on the
+    market's clock as sines and cosines of one and two cycles a day, the weekday, the hours since the session opened,
+    the share of the session that has passed, and the time from the bar before, ln(time / interval): 0 within a session,
+    2.9 over a night of 17.5 hours between hourly bars. `Gap` is that time for the last bar itself, as the bars have it.
 
     Args:
         features: the strategy's own.
-        calendar: a name of exchange_calendars: XNYS, XLON, 24/7, ...
-        ahead: which sessions after a bar, 1 = the next one; ascending.
+        calendar: a name of exchange_calendars (XNYS, XLON, 24/7, ...); None or `auto`: that of the market, see
+            `for_market`.
+        interval: what a bar spans.
+        ahead: which bars after a bar, 1 = the next one; ascending.
 
     Raises:
         UserError: exchange_calendars has no such calendar.
     """
 
-    def __init__(self, *, features: Features, calendar: str, ahead: Sequence[int] = (1,)) -> None:
+    def __init__(
+        self, *, features: Features, calendar: str | None, interval: str = "1d", ahead: Sequence[int] = (1,)
+    ) -> None:
         from forecast.data.calendars import check_calendar
 
-        check_calendar(calendar, key="data.calendar")
+        named = None if calendar in (None, "auto", "none") else str(calendar)
+        if named is not None:
+            check_calendar(named, key="data.calendar")
         self.features = features
-        self.calendar = calendar
+        self.calendar = named
+        self.interval = interval
         self.ahead = tuple(ahead)
+        self.market: Bars | None = None
 
     @property
     def columns(self) -> Mapping[str, Relation]:
         """See Features.columns."""
-        return {**self.features.columns, **{name: "free" for bar in self.ahead for name in _names(bar)}}
-
-    @property
-    def warm_up(self) -> int | None:
-        """See forecast.data.features.warm_up; the calendar adds nothing to it."""
-        return warm_up(self.features)
+        return {**self.features.columns, **dict.fromkeys(self._added, "free")}
 
     @property
     def calendar_columns(self) -> frozenset[str]:
         """See forecast.data.features.calendar_columns."""
-        own = (name for bar in self.ahead for name in _names(bar))
-        return calendar_columns(self.features) | frozenset(own)
+        return calendar_columns(self.features) | frozenset(self._added)
+
+    @property
+    def _added(self) -> tuple[str, ...]:
+        if self.interval in MINUTES:
+            return ("Gap", *(f"{_next(bar)}{name}" for bar in self.ahead[:_MOST_STEPS] for name in _OF_HOURS))
+        known = _KNOWN if self.interval == "1d" else _OF_MONTHS
+        return tuple(f"{_next(bar)}{name}" for bar in self.ahead for name in known)
+
+    @property
+    def warm_up(self) -> int | None:
+        """See forecast.data.features.warm_up; the time from the bar before needs one."""
+        own = warm_up(self.features)
+        return own if own is None or self.interval not in MINUTES else max(own, 1)
+
+    def for_market(self, market: Bars) -> WithCalendar:
+        """The same features of bars of a market."""
+        other = copy(self)
+        other.market = market
+        other.features = for_market(self.features, market)
+        return other
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute.
@@ -71,40 +107,108 @@ class WithCalendar:
         Raises:
             UserError: a bar lies outside of what the calendar knows.
         """
-        days, known = _known(self.calendar)
-        dates = bars.index.to_numpy().astype("datetime64[D]")
+        own = self.features.compute(bars)
+        times = bars.index.to_numpy().astype("datetime64[ns]")
+        if self.interval in MINUTES:
+            return own.assign(**self._of_hours(times))
+        if self.interval != "1d":
+            return own.assign(**self._of_months(times))
+        calendar = self.calendar or (self.market.calendar if self.market is not None else None)
+        days, known = _known(calendar or "24/5")
+        dates = times.astype("datetime64[D]")
         place = days.searchsorted(dates, side="right")
         unknown = (dates < days[0]) | (place + self.ahead[-1] > len(days))
         if unknown.any():
             raise UserError(
-                f"data.calendar={self.calendar}: knows no {self._far()} after {dates[unknown.argmax()]}; "
-                "cut the bars with data.start and data.end, or use data.calendar=null"
+                f"data.calendar={calendar}: knows no {self._far()} after {dates[unknown.argmax()]}; "
+                "cut the bars with data.start and data.end, or use data.calendar_features=false"
             )
-        own = self.features.compute(bars)
         return own.assign(
             **{
-                name: values[place + bar - 1]
+                f"{_next(bar)}{name}": values[place + bar - 1]
                 for bar in self.ahead
-                for name, values in zip(_names(bar), known.values(), strict=True)
+                for name, values in known.items()
             }
         )
 
     def _far(self) -> str:
         return "session" if self.ahead[-1] == 1 else f"{self.ahead[-1]} sessions"
 
+    def _bars(self) -> Bars:
+        if self.market is not None and self.market.interval == self.interval:
+            return self.market
+        return Bars(interval=self.interval, calendar=self.calendar)  # type: ignore[arg-type]
 
-def with_calendar(features: Features, calendar: str | None, *, ahead: Sequence[int] = (1,)) -> Features:
-    """What `data.features` and `data.calendar` together show.
+    def _of_months(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
+        following = self._bars().next_times(times, self.ahead[-1])
+        months = following.astype("datetime64[M]").astype(int) % 12
+        waves = {"MonthSin": _cycle(math.sin, 12), "MonthCos": _cycle(math.cos, 12)}
+        return {
+            f"{_next(bar)}{name}": wave[months[:, bar - 1]]
+            for bar in self.ahead
+            for name, wave in waves.items()
+        }
+
+    def _of_hours(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
+        import numpy as np
+
+        market = self._bars()
+        # Tickers may stand one after the other: what a first bar follows is not known.
+        before = np.concatenate((times[:1], times[:-1]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = np.where(times > before, np.log((times - before).astype(np.float64) / market.step), np.nan)
+        found = {"Gap": gap}
+        distinct, which = np.unique(times, return_inverse=True)
+        shown = self.ahead[:_MOST_STEPS]
+        following = np.concatenate((distinct[:, None], market.next_times(distinct, shown[-1])), axis=1)
+        for bar in shown:
+            for name, values in _of_step(market, following[:, bar], following[:, bar - 1]).items():
+                found[f"{_next(bar)}{name}"] = values[which]
+        return found
+
+
+def _of_step(
+    market: Bars, times: NDArray[np.datetime64], before: NDArray[np.datetime64]
+) -> dict[str, NDArray[np.float64]]:
+    """What is known of intraday bars, (bars,), that follow others."""
+    import numpy as np
+
+    from forecast.data import grid, periods
+
+    local = grid.to_local(times, market.zone).astype(np.int64)
+    turn = 2.0 * np.pi * (local % grid.DAY) / grid.DAY
+    weekday = 2.0 * np.pi * ((local // grid.DAY + 3) % 7) / 7
+    since, share = periods.session_hours(market, times)
+    gap = np.log((times - before).astype(np.float64) / market.step)
+    waves = (np.sin(turn), np.cos(turn), np.sin(2 * turn), np.cos(2 * turn), np.sin(weekday), np.cos(weekday))
+    return dict(zip(_OF_HOURS, (*waves, since, share, gap), strict=True))
+
+
+def with_calendar(
+    features: Features,
+    calendar: str | None,
+    *,
+    show: bool | None = None,
+    interval: str = "1d",
+    ahead: Sequence[int] = (1,),
+) -> Features:
+    """What `data.features`, `data.calendar` and `data.calendar_features` together show.
 
     Args:
         features: the strategy's own.
-        calendar: a name of exchange_calendars; None adds nothing.
-        ahead: which sessions after a bar, see sessions_ahead.
+        calendar: `data.calendar`.
+        show: `data.calendar_features`; None: of intraday bars, and where `calendar` is a calendar's name.
+        interval: what a bar spans.
+        ahead: which bars after a bar, see sessions_ahead.
 
     Raises:
         UserError: exchange_calendars has no such calendar.
     """
-    return features if calendar is None else WithCalendar(features=features, calendar=calendar, ahead=ahead)
+    if show is None:
+        show = interval in MINUTES or calendar not in (None, "auto", "none")
+    if not show:
+        return features
+    return WithCalendar(features=features, calendar=calendar, interval=interval, ahead=ahead)
 
 
 def sessions_ahead(*, lead: int, horizon: int) -> list[int]:
@@ -125,8 +229,9 @@ def sessions_named(columns: Iterable[str]) -> list[int]:
     return sorted(found) or [1]
 
 
-def _names(bar: int) -> list[str]:
-    return [f"Next{'' if bar == 1 else bar}{name}" for name in _KNOWN]
+def _next(bar: int) -> str:
+    """How columns about a bar after a bar begin; 1 = the next one."""
+    return f"Next{'' if bar == 1 else bar}"
 
 
 @cache

@@ -1,0 +1,251 @@
+"""A ticker's bars as a run uses them: fetched, cut, judged, told what they are, made coarser where that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from forecast.data import calendars
+from forecast.data.bars import INTERVALS, MINUTES, Bars, DateRange, Interval, Source
+from forecast.data.health import Fault, HealthCheck
+from forecast.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from forecast.data.rhythm import FoundBars
+
+# Fewer bars of a range do not show what they are: the whole history does.
+_ENOUGH = 60
+_MOST_WARNINGS = 5  # that are shown
+NO_CALENDAR = ("auto", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickerBars:
+    """The bars of one ticker.
+
+    Args:
+        table: checked; ascending, of distinct times.
+        bars: what a row is.
+        why: how that is known.
+        warnings: where bars and calendar disagree; whoever shows a date must say them.
+        faults: what the health check found and let pass.
+    """
+
+    table: pd.DataFrame
+    bars: Bars
+    why: str
+    warnings: tuple[str, ...]
+    faults: list[Fault]
+
+
+class BarReader:
+    """Reads tickers from a source, all in one way: in a run, for a prediction, behind a server.
+
+    Args:
+        source: where bars come from.
+        range: the part of the history that is wanted.
+        health: what to do about faulty bars; None = they are taken as they are.
+        interval: what a bar of the source spans.
+        calendar: `auto`, `none` or exchange_calendars' name; None, as configs of earlier versions have it: that of the
+            health check.
+        resample: a coarser interval to make bars of; None = as they are.
+
+    Raises:
+        UserError: no such calendar, or `resample` is not coarser.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        range: DateRange,
+        health: HealthCheck | None = None,
+        interval: Interval = "1d",
+        calendar: str | None = None,
+        resample: Interval | None = None,
+    ) -> None:
+        if calendar not in (None, *NO_CALENDAR):
+            calendars.check_calendar(str(calendar), key="data.calendar")
+        self.source = source
+        self.range = range
+        self.health = health
+        self.interval: Interval = interval
+        self.resample: Interval | None = resample
+        judges_by = None if health is None or health.calendar == "auto" else health.calendar
+        # A calendar that is named for the health check alone is that of the bars.
+        self.key = "data.calendar"
+        if calendar == "auto" and judges_by is not None:
+            self.key, calendar = "data.health.calendar", judges_by
+        self.calendar = calendar
+        self.assumed = judges_by if calendar is None else None
+        _check_coarser(interval, resample)
+
+    @classmethod
+    def of(
+        cls, data: Mapping[str, Any], *, source: Source, health: HealthCheck | None, until_now: bool = False
+    ) -> BarReader:
+        """What reads tickers as a run did.
+
+        Args:
+            data: the `data` node of its config, of an earlier version too.
+            source: built.
+            health: built; None = bars are taken as they are.
+            until_now: look at bars after the run's last day as well.
+        """
+        end = None if until_now else data.get("end")
+        return cls(
+            source=source,
+            range=DateRange(period=data.get("period"), start=data.get("start"), end=end),
+            health=health,
+            interval=data.get("interval", "1d"),
+            calendar=data.get("calendar"),
+            resample=data.get("resample"),
+        )
+
+    @property
+    def expected(self) -> Bars:
+        """What bars are before any was seen."""
+        named = self.assumed if self.calendar is None else self.calendar
+        return Bars(interval=self.resample or self.interval, calendar=None if named in NO_CALENDAR else named)
+
+    def cut(self, ticker: str, whole: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the range.
+
+        Args:
+            ticker: whose they are.
+            whole: as the source delivers them.
+        """
+        return self.range.cut(whole, zone=self._zone(ticker) if self.interval in MINUTES else None)
+
+    def judge(self, ticker: str, bars: pd.DataFrame, whole: pd.DataFrame) -> TickerBars:
+        """Find out what bars are, judge them, and make them coarser.
+
+        Args:
+            ticker: whose they are.
+            bars: those of the range, at least one.
+            whole: all there are, of which few bars are held to be.
+
+        Raises:
+            UserError: faulty bars, or bars of another interval or calendar than was named.
+        """
+        found = self.found(ticker, bars if len(bars) >= _ENOUGH else whole)
+        faults: list[Fault] = []
+        if self.health is not None:
+            bars, faults = self.health.for_market(found.bars).check(ticker, bars)
+        if not (bars.index.is_monotonic_increasing and bars.index.is_unique):
+            raise UserError(
+                f"{ticker}: windows need ascending, distinct dates; data.health.order=drop sorts them, "
+                f"data.health.duplicates=drop keeps the first bar of a {found.bars.label}"
+            )
+        kind = found.bars
+        if self.resample is not None:
+            from forecast.data.resample import resampled
+
+            bars, kind = resampled(bars, kind, self.resample)
+            if bars.empty:
+                raise UserError(
+                    f"data.resample={self.resample}: {ticker}: its bars make no whole {kind.label}; "
+                    "ask for a longer data.period"
+                )
+        return TickerBars(table=bars, bars=kind, why=found.why, warnings=found.warnings, faults=faults)
+
+    def found(self, ticker: str, bars: pd.DataFrame) -> FoundBars:
+        """What bars are: their interval and market, and how that is known."""
+        from forecast.data.rhythm import find_bars
+
+        return find_bars(
+            ticker,
+            bars.index.to_numpy(),
+            interval=self.interval,
+            calendar=self.calendar,
+            assumed=self.assumed,
+            zone=self._source_zone(ticker),
+            key=self.key,
+        )
+
+    def _source_zone(self, ticker: str) -> str | None:
+        zone = getattr(self.source, "zone", None)
+        found: str | None = None if zone is None else zone(ticker)
+        return found
+
+    def _zone(self, ticker: str) -> str:
+        """Of the clock that `start` and `end` are read on."""
+        zone = self._source_zone(ticker)
+        if zone is not None:
+            return zone
+        named = self.calendar if self.calendar not in (None, *NO_CALENDAR) else self.assumed
+        try:
+            return Bars(interval=self.interval, calendar=named or calendars.calendar_of(ticker)).zone
+        except UserError:  # a calendar that the library cannot build
+            return "UTC"
+
+
+def check_reach(source: Source, interval: Interval, range: DateRange) -> None:
+    """Refuse to ask a source for bars that it does not have so far back.
+
+    Raises:
+        UserError: the range begins before the source's first bar of that interval.
+    """
+    limit = getattr(source, "days_back", None)
+    days: int | None = None if limit is None else limit(interval)
+    if days is None:
+        return
+    import pandas as pd
+
+    now = pd.Timestamp.now(tz="UTC").tz_localize(None)
+    last = now if range.end is None else min(now, pd.Timestamp(range.end.replace(tzinfo=None)))
+    first = range.earliest(last)
+    if first is None or (now - first).days <= days:
+        return
+    asked = f"data.start={range.start.date()}" if range.start else f"data.period={range.period}"
+    raise UserError(
+        f"{asked}: {type(source).__name__} has data.interval={interval} of the last {days} days only; ask for "
+        f"data.period={days}d or less, or a coarser data.interval"
+    )
+
+
+def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list[str]:
+    """What forecast dates go by, where that is not the exchange's own calendar or was in doubt, in sentences.
+
+    Args:
+        markets: ticker -> what its bars are.
+        warnings: of the tickers, where bars and calendar disagree.
+    """
+    notes = list(warnings[:_MOST_WARNINGS])
+    if len(warnings) > _MOST_WARNINGS:
+        notes.append(f"{len(warnings) - _MOST_WARNINGS} more such tickers")
+    bare = [ticker for ticker, bars in markets.items() if bars.calendar is None]
+    if bare and not warnings:
+        some = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
+        notes.append(
+            f"no calendar for {some}: the days are the bars' own weekdays, whether the exchange is open or not"
+        )
+    zones = sorted({bars.zone for bars in markets.values() if bars.intraday})
+    if zones:
+        notes.append(f"times are in UTC, of the begin of a bar; market's clock: {', '.join(zones)}")
+    return notes
+
+
+def _check_coarser(interval: Interval, resample: Interval | None) -> None:
+    if resample is None or INTERVALS.index(resample) > INTERVALS.index(interval):
+        return
+    raise UserError(
+        f"data.resample={resample}: must be coarser than data.interval={interval}, or null to take the bars as they are"
+    )
+
+
+def check_size(ticker: str, bars: pd.DataFrame, values: np.ndarray, kind: Bars) -> None:
+    """Windows are 32-bit floats; what they cannot hold must not pass for a gap."""
+    import numpy as np
+
+    too_large = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
+    if too_large.any():
+        row, column = np.argwhere(too_large)[0]
+        raise UserError(
+            f"{ticker}: {kind.text(bars.index[row])}: {bars.columns[column]}={values[row, column]:g} is more than "
+            "a 32-bit float holds; use larger units in the source"
+        )
