@@ -160,6 +160,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 intervals=intervals,
                 significance=evaluation.significance,
                 trading_rule=evaluation.economics if data.target.trading_rule else None,
+                risk=getattr(evaluation, "risk", None) if data.target.has_risk else None,
             ) as evaluator:
                 fits = fit_each(
                     config, data, folds, first, metrics_of, parallel=evaluation.parallel, on_epoch=on_epoch

@@ -30,6 +30,7 @@ REQUIRED = (
 # Listed like the others where a run writes them.
 _OPTIONAL = (
     "baselines.parquet",
+    "risk.parquet",
     "intervals.json",
     "reference.json",
     "audit.json",

@@ -69,6 +69,7 @@ class Target:
     # How often the log of a variance of returns a value is, up to a constant; None of what is none.
     variance_power: ClassVar[float | None] = None
     trading_rule: ClassVar[bool] = False  # whether the sign of the forecast move can be traded
+    has_risk: ClassVar[bool] = False  # whether its moves are returns, whose worst cases are a risk
     naive_name: ClassVar[str] = "tomorrow = today"  # how a verdict calls the forecast that needs no model
     # Losses in which forecasts are compared (evaluate.scores.LOSSES): the best baseline is chosen, and the verdict
     # given, in the first.
@@ -177,6 +178,7 @@ class Close(Target):
     relation = "ratio"
     positive = True
     trading_rule = True
+    has_risk = True
     metrics = (*_ERRORS, *_MOVES)
     baselines = ("drift", "historical_mean", "moving_average", *_REGRESSION, *_SLOW)
 
@@ -198,6 +200,7 @@ class Return(Target):
     relation = "level"
     naive_value = 0.0
     naive_name = "no move"
+    has_risk = True
     metrics = (*_ERRORS, *_MOVES, "r2_train")
     baselines = ("training_mean", *_REGRESSION, *_SLOW)
 

@@ -12,6 +12,7 @@ _NAMES = {
     "ForecastTable": "table",
     "Holdout": "folds",
     "Metrics": "metrics",
+    "Risk": "risk",
     "Significance": "significance",
     "TradingRule": "trading_rule",
     "Verdict": "verdict",

@@ -19,9 +19,11 @@ from forecast.evaluate.scores import mean_error
 from forecast.evaluate.skill import skill
 from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary
 from forecast.evaluate.summary import SPLITS as EVALUATED
-from forecast.evaluate.table import ForecastTable, ForecastWriter, forecast_pieces, join, table_of
+from forecast.evaluate.table import ForecastTable, forecast_pieces, join, table_of
+from forecast.evaluate.writer import ForecastWriter
 from forecast.model.forecaster import error_variance
 from forecast.model.intervals import columns as bound_columns
+from forecast.model.spread import Spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from forecast.data.market import MarketData
     from forecast.evaluate.folds import Fold
     from forecast.evaluate.intervals.conformal import Intervals
+    from forecast.evaluate.risk import Risk
     from forecast.evaluate.significance import Significance
     from forecast.evaluate.trading_rule import TradingRule
     from forecast.model.baselines import Baselines
@@ -50,7 +53,7 @@ class FitBaselines(Protocol):
 
 
 class Evaluator:
-    """Forecasts fold by fold, written to `forecasts.parquet` and `baselines.parquet`; figures of all of them.
+    """Forecasts fold by fold, written to `forecasts.parquet`, `baselines.parquet` and `risk.parquet`; figures.
 
     Args:
         directory: of the run; a file appears there whole when the evaluator is left, or not at all.
@@ -62,6 +65,7 @@ class Evaluator:
         intervals: fitted to the validation rows of each fold; None = no intervals.
         significance: tests; None = none.
         trading_rule: on the test rows; None = none.
+        risk: value at risk of the test rows; None = none.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Evaluator:
         intervals: Intervals | None = None,
         significance: Significance | None = None,
         trading_rule: TradingRule | None = None,
+        risk: Risk | None = None,
     ) -> None:
         self.names = data.panel_.names
         self.target = data.target
@@ -87,6 +92,8 @@ class Evaluator:
         self.intervals = intervals
         self.significance = significance
         self.trading_rule = trading_rule
+        self._risk = None if risk is None else risk.follow(names=self.names, horizon=data.horizon)
+        self._bar = data.bars.label
         self.folds: list[dict[str, Any]] = []
         self.history: list[dict[str, float]] = []  # of all folds that were fitted anew
         self._losses: list[dict[str, float]] = []
@@ -97,6 +104,7 @@ class Evaluator:
         self._parts: dict[str, Summary] = {}
         self._errors: dict[str, Figures] = {}  # split -> model and baselines, in the main loss
         self._coverage: list[Coverage] = []
+        self._spread: Spread | None = None
         self._shown: list[pd.DataFrame] = []
         self._bounds = bound_columns(intervals.levels) if intervals is not None else []
         columns = ["actual", "forecast", "naive", *self._bounds]
@@ -107,10 +115,13 @@ class Evaluator:
             if baselines is None
             else ForecastWriter(directory / "baselines.parquet", columns=baselines.names, **plan)
         )
+        self._risks = (
+            None if risk is None else ForecastWriter(directory / "risk.parquet", columns=risk.columns, **plan)
+        )
 
     def __enter__(self) -> Evaluator:
         with ExitStack() as stack:
-            for table in filter(None, (self._forecasts, self._others)):
+            for table in filter(None, (self._forecasts, self._others, self._risks)):
                 stack.enter_context(table)
             self._open = stack.pop_all()
         return self
@@ -143,9 +154,13 @@ class Evaluator:
             ]
             if self.baselines is not None:
                 self.fit_baselines(self.baselines, data, fold=fold.number)
+            if self._risk is not None or self._scaled:
+                self._spread = Spread.fit(data)
         val = self._forecast(forecaster, data, "val", fold.number)
         if self.intervals is not None:
             self._fitted = FoldIntervals(self.intervals, val, quantile_levels=forecaster.quantile_levels)
+        if self._risk is not None:
+            self._risk.known(val)
         for block in val.blocks():
             self._write(block, fold.number)
         if fold.number == 0:
@@ -170,7 +185,14 @@ class Evaluator:
     @property
     def interval_state(self) -> IntervalState | None:
         """What a bundle needs to put intervals around new forecasts."""
-        return None if self.intervals is None else self._fitted.state()
+        if self.intervals is None:
+            return None
+        return replace(self._fitted.state(), spread=self._spread if self._scaled else None)
+
+    @property
+    def _scaled(self) -> bool:
+        """Whether intervals want a volatility forecast; those of one's own may know of none."""
+        return bool(getattr(self.intervals, "scaled", False))
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -235,6 +257,10 @@ class Evaluator:
                 "notes": self._fitted.notes,
                 **total.record(),
             }
+        if self._risk is not None:
+            risk = self._risk.summary(bar=self._bar)
+            metrics |= risk.metrics
+            record["risk"] = risk.record
         metrics["test_beats_best"] = beats_best(record)
         return metrics, {**record, "folds": self.folds}
 
@@ -257,7 +283,7 @@ class Evaluator:
         """
         figures = self.metrics.of(table)
         tables = self._tables[table.split]
-        tables.append(replace(table, quantiles=None))
+        tables.append(replace(table, quantiles=None, spread=None))
         if len(tables) == self.num_folds:
             # Rows that have been evaluated are let go before others are forecast, so that memory holds one split.
             self._evaluate(join(tables).ordered())
@@ -294,10 +320,13 @@ class Evaluator:
         rows = np.empty(len(windows), np.int32)
         quantiles: Column | None = None
         baselines: dict[str, Column] = {}
+        spread = None if self._spread is None else np.empty((len(windows), horizon), np.float32)
         start = 0
         for batch, piece in forecast_pieces(forecaster, data, split):
             some = slice(start, start + len(batch.rows))
             rows[some] = batch.rows
+            if spread is not None and self._spread is not None:
+                spread[some] = self._spread(batch.windows)[:, None]
             forecast[some] = piece.forecast.reshape(-1, horizon)
             if piece.quantiles is not None:
                 if quantiles is None:
@@ -319,7 +348,7 @@ class Evaluator:
             fold=fold if self.folded else None,
             baselines=baselines,
         )
-        return replace(table, scale=self._scale)
+        return replace(table, scale=self._scale, spread=None if spread is None else spread.reshape(-1))
 
     def _write(self, block: ForecastTable, fold: int, bounds: Mapping[str, Column] | None = None) -> None:
         values = {"actual": block.actual, "forecast": block.forecast, "naive": block.naive, **(bounds or {})}
@@ -340,6 +369,8 @@ class Evaluator:
                 bounds = dict(zip(self._bounds, found.reshape(-1, len(block)), strict=True))
                 covered.append(did)
             self._write(block, fold, bounds)
+            if self._risk is not None and self._risks is not None:
+                self._risks.write(block, self._risk.columns(block), fold=fold)
         if not covered:
             return {}
         total = sum(covered[1:], start=covered[0])

@@ -13,6 +13,7 @@ Metrics = Mapping[str, float | None]
 Evaluation = Mapping[str, Any]
 
 FAILED_NAMED = 3  # baselines that failed, by name
+TICKERS_NAMED = 3  # tickers of a warning
 NAIVE = "naive"
 
 
@@ -141,6 +142,7 @@ def alpha(evaluation: Evaluation) -> float:
 def sentences(evaluation: Evaluation) -> list[str]:
     """A sentence each: the tests' own, the intervals', the folds', and which baselines failed."""
     found = [*lines(evaluation.get("significance")), *interval_lines(evaluation.get("intervals") or {})]
+    found += lines(evaluation.get("risk"))
     spread = fold_spread(evaluation.get("folds") or [])
     failed = (evaluation.get("baselines") or {}).get("failed") or {}
     if failed:
@@ -172,6 +174,33 @@ def interval_lines(record: Mapping[str, Any]) -> list[str]:
     if score is not None and naive_score:
         found += f"; Winkler score {ratio_text(score / naive_score)} times that of tomorrow = today"
     return [found]
+
+
+def coverage_warnings(record: Mapping[str, Any], *, bar: str = "day") -> list[str]:
+    """Intervals that do not hold what they promise, a sentence a level.
+
+    Args:
+        record: `intervals` of evaluation.json.
+        bar: what a bar is called.
+    """
+    found = []
+    for key, test in (record.get("test") or {}).items():
+        held, p, fails = number(test.get("coverage")), number(test.get("p")), test.get("fails")
+        tickers: Mapping[str, float] = test.get("tickers") or {}
+        if held is None or not (fails or tickers):
+            continue
+        shown = f"{100 * held:.1f} % of test outcomes"
+        if fails and p is not None:
+            kind = "do not hold" if fails == "low" else "are too wide"
+            line = f"{key} % intervals {kind}: they held {shown} ({p_text(p)}, the outcomes of a {bar} counted as one)"
+        else:
+            line = f"{key} % intervals held {shown} of all tickers, but not of each"
+        named = [f"{name} {100 * share:.1f} %" for name, share in list(tickers.items())[:TICKERS_NAMED]]
+        if named:
+            more = f" and {len(tickers) - len(named):,} more" if len(tickers) > len(named) else ""
+            line += f"; of {', '.join(named)}{more}"
+        found.append(line)
+    return found
 
 
 def fold_spread(folds: Sequence[Mapping[str, Any]]) -> str:

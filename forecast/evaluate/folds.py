@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 from annotated_types import Ge
 
 from forecast.errors import UserError
+from forecast.evaluate.risk import Risk
 from forecast.evaluate.significance import Significance
 from forecast.evaluate.trading_rule import TradingRule
 
@@ -38,6 +39,7 @@ class Evaluation(Protocol):
     metrics: dict[str, Any] | None  # the user's own: name -> function, see evaluate.metrics
     significance: Significance | None  # tests of the test rows
     economics: TradingRule | None  # a trading rule on the test rows
+    risk: Risk | None  # value at risk and expected shortfall of the test rows
 
     def folds(self, data: MarketData) -> list[Fold]:
         """The folds of loaded data, oldest test bars first."""
@@ -51,6 +53,7 @@ class Holdout:
         metrics: of one's own: name -> function of a forecast table, see evaluate.metrics.
         significance: tests of the test rows; None = none.
         economics: a trading rule on the test rows; None = none.
+        risk: value at risk and expected shortfall of the test rows; None = none.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class Holdout:
         metrics: dict[str, Any] | None = None,
         significance: Significance | None = None,
         economics: TradingRule | None = None,
+        risk: Risk | None = None,
     ) -> None:
         self.parallel = 1
         self.metrics = metrics
         self.significance = significance
         self.economics = economics
+        self.risk = risk
 
     def folds(self, data: MarketData) -> list[Fold]:
         """See Evaluation.
@@ -91,6 +96,7 @@ class WalkForward:
         metrics: of one's own: name -> function of a forecast table, see evaluate.metrics.
         significance: tests of the test rows; None = none.
         economics: a trading rule on the test rows; None = none.
+        risk: value at risk and expected shortfall of the test rows; None = none.
 
     Raises:
         UserError: train_days without a rolling window.
@@ -111,6 +117,7 @@ class WalkForward:
         metrics: dict[str, Any] | None = None,
         significance: Significance | None = None,
         economics: TradingRule | None = None,
+        risk: Risk | None = None,
     ) -> None:
         if train_days is not None and window != "rolling":
             raise UserError(
@@ -127,6 +134,7 @@ class WalkForward:
         self.metrics = metrics
         self.significance = significance
         self.economics = economics
+        self.risk = risk
 
     def folds(self, data: MarketData) -> list[Fold]:
         """See Evaluation.

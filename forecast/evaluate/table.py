@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.files import replacing
 from forecast.model.forecaster import forecast_in_unit
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -26,6 +21,7 @@ if TYPE_CHECKING:
     from forecast.data.target import Target
     from forecast.data.windows import WindowBatch
     from forecast.model.forecaster import Forecaster
+    from forecast.model.intervals import SharesOf
 
     Column = NDArray[np.float64]
     Index = NDArray[np.integer[Any]]
@@ -146,6 +142,7 @@ class ForecastTable:
         quantiles: (rows, levels), of a network that answers with quantiles.
         baselines: name -> (rows,) what each baseline forecast; NaN where it gave none.
         quantile_levels: of the quantiles, ascending; None without any.
+        spread: (rows,) how far the next bar may move, by a volatility forecast; None = unknown.
         scale: (series,) mean one-step naive error in training, the unit of MASE; None = unknown.
         train_mean: (folds, series) mean of the training rows of each fold, in the unit; None = unknown.
         relative: whether moves are measured as a share of the naive forecast, as those of prices are.
@@ -162,6 +159,7 @@ class ForecastTable:
     quantiles: Column | None = None
     baselines: Mapping[str, Column] = field(default_factory=dict)
     quantile_levels: Sequence[float] | None = None
+    spread: NDArray[np.float32] | None = None
     scale: Column | None = None
     train_mean: Column | None = None
     relative: bool = True
@@ -175,6 +173,11 @@ class ForecastTable:
     def logs(self) -> bool:
         """Whether forecasts are compared in logs, in which their moves are then measured too."""
         return "log" in self.losses
+
+    @property
+    def shares_of(self) -> SharesOf:
+        """What a residual is measured in shares of, so that those of all levels compare."""
+        return "naive" if self.relative else "forecast" if self.logs else "unit"
 
     @property
     def series(self) -> Index:
@@ -228,6 +231,7 @@ class ForecastTable:
             forecast=self.forecast[index],
             fold=None if self.fold is None else self.fold[index],
             quantiles=None if self.quantiles is None else self.quantiles[index],
+            spread=None if self.spread is None else self.spread[index],
             baselines={name: values[index] for name, values in self.baselines.items()},
         )
 
@@ -286,18 +290,18 @@ def join(pieces: Sequence[ForecastTable]) -> ForecastTable:
         first,
         keys=keys,
         forecast=np.concatenate([piece.forecast for piece in pieces]),
-        fold=None
-        if first.fold is None
-        else np.concatenate([piece.fold for piece in pieces if piece.fold is not None]),
-        quantiles=None
-        if first.quantiles is None
-        else np.concatenate([piece.quantiles for piece in pieces if piece.quantiles is not None]),
+        **{name: _column(pieces, name) for name in ("fold", "quantiles", "spread")},
         baselines={
             name: np.concatenate([piece.baselines.get(name, _unknown(piece)) for piece in pieces])
             for name in names
         },
         train_mean=pieces[-1].train_mean,
     )
+
+
+def _column(pieces: Sequence[ForecastTable], name: str) -> Any:
+    found = [getattr(piece, name) for piece in pieces]
+    return None if found[0] is None else np.concatenate(found)
 
 
 def _joined(pieces: Sequence[ForecastTable], name: str) -> Any:
@@ -425,80 +429,3 @@ def table_of(
         units=f"share of the last {data.target.name}" if relative else data.target.unit,
         losses=data.target.losses,
     )
-
-
-class ForecastWriter:
-    """A parquet file of values by ticker, date, split and step, written in pieces.
-
-    Args:
-        path: replaced as a whole, or not at all.
-        names: tickers.
-        times: (calendar,) datetime64 of each position.
-        columns: of values, besides the keys.
-        folded: whether a last column says which fold a row belongs to.
-    """
-
-    def __init__(
-        self, path: Path, *, names: Sequence[str], times: Any, columns: Sequence[str], folded: bool
-    ) -> None:
-        self.path = path
-        self.names = list(names)
-        self.times = times
-        self.columns = list(columns)
-        self.folded = folded
-
-    def __enter__(self) -> ForecastWriter:
-        import pyarrow.parquet as pq
-
-        with ExitStack() as stack:
-            scratch = stack.enter_context(replacing(self.path))
-            self._writer = stack.enter_context(pq.ParquetWriter(scratch, self._schema()))
-            self._open = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.__exit__(kind, error, trace)
-
-    def write(self, table: ForecastTable, values: Mapping[str, Column], *, fold: int) -> None:
-        """Append rows.
-
-        Args:
-            table: whose keys are written.
-            values: column -> (rows,); a column that is missing here, and NaN, is null.
-            fold: of all of them.
-        """
-        import pyarrow as pa
-
-        tickers = pa.DictionaryArray.from_arrays(
-            pa.array(table.series.astype(np.int32)), pa.array(self.names)
-        )
-        count = len(table)
-        arrays = [
-            tickers.cast(pa.string()),
-            pa.array(self.times[table.time]),
-            pa.repeat(pa.scalar(table.split), count),
-            pa.array(table.step.astype(np.int32)),
-            *(
-                pa.array(values[name], from_pandas=True) if name in values else pa.nulls(count, pa.float64())
-                for name in self.columns
-            ),
-        ]
-        if self.folded:
-            arrays.append(pa.array(np.full(count, fold, dtype=np.int32)))
-        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema()))
-
-    def _schema(self) -> pa.Schema:
-        import pyarrow as pa
-
-        return pa.schema(
-            [
-                ("ticker", pa.string()),
-                ("date", pa.timestamp("ns")),
-                ("split", pa.string()),
-                ("step", pa.int32()),
-                *((name, pa.float64()) for name in self.columns),
-                *([("fold", pa.int32())] if self.folded else []),
-            ]
-        )

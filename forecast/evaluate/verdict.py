@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forecast.evaluate.findings import Comparison, TargetWords, alpha, best_baseline, sentences
+from forecast.evaluate.findings import (
+    Comparison,
+    TargetWords,
+    alpha,
+    best_baseline,
+    coverage_warnings,
+    sentences,
+)
 from forecast.evaluate.summary import SPLITS, number, p_text, ratio_text
 
 Metrics = Mapping[str, float | None]
@@ -124,10 +131,13 @@ class Verdict:
 
     @property
     def warnings(self) -> list[str]:
-        """Suspicions, a sentence each: a leak, a copy of the last price, a forecast that trails the price."""
+        """A sentence each: a suspected leak, a copy of the last price, a forecast that trails it, intervals that do
+        not hold."""
         lazy = [self._copy(), self._steady(), self._trailing()] if self.words.price else []
         found = [self._leak(), *lazy]
-        return [warning for warning in found if warning]
+        held = coverage_warnings((self.evaluation or {}).get("intervals") or {}, bar=self.bar)
+        risk = (self.evaluation or {}).get("risk") or {}
+        return [*(warning for warning in found if warning), *held, *(risk.get("warnings") or [])]
 
     @property
     def legend(self) -> list[str]:

@@ -272,7 +272,9 @@ class Predictor:
         )
         columns |= {"forecast": forecast.values.ravel(), "naive": np.repeat(naive, self.horizon)}
         if self.intervals is not None:
-            both = self.intervals.bounds(windows.names, forecast.values, naive, forecast.quantiles)
+            both = self.intervals.bounds(
+                windows.names, forecast.values, naive, forecast.quantiles, windows=windows.windows
+            )
             columns |= dict(zip(bounds, both.reshape(len(bounds), -1), strict=True))  # (levels, 2, B, h)
         return pd.DataFrame(columns)
 

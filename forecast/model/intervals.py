@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from forecast.model.spread import Spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Prices = NDArray[np.float64]
 
+SharesOf = Literal["naive", "forecast", "unit"]
 # For each level, which two of the network's quantiles its interval starts from; None: from the forecast.
 Pairs = tuple[tuple[int, int] | None, ...]
 
@@ -46,29 +49,34 @@ def quantile_pairs(levels: Sequence[float], quantile_levels: Sequence[float] | N
 
 
 def bounds(
-    widths: Prices, forecast: Prices, last_close: Prices, *, pairs: Pairs, quantiles: Prices | None = None
+    widths: Prices, forecast: Prices, scale: Prices, *, pairs: Pairs, quantiles: Prices | None = None
 ) -> Prices:
-    """Lower and upper prices.
+    """Lower and upper values.
 
-    A lower bound is never above its upper one, and a larger level's interval holds the smaller's. Where the last
-    Close is positive no bound is below 0, which no share falls below, so that this loses no coverage.
+    A lower bound is never above its upper one, and a larger level's interval holds the smaller's. Where the scale is
+    positive no bound is below 0, which no price falls below, so that this loses no coverage.
 
     Args:
-        widths: (levels, rows) what is added on each side, as a share of the last Close.
+        widths: what is taken off below and added above, as a share of the scale: (levels, rows) the same on both
+            sides, or (levels, 2, rows).
         forecast: (rows,).
-        last_close: (rows,); where it is 0 a share of it says nothing, and the bounds are NaN.
+        scale: (rows,) such as the last Close; where it is 0 a share of it says nothing, and the bounds are NaN.
         pairs: of each level.
         quantiles: (rows, quantiles) the network's, where `pairs` names any.
 
     Returns:
         (levels, 2, rows)
     """
-    positive = last_close > 0
+    positive = scale > 0
     all_positive = bool(positive.all())  # nearly always
-    scale = last_close if all_positive else np.where(last_close == 0, np.nan, np.abs(last_close))
+    size = scale if all_positive else np.where(scale == 0, np.nan, np.abs(scale))
     found = np.empty((len(widths), 2, len(forecast)))
     for level, pair in enumerate(pairs):
-        reach = widths[level] * scale
+        reach = widths[level] * size
+        if reach.ndim > 1:  # quantiles of residuals, which may lie on one side of the forecast
+            np.subtract(forecast, reach[0], out=found[level, 0])
+            np.add(forecast, reach[1], out=found[level, 1])
+            continue
         if pair is None:
             low = high = middle = forecast
         else:
@@ -92,14 +100,19 @@ class IntervalState:
     Args:
         levels: largest first.
         quantile_levels: of the forecaster the half-widths belong to; None when it forecasts values alone.
-        pooled: (levels, horizon) half-widths for a ticker the run did not have, as shares of the last Close.
-        own: ticker -> (levels, horizon).
+        pooled: (levels, horizon) half-widths for a ticker the run did not have, as shares of the scale; of intervals
+            that are not symmetric (levels, 2, horizon).
+        own: ticker -> the same.
+        shares_of: what is the scale: the naive forecast, such as the last Close; the forecast; or the unit itself.
+        spread: by whose forecast the scale is multiplied; None = it is not.
     """
 
     levels: tuple[float, ...]
     quantile_levels: tuple[float, ...] | None
     pooled: Prices
     own: Mapping[str, Prices]
+    shares_of: SharesOf = "naive"
+    spread: Spread | None = None
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -115,26 +128,35 @@ class IntervalState:
         self,
         tickers: Sequence[str],
         forecast: Prices,
-        last_close: Prices,
+        naive: Prices,
         quantiles: Prices | None = None,
+        *,
+        windows: NDArray[np.float32] | None = None,
     ) -> Prices:
         """Bounds of new forecasts.
 
         Args:
             tickers: of each window; one the run did not have gets the pooled widths.
-            forecast: (windows, horizon) prices.
-            last_close: (windows,).
-            quantiles: (windows, horizon, quantiles) prices, where the network answers with quantiles.
+            forecast: (windows, horizon) in the target's unit.
+            naive: (windows,).
+            quantiles: (windows, horizon, quantiles), where the network answers with quantiles.
+            windows: (windows, lookback or more, columns) raw panel rows, which a spread is forecast from.
 
         Returns:
             (levels, 2, windows, horizon)
         """
         count, horizon = forecast.shape
-        each = [self.own.get(ticker, self.pooled) for ticker in tickers]  # B of (L, h)
+        each = [self.own.get(ticker, self.pooled) for ticker in tickers]  # B of (L, h) or (L, 2, h)
+        scale = scale_of(
+            self.shares_of, forecast.ravel(), naive if horizon == 1 else np.repeat(naive, horizon)
+        )
+        if self.spread is not None:
+            assert windows is not None, "intervals scaled by a volatility forecast want the windows"
+            scale = scale * np.repeat(self.spread(windows), horizon)
         found = bounds(
-            each[0] if count == 1 else np.concatenate(each, axis=1),  # (L, B * h)
+            each[0] if count == 1 else np.concatenate(each, axis=-1),  # (L, B * h)
             forecast.ravel(),
-            last_close if horizon == 1 else np.repeat(last_close, horizon),
+            scale,
             pairs=self.pairs,
             quantiles=None if quantiles is None else quantiles.reshape(count * horizon, -1),
         )
@@ -147,6 +169,8 @@ class IntervalState:
             "quantile_levels": None if self.quantile_levels is None else list(self.quantile_levels),
             "pooled": _plain(self.pooled),
             "own": {ticker: _plain(widths) for ticker, widths in self.own.items()},
+            "shares_of": self.shares_of,
+            "spread": None if self.spread is None else self.spread.to_json(),
         }
 
     @classmethod
@@ -158,8 +182,20 @@ class IntervalState:
             quantile_levels=None if levels is None else tuple(levels),
             pooled=np.asarray(state["pooled"], dtype=np.float64),
             own={ticker: np.asarray(widths, dtype=np.float64) for ticker, widths in state["own"].items()},
+            shares_of=state.get("shares_of", "naive"),
+            spread=None if (spread := state.get("spread")) is None else Spread.from_json(spread),
         )
 
 
-def _plain(widths: Prices) -> list[list[float | None]]:
-    return [[None if np.isnan(width) else float(width) for width in level] for level in widths]
+def scale_of(shares_of: SharesOf, forecast: Prices, naive: Prices) -> Prices:
+    """(rows,) what half-widths are shares of; negative where no bound is to be floored at 0."""
+    if shares_of == "naive":
+        return naive
+    return forecast if shares_of == "forecast" else np.full(len(forecast), -1.0)
+
+
+def _plain(widths: Prices) -> list[Any]:
+    """Nested lists, null where a width is not known."""
+    if widths.ndim > 1:
+        return [_plain(level) for level in widths]
+    return [None if np.isnan(width) else float(width) for width in widths]

@@ -131,7 +131,7 @@ class LoadedModel:
         if intervals is not None:
             naive = self.predictor.naive(windows)  # (B,)
             (bounds, *_) = intervals.bounds(
-                list(tickers), forecast.values, naive, forecast.quantiles
+                list(tickers), forecast.values, naive, forecast.quantiles, windows=windows
             )  # (2, B, h)
         return Forecasts(values=forecast.values, bounds=bounds)
 

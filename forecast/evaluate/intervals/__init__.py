@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from forecast.evaluate.intervals.adaptive import Adaptive
     from forecast.evaluate.intervals.conformal import SplitConformal
     from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
+    from forecast.evaluate.intervals.filtered import Filtered
 
-__all__ = ["Adaptive", "Coverage", "FoldIntervals", "SplitConformal"]
+__all__ = ["Adaptive", "Coverage", "Filtered", "FoldIntervals", "SplitConformal"]
 
 _HOME = {
     "Adaptive": "adaptive",
     "Coverage": "coverage",
+    "Filtered": "filtered",
     "FoldIntervals": "coverage",
     "SplitConformal": "conformal",
 }

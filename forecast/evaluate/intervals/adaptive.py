@@ -49,6 +49,8 @@ class Adaptive:
         window: latest residuals of a ticker and step that are looked at.
         min_residuals: validation residuals a ticker needs at a step; with fewer, its window is filled up, on the old
             side, with residuals from all tickers, evenly spaced by size.
+        scaled: divide residuals by a volatility forecast (forecast.model.spread): widths then follow the market before
+            it is missed, not after.
 
     Raises:
         UserError: a level that is none, or one that `window` residuals cannot tell.
@@ -64,9 +66,11 @@ class Adaptive:
         gamma: Annotated[float, Ge(0), Le(1)] = 0.01,
         window: Annotated[int, Ge(1)] = 250,
         min_residuals: Annotated[int, Ge(1)] = 250,
+        scaled: bool = False,
     ) -> None:
         check_levels(levels, key="intervals.window", residuals=window)
         self.levels = tuple(float(level) for level in levels)
+        self.scaled = scaled
         self.gamma = gamma
         self.window = window
         self.min_residuals = min_residuals
@@ -79,7 +83,7 @@ class Adaptive:
         reliability: Sequence[float] = (),
     ) -> FittedAdaptive:
         """See Intervals."""
-        plan = plan_of(table, self.levels, reliability, quantile_levels)
+        plan = plan_of(table, self.levels, reliability, quantile_levels, scaled=self.scaled)
         residuals = Residuals(plan, table)
         recent, held = self._past(residuals)
         notes = residuals.notes(

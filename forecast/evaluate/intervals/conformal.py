@@ -13,7 +13,7 @@ from annotated_types import Ge, Gt, Lt, MinLen
 
 from forecast.errors import UserError
 from forecast.evaluate.table import BLOCK_ROWS
-from forecast.model.intervals import IntervalState, Pairs, bounds, quantile_pairs
+from forecast.model.intervals import IntervalState, Pairs, SharesOf, bounds, quantile_pairs, scale_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Intervals(Protocol):
     """The `intervals` node of a config."""
 
     levels: tuple[float, ...]
+    scaled: bool  # whether residuals are divided by the volatility forecast of ForecastTable.spread
 
     def fit(
         self,
@@ -54,7 +55,8 @@ class FittedIntervals(Protocol):
     plan: IntervalPlan
 
     def half_widths(self, block: ForecastTable) -> Column:
-        """(all levels, rows) of a block of whole series of the test rows, in units of `IntervalPlan.scale`."""
+        """(all levels, rows) of a block of whole series of the test rows, in units of `IntervalPlan.scale`; or
+        (all levels, 2, rows), below and above the forecast."""
         ...
 
     def state(self) -> IntervalState:
@@ -110,6 +112,8 @@ class IntervalPlan:
         levels: those of the config first.
         reported: how many of them are the config's; the others only say how reliable the intervals are.
         quantile_levels: of the network; None when it answers with values alone.
+        shares_of: what residuals are shares of, see ForecastTable.shares_of.
+        scaled: whether they are divided by the volatility forecast as well.
 
     Source: Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World; for quantiles Romano, Patterson
     and Candes (2019), Conformalized Quantile Regression, https://arxiv.org/abs/1905.03222.
@@ -120,6 +124,8 @@ class IntervalPlan:
     levels: tuple[float, ...]
     reported: int
     quantile_levels: tuple[float, ...] | None
+    shares_of: SharesOf = "naive"
+    scaled: bool = False
 
     @property
     def num_streams(self) -> int:
@@ -156,39 +162,44 @@ class IntervalPlan:
                     assert block.quantiles is not None, "a quantile network's rows without its quantiles"
                     low, high = block.quantiles[:, pair[0]], block.quantiles[:, pair[1]]
                     distance = np.maximum(low - block.actual, block.actual - high)
-                found[number] = distance / np.abs(scale_of(block))
+                found[number] = distance / np.abs(self.scale(block))
         return found
+
+    def scale(self, block: ForecastTable) -> Column:
+        """(rows,) what half-widths are shares of; negative where no bound is to be floored at 0."""
+        scale = scale_of(self.shares_of, block.forecast, block.naive)
+        if not self.scaled:
+            return scale
+        assert block.spread is not None, "rows without a volatility forecast"
+        return scale * block.spread
 
     def bounds(self, half_widths: Column, block: ForecastTable, levels: slice) -> Column:
         """(levels, 2, rows) lower and upper values from the (all levels, rows) half-widths."""
         return bounds(
             half_widths[levels],
             block.forecast,
-            scale_of(block),
+            self.scale(block),
             pairs=self.pairs[levels],
             quantiles=block.quantiles,
         )
 
     def state(self, table: Column, pooled: Column, *, own: NDArray[np.bool_]) -> IntervalState:
-        """The reported levels as a bundle keeps them.
+        """The reported levels as a bundle keeps them; a spread is added by whoever fitted it.
 
         Args:
-            table: (levels, streams) half-widths.
-            pooled: (levels, horizon) half-widths.
+            table: (levels, streams) half-widths, or (levels, 2, streams).
+            pooled: likewise of each step.
             own: (series,) which tickers have half-widths of their own; the others are left to the pooled ones.
         """
-        by_series = table[: self.reported].reshape(self.reported, len(self.names), self.horizon)
+        kept = table[: self.reported]
+        by_series = kept.reshape(*kept.shape[:-1], len(self.names), self.horizon)
         return IntervalState(
             levels=self.levels[: self.reported],
             quantile_levels=self.quantile_levels,
             pooled=pooled[: self.reported],
-            own={self.names[number]: by_series[:, number] for number in np.flatnonzero(own).tolist()},
+            own={self.names[number]: by_series[..., number, :] for number in np.flatnonzero(own).tolist()},
+            shares_of=self.shares_of,
         )
-
-
-def scale_of(block: ForecastTable) -> Column:
-    """(rows,) what half-widths are shares of: that of a price, else 1; negative, so that no bound is floored."""
-    return block.naive if block.relative else np.full(len(block), -1.0)
 
 
 class Residuals:
@@ -318,6 +329,7 @@ class SplitConformal:
     Args:
         levels: shares of outcomes that shall lie inside, largest first.
         min_residuals: validation residuals a ticker needs at a step; with fewer, all tickers' stand for its own.
+        scaled: divide residuals by a volatility forecast (forecast.model.spread), so that widths follow the market.
 
     Raises:
         UserError: a level that is none, or one that `min_residuals` residuals cannot tell.
@@ -326,8 +338,11 @@ class SplitConformal:
     Distribution-Free Predictive Inference for Regression, https://arxiv.org/abs/1604.04173.
     """
 
-    def __init__(self, *, levels: Levels, min_residuals: Annotated[int, Ge(1)] = 250) -> None:
+    def __init__(
+        self, *, levels: Levels, min_residuals: Annotated[int, Ge(1)] = 250, scaled: bool = False
+    ) -> None:
         check_levels(levels, key="intervals.min_residuals", residuals=min_residuals)
+        self.scaled = scaled
         self.levels = tuple(float(level) for level in levels)
         self.min_residuals = min_residuals
 
@@ -339,7 +354,7 @@ class SplitConformal:
         reliability: Sequence[float] = (),
     ) -> FittedSplitConformal:
         """See Intervals."""
-        plan = plan_of(table, self.levels, reliability, quantile_levels)
+        plan = plan_of(table, self.levels, reliability, quantile_levels, scaled=self.scaled)
         residuals = Residuals(plan, table)
         pooled = residuals.pooled_half_widths()
         own = residuals.counts >= self.min_residuals  # (streams,)
@@ -381,6 +396,8 @@ def plan_of(
     levels: Sequence[float],
     reliability: Sequence[float],
     quantile_levels: Sequence[float] | None,
+    *,
+    scaled: bool = False,
 ) -> IntervalPlan:
     """The plan of a table's intervals."""
     return IntervalPlan(
@@ -389,4 +406,6 @@ def plan_of(
         levels=(*levels, *reliability),
         reported=len(levels),
         quantile_levels=None if quantile_levels is None else tuple(quantile_levels),
+        shares_of=table.shares_of,
+        scaled=scaled,
     )

@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.evaluate.scores import pinball_loss, winkler_loss
+from forecast.evaluate.significance.backtests import kupiec
+from forecast.evaluate.significance.diebold_mariano import compare
+from forecast.evaluate.significance.significance import holm
 from forecast.evaluate.summary import Figures
 from forecast.model.intervals import suffixes
 
@@ -21,9 +25,14 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.float64]
 
+ALPHA = 0.05  # level of the tests of coverage
 # Nominal levels at which the intervals' reliability is looked at, whichever are reported.
 _RELIABILITY = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+# Of these, those whose ends are evenly spaced quantiles.
+_LADDER = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 _INSIDE, _WIDTH, _WINKLER, _SHARE = range(4)
+# Coverage that differs by less, as a share of outcomes, is of no account however many there are; of a ticker, likewise.
+_OFF, _TICKER_OFF = 0.01, 0.02
 
 
 class FoldIntervals:
@@ -52,12 +61,9 @@ class FoldIntervals:
         Returns:
             (levels, 2, rows) lower and upper values, NaN where nothing is known; and their coverage.
         """
-        beside = block.of("naive")
-        found, inside = _bounded(self._model, block)
-        naive, naive_inside = _bounded(self._naive, beside)
-        levels = self._model.plan.levels
-        return found, coverage(
-            block, (found, naive), (inside, naive_inside), levels=self.levels, reliability=levels
+        sides = (_bounded(self._model, block), _bounded(self._naive, block.of("naive")))
+        return sides[0].bounds, coverage(
+            block, sides, levels=self.levels, reliability=self._model.plan.levels
         )
 
     @property
@@ -70,16 +76,38 @@ class FoldIntervals:
         return self._model.state()
 
 
-def _bounded(fitted: FittedIntervals, block: ForecastTable) -> tuple[Column, NDArray[np.bool_]]:
-    """(reported levels, 2, rows) bounds, and (all levels, rows) whether the outcome lies inside."""
-    plan = fitted.plan
+@dataclass(frozen=True, kw_only=True)
+class Bounded:
+    """Intervals around the rows of a block, and the distribution that those of many levels make together."""
+
+    bounds: Column  # (reported levels, 2, rows)
+    inside: NDArray[np.bool_]  # (all levels, rows)
+    crps: Column  # (rows,) of the quantiles 0.05, 0.10 ... 0.95
+    below: NDArray[np.int64]  # (rows,) how many of them the outcome is above
+
+
+def _bounded(fitted: FittedIntervals, block: ForecastTable) -> Bounded:
+    plan, actual = fitted.plan, block.actual
     half_widths = fitted.half_widths(block)
-    inside = np.empty(half_widths.shape, np.bool_)
-    for number in range(len(plan.levels)):
+    inside = np.empty((len(plan.levels), len(block)), np.bool_)
+    total = pinball_loss(actual, block.forecast, 0.5)
+    below = (actual > block.forecast).astype(np.int64)
+    for number, level in enumerate(plan.levels):
         # Each level by itself: how the others are drawn must not change how reliable it is.
         lower, upper = plan.bounds(half_widths, block, slice(number, number + 1))[0]
-        inside[number] = (lower <= block.actual) & (block.actual <= upper)
-    return plan.bounds(half_widths, block, slice(plan.reported)), inside
+        inside[number] = (lower <= actual) & (actual <= upper)
+        if level in _LADDER:
+            total += pinball_loss(actual, lower, (1 - level) / 2) + pinball_loss(
+                actual, upper, (1 + level) / 2
+            )
+            below += (actual > lower).astype(np.int64) + (actual > upper)
+    quantiles = 2 * len(_LADDER) + 1
+    return Bounded(
+        bounds=plan.bounds(half_widths, block, slice(plan.reported)),
+        inside=inside,
+        crps=2 * total / quantiles,
+        below=below,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +122,20 @@ class Coverage:
     rows_without: int
     held: NDArray[np.int64]  # (model and naive, reliability levels) outcomes inside
     judged: int  # rows behind `held`
+    crps: Column  # (model and naive,) sum
+    pit: NDArray[np.int64]  # (20,) outcomes between two neighbouring quantiles of the model's distribution
+    ahead: int  # bars from an origin to the last outcome of its steps, which neighbours share
+    origins: NDArray[np.int64]  # (bars,) when the forecasts were made; a bar may stand here more than once
+    held_at: Column  # (levels, bars) outcomes inside, of forecasts made then
+    rows_at: Column  # (bars,)
 
     def __add__(self, other: Coverage) -> Coverage:
-        added = ("sums", "rows", "rows_without", "held", "judged")
-        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in added})
+        added = ("sums", "rows", "rows_without", "held", "judged", "crps", "pit")
+        joined = ("origins", "held_at", "rows_at")
+        changed: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in added}
+        for name in joined:
+            changed[name] = np.concatenate((getattr(self, name), getattr(other, name)), axis=-1)
+        return replace(self, **changed)
 
     def metrics(self, split: str) -> Figures:
         """Flat figures, all tickers and steps pooled: `<split>_coverage` and so on, `_50` behind a further level's.
@@ -105,7 +143,9 @@ class Coverage:
         Returns:
             coverage: share of outcomes inside, bounds included. width, winkler: the target's unit.
             naive_coverage, naive_width, naive_winkler: of intervals around the naive forecast.
-            ticker_coverage: mean of the tickers' own coverages. All None without rows.
+            ticker_coverage: mean of the tickers' own coverages. coverage_p: of the test that coverage is what was
+            promised. crps, naive_crps: of the distribution that intervals of all levels make; pit: its largest
+            distance from a calibrated one. All None without rows.
         """
         figures: Figures = {}
         for number, suffix in enumerate(suffixes(self.levels)):
@@ -113,13 +153,62 @@ class Coverage:
                 if name not in ("rows", "width_percent", "naive_width_percent"):
                     figures[f"{split}_{name}{suffix}"] = value
             figures[f"{split}_ticker_coverage{suffix}"] = self._ticker_coverage(number)
+            figures[f"{split}_coverage_p{suffix}"] = self.test(number)["p"]
+        for side, name in enumerate(("crps", "naive_crps")):
+            figures[f"{split}_{name}"] = _mean(self.crps[side], self.judged)
+        nominal = np.arange(1, len(self.pit)) / len(self.pit)
+        observed = np.cumsum(self.pit)[:-1] / max(self.judged, 1)
+        figures[f"{split}_pit"] = float(np.abs(observed - nominal).max()) if self.judged else None
         return figures
+
+    def test(self, level: int) -> dict[str, Any]:
+        """Is the coverage of a level what it promises? Pooled, with the outcomes of a bar as one observation, and
+        ticker by ticker.
+
+        Returns:
+            stat, p: of a mean that overlaps in time, as Diebold and Mariano's; stat below 0 where too few are held.
+            origins, why: as there. fails: `low`, `high` or None. tickers: those that fail Kupiec's test after Holm's
+            correction, name -> coverage. Differences below one point (a ticker's two) are let pass.
+        """
+        nominal = self.levels[level]
+        bars, place = np.unique(self.origins, return_inverse=True)
+        held = np.bincount(place, self.held_at[level], len(bars))
+        rows = np.bincount(place, self.rows_at, len(bars))
+        horizon = self.ahead
+        found = compare(held / np.maximum(rows, 1) - nominal, horizon=horizon).record(horizon=horizon)
+        share = _mean(held.sum(), int(rows.sum()))
+        fails = None
+        if (
+            share is not None
+            and found["p"] is not None
+            and found["p"] < ALPHA
+            and abs(share - nominal) > _OFF
+        ):
+            fails = "low" if share < nominal else "high"
+        return {
+            **{name: found[name] for name in ("stat", "p", "origins", "why")},
+            "coverage": share,
+            "fails": fails,
+            "tickers": self._failing(level) if len(self.names) > 1 else {},
+        }
+
+    def _failing(self, level: int) -> dict[str, float]:
+        """Tickers whose coverage is not what a level promises. Windows that overlap count as one observation."""
+        nominal, horizon = self.levels[level], self.rows.shape[1]
+        rows, inside = self.rows.sum(axis=1), self.sums[0, _INSIDE, level].sum(axis=1)
+        # A window's steps share bars with each other and with their neighbours'.
+        size = horizon * self.ahead
+        p = holm(kupiec((rows - inside) / size, rows / size, 1 - nominal).p)
+        share = inside / np.maximum(rows, 1)
+        bad = np.flatnonzero((p < ALPHA) & (np.abs(share - nominal) > _TICKER_OFF))
+        return {self.names[number]: float(share[number]) for number in bad[np.argsort(share[bad])].tolist()}
 
     def record(self) -> dict[str, Any]:
         """Nested figures for evaluation.json.
 
         Returns:
-            levels: of the intervals. rows: judged. rows_without: that have no bounds.
+            levels: of the intervals. rows: judged. rows_without: that have no bounds. test: see `test`. pit: outcomes
+            between two neighbouring quantiles of 0.05 to 0.95, 20 of them.
             pooled: level -> figures. steps: level -> figures of each step, in order. tickers: name -> level ->
             figures, with the coverage of each step. reliability: nominal level beside the share that came out.
             `width_percent` is in percent of the last value. A level is written as in `90`.
@@ -131,6 +220,8 @@ class Coverage:
             "levels": list(self.levels),
             "rows": int(self.rows.sum()),
             "rows_without": self.rows_without,
+            "test": {key: self.test(number) for number, key in levels},
+            "pit": self.pit.tolist(),
             "pooled": {key: self._entry(number, everything, everything) for number, key in levels},
             "steps": {
                 key: [
@@ -186,8 +277,7 @@ class Coverage:
 
 def coverage(
     table: ForecastTable,
-    bounds: tuple[Column, Column],
-    inside: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    sides: tuple[Bounded, Bounded],
     *,
     levels: Sequence[float],
     reliability: Sequence[float],
@@ -196,24 +286,26 @@ def coverage(
 
     Args:
         table: some rows.
-        bounds: of the model and of the naive forecast, (levels, 2, rows) lower and upper values.
-        inside: likewise, (reliability levels, rows) whether the outcome lay inside.
+        sides: intervals of the model and of the naive forecast.
         levels: of the bounds.
         reliability: nominal levels.
     """
-    known = np.logical_and.reduce([np.isfinite(side).all(axis=(0, 1)) for side in bounds])
+    known = np.logical_and.reduce([np.isfinite(side.bounds).all(axis=(0, 1)) for side in sides])
     shape = (len(table.names), table.horizon)
     size = shape[0] * shape[1]
     place = (np.asarray(table.series, np.int64) * table.horizon + table.step - 1)[known]
     actual, naive = table.actual[known], np.abs(table.naive[known])
     sums = np.zeros((2, 4, len(levels), *shape))
-    for side, found in enumerate(bounds):
+    origins, at = np.unique(np.asarray(table.origin, np.int64)[known], return_inverse=True)
+    held_at = np.zeros((len(levels), len(origins)))
+    for side, found in enumerate(sides):
         for number, level in enumerate(levels):
-            lower, upper = found[number][:, known]
-            width = upper - lower
-            outside = np.maximum(lower - actual, 0) + np.maximum(actual - upper, 0)
+            lower, upper = found.bounds[number][:, known]
+            width, inside = upper - lower, (lower <= actual) & (actual <= upper)
+            if not side:
+                held_at[number] = np.bincount(at, inside, len(origins))
             with np.errstate(divide="ignore", invalid="ignore"):
-                columns = (outside == 0, width, width + 2 / (1 - level) * outside, width / naive)
+                columns = (inside, width, winkler_loss(actual, lower, upper, level), width / naive)
             for what, column in enumerate(columns):
                 sums[side, what, number] = np.bincount(place, weights=column, minlength=size).reshape(shape)
     return Coverage(
@@ -223,8 +315,14 @@ def coverage(
         sums=sums,
         rows=np.bincount(place, minlength=size).reshape(shape),
         rows_without=int(len(table) - known.sum()),
-        held=np.stack([side[:, known].sum(axis=1) for side in inside]),
+        held=np.stack([side.inside[:, known].sum(axis=1) for side in sides]),
         judged=int(known.sum()),
+        crps=np.asarray([side.crps[known].sum() for side in sides]),
+        pit=np.bincount(sides[0].below[known], minlength=2 * len(_LADDER) + 2),
+        ahead=table.overlap(),
+        origins=origins,
+        held_at=held_at,
+        rows_at=np.bincount(at, minlength=len(origins)).astype(np.float64),
     )
 
 

@@ -1,0 +1,182 @@
+"""How far the next bar may move: a volatility forecast made of a window alone, by which intervals are scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from forecast.data.layout import Layout
+    from forecast.data.market import MarketData
+    from forecast.data.target import Target
+
+    Column = NDArray[np.float64]
+
+Move = Literal["range", "share", "difference", "level"]
+
+# Windows that are looked at, evenly spaced over training, and at once.
+_MOST, _AT_ONCE = 65_536, 8_192
+_WEEK = 5
+# No forecast is below this share of the window's mean move, nor of the usual one: a flat window may be followed by
+# anything.
+_LEAST = 0.2
+_LEAST_USUAL = 0.02
+
+
+class Spread:
+    """A HAR regression of the size of the next move on those of the last bar, week and window, falls by themselves.
+
+    How a move is measured (`move`), in the unit in which residuals are scaled:
+
+        share         of a price: the change, as a share of the Close before
+        range         of a price whose High and Low are known: the same; what it is regressed on holds the true ranges
+                      too (Wilder 1978), which tell more than changes do and hold the night
+        difference    of values that are logs: the change
+        level         of values whose naive forecast is a constant: the value less that
+
+    All are divided by the window's mean move, so that one regression holds for all tickers and times.
+
+    Args:
+        move: see above.
+        columns: of a window: the values; of `range` the High and the Low behind it.
+        centre: naive forecast of `level`.
+        lookback: bars looked at, the newest of a window.
+        coefficients: of the columns of `_regressors`; what is missing behind the last is 0.
+        usual: median move of the training windows.
+
+    Source: Corsi (2009), A simple approximate long-memory model of realized volatility, Journal of Financial
+    Econometrics 7; of absolute returns Forsberg and Ghysels (2007), of falls Corsi and Reno (2012), both in journals of
+    econometrics.
+    """
+
+    def __init__(
+        self,
+        *,
+        move: Move,
+        columns: Sequence[int],
+        centre: float,
+        lookback: int,
+        coefficients: Sequence[float],
+        usual: float,
+    ) -> None:
+        self.move = move
+        self.columns = tuple(columns)
+        self.centre = centre
+        self.lookback = lookback
+        self.coefficients = tuple(float(value) for value in coefficients)
+        self.usual = usual
+
+    @classmethod
+    def fit(cls, data: MarketData) -> Spread:
+        """Learn from the training windows; of windows too short, or that never move, every spread is the same.
+
+        Args:
+            data: split.
+        """
+        move, columns = _measure(data.layout, data.target)
+        made = cls(
+            move=move,
+            columns=columns,
+            centre=data.target.naive_value or 0.0,
+            lookback=data.seq_len,
+            coefficients=(1.0,),
+            usual=1.0,
+        )
+        if data.seq_len < 2:
+            return made
+        windows = data.windows_["train"]
+        index = windows.spread(_MOST)
+        regressors, sizes, outcomes = [], [], []
+        for start in range(0, len(index), _AT_ONCE):
+            batch = windows.take(index[start : start + _AT_ONCE])
+            both = np.concatenate((batch.windows, batch.future[:, :1]), axis=1)
+            regressors.append(made._regressors(batch.windows))
+            sizes.append(regressors[-1][:, 0])
+            outcomes.append(np.abs(made._moves(both[:, -2:])[:, -1]))
+        x, size, y = np.concatenate(regressors), np.concatenate(sizes), np.concatenate(outcomes)
+        good = np.isfinite(x).all(axis=1) & np.isfinite(y) & (size > 0)
+        if good.sum() > x.shape[1]:
+            made.usual = float(np.median(size[good]))
+            share = x[good] / size[good, None]
+            found = np.linalg.lstsq(share, y[good] / size[good], rcond=None)[0]
+            made.coefficients = tuple(found.tolist())
+        return made
+
+    def __call__(self, windows: NDArray[np.float32]) -> Column:
+        """How far the next bar of each window may move; positive, and NaN where its values say nothing.
+
+        Args:
+            windows: (batch, lookback or more, columns) raw panel rows.
+        """
+        if self.lookback < 2:
+            return np.ones(len(windows))
+        x = self._regressors(windows[:, -self.lookback :])
+        found = x[:, : len(self.coefficients)] @ np.asarray(self.coefficients)
+        least = np.maximum(_LEAST * x[:, 0], _LEAST_USUAL * self.usual)
+        return np.asarray(np.maximum(found, least))
+
+    def _regressors(self, windows: NDArray[np.float32]) -> Column:
+        """(batch, columns) mean over the window, last bar, mean over the week of sizes; last bar and week of falls; of
+        a price with ranges, whose sizes are true ranges, last bar and week of |changes| too."""
+        moves = self._moves(windows)
+        falls, columns = np.maximum(-moves, 0.0), []
+        sizes = self._true_ranges(windows) if self.move == "range" else np.abs(moves)
+        columns += [sizes.mean(axis=1), sizes[:, -1], sizes[:, -_WEEK:].mean(axis=1)]
+        columns += [falls[:, -1], falls[:, -_WEEK:].mean(axis=1)]
+        if self.move == "range":
+            columns += [np.abs(moves[:, -1]), np.abs(moves[:, -_WEEK:]).mean(axis=1)]
+        return np.stack(columns, axis=1)
+
+    def _moves(self, windows: NDArray[np.float32]) -> Column:
+        """(batch, bars - 1) moves."""
+        values = windows[..., self.columns[0]].astype(np.float64)
+        before, after = values[:, :-1], values[:, 1:]
+        if self.move == "difference":
+            return after - before
+        if self.move == "level":
+            return after - self.centre
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.asarray((after - before) / before)
+
+    def _true_ranges(self, windows: NDArray[np.float32]) -> Column:
+        """(batch, bars - 1) from the lowest to the highest of a bar and the Close before, as a share of that."""
+        close, high, low = (windows[..., column].astype(np.float64) for column in self.columns)
+        before = close[:, :-1]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            reach = np.maximum(high[:, 1:], before) - np.minimum(low[:, 1:], before)
+            return np.asarray(np.abs(reach / before))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "move": self.move,
+            "columns": list(self.columns),
+            "centre": self.centre,
+            "lookback": self.lookback,
+            "coefficients": list(self.coefficients),
+            "usual": self.usual,
+        }
+
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> Spread:
+        """Restore from to_json."""
+        return cls(**state)
+
+
+def _measure(layout: Layout, target: Target) -> tuple[Move, tuple[int, ...]]:
+    """How moves are measured, and in which columns."""
+    column = layout.target
+    if target.relation == "ratio":
+        name = layout.names[column]
+        block = name[: len(name) - len(target.column)]
+        beside = [f"{block}High", f"{block}Low"]
+        if all(other in layout.names for other in beside):
+            return "range", (column, *map(layout.names.index, beside))
+        return "share", (column,)
+    if target.naive_value is not None:
+        return "level", (column,)
+    return "difference", (column,)
