@@ -76,6 +76,11 @@ class Browser:
         self.driver.get(page if isinstance(page, str) else page.absolute().as_uri())
         self.settle()
 
+    def colours(self, scheme: str) -> None:
+        """Have pages believe that a person wants them `light` or `dark`."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
     def settle(self) -> None:
         """Wait until the page has drawn: two frames, so that observers of sizes have run."""
         self.driver.execute_async_script(

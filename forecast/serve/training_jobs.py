@@ -42,6 +42,7 @@ _LOCK, _LOG, _STATE = ".lock", "log.txt", "state.json"
 _MODULE = "forecast.serve.training_process"
 _NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _POLL_S = 0.05
+_MAX_LOG = 2**18  # bytes of a log that are looked at
 _ROLLBACK_S = 900.0
 # The server's own keys are of no use to what it starts.
 _SECRETS = ("FORECAST_API_KEY", "FORECAST_ADMIN_KEY")
@@ -264,6 +265,21 @@ class TrainingJobs:
         if state is not None and state.running:
             self._settle(state, folder)
         return state
+
+    def printed(self, job: str, count: int) -> list[str] | None:
+        """The last lines that a job printed, None if there is none of that name."""
+        folder = self.folder / job
+        if not _NAME.fullmatch(job) or JobState.load(folder) is None:
+            return None
+        try:
+            with (folder / _LOG).open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _MAX_LOG))
+                text = file.read().decode("utf-8", "replace")
+        except OSError:
+            return []
+        # A progress bar goes back to the start of its line.
+        lines = [line.rpartition("\r")[2].rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+        return [line for line in lines if line][-count:]
 
     def current(self) -> JobState | None:
         """The job that is at work, None if there is none."""

@@ -53,14 +53,35 @@ async function watchJob() {
     for (;;) {
       const state = await ask(`train/${job}`, { admin: true });
       byId("job").textContent = jobText(state);
+      showProgress(state);
+      await showLog();
       if (state.state !== "running") break;
       await new Promise((done) => setTimeout(done, JOB_EVERY));
     }
   } finally {
     byId("retrain").disabled = false;
     byId("cancel").hidden = true;
+    byId("job-progress").hidden = true;
   }
   await showChampions();
+}
+
+// How far it is, where that is known; a bar without a value says that something goes on.
+function showProgress({ state, phase, progress }) {
+  const bar = byId("job-progress");
+  const { epoch, max_epochs: most } = progress;
+  bar.hidden = state !== "running";
+  if (phase === "training" && epoch && most) bar.value = epoch / most;
+  else bar.removeAttribute("value");
+}
+
+async function showLog() {
+  const { lines } = await ask(`train/${job}/log`, { admin: true });
+  const place = byId("job-log");
+  const atEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 4;
+  byId("job-details").hidden = !lines.length;
+  place.textContent = lines.join("\n");
+  if (atEnd) place.scrollTop = place.scrollHeight;
 }
 
 function jobText({ state, phase, seconds, progress, message }) {
@@ -97,8 +118,39 @@ function confirmed(button, question, act) {
   });
 }
 
+let kept = []; // champions, newest first
+
+// Figures of two of them, side by side.
+function compare() {
+  const [first, second] = ["compare-first", "compare-second"].map((name) => kept.find((one) => one.name === byId(name).value));
+  const names = Object.keys({ ...first.figures, ...second.figures });
+  const rows = names.map((name) => {
+    const [one, other] = [first.figures[name], second.figures[name]];
+    const known = Number.isFinite(one) && Number.isFinite(other);
+    return [name, figureText(one), figureText(other), known ? figureText(other - one) : "-"];
+  });
+  const facts = ["model", "target", "tickers", "promoted", "label"].map((name) => [name, first[name] ?? "-", second[name] ?? "-", ""]);
+  const head = ["", first.name, second.name, "second less first"];
+  table(byId("comparison"), "Two champions compared", [head, ...facts, ...rows]);
+}
+
+function figureText(value) {
+  return Number.isFinite(value) ? Number(value.toPrecision(5)).toString() : "-";
+}
+
+function offerComparison() {
+  byId("compare").hidden = kept.length < 2;
+  byId("comparison").replaceChildren();
+  ["compare-first", "compare-second"].forEach((name, place) => {
+    byId(name).replaceChildren(...kept.map((one) => html("option", { value: one.name, textContent: one.name })));
+    if (kept.length > 1) byId(name).value = kept[1 - place].name;
+  });
+}
+
 async function showChampions() {
   const { champions, note } = await ask("ui/champions");
+  kept = champions;
+  offerComparison();
   byId("rollback").disabled = champions.filter((one) => one.in_line).length < 2;
   const rows = champions.map((one) => [
     one.name, one.current ? "current" : one.in_line ? "kept" : "rolled back", one.promoted ?? "-", one.figure, one.label,

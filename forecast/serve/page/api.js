@@ -86,6 +86,19 @@ function priceText(value) {
   return value.toLocaleString("en-GB", digits);
 }
 
+// A value of what the model forecasts, in its unit.
+function valueText(value) {
+  if (value === null || value === undefined) return "-";
+  switch (about.unit) {
+    case "price": return priceText(value);
+    case "probability": return shareText(value);
+    case "fraction": return shareText(value, 2);
+    case "log return": return percentText(Math.expm1(value));
+    case "percent a year": return `${value.toFixed(1)} % a year`;
+    default: return `${value.toLocaleString("en-GB", { maximumSignificantDigits: 6 })} ${about.unit}`;
+  }
+}
+
 function percentText(share, digits = 2) {
   const text = (100 * share).toFixed(digits);
   return `${share >= 0 && Number(text) !== 0 ? "+" : ""}${text} %`;
@@ -165,7 +178,8 @@ function lock(message) {
   byId("forget").hidden = true;
   byId("verdict").textContent = "Locked";
   byId("verdict").className = "";
-  byId("subject").textContent = "forecast";
+  byId("subject").textContent = "";
+  byId("model").textContent = "";
   byId("version").textContent = "";
   byId("figures").replaceChildren();
   byId("login").hidden = false;

@@ -2,6 +2,11 @@
 
 let about = null; // what the server says of the model
 
+// Closes and forecasts are drawn and compared with each other only where closes are what is forecast.
+function isPrice() {
+  return about.target === "close";
+}
+
 async function loadModel(stop) {
   about = await ask("ui/model", { stop });
   byId("subject").textContent = about.subject;
@@ -9,7 +14,8 @@ async function loadModel(stop) {
   head.textContent = capital(about.verdict);
   head.className = about.tone;
   byId("version").textContent = `model ${about.model_version}`;
-  document.title = `forecast: ${about.tickers.slice(0, 3).join(", ")}`;
+  byId("model").textContent = `${about.kind}, model ${about.model_version}, forecasts ${about.target} (${about.unit})`;
+  document.title = `forecast: ${about.tickers.slice(0, 3).join(", ")}${isPrice() ? "" : `, ${about.target}`}`;
   showVerdict();
 }
 
@@ -100,12 +106,13 @@ function show(ticker, past, ahead) {
   byId("future-said").textContent = after ? sentence(after) : "";
   const { days, moved } = timeline(before, after);
   notes(byId("future-notes"), [...(after?.warnings ?? []), ...(moved ? [ADJUSTED] : [])]);
-  drawn = { ticker, closes: days.filter((day) => day.actual !== undefined).map((day) => day.actual) };
-  byId("shown").disabled = drawn.closes.length < about.lookback;
+  const closes = isPrice() ? days.filter((day) => day.actual !== undefined).map((day) => day.actual) : (after?.history ?? []).map(({ close }) => close);
+  drawn = { ticker, closes };
+  byId("shown").disabled = closes.length < about.lookback;
   const place = byId("future-chart");
   if (!days.length) place.replaceChildren();
   else lookAtEnd(plot(place, `${ticker}: what came, what was forecast`, futureSpec(days, before, after)), place.clientWidth / 9);
-  if (after) sessions(byId("future-table"), after.last_close, after.forecast);
+  if (after) sessions(byId("future-table"), isPrice() ? after.last_close : after.naive, after.forecast);
   else byId("future-table").replaceChildren();
   byId("download").hidden = !days.length;
   drawn.days = days;
@@ -113,7 +120,7 @@ function show(ticker, past, ahead) {
 
 // All days of the chart as a file: what came, what was forecast on test days, and the sessions to come.
 function download() {
-  const columns = { close: "actual", naive: "naive", model: "model", lower: "lower", upper: "upper", forecast: "next" };
+  const columns = { [about.target]: "actual", naive: "naive", model: "model", lower: "lower", upper: "upper", forecast: "next" };
   const more = { forecast_lower: "low", forecast_upper: "high" };
   const names = Object.entries({ ...columns, ...more });
   const lines = drawn.days.map((day) => [dateText(day.at), ...names.map(([, key]) => day[key] ?? "")].join(","));
@@ -123,12 +130,13 @@ function download() {
   URL.revokeObjectURL(link.href);
 }
 
-function sentence({ ticker, last_close: close, last_date: last, forecast }) {
+function sentence({ ticker, last_close: close, last_date: last, naive, forecast }) {
   const { date, prediction, lower, upper } = forecast[0];
   const level = about.levels[0];
-  const held = lower === undefined || lower === null ? "" : `, ${level ? `${levelText(level)} ` : ""}interval ${priceText(lower)} to ${priceText(upper)}`;
-  const move = percentText(prediction / close - 1);
-  return `${ticker}: ${priceText(prediction)} on ${dayText(date)} (${move})${held}. Last close ${priceText(close)} on ${last}.`;
+  const held = lower === undefined || lower === null ? "" : `, ${level ? `${levelText(level)} ` : ""}interval ${valueText(lower)} to ${valueText(upper)}`;
+  const move = isPrice() ? percentText(prediction / close - 1) : `${about.naive}: ${valueText(naive)}`;
+  const what = isPrice() ? "" : `${about.target} `;
+  return `${ticker}: ${what}${valueText(prediction)} on ${dayText(date)} (${move})${held}. Last close ${priceText(close)} on ${last}.`;
 }
 
 // Every day that is known or forecast, in order.
@@ -139,21 +147,21 @@ function timeline(past, ahead) {
     if (!days.has(place)) days.set(place, { at: place });
     return days.get(place);
   };
-  for (const { date, close } of ahead?.history ?? []) at(date).actual = close;
+  if (isPrice()) for (const { date, close } of ahead?.history ?? []) at(date).actual = close;
   let factor = 1;
   let moved = false;
   for (let n = (past?.dates.length ?? 0) - 1; n >= 0; n -= 1) {
     const day = at(past.dates[n]);
-    if (day.actual !== undefined && past.actual[n]) factor = day.actual / past.actual[n];
+    if (isPrice() && day.actual !== undefined && past.actual[n]) factor = day.actual / past.actual[n];
     moved ||= Math.abs(factor - 1) > MOVED;
     const then = (value) => (value === null || value === undefined ? null : value * factor);
     day.actual ??= then(past.actual[n]) ?? undefined;
     const own = { model: past.forecast[n], naive: past.naive[n], lower: past.lower[n], upper: past.upper[n] };
     for (const [name, value] of Object.entries(own)) day[name] = then(value);
   }
-  if (ahead) at(ahead.last_date).actual = ahead.last_close;
+  if (ahead && isPrice()) at(ahead.last_date).actual = ahead.last_close;
   for (const { date, prediction, lower, upper } of ahead?.forecast ?? []) {
-    Object.assign(at(date), { naive: ahead.last_close, next: prediction, low: lower, high: upper });
+    Object.assign(at(date), { naive: isPrice() ? ahead.last_close : ahead.naive, next: prediction, low: lower, high: upper });
   }
   return { days: [...days.values()].sort((one, other) => one.at - other.at), moved };
 }
@@ -161,11 +169,11 @@ function timeline(past, ahead) {
 function futureSpec(days, past, ahead) {
   const column = (name) => days.map((day) => day[name] ?? null);
   const held = about.levels.length ? `${levelText(about.levels[0])} interval` : "interval";
-  const series = [{ name: "close", kind: "line", role: "actual", values: column("actual") }];
+  const series = [{ name: about.target, kind: "line", role: "actual", values: column("actual") }];
   if (past?.lower.length) {
     series.unshift({ name: `${held} on test days`, kind: "band", role: "model", lower: column("lower"), upper: column("upper") });
   }
-  series.push({ name: "tomorrow = today", kind: "line", role: "naive", values: column("naive") });
+  series.push({ name: about.naive, kind: "line", role: "naive", values: column("naive") });
   if (past) series.push({ name: "model on test days", kind: "line", role: "model", values: column("model") });
   if (ahead) {
     const next = { name: "forecast", kind: "dots", role: "model", values: column("next") };
@@ -173,16 +181,17 @@ function futureSpec(days, past, ahead) {
     series.push(bounded ? { ...next, lower: column("low"), upper: column("high") } : next);
   }
   const marks = ahead ? [{ at: Date.parse(ahead.last_date) / DAY, text: "" }] : [];
-  return { x: { kind: "date", values: days.map((day) => day.at) }, y: { label: "price" }, series, marks };
+  return { x: { kind: "date", values: days.map((day) => day.at) }, y: { label: about.unit }, series, marks };
 }
 
-// A row a session.
-function sessions(place, close, forecast) {
+// A row a step, beside the last close, or what needs no model where something else is forecast.
+function sessions(place, naive, forecast) {
   const bounded = forecast.some(({ lower }) => lower !== undefined && lower !== null);
-  const head = ["session", "forecast", "against the last close", ...(bounded ? ["lower", "upper"] : [])];
+  const against = isPrice() ? ["against the last close"] : naive === undefined ? [] : [about.naive];
+  const head = ["session", "forecast", ...against, ...(bounded ? ["lower", "upper"] : [])];
   const rows = forecast.map(({ date, prediction, lower, upper }) => {
-    const bounds = bounded ? [priceText(lower), priceText(upper)] : [];
-    return [date, priceText(prediction), percentText(prediction / close - 1), ...bounds];
+    const beside = against.map(() => (isPrice() ? percentText(prediction / naive - 1) : valueText(naive)));
+    return [date, valueText(prediction), ...beside, ...(bounded ? [valueText(lower), valueText(upper)] : [])];
   });
   table(place, "Forecasts, step by step", [head, ...rows]);
 }

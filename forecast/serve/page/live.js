@@ -65,7 +65,7 @@ function outcomeSentence(outcomes) {
   const { model, level, awaited } = outcomes;
   const open = awaited ? ` Forecasts that still await theirs: ${countText(awaited)}.` : "";
   if (!model.outcomes) return `No outcome of a served forecast is known yet.${open}`;
-  const skill = model.skill === null ? "skill unknown" : `${percentText(model.skill / 100)} skill against tomorrow = today`;
+  const skill = model.skill === null ? "skill unknown" : `${percentText(model.skill / 100)} skill against ${about.naive}`;
   const held = model.coverage === null ? "" : `, ${shareText(model.coverage)} inside the ${levelText(level)} interval`;
   return `Of what was served, ${countText(model.outcomes)} ${model.outcomes === 1 ? "outcome is" : "outcomes are"} known: ${skill}${held}.${open}`;
 }
@@ -153,6 +153,7 @@ onSubmit("login", unlock);
 onSubmit("ask", pick);
 onSubmit("train", () => asAdmin(retrain));
 onSubmit("admin-login", unlockAdmin);
+onSubmit("compare", compare);
 onSubmit("own", () => own(byId("bars").value, byId("own-ticker-field").hidden ? "" : spelled(byId("own-ticker").value)));
 document.addEventListener("visibilitychange", () => {
   if (!byId("main").hidden) watch();

@@ -72,7 +72,7 @@ function fromRows(rows) {
   const days = dates < 0 ? null : body.map(({ cells }) => dayOf(cells[dates] ?? ""));
   const closes = names.indexOf("close");
   const missing = about.columns.filter((column) => !places(names, column).length);
-  if (missing.length && closes >= 0 && about.scope !== "multiple" && missing.length === about.columns.length - 1) {
+  if (missing.length && closes >= 0 && about.closes_alone && missing.length === about.columns.length - 1) {
     return ordered(days, body.map((row) => [value(row, closes, "Close")]).flat(), []);
   }
   if (missing.length) throw new Error(`no column ${missing.join(", ")}; the columns are ${first.cells.join(", ")}`);
@@ -193,13 +193,14 @@ function answered({ sequence, notes: own }, answer, millis) {
   const forecast = answer.forecast ?? [answer.prediction];
   const [lower, upper] = [answer.lower, answer.upper].map((one) => (one === undefined || one === null ? null : [one].flat()));
   const last = closes[closes.length - 1];
-  const held = lower ? `, ${answer.level ? `${levelText(answer.level)} ` : ""}interval ${priceText(lower[0])} to ${priceText(upper[0])}` : "";
-  byId("window-said").textContent = `Next close: ${priceText(answer.prediction)} (${percentText(answer.prediction / last - 1)})${held}. Last close ${priceText(last)}.`;
+  const held = lower ? `, ${answer.level ? `${levelText(answer.level)} ` : ""}interval ${valueText(lower[0])} to ${valueText(upper[0])}` : "";
+  const move = isPrice() ? ` (${percentText(answer.prediction / last - 1)})` : "";
+  byId("window-said").textContent = `Next ${about.target}: ${valueText(answer.prediction)}${move}${held}. Last close ${priceText(last)}.`;
   const took = `answered by model ${answer.model_version} in ${millisText(answer.latency_ms)}, ${millisText(millis)} with the way there and back`;
   notes(byId("window-notes"), [...own, ...(answer.warnings ?? []), took]);
   const steps = forecast.map((prediction, n) => ({ date: `+${n + 1}`, prediction, lower: lower?.[n], upper: upper?.[n] }));
-  plot(byId("window-chart"), "Your bars, and what follows", windowSpec(closes, steps));
-  if (steps.length > 1) sessions(byId("window-table"), last, steps);
+  if (isPrice()) plot(byId("window-chart"), "Your bars, and what follows", windowSpec(closes, steps));
+  if (steps.length > 1) sessions(byId("window-table"), isPrice() ? last : undefined, steps);
 }
 
 function windowSpec(closes, steps) {
@@ -219,10 +220,10 @@ function explain() {
   const { columns, lookback, enough, scope } = about;
   const many = enough === null ? `at least ${lookback}; give all there are` : `${enough} of them`;
   const named = columns.length > 8 ? `${columns.slice(0, 8).join(", ")} and so on, ${columns.length} columns` : columns.join(", ");
-  const alone = scope === "multiple" ? "" : " Closes alone will do, and the answer says what that costs.";
+  const alone = !about.closes_alone ? "" : " Closes alone will do, and the answer says what that costs.";
   byId("window-help").textContent = `Daily bars, ${many}: ${named}; with or without dates, in any order if the first line names the columns.${alone}`;
   byId("own-ticker-field").hidden = scope === "multiple" || about.tickers.length === 1;
-  byId("shown").hidden = scope === "multiple";
+  byId("shown").hidden = !about.closes_alone;
 }
 
 async function upload(file) {

@@ -3,16 +3,17 @@
 POST /train              train with the served model's config
 POST /train/update       retrain it on newer bars
 GET, DELETE /train/{job} how far a job got; end it
+GET /train/{job}/log     what it printed
 POST /champion/rollback  back to the champion before
 """
 
 import os
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.data.bars import DateRange
@@ -87,6 +88,15 @@ class Updated(Trained):
     """What came of a training on newer bars."""
 
     timestamp: AwareDatetime
+
+
+class JobLog(BaseModel):
+    """What a job printed, oldest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    job: str
+    lines: list[str]
 
 
 class RolledBack(BaseModel):
@@ -188,6 +198,16 @@ def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> 
             # The process that started it, and should have, may be gone.
             await anyio.to_thread.run_sync(serve_promoted, state)
         return _job(state, job)
+
+    @routes.get("/train/{job}/log", responses=problems(404, 422))
+    async def printed(
+        job: str, lines: Annotated[int, Query(ge=1, le=1000, description="at most so many, the newest")] = 200
+    ) -> JobLog:
+        """What a job printed."""
+        found = await anyio.to_thread.run_sync(jobs.printed, job, lines)
+        if found is None:
+            raise HTTPException(404, f"no training of that name: {_short(job)}")
+        return JobLog(job=job, lines=[_local(line) for line in found])
 
     @routes.delete("/train/{job}", responses=problems(404, 409))
     async def cancel(job: str) -> Job:

@@ -10,7 +10,7 @@ import math
 from datetime import time as clock
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -25,6 +25,9 @@ from forecast.serve.schemas import UNCHANGED, problems
 from forecast.serve.training_jobs import shown_path
 
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
+# Metrics in which two champions are shown beside each other.
+_COMPARED = ("rmse", "mae", "theil_u", "direction", "r2_oos", "qlike", "rmse_log", "log_loss", "brier", "skill_best",
+             "naive_rmse", "coverage", "winkler", "sharpe")  # fmt: skip
 _PRICES, _BOUNDS = ("actual", "forecast", "naive"), ("lower", "upper")
 
 
@@ -53,6 +56,7 @@ class ModelCard(_Answer):
     ]
     scope: Annotated[Literal["single", "multiple", "panel"], Field(description="of its strategy")]
     tickers: Annotated[list[str], Field(description="it was trained on; of multiple, the first is forecast")]
+    closes_alone: Annotated[bool, Field(description="whether a window may be closes and nothing else")]
     columns: Annotated[list[str], Field(description="of a row of `sequence`, in order")]
     lookback: Annotated[int, Field(ge=1, description="bars a window holds")]
     enough: Annotated[
@@ -86,6 +90,10 @@ class KeptChampion(_Answer):
     promoted: str | None = Field(description="when it was made from its run")
     figure: str = Field(description="metric it was chosen by, and its value")
     label: str = Field(description='whether it is ahead of "tomorrow = today"')
+    model: str = Field(description="its class")
+    target: str = Field(description="what it forecasts")
+    tickers: str = Field(description="it was trained on, at most five of them")
+    figures: dict[str, float | None] = Field(description="of its metrics, those that compare champions")
 
 
 class Champions(_Answer):
@@ -172,6 +180,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         champion=[]
         if metadata is None
         else summary({**metadata, "run_directory": shown_path(metadata["run_directory"])}),
+        closes_alone=predictor.scope != "multiple" and not {"High", "Low", "Volume"} & model.target_columns,
         scope=predictor.scope,
         tickers=predictor.tickers,
         columns=side_by_side if predictor.scope == "multiple" else list(model.row_columns),
@@ -231,7 +240,9 @@ def list_champions(link: Path) -> Champions:
             metadata = read_metadata(folder)
         except (OSError, ValueError):
             continue
-        value = metadata.get("metric_value")
+        value, facts = metadata.get("metric_value"), _facts(folder)
+        if facts is None:
+            continue
         found.append(
             KeptChampion(
                 name=folder.name,
@@ -240,6 +251,35 @@ def list_champions(link: Path) -> Champions:
                 promoted=metadata.get("exported_at"),
                 figure=f"{metadata.get('metric')} {'undefined' if value is None else f'{value:.6g}'}",
                 label=str(metadata.get("label")),
+                **facts,
             )
         )
     return Champions(champions=found, note=None if found else "there is no champion yet")
+
+
+def _facts(folder: Path) -> dict[str, Any] | None:
+    """What tells one champion from another; None where its files cannot be read."""
+    from omegaconf import OmegaConf
+
+    try:
+        config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
+        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+        trained = json.loads((folder / "scaler.json").read_text("utf-8"))["tickers"]
+    except (OSError, ValueError, KeyError):
+        return None
+    assert isinstance(config, dict)
+
+    def name(node: str, default: str) -> str:
+        return str((config.get(node) or {}).get("_target_", default)).rpartition(".")[2]
+
+    return {
+        "model": name("model", "-"),
+        "target": name("target", "Close").lower(),
+        "tickers": ", ".join(trained[:5]) + (", ..." if len(trained) > 5 else ""),
+        "figures": {
+            f"{split}_{metric}": metrics[f"{split}_{metric}"]
+            for split in ("val", "test")
+            for metric in _COMPARED
+            if f"{split}_{metric}" in metrics
+        },
+    }

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import re
 import shutil
 
 import pytest
-from browsing import PHONE
+from browsing import DESKTOP, PHONE
 from paging import enter, text
 from retraining import World, make_run, write_bars
 from selenium.webdriver.common.keys import Keys
@@ -60,22 +61,90 @@ def test_champions_rollback_and_training(browser, operated):
 
     browser.one("#retrain").click()  # with the key that the tab knows by now
     assert browser.wait("document.querySelector('#cancel:not([hidden])') !== null")
+    assert browser.wait("document.querySelector('#job-progress:not([hidden])') !== null")
     done = browser.wait(
         "/^(Kept|Promoted) after/.test(document.querySelector('#job').textContent)", seconds=120
     )
     assert done
     assert "of the champion" in text(browser, "#job")
+    assert "epoch 0" in text(browser, "#job-log")  # what the job printed, without paths of the server
+    assert str(operated.folder) not in text(browser, "#job-log")
     assert not browser.one("#cancel").is_displayed()
     assert browser.complaints() == []
 
 
-def test_controls_are_large_enough_for_a_finger(browser, operated):
-    enter(browser, operated, PHONE)
-    small = browser.script(
-        "return [...document.querySelectorAll('button, input:not([type=file]), textarea')]"
-        ".filter((one) => one.offsetParent && one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_two_champions_are_compared_by_keyboard(browser, operated, size):
+    enter(browser, operated, size)
+    browser.wait("!document.querySelector('#compare').hidden")
+    browser.script("document.querySelector('#compare-first').focus()")
+    browser.keys(Keys.TAB, Keys.TAB, Keys.ENTER)  # to the other one, to the button
+    names = [one["name"] for one in operated.get("/ui/champions").json()["champions"]][::-1][:2]
+    rows = browser.wait(
+        "[...document.querySelectorAll('#comparison tr')].map((row) => [...row.cells].map((c) => c.textContent))"
     )
-    assert small == []
+    assert rows[0][1:3] == names
+    table = {row[0]: row[1:] for row in rows[1:]}
+    kept = {one["name"]: one for one in operated.get("/ui/champions").json()["champions"]}
+    for place, name in enumerate(names):
+        assert float(table["test_rmse"][place]) == pytest.approx(kept[name]["figures"]["test_rmse"], rel=1e-4)
+    assert table["target"][0] == "close"
+    assert browser.script("return document.documentElement.scrollWidth") <= size[0]
+    assert browser.complaints() == []
+
+
+def test_what_it_is_and_which_year(browser, operated):
+    enter(browser, operated, PHONE)
+    assert "forecasts close (price)" in text(browser, "#model")
+    assert operated.get("/ui/model").json()["model_version"] in text(browser, "#model")
+    ticks = browser.script(
+        "return [...document.querySelectorAll('#future-chart svg text')].map((one) => one.textContent)"
+    )
+    assert any(re.search(r"\b(19|20)\d\d\b", tick) for tick in ticks), ticks
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_controls_are_large_enough_and_what_is_wide_is_seen_to_scroll(browser, operated, size, scheme):
+    browser.colours(scheme)
+    try:
+        enter(browser, operated, size)
+        small = browser.script(
+            "return [...document.querySelectorAll('button, input:not([type=file]), textarea, select, summary, footer a')]"
+            ".filter((one) => one.offsetParent && one.getBoundingClientRect().height < 44).map((one) => one.outerHTML)"
+        )
+        assert small == []
+        hidden = browser.script(
+            "return [...document.querySelectorAll('.wide')].filter((one) => one.offsetParent && one.scrollWidth > one.clientWidth"
+            " && one.offsetHeight - one.clientHeight < 8).map((one) => one.getAttribute('aria-label'))"
+        )
+        assert hidden == []  # each has a bar that shows it
+        paper, ink = browser.script(
+            "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color]"
+        )
+        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (paper, ink)]
+        assert (light[0] > light[1]) is (scheme == "light")
+    finally:
+        browser.colours("light")
+
+
+def test_every_control_is_reached_by_the_keyboard(browser, operated):
+    enter(browser, operated)
+    wanted = browser.script(
+        "return [...document.querySelectorAll('button, input, textarea, select, summary, a')]"
+        ".filter((one) => one.offsetParent && !one.disabled && one.tabIndex >= 0).length"
+    )
+    browser.script(
+        "document.body.focus(); window.reached_ = new Set();"
+        "document.addEventListener('focusin', (event) => window.reached_.add(event.target))"
+    )
+    for _ in range(wanted + 40):  # charts and tables that scroll are on the way
+        browser.keys(Keys.TAB)
+    missed = browser.script(
+        "return [...document.querySelectorAll('button, input, textarea, select, summary, a')]"
+        ".filter((one) => one.offsetParent && !one.disabled && one.tabIndex >= 0 && !window.reached_.has(one)).map((one) => one.outerHTML)"
+    )
+    assert missed == []
 
 
 def test_forecasts_as_a_file(browser, operated):

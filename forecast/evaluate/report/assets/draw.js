@@ -105,6 +105,15 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 // First days of years or months, single days, or hours and minutes, between two days counted from 1970.
 function dateTicks(low, high, most) {
+  const ticks = bareDateTicks(low, high, most);
+  const [first] = ticks;
+  if (!first || ticks.some(({ text }) => /\d{4}/.test(text))) return ticks;
+  const year = dateText(first.at).slice(0, 4); // one of them says which year it is
+  first.text = /^\d\d-\d\d/.test(first.text) ? `${year}-${first.text}` : `${first.text} ${year}`;
+  return ticks;
+}
+
+function bareDateTicks(low, high, most) {
   const rough = (high - low) / Math.max(most, 1);
   const ticks = [];
   if (rough < 0.5) {
