@@ -165,8 +165,8 @@ def skill_of(
     Args:
         answer: fitted to the data.
         data: split.
-        references: `last` (as the last value was), `mean` (of training), `har` (least squares on the last value and
-            its means over 5 and 22 bars, as far as a window reaches).
+        references: `last` (as the last value was), `mean` (of each ticker in training), `har` (least squares on the
+            last value and its means over 5 and 22 bars, as far as a window reaches).
         first_step: of the horizon alone.
     """
     import numpy as np
@@ -249,10 +249,13 @@ def _references(data: MarketData, train: WindowBatch, names: tuple[str, ...]) ->
     import numpy as np
 
     y = _moves(data, train.outcome, train)  # (N, h)
-    mean = y.mean(axis=0)
+    # Of each ticker: how busy one is beside another is no secret.
+    means = np.tile(y.mean(axis=0), (len(data.panel_.names), 1))  # (series, h)
+    for series in np.unique(train.series):
+        means[series] = y[train.series == series].mean(axis=0)
     found: dict[str, _Answer] = {
         "last": lambda batch: np.repeat(_moves(data, batch.history[:, -1:], batch), batch.horizon, axis=1),
-        "mean": lambda batch: np.tile(mean, (len(batch.rows), 1)),
+        "mean": lambda batch: means[batch.series],
     }
     if "har" in names:
         coefficients = np.linalg.lstsq(_three_means(data, train), y, rcond=None)[0]
