@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from forecast.data.market import MarketData
     from forecast.data.normaliser import WindowNormaliser
     from forecast.data.windows import WindowBatch
+    from forecast.model.shrinkage import LinearMap
 
 # Windows answered at once: enough to keep the arithmetic busy; on a processor few enough to stay in its cache (an LSTM
 # of 128 units answers 512 at a time a fifth quicker than 2,048).
 _CHUNK, _CHUNK_ON_GPU = 512, 2048
+# Names of what a network starts from among its saved weights, and here.
+_START = {"start.coefficients": "_start_coefficients", "start.intercept": "_start_intercept"}
 
 
 class Training(Protocol):
@@ -44,7 +47,7 @@ class Training(Protocol):
 
 
 class NetworkForecaster(nn.Module):
-    """A network between the two halves of a normaliser.
+    """A network between the two halves of a normaliser; its answers may be added to those of a linear map.
 
     Args:
         make_network: draws first weights: (batch, lookback, features) -> (batch, horizon) in normalised units; with
@@ -56,6 +59,8 @@ class NetworkForecaster(nn.Module):
     """
 
     normaliser: WindowNormaliser | None
+    _start_coefficients: Tensor | None
+    _start_intercept: Tensor | None
 
     def __init__(
         self,
@@ -75,6 +80,8 @@ class NetworkForecaster(nn.Module):
         self.quantile_levels = own if quantile_levels is None else quantile_levels
         self.network = make_network()
         self.normaliser = None
+        for name in _START:
+            self.register_buffer(_START[name], None, persistent=False)
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> TrainingResult:
         """See Forecaster: from the first weights of the trainer's seed, whatever was fitted before."""
@@ -107,8 +114,29 @@ class NetworkForecaster(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Raw windows (batch, lookback, columns) to the network's answers in normalised units, (batch, outputs)."""
-        answers: Tensor = self.network(self.fitted.inputs(windows))
-        return answers
+        inputs = self.fitted.inputs(windows)
+        answers: Tensor = self.network(inputs)
+        start = self.start(inputs)
+        return answers if start is None else answers + start
+
+    def start_from(self, start: LinearMap | None) -> None:
+        """Take what the network's answers are added to; None = nothing."""
+        self._start_coefficients = self._start_intercept = None
+        if start is not None:
+            device = self.fitted.device
+            self._start_coefficients = torch.from_numpy(start.coefficients).float().to(device)
+            self._start_intercept = torch.from_numpy(start.intercept).float().to(device)
+
+    def start(self, inputs: Tensor) -> Tensor | None:
+        """What the network's answers are added to: (batch, lookback, features) -> (batch, outputs); None = nothing."""
+        if self._start_coefficients is None or self._start_intercept is None:
+            return None
+        answers = torch.addmm(self._start_intercept, inputs.flatten(1), self._start_coefficients)
+        return (
+            answers
+            if self.quantile_levels is None
+            else answers.repeat_interleave(len(self.quantile_levels), 1)
+        )
 
     def answers(self, windows: Tensor) -> Tensor:
         """What `forward` gives in evaluation mode, in chunks that suit the device."""
@@ -142,6 +170,10 @@ class NetworkForecaster(nn.Module):
             name: value.detach().cpu().contiguous().numpy()
             for name, value in self.network.state_dict().items()
         }
+        for name, attribute in _START.items():
+            value = getattr(self, attribute)
+            if value is not None:
+                weights[name] = value.cpu().contiguous().numpy()
         return weights, {
             "quantile_levels": None if self.quantile_levels is None else list(self.quantile_levels),
             "normaliser": self.fitted.to_json(),
@@ -152,6 +184,8 @@ class NetworkForecaster(nn.Module):
         from forecast.data.normaliser import WindowNormaliser
 
         weights = {name: torch.from_numpy(value) for name, value in arrays.items()}
+        for name, attribute in _START.items():  # which earlier versions had not
+            setattr(self, attribute, weights.pop(name, None))
         self.network.load_state_dict(weights, strict=True)
         levels = facts.get("quantile_levels")
         self.quantile_levels = None if levels is None else tuple(levels)

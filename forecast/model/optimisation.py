@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
+from torch.optim.adamw import adamw
 
 LossName = Literal["mse", "mae", "huber", "quantile"]
 # Of answers (batch, horizon), or (batch, horizon * levels), and targets (batch, horizon).
@@ -85,7 +86,8 @@ class Adam(torch.optim.Adam):
     Args:
         parameters: to optimise.
         learning_rate: of all.
-        weight_decay: of all; added to the gradient.
+        weight_decay: of all; added to the gradient (L2). Where the data's gradient is small, as where little can be
+            forecast, Adam's division by its size makes this the whole of a step, and every weight goes to nothing.
     """
 
     def __init__(
@@ -96,28 +98,57 @@ class Adam(torch.optim.Adam):
     @torch.no_grad()
     def step_and_clear(self) -> None:
         """`step`, then `zero_grad`."""
-        (group,) = self.param_groups
-        parameters = group["params"]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        states = [self.state[parameter] for parameter in parameters]
-        if all(states) and len(gradients) == len(parameters):
-            adam(
-                parameters,
-                gradients,
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                [state["step"] for state in states],
-                fused=True,
-                amsgrad=False,
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                lr=group["lr"],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                maximize=False,
-            )
-        else:  # the first time, and where a parameter took no part
-            self.step()
-        for parameter in parameters:
-            parameter.grad = None
+        _step_and_clear(self, adam)
+
+
+class AdamW(torch.optim.AdamW):
+    """The same with a decay of the weights by themselves, apart from the gradient.
+
+    Where gradients are noise, their steps cancel and the decay holds weights small; where they agree, they win.
+
+    Source: Loshchilov and Hutter (2019), Decoupled weight decay regularization, https://arxiv.org/abs/1711.05101.
+
+    Args:
+        parameters: to optimise.
+        learning_rate: of all.
+        weight_decay: of all; a step takes this times the learning rate off each weight.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], *, learning_rate: float, weight_decay: float
+    ) -> None:
+        super().__init__(parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
+
+    @torch.no_grad()
+    def step_and_clear(self) -> None:
+        """`step`, then `zero_grad`."""
+        _step_and_clear(self, adamw)
+
+
+def _step_and_clear(optimizer: torch.optim.Optimizer, update: Callable[..., None]) -> None:
+    """One step by torch's own function of the arithmetic."""
+    (group,) = optimizer.param_groups
+    parameters = group["params"]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    states = [optimizer.state[parameter] for parameter in parameters]
+    if all(states) and len(gradients) == len(parameters):
+        update(
+            parameters,
+            gradients,
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            [state["step"] for state in states],
+            fused=True,
+            amsgrad=False,
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            maximize=False,
+        )
+    else:  # the first time, and where a parameter took no part
+        optimizer.step()
+    for parameter in parameters:
+        parameter.grad = None

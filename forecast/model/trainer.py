@@ -39,6 +39,10 @@ class Trainer:
         max_epochs: at most.
         learning_rate: of Adam.
         weight_decay: of Adam.
+        decay: `decoupled` takes it off the weights by themselves (AdamW); `l2` adds it to the gradient, which switches
+            a network off where little can be forecast, see optimisation.py.
+        start: what the network's answers are added to: `linear` (see shrinkage.py) or `zero`; `auto` is linear with a
+            decoupled decay and zero with `l2`, as it was before there was a choice.
         patience: epochs without a better objective before stopping; None = never stop early.
         min_delta: what counts as better, in the objective's units.
         gradient_clip: largest norm of the gradient; None = any.
@@ -64,6 +68,8 @@ class Trainer:
         max_epochs: Annotated[int, Ge(1)] = 50,
         learning_rate: Annotated[float, Gt(0)] = 1e-3,
         weight_decay: Annotated[float, Ge(0)] = 3e-3,
+        decay: Literal["decoupled", "l2"] = "l2",
+        start: Literal["auto", "linear", "zero"] = "auto",
         patience: Annotated[int, Ge(1)] | None = 10,
         min_delta: Annotated[float, Ge(0)] = 0.0,
         gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
@@ -90,6 +96,8 @@ class Trainer:
         self.max_epochs = max_epochs
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.decay = decay
+        self.start = start
         self.patience = patience
         self.min_delta = min_delta
         self.gradient_clip = gradient_clip
@@ -181,14 +189,18 @@ class Trainer:
         from pytorch_lightning.callbacks import EarlyStopping
 
         from forecast.model.optimisation import cross_entropy, loss_function
+        from forecast.model.shrinkage import fit_linear
         from forecast.model.training import BestWeights, Chunks, EpochLog, ForecastModule
 
         self.check_objective(score.names)
+        linear = self.start == "linear" or (self.start == "auto" and self.decay == "decoupled")
+        forecaster.start_from(fit_linear(data) if linear else None)
         module = ForecastModule(
             forecaster=forecaster,
             batch_size=data.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            decay=self.decay,
             gradient_clip=self.gradient_clip,
             loss=cross_entropy
             if data.target.relation == "probability"

@@ -19,7 +19,7 @@ import torch
 from forecast.model.forecaster import OnEpoch, Score
 from forecast.model.network import Ensemble
 from forecast.model.neural import NetworkForecaster
-from forecast.model.optimisation import Adam, Loss, clip_gradients
+from forecast.model.optimisation import Adam, AdamW, Loss, clip_gradients
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +36,7 @@ _CHUNK_BYTES = 16 * 2**20
 _REPORTED = ("train_loss", "val_loss", "val_rmse", "val_theil_u")
 
 LrSchedule = Literal["constant", "cosine", "plateau"]
+Decay = Literal["decoupled", "l2"]
 
 
 class Chunks:
@@ -79,6 +80,7 @@ class ForecastModule(pl.LightningModule):
         batch_size: windows an optimisation step.
         learning_rate: of Adam.
         weight_decay: of Adam.
+        decay: of the weights by themselves (AdamW), or added to the gradient.
         gradient_clip: largest norm of the gradient; None = any.
         loss: of the network's answers and what they should have been, in normalised units.
         lr_schedule: `constant`, `cosine` (to zero at the last epoch) or `plateau` (halved when the objective stalls).
@@ -95,6 +97,7 @@ class ForecastModule(pl.LightningModule):
         batch_size: int,
         learning_rate: float,
         weight_decay: float,
+        decay: Decay,
         gradient_clip: float | None,
         loss: Loss,
         lr_schedule: LrSchedule,
@@ -109,6 +112,7 @@ class ForecastModule(pl.LightningModule):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.decay = decay
         self.gradient_clip = gradient_clip
         self.loss = loss
         self.lr_schedule = lr_schedule
@@ -121,7 +125,7 @@ class ForecastModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""
         # Kept bare: Lightning's wrapper would cost as much as the step of a small network.
-        self._adam = Adam(
+        self._adam = (AdamW if self.decay == "decoupled" else Adam)(
             self.forecaster.network.parameters(),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -152,10 +156,14 @@ class ForecastModule(pl.LightningModule):
         with torch.no_grad():
             inputs = self.forecaster.fitted.inputs(batch["windows"])  # (chunk, L, F)
             targets = self.forecaster.fitted.targets(batch["windows"], batch["future"])  # (chunk, h)
+            start = self.forecaster.start(inputs)  # (chunk, outputs), or None
+        starts = None if start is None else start.split(self.batch_size)
         losses, counts = [], []
-        for x, y in zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True):
+        batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
+        for number, (x, y) in enumerate(batches):
             for one, own in zip(networks, parameters, strict=True):
-                loss = self.loss(one(x), y)
+                answers = one(x) if starts is None else one(x) + starts[number]
+                loss = self.loss(answers, y)
                 loss.backward()
                 if self.gradient_clip is not None:
                     clip_gradients(own, self.gradient_clip)
