@@ -48,9 +48,12 @@ def training_table(data: MarketData, *, max_values: int) -> TrainingTable:
     width = data.seq_len * len(data.layout.relations)
     batch = train.take(train.spread(max(max_values // width, _MIN_WINDOWS)))
     windows, future = torch.from_numpy(batch.windows), torch.from_numpy(batch.future)
+    targets = data.normaliser_.targets(windows, future).numpy()
+    if data.target.relation == "probability":
+        targets = 4.0 * (targets - 0.5)  # answers are log odds, whose slope at even chances is 4
     return TrainingTable(
         inputs=flat_inputs(data.normaliser_, batch.windows),
-        targets=data.normaliser_.targets(windows, future).numpy(),
+        targets=targets,
         origin=batch.origin,
         end=batch.ahead[:, -1],
     )
@@ -81,12 +84,14 @@ def denormalise(
 class Ridge:
     """Ridge regression from the normalised window the network sees to each of its targets (direct multi-step).
 
-    All series are pooled. The penalty is chosen on the newest fifth of the training bars: the largest whose squared
-    error, learnt from the older bars, is not above the least one by more than two standard errors (the windows that
-    end together counted as one). Then all training bars are learnt from.
+    All series are pooled. Coefficients are shrunk as far as the evidence asks, see shrinkage.py. Where penalties are
+    given instead, and where levels are forecast (`data.anchor=none`), one penalty holds for all of them, chosen on the
+    newest fifth of the training bars: the largest whose squared error, learnt from the older bars, is not above the
+    least one by more than two standard errors (the windows that end together counted as one). That is all but blind to
+    an R2 of 1 %. Then all training bars are learnt from.
 
     Args:
-        alphas: penalties to choose from, on the sum of squares of normalised windows.
+        alphas: penalties to choose from, on the sum of squares of normalised windows; None = by evidence.
         max_values: numbers to learn from, windows x lookback x features; of more, evenly spaced windows are taken.
 
     Source: Hoerl and Kennard (1970), Ridge regression, Technometrics 12; solved by scikit-learn,
@@ -96,7 +101,7 @@ class Ridge:
     quantile_levels = None
     normaliser: WindowNormaliser | None = None
     history: int | None = None  # the lookback, once fitted
-    alpha_: float
+    alpha_: float | None  # the penalty chosen; None: shrunk by evidence
     coefficients_: NDArray[np.float64]  # (lookback * features, horizon)
     intercept_: NDArray[np.float64]  # (horizon,)
 
@@ -106,15 +111,26 @@ class Ridge:
         alphas: Annotated[list[Annotated[float, Gt(0)]], MinLen(1)] | None = None,
         max_values: Annotated[int, Ge(1)] = 4_000_000,
     ) -> None:
-        self.alphas = list(_ALPHAS) if alphas is None else [float(alpha) for alpha in alphas]
+        self.alphas = None if alphas is None else [float(alpha) for alpha in alphas]
         self.max_values = max_values
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster."""
+        from forecast.model.shrinkage import fit_linear
+
+        self.normaliser, self.history = data.normaliser_, data.seq_len
+        found = fit_linear(data, max_values=self.max_values) if self.alphas is None else None
+        if found is None:
+            self._fit_penalised(data, list(_ALPHAS) if self.alphas is None else self.alphas)
+            return
+        self.alpha_ = None
+        self.coefficients_, self.intercept_ = found.coefficients, found.intercept
+
+    def _fit_penalised(self, data: MarketData, alphas: list[float]) -> None:
+        """Choose one penalty, then learn from all training bars."""
         import numpy as np
         from sklearn import linear_model
 
-        self.normaliser, self.history = data.normaliser_, data.seq_len
         table = training_table(data, max_values=self.max_values)
         inputs, targets = table.inputs.astype(np.float64), table.targets.astype(np.float64)
 
@@ -124,13 +140,13 @@ class Ridge:
         border = np.quantile(table.origin, 1 - _HELD_OUT, method="lower")
         older, newer = table.end <= border, table.origin >= border
         with one_thread():
-            self.alpha_ = max(self.alphas)  # where too few windows are left to choose by
-            if len(self.alphas) > 1 and older.any():
-                answers = [solve(alpha, older).predict(inputs[newer]) for alpha in self.alphas]
+            self.alpha_ = max(alphas)  # where too few windows are left to choose by
+            if len(alphas) > 1 and older.any():
+                answers = [solve(alpha, older).predict(inputs[newer]) for alpha in alphas]
                 errors = [
                     np.square(a.reshape(-1, data.horizon) - targets[newer]).mean(axis=1) for a in answers
                 ]
-                self.alpha_ = choose_alpha(self.alphas, np.stack(errors), table.origin[newer])
+                self.alpha_ = choose_alpha(alphas, np.stack(errors), table.origin[newer])
             solved = solve(self.alpha_, slice(None))
         self.coefficients_ = np.ascontiguousarray(solved.coef_.reshape(data.horizon, -1).T)
         self.intercept_ = np.reshape(solved.intercept_, data.horizon)

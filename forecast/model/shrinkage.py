@@ -41,9 +41,12 @@ _SHARES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.6, 0.9)
 # Odds of "nothing" against all of them together.
 _NOTHING = 0.25
 # Powers of the lag by which the spread of coefficients falls.
-_FALLS = (1, 2)
-# Variance of coefficients of other columns than the one that is forecast.
-_OTHERS = 0.1
+_FALLS = (1, 2, 4)
+# Variances of the coefficients of other columns than the one that is forecast, in units of its own.
+_OTHERS = (0.1, 0.01, 0.001)
+# Correlation with what is forecast from which a column counts as its own, and with its own last value from which it
+# is looked at as moves.
+_SAME, _PERSISTENT = 0.9, 0.95
 # Errors are no normal ones and one year is not like the next: the evidence counts a fifth.
 _TEMPER = 0.2
 # What a fit gains on the bars it was made of, it loses a part of on others, by the parameters it used (Copas 1983); so
@@ -52,9 +55,11 @@ _COPAS = 1.5
 # Spreads of the target beyond which it is cut off, and the least spread of a window's moves, of the usual one.
 _CLIP, _LEAST = 3.0, 0.3
 # Columns at most: of longer windows, the newest bars.
-_MOST_COLUMNS = 1_024
+_MOST_COLUMNS = 512
 # Windows at most, and at once; and multiplications at most.
 _MOST_WINDOWS, _CHUNK, _MOST_PRODUCTS = 65_536, 4_096, 2e10
+# Fewer would teach nothing, however wide they are.
+_FEWEST_WINDOWS = 100
 # Variance below which a column is constant.
 _CONSTANT = 1e-8
 
@@ -74,7 +79,7 @@ class LinearMap:
     nothing: Values
 
 
-def fit_linear(data: MarketData) -> LinearMap | None:
+def fit_linear(data: MarketData, *, max_values: int | None = None) -> LinearMap | None:
     """Fit to the training windows, all series pooled.
 
     A step's windows overlap, and series move together: windows that end together, or whose forecast bars overlap,
@@ -82,21 +87,24 @@ def fit_linear(data: MarketData) -> LinearMap | None:
 
     Args:
         data: prepared.
+        max_values: numbers to learn from, windows x lookback x features; of more, evenly spaced windows are taken.
 
     Returns:
         None where levels are forecast (`data.anchor=none`): the level itself would be shrunk; and where a single bar
         has more columns than can be looked at together.
     """
     normaliser = data.normaliser_
-    relations, lookback = data.layout.relations, data.seq_len
-    features = len(relations)
+    lookback, features = data.seq_len, len(data.layout.relations)
     if features > _MOST_COLUMNS or is_level(normaliser):
         return None
     lags = max(1, min(lookback, _MOST_COLUMNS // features))
     columns = lags * features
     train = data.windows_["train"]
     most = int(min(max(_MOST_PRODUCTS / columns**2, _CHUNK), _MOST_WINDOWS))
+    if max_values is not None:
+        most = min(most, max(max_values // (lookback * features), _FEWEST_WINDOWS))
     index = train.spread(most)
+    moved, own, pull = _roles(data)
     # (columns + 1, columns + 1) and (columns + 1, horizon): sums over weighted windows, the last column is 1.
     gram, along = np.zeros((columns + 1, columns + 1)), np.zeros((columns + 1, data.horizon))
     targets, weights, times = (np.concatenate(parts) for parts in zip(*_targets(data, index), strict=True))
@@ -108,7 +116,7 @@ def fit_linear(data: MarketData) -> LinearMap | None:
         for start in range(0, len(index), _CHUNK):
             rows = slice(start, start + _CHUNK)
             inputs = _inputs(normaliser, train.take(index[rows]), lags)
-            x = np.concatenate([moves_of(inputs, relations), np.ones((len(inputs), 1))], axis=1)
+            x = np.concatenate([moves_of(inputs, moved), np.ones((len(inputs), 1))], axis=1)
             x *= weights[rows, None]
             gram += x.T @ x
             along += x.T @ y[rows]
@@ -118,11 +126,11 @@ def fit_linear(data: MarketData) -> LinearMap | None:
             np.square(y).sum(axis=0),
             count=len(index),
             effective=_effective(y, times, len(index), first=data.target.lead + 1),
-            spreads=_prior_spreads(relations, lags, own=normaliser.target),
+            spreads=_prior_spreads(moved, own, pull, lags),
         )
     coefficients, intercept, nothing = found
     whole = np.zeros((lookback, features, data.horizon))
-    whole[lookback - lags :] = of_inputs(coefficients, relations, lags)
+    whole[lookback - lags :] = of_inputs(coefficients, moved, lags)
     if normaliser.target_relation == "probability":
         # Fitted to 0 and 1 less 1/2; the slope of log odds at even chances is 4.
         whole, intercept = 4.0 * whole, 4.0 * intercept
@@ -134,50 +142,82 @@ def is_level(normaliser: WindowNormaliser) -> bool:
     return normaliser.anchor == "none" and normaliser.target_relation in ("ratio", "difference")
 
 
-def moves_of(inputs: Values, relations: Sequence[str]) -> Values:
-    """Normalised windows as what moved from bar to bar, and where the last bar stands; what has no unit as it is.
+def moves_of(inputs: Values, moved: NDArray[np.bool_]) -> Values:
+    """Normalised windows as where the last bar stands and what moved from bar to bar before it.
 
     Args:
         inputs: (batch, lags, features).
-        relations: of the features.
+        moved: (features,) which are looked at as moves; the others stay as they are.
 
     Returns:
         (batch, lags * features), of each feature the newest first.
     """
     columns = inputs.transpose(0, 2, 1)[:, :, ::-1].copy()  # (B, F, lags), newest first
-    moved = [number for number, relation in enumerate(relations) if relation != "free"]
     if inputs.shape[1] > 1:
         # newest first: the last bar itself, then each move on the bar before
         columns[:, moved, 1:] = columns[:, moved, :-1] - columns[:, moved, 1:]
     return columns.reshape(len(inputs), -1)
 
 
-def of_inputs(coefficients: Values, relations: Sequence[str], lags: int) -> Values:
+def of_inputs(coefficients: Values, moved: NDArray[np.bool_], lags: int) -> Values:
     """Coefficients of `moves_of` as coefficients of the windows: (lags * features, h) -> (lags, features, h)."""
-    features = len(relations)
-    of_moves = coefficients.reshape(features, lags, -1)
+    of_moves = coefficients.reshape(len(moved), lags, -1)
     found = of_moves.copy()
-    moved = [number for number, relation in enumerate(relations) if relation != "free"]
     if lags > 1:
         found[moved, 1:] = -of_moves[moved, 1:]
         found[moved, :-1] += of_moves[moved, 1:]
     return np.ascontiguousarray(found[:, ::-1].transpose(1, 0, 2))
 
 
-def _prior_spreads(relations: Sequence[str], lags: int, *, own: int) -> list[Values]:
-    """For each fall of the prior, relative standard deviations of the coefficients of `moves_of` and the intercept."""
-    features = len(relations)
+def _roles(data: MarketData) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Values]:
+    """(features,) each: which are looked at as moves, which say what the target itself did last, and how much the level
+    of each is likely to matter.
+
+    Prices and amounts, and whatever hardly changes from bar to bar, are looked at as moves. The level of what hardly
+    changes pulls the next bar as little as it did the bars before: a random walk has no level to return to.
+    """
+    train, normaliser = data.windows_["train"], data.normaliser_
+    batch = train.take(train.spread(_CHUNK))
+    inputs = _inputs(normaliser, batch, min(2, data.seq_len))  # (N, 1 or 2, F)
+    free = np.array([relation == "free" for relation in data.layout.relations])
+    own = np.arange(len(free)) == normaliser.target
+    if data.seq_len < 2:
+        return ~free, own, np.ones(len(free))
+    moves = inputs[:, 1] - inputs[:, 0]
+    level, change = inputs[:, 1].var(axis=0), moves.var(axis=0)
+    # The variance of a move is twice that of the level times (1 - correlation with the value before).
+    stays = change / np.maximum(level, _CONSTANT)
+    moved = ~free | (stays < 2.0 * (1.0 - _PERSISTENT))
+    if not own.any():
+        before, last = batch.history[:, -2], batch.history[:, -1]
+        relation = normaliser.target_relation
+        move = last / before - 1.0 if relation == "ratio" else last - before
+        for feature in range(len(free)):
+            shown = moves[:, feature] if moved[feature] else inputs[:, 1, feature]
+            what = move if relation == "ratio" or (moved[feature] and relation == "difference") else last
+            own[feature] = _alike(shown, what)
+    return moved, own, np.where(free & moved, stays, 1.0)
+
+
+def _alike(one: Values, other: Values) -> bool:
+    """Whether two columns say the same but for their units."""
+    together = abs(float(np.mean((one - one.mean()) * (other - other.mean()))))
+    return together > _SAME * float(one.std() * other.std()) > 0.0
+
+
+def _prior_spreads(
+    moved: NDArray[np.bool_], own: NDArray[np.bool_], pull: Values, lags: int
+) -> list[Values]:
+    """For each prior, relative standard deviations of the coefficients of `moves_of` and of the intercept."""
     lag = np.arange(lags, dtype=np.float64)
     priors = []
     for fall in _FALLS:
         # A move's lag counts from 1; the last bar by itself stands beside the first move.
-        spread = np.tile(np.maximum(lag, 1.0) ** -fall, (features, 1))
-        free = [number for number, relation in enumerate(relations) if relation == "free"]
-        spread[free] = (lag + 1.0) ** -fall
-        others = [number for number in range(features) if number != own]
-        if own < features:
-            spread[others] *= np.sqrt(_OTHERS)
-        priors.append(np.append(spread.ravel(), 1.0))
+        by_lag = np.where(moved[:, None], np.maximum(lag, 1.0), lag + 1.0) ** -float(fall)  # (F, lags)
+        by_lag[:, 0] *= np.sqrt(pull)
+        for others in _OTHERS if own.any() and not own.all() else (1.0,):
+            spread = by_lag * np.where(own, 1.0, np.sqrt(others))[:, None]
+            priors.append(np.append(spread.ravel(), 1.0))
     return priors
 
 
