@@ -102,6 +102,14 @@ class LoadedModel:
         return row_columns(self.predictor)
 
     @cached_property
+    def row_names(self) -> tuple[str, ...]:
+        """Of all numbers in a row of a request, in order: each ticker's columns, then the covariates."""
+        predictor, columns = self.predictor, self.row_columns
+        if predictor.scope == "multiple":
+            columns = tuple(f"{ticker} {column}" for ticker in predictor.tickers for column in columns)
+        return (*columns, *predictor.covariates)
+
+    @cached_property
     def target_columns(self) -> frozenset[str]:
         """Columns of bars that what is forecast is made of."""
         return target_columns(self.predictor)

@@ -54,7 +54,7 @@ def documented(
             whole = copy.deepcopy(described())
             _describe_errors(whole)
             _describe_keys(whole, api_key=api_key, admin_key=admin_key)
-            if model is not None and not model.predictor.covariates:  # which rows do not carry
+            if model is not None:
                 _add_examples(whole["components"]["schemas"], model)
             made = model, whole
         return made[1]

@@ -206,7 +206,7 @@ def router(
     async def answer(request: Request, version: str | None = None) -> Response:
         model = served(version)
         rows = row_limit(model, max_rows)
-        most = max(rows, MAX_WINDOWS * model.rows_needed) * len(model.row_columns) * model.tickers_per_row
+        most = max(rows, MAX_WINDOWS * model.rows_needed) * len(model.row_names)
         content = await request.body()
         async with turns.of(len(content)):
             asked = read_request(content, request.headers, most=most)
@@ -262,7 +262,7 @@ def facts(model: LoadedModel) -> ModelFacts:
     Args:
         model: that is served.
     """
-    width, horizon = len(model.row_columns) * model.tickers_per_row, model.predictor.horizon
+    width, horizon = len(model.row_names), model.predictor.horizon
     bounds = ["lower", "upper"] if model.predictor.levels else []
     return ModelFacts(
         name=MODEL,

@@ -66,17 +66,14 @@ def validate_window(
         UserError: wrong shape, too short, not finite, or no price.
     """
     predictor, tickers, columns = model.predictor, model.tickers_per_row, model.row_columns
-    if predictor.covariates:
-        raise UserError(
-            f"sequence: the model looks at covariates ({', '.join(predictor.covariates)}), which a sequence does not "
-            f"carry; ask GET /forecast/{predictor.tickers[0]}"
-        )
     given = _numbers(sequence)
     who, warnings = _ticker(ticker, model)
-    bars = _wide(given, model, warnings)
+    own, beside = _parted(given, model)
+    bars = _wide(own, model, warnings)
     if bars.shape[1] != tickers * len(columns):
+        width = given.shape[1] if given.ndim > 1 else 1
         raise UserError(
-            f"sequence: rows of {bars.shape[1]} numbers; expected {tickers * len(columns)}: {_columns(model)}"
+            f"sequence: rows of {width} numbers; expected {len(model.row_names)}: {_columns(model)}"
         )
     need = model.rows_needed
     least = max(2, -(-model.window_bars // 2))
@@ -85,7 +82,10 @@ def validate_window(
             f"sequence: too short, got {len(bars)} rows; expected {need}, and {least} are the least the model takes; "
             f"GET /forecast/{who or predictor.tickers[0]} fetches them, and the page at /ui shows them"
         )
-    _check(given if given.ndim == 2 else given[:, None], tickers)
+    _check(own if own.ndim == 2 else own[:, None], tickers)
+    if beside is not None:
+        _check_covariates(beside, predictor, first=own.shape[1])
+        bars = np.concatenate((bars, beside), axis=1)
     if len(bars) < need:
         missing = need - len(bars)
         bars = np.concatenate((np.repeat(bars[:1], missing, axis=0), bars))
@@ -95,10 +95,35 @@ def validate_window(
     elif warm_up(predictor.features) is not None:
         bars = bars[-need:]
     high = columns.index("High")
-    prices = bars.reshape(len(bars), tickers, len(columns))
+    prices = bars[:, : tickers * len(columns)].reshape(len(bars), tickers, len(columns))
     if (prices[..., high] < prices[..., high + 1]).any():
         warnings.append("a High lies below its Low")
     return Window(given, bars, who, model.version, tuple(warnings), is_probe)
+
+
+def _parted(
+    given: NDArray[np.float64], model: LoadedModel
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Bars and covariates, which stand last in each row; None of a model that looks at none."""
+    count = len(model.predictor.covariates)
+    if not count:
+        return given, None
+    if given.ndim == 1:
+        raise UserError(
+            f"sequence: closes only, but the model looks at covariates too; expected rows of {_columns(model)}"
+        )
+    return given[:, :-count], given[:, -count:]
+
+
+def _check_covariates(beside: NDArray[np.float64], predictor: Predictor, *, first: int) -> None:
+    """Refuse what is no number that a window can hold."""
+    bad = ~(np.abs(beside) <= _LARGEST)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        name = list(predictor.covariates)[column]
+        raise UserError(
+            f"sequence: row {row + 1}, number {first + column + 1} ({name}) is not a finite number of 32 bits"
+        )
 
 
 def _wide(given: NDArray[np.float64], model: LoadedModel, warnings: list[str]) -> NDArray[np.float64]:
@@ -259,6 +284,8 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
     count, length, _ = bars.shape
     names = predictor.tickers if predictor.scope == "multiple" else predictor.tickers[:1]
     index = pd.DatetimeIndex(np.tile(dates[-length:].to_numpy(), count), name="Date")
+    width = len(names) * len(columns)
+    beside = bars[..., width:].reshape(count * length, len(predictor.covariates)).astype(np.float32)
     inputs, behind = [], []
     for place, name in enumerate(names):
         own = bars[..., place * len(columns) : (place + 1) * len(columns)]
@@ -277,7 +304,7 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
         width = len(predictor.features.columns)
         inputs.append(found[:, :width])
         behind.append(found[:, width:])
-    whole = np.concatenate(inputs + behind, axis=1).reshape(count, length, -1)
+    whole = np.concatenate([*inputs, beside, *behind], axis=1).reshape(count, length, -1)
     return whole[:, -model.window_bars :]
 
 
@@ -347,9 +374,9 @@ def _check(bars: NDArray[np.float64], tickers: int) -> None:
 def _columns(model: LoadedModel) -> str:
     predictor = model.predictor
     names = ", ".join(model.row_columns)
-    if predictor.scope != "multiple":
-        return names
-    return "; ".join(f"{names} of {ticker}" for ticker in predictor.tickers)
+    if predictor.scope == "multiple":
+        names = "; ".join(f"{names} of {ticker}" for ticker in predictor.tickers)
+    return "; ".join([names, *([", ".join(predictor.covariates)] if predictor.covariates else [])])
 
 
 def probe_window(model: LoadedModel) -> tuple[list[list[float]], str]:
@@ -362,13 +389,6 @@ def probe_window(model: LoadedModel) -> tuple[list[list[float]], str]:
     close = 100.0 + np.sin(np.arange(need))  # (rows,)
     made = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": 1e4 * close}
     bars = np.stack([made[name] for name in model.row_columns], axis=1)  # (rows, columns)
-    return np.tile(bars, model.tickers_per_row).round(2).tolist(), model.predictor.tickers[0]
-
-
-def probe_rows(model: LoadedModel) -> NDArray[np.float32]:
-    """(1, window_bars, columns) made-up rows as the forecaster looks at them.
-
-    Args:
-        model: that is served.
-    """
-    return np.ones((1, model.window_bars, len(model.predictor.layout.names)), np.float32)
+    beside = np.zeros((need, len(model.predictor.covariates)))
+    whole = np.concatenate((np.tile(bars, model.tickers_per_row), beside), axis=1)
+    return whole.round(2).tolist(), model.predictor.tickers[0]

@@ -109,16 +109,3 @@ def test_outcomes_are_in_the_unit(served):
     wait(lambda: known()["outcomes"] >= 100, "outcomes")
     assert np.isfinite(known()["rmse_ratio"])
     assert 0.1 < known()["rmse_ratio"] < 2.5
-
-
-def test_a_model_with_covariates_forecasts_from_the_source_alone(tmp_path):
-    plain = ("tracker=none", "baselines=none", "data.period=4y", "covariates=calendar", "model=ridge")
-    forecast.run(*plain, directory=tmp_path / "run")
-    with in_process(tmp_path / "run", tmp_path / "served", deadline_s=60.0) as app:
-        answer = app.get("/forecast/AAPL").json()
-        assert answer["forecast"][0]["prediction"] == pytest.approx(answer["last_close"], rel=0.05)
-        assert app.get("/readyz").status == 200
-        bars = SampleSource().bars("AAPL")[COLUMNS[1:]].to_numpy()[-40:]
-        reply = app.post("/infer", {"sequence": bars.tolist()})
-        assert (reply.status, "covariates (calendar." in reply.detail()) == (400, True)
-        assert "GET /forecast/AAPL" in reply.detail()

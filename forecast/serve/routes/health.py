@@ -12,7 +12,7 @@ from fastapi import APIRouter, HTTPException
 from forecast.serve.engines import Engine, no_model
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.schemas import Alive, Infer, Ready, problems
-from forecast.serve.windows import probe_rows, probe_window
+from forecast.serve.windows import probe_window
 
 _TIMEOUT_S = 2.0
 _CACHE_S = 1.0
@@ -60,10 +60,6 @@ class Readiness:
         sequence, ticker = probe_window(model)
         request = Infer.model_construct(sequence=sequence, ticker=ticker)
         try:
-            if model.predictor.covariates:  # rows of a request do not carry them
-                forward = asyncio.to_thread(model.forecast, probe_rows(model), [ticker])
-                await asyncio.wait_for(forward, timeout=_TIMEOUT_S)
-                return None
             await asyncio.wait_for(self.engine.answer(request, probe=True), timeout=_TIMEOUT_S)
         except TimeoutError:
             return f"the model did not answer within {_TIMEOUT_S:g} s"

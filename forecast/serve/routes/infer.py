@@ -64,7 +64,7 @@ class InferMiddleware:
 
     def _read(self, body: bytes, kind: str) -> Infer:
         model = self.store.current
-        columns = 4 if model is None else len(model.row_columns) * model.tickers_per_row
+        columns = 4 if model is None else len(model.row_names)
         return read_body(body, kind, row_limit(model, self.max_rows), columns)
 
 

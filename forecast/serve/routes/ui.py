@@ -163,7 +163,6 @@ def model_card(model: LoadedModel) -> ModelCard:
         horizon=predictor.horizon,
         evaluation=evaluation,
     )
-    side_by_side = [f"{ticker} {column}" for ticker in predictor.tickers for column in model.row_columns]
     return ModelCard(
         model_version=model.version,
         subject=verdict.subject,
@@ -183,7 +182,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         closes_alone=predictor.scope != "multiple" and not {"High", "Low", "Volume"} & model.target_columns,
         scope=predictor.scope,
         tickers=predictor.tickers,
-        columns=side_by_side if predictor.scope == "multiple" else list(model.row_columns),
+        columns=list(model.row_names),
         lookback=predictor.lookback,
         enough=None if warm_up(predictor.features) is None else model.rows_needed,
         horizon=predictor.horizon,
