@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 import forecast
@@ -88,7 +89,7 @@ def ratio(table: pd.DataFrame, name: str, reference: str, loss: str, overlap: in
     actual = table["actual"].to_numpy()
     one, other = (LOSSES[loss](actual, table[column].to_numpy()) for column in (name, reference))
     value = float(one.mean() / other.mean())
-    gain = pd.Series(other - one).groupby(table["date"].to_numpy()).mean().to_numpy(float)
+    gain = np.asarray(pd.Series(other - one).groupby(table["date"].to_numpy()).mean(), np.float64)
     p = compare(gain, horizon=overlap).record(horizon=overlap)["p"]
     return value**0.5 if loss in _ROOTS else value, float("nan") if p is None else p
 
