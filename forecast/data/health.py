@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 
     from forecast.data.faults import Columns, Dates
 
+log = logging.getLogger(__name__)
+
 Policy = Literal["error", "drop", "keep"]
 Action = Literal["dropped", "kept", "sorted"]
 
 # Kinds that no bar can be left out for.
 _NOT_DROPPED = ("splits", "copied_opens", "shifted", "sessions")
+# Kinds that are kept by default although a forecast suffers, so that they are said wherever bars are read.
+_WARNED = ("splits", "copied_opens")
 # Of one kind and ticker; one more sums up the rest, so that the record of a bad panel stays short.
 _MOST_RECORDS = 5
 
@@ -54,8 +59,8 @@ class HealthCheck:
         duplicates: a second bar of one day; drop keeps the first received.
         order: days not ascending; drop sorts them.
         splits: prices that fall to a half, a third, ... a fiftieth overnight, or rise so, and stay there: a split that
-            they were not adjusted for. Prices with an Adj Close that says otherwise are not looked at. None = keep
-            where there is an Adj Close at all, else error.
+            they were not adjusted for. Prices with an Adj Close that says otherwise are not looked at. None = error
+            where it would be a jump as well, else keep, with a warning.
         jumps: a price above `jump_factor` times, or below a `jump_factor`-th of, the last good Close.
         stale: five or more bars alike in a row, the volume the same or 0; drop keeps the first four.
         copied_opens: nearly every Open is the Close before it.
@@ -151,8 +156,13 @@ class HealthCheck:
         # Whether prices were brought to an Adj Close that ever differs from Close; None = the source has none.
         adjusted = bars.attrs.get("adjusted")
         policies = {**self.policies}
-        if policies["splits"] is None:
-            policies["splits"] = "error" if adjusted is None else "keep"
+
+        def splits(dates: Dates, columns: Columns) -> Finding | None:
+            found = faults.splits(dates, columns)
+            if policies["splits"] is None:  # one that would be a jump is treated as one
+                far = found is not None and faults.jumps(dates, columns, factor=self.jump_factor) is not None
+                policies["splits"] = "error" if far and self.policies["jumps"] == "error" else "keep"
+            return found
 
         def jumps(dates: Dates, columns: Columns) -> Finding | None:
             split = findings.get("splits")
@@ -165,7 +175,7 @@ class HealthCheck:
             "order": faults.order,
             "prices": partial(faults.prices, adjusted=bool(adjusted)),
             "high_low": faults.high_low,
-            **({} if adjusted else {"splits": faults.splits}),
+            **({} if adjusted else {"splits": splits}),
             "jumps": jumps,
             "stale": faults.stale,
         }
@@ -187,6 +197,9 @@ class HealthCheck:
         refused = {kind: finding for kind, finding in findings.items() if policies[kind] == "error"}
         if refused:
             raise _refusal(ticker, refused)
+        for kind in _WARNED:
+            if kind in findings and adjusted is None:
+                log.warning("%s: %s", ticker, _told(findings[kind]))
         found_faults = [
             fault
             for kind, found in findings.items()
@@ -284,10 +297,7 @@ def _action(kind: str, policy: str | None) -> Action:
 
 def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     """One line: the first day of each kind, how many more there are, and the ways out."""
-    shown = []
-    for finding in findings.values():
-        more = f" ({len(finding.days) - 1} more)" if len(finding.days) > 1 else ""
-        shown.append(f"{faults.day(finding.days[0])}: {finding.detail(0)}{more}")
+    shown = [_told(finding) for finding in findings.values()]
     keys = [
         f"data.health.{kind}={'keep' if found.rest is None else 'drop'}"
         for kind, found in findings.items()
@@ -297,6 +307,12 @@ def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     if keys:
         ways.append(f"mend the source, or set {', '.join(keys)}")
     return UserError(f"{ticker}: {'; '.join(shown)}; {'; '.join(ways)}")
+
+
+def _told(finding: Finding) -> str:
+    """The first day of a kind of fault, and how many more there are."""
+    more = f" ({len(finding.days) - 1} more)" if len(finding.days) > 1 else ""
+    return f"{faults.day(finding.days[0])}: {finding.detail(0)}{more}"
 
 
 def _records(ticker: str, kind: str, finding: Finding, *, action: Action) -> list[Fault]:

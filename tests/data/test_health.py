@@ -244,18 +244,24 @@ def test_the_jump_factor_is_the_users():
 
 @pytest.mark.parametrize("ratio", [2, 3, 4, 7, 10, 15, 20, 50])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_an_unadjusted_split_is_told_with_its_ratio_and_day(ratio, reverse):
+def test_an_unadjusted_split_is_told_with_its_ratio_and_day(ratio, reverse, caplog):
     table = scaled(slice(30, 60), float(ratio) if reverse else 1 / ratio)()
     kind = f"1:{ratio} reverse split" if reverse else f"{ratio}:1 split"
     with pytest.raises(UserError) as refusal:
-        HealthCheck(calendar=None).check("AAA", table)
+        HealthCheck(calendar=None, splits="error").check("AAA", table)
     assert str(refusal.value).startswith(f"AAA: {day(30)}: looks like a {kind}: Open=")
     assert "Adj Close" in str(refusal.value)
     assert "data.health.splits=keep" in str(refusal.value)
     assert "jumps" not in str(refusal.value)  # to leave out all that follows would be wrong
-    left, faults = HealthCheck(calendar=None, splits="keep").check("AAA", table)
-    assert left is table
-    assert [(fault.kind, fault.date, fault.action) for fault in faults] == [("splits", day(30), "kept")]
+    for policy in (None, "keep") if ratio < 20 else ("keep",):
+        caplog.clear()
+        left, faults = HealthCheck(calendar=None, splits=policy).check("AAA", table)
+        assert left is table
+        assert [(fault.kind, fault.date, fault.action) for fault in faults] == [("splits", day(30), "kept")]
+        assert f"AAA: {day(30)}: looks like a {kind}" in caplog.text
+    if ratio >= 20:  # as large as a jump, and refused like one
+        with pytest.raises(UserError, match=f"looks like a {kind}"):
+            HealthCheck(calendar=None).check("AAA", table)
 
 
 def test_prices_whose_adj_close_says_otherwise_have_no_split():

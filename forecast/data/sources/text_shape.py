@@ -241,14 +241,12 @@ def _find_header(lines: Sequence[str], separator: str | None) -> tuple[int, str]
     for number, line in enumerate(lines):
         if not line.strip():
             continue
-        known = {
-            sign: _cells_known(line, sign)
-            for sign in ((separator,) if separator else (*SEPARATORS, SPACES, SPACE))
-        }
-        best = max(known, key=lambda sign: sum(known[sign]))
-        prices, dates = known[best]
-        if prices >= 3 or (prices >= 2 and dates):
-            return number, best
+        for signs in ((separator,),) if separator else (SEPARATORS, (SPACES, SPACE)):
+            known = {sign: _cells_known(line, sign) for sign in signs}
+            best = max(known, key=lambda sign: sum(known[sign]))
+            prices, dates = known[best]
+            if prices >= 3 or (prices >= 2 and dates):
+                return number, best
     return None
 
 
@@ -332,6 +330,8 @@ def _footer(text: str, shape: Shape) -> int:
     """Lines at the end that have neither the fields of a row nor a date."""
     lines = _tail(text)
     filled = [line for line in lines if line.strip()]
+    if shape.comment:
+        filled = [line for line in filled if not line.lstrip().startswith(shape.comment)]
     widths = Counter(len(split(line, shape.separator)) for line in filled)
     if not widths:
         return 0
