@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests import commands, vendor_layouts
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,9 +74,14 @@ def test_what_is_printed_works(page, project):
     said = ""
     for block in blocks(page):
         if block.kind == "file":
-            path = project / str(block.detail)
+            name, _, vendor = str(block.detail).partition(" = ")
+            path = project / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(block.code, "utf-8")
+            path.write_bytes(vendors_file(vendor, block.code) if vendor else block.code.encode())
+        elif block.detail == "here":  # in this process, which is quick
+            done = commands.run(project, *shlex.split(block.code)[2:])
+            said = done.out + done.err
+            assert done.code == 0, f"{block.code}\n{said}"
         elif block.kind == "output":
             for line in filter(None, block.code.splitlines()):
                 assert line in said.splitlines(), f"not said: {line}\nbut: {said}"
@@ -91,6 +99,15 @@ def test_what_is_printed_works(page, project):
             )
             said = done.stdout + done.stderr
             assert done.returncode == wanted, f"{block.code}\n{said}"
+
+
+def vendors_file(vendor: str, shown: str) -> bytes:
+    """The whole of a vendor's file, of which a page shows the first lines and perhaps `...`."""
+    content = {one.vendor: one.content for one in vendor_layouts.layouts()}[vendor]
+    texts = [content.decode(encoding, "replace") for encoding in ("utf-8-sig", "latin-1")]
+    lines = shown.removesuffix("...\n").splitlines()
+    assert any(text.splitlines()[: len(lines)] == lines for text in texts), f"{vendor} writes {texts[0][:300]}"
+    return content
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
