@@ -15,7 +15,7 @@ from forecast.data.split import SPLITS
 from forecast.evaluate.findings import beats_best
 from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 from forecast.evaluate.metrics import Metrics
-from forecast.evaluate.scores import mean_error
+from forecast.evaluate.scores import calibration, mean_error
 from forecast.evaluate.skill import skill
 from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary
 from forecast.evaluate.summary import SPLITS as EVALUATED
@@ -306,6 +306,9 @@ class Evaluator:
         best = None if self._best == NAIVE else self._best
         if split == "test":
             self._parts["field"] = skill(table)
+            if "log_loss" in table.losses:
+                found = calibration(table)
+                self._parts["calibration"] = Summary(record=found, metrics={}, lines=[])
         if self.significance is not None:
             # What a choice among many runs is corrected with stands on val; the record is on test alone.
             name = "significance" if split == "test" else f"significance_{split}"

@@ -26,7 +26,7 @@ class History:
 
     def __init__(self, streams: int, *, window: int) -> None:
         self.window = window
-        self._times = [np.empty(0, np.int64)] * streams
+        self._times = [np.empty(0, np.int32)] * streams
         self._values = [np.empty(0, np.float32)] * streams
 
     def add(self, streams: Index, times: Index, values: Column) -> None:
@@ -38,7 +38,7 @@ class History:
             values: (rows,); one that is not finite is left out.
         """
         for stream, rows in _by_stream(streams):
-            self._append(stream, times[rows].astype(np.int64), values[rows])
+            self._append(stream, times[rows].astype(np.int32), values[rows])
 
     def follow(
         self, streams: Index, origins: Index, times: Index, values: Column
@@ -56,7 +56,7 @@ class History:
             are.
         """
         for stream, rows in _by_stream(streams):
-            own = times[rows].astype(np.int64)
+            own = times[rows].astype(np.int32)
             before = self._times[stream] < own[0]
             earlier = self._values[stream][before]
             good = np.isfinite(values[rows])
@@ -78,7 +78,7 @@ class History:
             return
         spaced = np.sort(values)[((np.arange(free) + 0.5) * len(values) / free).astype(np.int64)]
         first = self._times[stream][0] - 1 if len(self._times[stream]) else -1
-        self._times[stream] = np.concatenate((np.full(free, first), self._times[stream]))
+        self._times[stream] = np.concatenate((np.full(free, first, np.int32), self._times[stream]))
         self._values[stream] = np.concatenate((spaced.astype(np.float32), self._values[stream]))
 
     def latest(self, stream: int) -> NDArray[np.float32]:

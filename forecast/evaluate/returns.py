@@ -136,6 +136,22 @@ def loss_differential(
     return differential
 
 
+def loss_of(returns: Returns, name: str) -> Column:
+    """(rows,) the table's main loss of the model, of `naive` or of a baseline.
+
+    Args:
+        returns: of a block.
+        name: `model` is what stands in the place of the forecasts.
+    """
+    table, loss = returns.table, returns.table.losses[0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        if loss == ("log" if table.logs else "squared"):
+            moves = returns.forecast if name == "model" else returns.reference(name)
+            return np.asarray((returns.actual - moves) ** 2)
+        given = {"model": table.forecast, "naive": table.naive}
+        return LOSSES[loss](table.actual, given[name] if name in given else table.baselines[name])
+
+
 @dataclass(frozen=True)
 class OriginSums:
     """Sums and counts of some columns by origin and step."""

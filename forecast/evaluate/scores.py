@@ -194,6 +194,40 @@ def pit_counts(actual: Column, quantiles: Column) -> NDArray[np.int64]:
     return np.bincount(place, minlength=quantiles.shape[1] + 1)
 
 
+def calibration(table: ForecastTable, *, bins: int = 10) -> dict[str, Any]:
+    """How often what was called likely came: probabilities in bins of about as many rows, and Murphy's decomposition.
+
+    Args:
+        table: of outcomes 0 or 1.
+        bins: at most; forecasts that are alike share one.
+
+    Returns:
+        bins: forecast (mean probability), observed (share that came), rows. reliability - resolution + uncertainty is
+        the Brier score of the bins' means: of these, reliability is what better calibration would save.
+
+    Source: Murphy (1973), A new vector partition of the probability score, Journal of Applied Meteorology 12.
+    """
+    forecast, actual = table.forecast, table.actual
+    edges = np.unique(np.quantile(forecast, np.arange(1, bins) / bins)) if len(table) else np.empty(0)
+    place = np.searchsorted(edges, forecast, side="left")
+    count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
+    seen = count > 0
+    mean = np.bincount(place, forecast, len(count))[seen] / count[seen]
+    came = np.bincount(place, actual, len(count))[seen] / count[seen]
+    share = count[seen] / max(len(table), 1)
+    base = float(actual.mean()) if len(table) else 0.0
+    return {
+        "split": table.split,
+        "bins": [
+            {"forecast": float(said), "observed": float(seen_), "rows": int(rows)}
+            for said, seen_, rows in zip(mean, came, count[seen], strict=True)
+        ],
+        "reliability": figure(float((share * (mean - came) ** 2).sum())),
+        "resolution": figure(float((share * (came - base) ** 2).sum())),
+        "uncertainty": figure(base * (1 - base)),
+    }
+
+
 @metric(mode="min")
 def pinball(table: ForecastTable, *, level: float) -> float | None:
     """Mean pinball loss of the forecaster's own quantile of a level; None where it gives none."""

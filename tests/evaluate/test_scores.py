@@ -153,3 +153,21 @@ def test_each_may_be_an_objective_in_its_own_direction(name):
     metrics.check_objective(f"val_{name}", mode)
     with pytest.raises(UserError, match="better when"):
         metrics.check_objective(f"val_{name}", "max" if mode == "min" else "min")
+
+
+def test_calibration_is_murphys_decomposition_of_the_brier_score():
+    chances = probabilities(2000)
+    found = scores.calibration(chances)
+    assert len(found["bins"]) == 10
+    assert sum(one["rows"] for one in found["bins"]) == len(chances)
+    for one in found["bins"]:
+        assert one["observed"] == pytest.approx(one["forecast"], abs=0.12)
+    # with every forecast in a bin of its own value the three parts are the Brier score itself
+    few = changed(chances, forecast=np.round(chances.forecast, 1))
+    parts = scores.calibration(few, bins=200)
+    total = parts["reliability"] - parts["resolution"] + parts["uncertainty"]
+    assert total == pytest.approx(scores.brier(few), rel=1e-9)
+    certain = scores.calibration(changed(chances, forecast=np.full(len(chances), 0.5)))
+    assert len(certain["bins"]) == 1
+    assert certain["resolution"] == pytest.approx(0, abs=1e-12)
+    assert scores.calibration(chances.take(slice(0, 0)))["bins"] == []

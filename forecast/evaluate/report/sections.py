@@ -35,7 +35,7 @@ from forecast.evaluate.report.tables import (
     rest,
     table_of,
 )
-from forecast.evaluate.report.uncertainty import intervals
+from forecast.evaluate.report.uncertainty import calibration, confidence_set, intervals, risk
 from forecast.evaluate.summary import LOSS_WORDS, SPLITS, number, ratio_text
 
 Metrics = Mapping[str, float | None]
@@ -81,6 +81,8 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
         "baselines": ("Baselines", partial(_baselines, metrics=metrics, words=words)),
         "significance": ("Significance", partial(_significance, words=words)),
         "intervals": ("Intervals", partial(intervals, words=words)),
+        "calibration": ("Calibration of the probabilities", calibration),
+        "risk": ("Value at risk", partial(risk, words=words)),
         "field": ("Figures of the field", partial(_field, words=words)),
         "economics": ("A trading rule, for illustration only", _trading_rule),
     }
@@ -248,13 +250,23 @@ def _significance(record: Record, words: Words) -> list[Part]:
         columns: Columns = {f"{words.bar}s ahead": ("step", digits_text), **figures}
         title = f"Against naive by step, {_LOSSES.get(main, main)}"
         parts += [Text(title, "h3"), table_of(steps, columns, sortable=True)]
+    parts += confidence_set(record.get("confidence_set") or {})
     parts += _nested(record.get("clark_west") or {}, words)
     parts += _direction(record.get("direction") or {})
     tickers: Mapping[str, Sequence[Any]] = record.get("tickers") or {}
     if len(tickers.get("ticker") or ()) > 1:
         confidence = 1 - (number(record.get("alpha")) or 0.05)
         parts += _ticker_tests(tickers, confidence=confidence, words=words)
-    shown = ("against", "clark_west", "direction", "tickers", "holm", "best_baseline", "best_why")
+    shown = (
+        "against",
+        "clark_west",
+        "direction",
+        "tickers",
+        "holm",
+        "best_baseline",
+        "best_why",
+        "confidence_set",
+    )
     return [*parts, *rest(record, *shown, "alpha", "split", "units", "rows", "rows_left_out", "losses")]
 
 

@@ -13,6 +13,7 @@ from annotated_types import Gt, Lt
 
 from forecast.evaluate.returns import Returns, group_means, loss_differential, sums_by_origin, usable
 from forecast.evaluate.significance import diebold_mariano, direction
+from forecast.evaluate.significance.confidence_set import confidence_set, line_of
 from forecast.evaluate.significance.diebold_mariano import Comparison, clark_west, compare
 from forecast.evaluate.significance.direction import Directions, pooled_directions, ticker_directions
 from forecast.evaluate.summary import Summary, column, figure, p_text, prefixed
@@ -35,10 +36,18 @@ class Significance:
 
     Args:
         alpha: level of the tests; intervals have confidence 1 - alpha.
+        confidence_set: share of cases in which the best may be missing from the model confidence set of the test rows;
+            None = no such set.
     """
 
-    def __init__(self, *, alpha: Annotated[float, Gt(0), Lt(1)] = 0.05) -> None:
+    def __init__(
+        self,
+        *,
+        alpha: Annotated[float, Gt(0), Lt(1)] = 0.05,
+        confidence_set: Annotated[float, Gt(0), Lt(1)] | None = None,
+    ) -> None:
         self.alpha = alpha
+        self.confidence_set = confidence_set
 
     def summary(self, table: ForecastTable, *, best: str | None = None) -> Summary:
         """Test the rows of a split.
@@ -77,6 +86,10 @@ class Significance:
         signs, *sign_steps = (one.record() for one in pooled_directions(table, alpha=self.alpha))
         tickers, counts = self._tickers(table, references)
         lines = self._lines(table, against, best, nested, signs, counts)
+        kept = None
+        if self.confidence_set is not None and table.split == "test":
+            kept = confidence_set(table, size=self.confidence_set)
+            lines.append(line_of(kept))
         record: dict[str, Any] = {
             "split": table.split,
             "alpha": self.alpha,
@@ -91,6 +104,7 @@ class Significance:
             "direction": {"overall": signs, "steps": _numbered(sign_steps)},
             "tickers": tickers,
             "holm": counts,
+            "confidence_set": kept,
             "lines": lines,
         }
         return Summary(

@@ -318,3 +318,52 @@ def test_words_follow_the_record(written, walk):
     assert forecast["values"][place] == pytest.approx(last.actual - last.naive, abs=1e-4)
     assert "hours ahead" in page.of("th")
     assert not [text for _, text in page.texts if "price units" in text]
+
+
+def test_tests_of_intervals_risk_calibration_and_the_confidence_set_are_shown(written, walk):
+    tickers = ("AAPL", "IBM")
+    records = evaluation(tickers)
+    records["intervals"] |= {
+        "test": {"90": {"coverage": 0.82, "stat": -4.0, "p": 1e-4, "origins": 491, "fails": "low", "why": None,
+                        "tickers": {"IBM": 0.78}}},
+        "pit": [12, 10, 8, 10],
+    }  # fmt: skip
+    columns = {
+        name: [0.011, 0.03] for name in ("violations", "simulated_violations", "pinball_ratio", "es_ratio")
+    }
+    columns |= {name: [0.6, 1e-4] for name in ("kupiec_p", "independence_p", "conditional_p")}
+    entry = {name: values[1] for name, values in columns.items()}
+    records["risk"] = {
+        "method": "filtered historical simulation", "window": 1000, "simulated": 250, "split": "test", "rows": 982,
+        "levels": {"1": {**entry, "tickers": {"ticker": list(tickers), "rows": [491, 491], **columns}}},
+        "warnings": ["1 % value at risk does not hold: returns of IBM fell below it on 3.00 % of test days"],
+        "lines": ["1 % value at risk: fallen below on 3.00 % of test days"],
+    }  # fmt: skip
+    records["calibration"] = {
+        "bins": [{"forecast": 0.45, "observed": 0.5, "rows": 200}, {"forecast": 0.55, "observed": 0.52, "rows": 291}],
+        "reliability": 0.001, "resolution": 0.0, "uncertainty": 0.25, "split": "test",
+    }  # fmt: skip
+    records["significance"]["confidence_set"] = {
+        "size": 0.1, "origins": 491,
+        "forecasters": {"forecaster": ["naive", "model"], "loss": [1.0, 1.1], "p": [1.0, 0.03],
+                        "in_set": [True, False]},
+    }  # fmt: skip
+    metrics = from_table(walk())
+    verdict = Verdict(
+        metrics=metrics, tickers=tickers, strategy="range_single", horizon=1, evaluation=records
+    )
+    _, source, page = written(verdict=verdict, evaluation=records)
+    assert {"Value at risk", "Calibration of the probabilities"} <= set(page.of("h2"))
+    text = " ".join(text for _, text in page.texts)
+    for words in (
+        "Warning: 90 % intervals do not hold: they held 82.0 % of test outcomes (p < 0.001",
+        "of IBM 78.0 %",
+        "Warning: 1 % value at risk does not hold",
+        "no: too few inside",
+        "Model confidence set: which of all forecasts may be the best?",
+    ):
+        assert words in text, words
+    assert {
+        "Where outcomes fell in the forecast distribution (PIT)",
+        "Reliability of the probabilities on test",
+    } <= set(specs(source))
