@@ -210,7 +210,7 @@ class _Recorder:
         self._a_second = self._room = monitoring.a_second
         self._second = 0.0
         self._lock = threading.Lock()
-        self._batches: list[tuple[LoadedModel, _Columns]] = []
+        self._batches: list[tuple[LoadedModel, tuple[Any, ...]]] = []
         self._warned: set[str] = set()
         self._due = False
         self._asked, self._ending = threading.Event(), threading.Event()
@@ -242,10 +242,10 @@ class _Recorder:
             self._room -= taken
         if not taken:
             return
-        sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds
-        days = [None] * len(windows) if origins is None else _days(origins)
-        columns = windows, np.array(tickers, object), forecast, sides.swapaxes(0, 1), np.array(days, object)
-        self._batches.append((model, tuple(column[:taken].copy() for column in columns)))
+        # They are put together when they are written: here somebody waits for an answer.
+        own = None if bounds is None else bounds.copy()
+        batch = windows[:taken].copy(), list(tickers), forecast[:taken].copy(), own, origins
+        self._batches.append((model, batch))
         self.ask()
 
     def ask(self) -> None:
@@ -285,7 +285,7 @@ class _Recorder:
         batches, self._batches = self._batches, []
         of_model: dict[str, tuple[LoadedModel, list[_Columns]]] = {}
         for model, columns in batches:
-            of_model.setdefault(model.version, (model, []))[1].append(columns)
+            of_model.setdefault(model.version, (model, []))[1].append(_in_columns(*columns))
         for model, parts in of_model.values():
             self._look_at(model, *(np.concatenate(column) for column in zip(*parts, strict=True)))
         while self.tables:
@@ -346,6 +346,21 @@ class _Recorder:
             if str(error) not in self._warned:
                 self._warned.add(str(error))
                 log.warning(_NOT_KEPT, self.outcomes.file, error)
+
+
+def _in_columns(
+    windows: NDArray[np.float32],
+    tickers: Sequence[str | None],
+    forecast: NDArray[np.float64],
+    bounds: NDArray[np.float64] | None,
+    origins: NDArray[np.datetime64] | None,
+) -> _Columns:
+    """One batch that was noted, a row a window."""
+    count = len(windows)
+    sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds[:, :count]
+    days = [None] * count if origins is None else _days(origins[:count])
+    names = np.array(list(tickers[:count]), object)
+    return windows, names, forecast, sides.swapaxes(0, 1), np.array(days, object)
 
 
 def measure_of(target: Target) -> str:
