@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -150,7 +150,14 @@ def promote_verified(
     Raises:
         UserError: see promote.
     """
-    check_rules(source, run, champion)
+    try:
+        check_rules(source, run, champion)
+    except UserError as error:
+        if store.current is not None:  # else nothing was decided on
+            store.why = str(error)
+            refuse(store, registry, run, source)
+        raise
+    store.why = store.why or figure_text(choice.metric, run.metrics.get(choice.metric), choice.candidates)
     before = store.current
     former = _metadata_or_none(before)
     if before is not None and _is_champion(run, manifest, before):
@@ -185,6 +192,7 @@ def promote_verified(
         notes.append(f"removed, more than champion.keep={champion.keep}: {', '.join(removed)}")
     if registry is not None:
         notes.append(registry.register(folder, metadata, former=former))
+        _noted(store, registry, metadata["run_id"])
     return PromotionResult(directory=store.link, folder=folder, metadata=metadata, changed=True, notes=notes)
 
 
@@ -222,12 +230,54 @@ def rollback(
         before = store.folder / earlier[-1]
         count = replay_check(before, named=str(before))
         former, metadata = _metadata_or_none(present), read_metadata(before)
+        figures = [
+            f"{one.name} {figure_text(str(facts.get('metric')), facts.get('metric_value'))}"
+            for one, facts in ((present, former or {}), (before, metadata))
+        ]
+        store.why = f"rolled back by hand, from {' to '.join(figures)}"
         with store.writing():
             folder = store.set_current(before.name, "rolled back")
         notes = [f"rolled back from {present}, which is kept", _replayed(count)]
         if registry is not None:
             notes.append(registry.register(folder, metadata, former=former))
+            _noted(store, registry, metadata["run_id"])
     return PromotionResult(directory=store.link, folder=folder, metadata=metadata, changed=True, notes=notes)
+
+
+def figure_text(metric: str, value: float | None, candidates: int = 1) -> str:
+    """A figure that a decision rests on, for the log.
+
+    Args:
+        metric: that champions are chosen by.
+        value: of it; None where it is undefined.
+        candidates: runs that it was the best of.
+    """
+    shown = "undefined" if value is None else f"{value:.6g}"
+    return f"{metric} {shown}" + (f", the best of {candidates:,} runs" if candidates > 1 else "")
+
+
+def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, source: Path) -> None:
+    """Log that a run was not promoted, here and in MLflow.
+
+    Args:
+        store: of the champion, which says by whom and why.
+        registry: MLflow's; None = it is not told.
+        run: that was refused.
+        source: its directory.
+    """
+    _noted(store, registry, run.run_id, lambda: store.log_decision("refused", str(source)))
+
+
+def _noted(
+    store: ChampionStore,
+    registry: Registry | None,
+    run_id: str | None,
+    log: Callable[[], None] = lambda: None,
+) -> None:
+    """Have MLflow keep the last line of the log of decisions, once it is written."""
+    log()
+    if registry is not None and (decisions := store.decisions()):
+        registry.decided(decisions[-1], run_id)
 
 
 def check_rules(source: Path, run: Candidate, champion: ChampionConfig) -> None:

@@ -5,6 +5,7 @@ The folder is the champion, whatever MLflow says: a registration that fails is r
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Mapping
@@ -17,11 +18,15 @@ from forecast.track.connection import call_with_timeout, error_summary, redact_p
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+log = logging.getLogger(__name__)
+
 ALIAS = "champion"
 FOLDER_TAG = "forecast.champion"  # of a version: the name of the folder
 STATE_TAG = "champion"  # of a run: `current` or `former`
 NAIVE_TAG = "champion.beats_naive"  # of both: true or false
 LABEL_TAG = "champion.label"  # of both, in words
+DECISION_TAG = "champion.decision"  # of both: the line of the log of decisions
+_MAX_TAG = 5000  # characters that MLflow takes
 _VERSION_TAGS = (
     "metric",
     "metric_value",
@@ -70,13 +75,38 @@ class Registry:
                 f"{what} in MLflow ({where}: {error_summary(error)}); the folder is the champion all the same"
             )
 
-    def _register(self, folder: Path, metadata: Mapping[str, Any], former: Mapping[str, Any] | None) -> str:
+    def decided(self, decision: Mapping[str, str], run_id: str | None) -> None:
+        """Keep a line of the log of decisions: as a tag of the registered model, and of the run it is about.
+
+        What MLflow does not take is noted in our own log: the line in the champion's folder is what counts.
+
+        Args:
+            decision: `at`, `decision`, `name`, `by`, `why`.
+            run_id: of the run; None where MLflow does not know it.
+        """
+        line = json.dumps(dict(decision))[:_MAX_TAG]
+        try:
+            client = self._client()
+            if run_id is not None:
+                self._call(lambda: client.set_tag(run_id, DECISION_TAG, line))
+            if (name := self.name) is not None:
+                key = f"{DECISION_TAG}.{decision['at']}.{decision['decision'].replace(' ', '-')}"
+                self._call(lambda: _ensure_model(client, name))
+                self._call(lambda: client.set_registered_model_tag(name, key, line))
+        except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything
+            where = redact_password(self.uri)
+            log.warning("a decision was not noted in MLflow (%s: %s)", where, error_summary(error))
+
+    def _client(self) -> MlflowClient:
         from forecast.track.connection import connect
 
         database = sqlite_file(self.uri)
         if database is not None and not database.is_file():
             raise FileNotFoundError(f"no such database {database}")
-        client = connect(resolved(self.uri), patience_s=self.patience_s)
+        return connect(resolved(self.uri), patience_s=self.patience_s)
+
+    def _register(self, folder: Path, metadata: Mapping[str, Any], former: Mapping[str, Any] | None) -> str:
+        client = self._client()
         with warnings.catch_warnings():  # MLflow's remarks on its own next version
             warnings.simplefilter("ignore")
             # Each call has the whole patience.
@@ -105,11 +135,11 @@ def _tag_run(client: MlflowClient, metadata: Mapping[str, Any] | None, *, state:
     except MlflowException as error:
         if state == "current":
             raise
-        logging.getLogger(__name__).debug("the former champion's run is not in MLflow any more: %s", error)
+        log.debug("the former champion's run is not in MLflow any more: %s", error)
 
 
-def _version(client: MlflowClient, registered: str, folder: Path, metadata: Mapping[str, Any]) -> str:
-    """The version of a champion's folder, made if there is none."""
+def _ensure_model(client: MlflowClient, registered: str) -> None:
+    """Register the model where it is not."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -120,6 +150,11 @@ def _version(client: MlflowClient, registered: str, folder: Path, metadata: Mapp
         client.create_registered_model(
             registered, description="Champions of forecast; see the alias champion."
         )
+
+
+def _version(client: MlflowClient, registered: str, folder: Path, metadata: Mapping[str, Any]) -> str:
+    """The version of a champion's folder, made if there is none."""
+    _ensure_model(client, registered)
     quoted = registered.replace("'", "''")
     run_id = metadata["run_id"]
     for version in client.search_model_versions(f"name = '{quoted}'", max_results=1000):

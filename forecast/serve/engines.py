@@ -195,6 +195,7 @@ class ForecastAPI(LitAPI):
             self._record(windows, values[:, -model.predictor.lookback :], found.values, found.bounds, model)
         level = model.predictor.levels[0] if found.bounds is not None else None
         out_of_range = model.out_of_range(values)
+        doubts = model.interval_warnings if found.bounds is not None else ()
         target = model.predictor.target
         answers = []
         for place, window in enumerate(windows):
@@ -202,7 +203,7 @@ class ForecastAPI(LitAPI):
                 reason = errors.get(place, "sequence: no finite forecast comes of these numbers")
                 answers.append(_error(model, reason))
                 continue
-            said = (*window.warnings, *warnings, *out_of_range[place])
+            said = (*window.warnings, *warnings, *out_of_range[place], *doubts)
             own = None if found.bounds is None else found.bounds[:, place]
             answers.append(
                 Answer(found.values[place], own, level, model.version, said, None, target.name, target.unit)

@@ -360,6 +360,8 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
         warnings.append(
             f"the last bar is of {market.text(last)}: the first {market.label} that is forecast is over"
         )
+    if bounds is not None:
+        warnings += model.interval_warnings
     closes = own["Close"].loc[:last]
     return Latest(
         ticker=found.ticker,

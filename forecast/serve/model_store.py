@@ -60,6 +60,7 @@ class LoadedModel:
         metrics: of the run.
         loaded_at: UTC.
         reference: what its network was shown in training; None for a run that did not keep it.
+        interval_warnings: what the run found of intervals that do not hold what they promise.
     """
 
     directory: Path
@@ -70,6 +71,7 @@ class LoadedModel:
     metrics: dict[str, float | None]
     loaded_at: datetime
     reference: Reference | None = None
+    interval_warnings: tuple[str, ...] = ()
 
     @property
     def threads(self) -> int:
@@ -172,6 +174,7 @@ class LoadedModel:
             f"serving {self.version}: {predictor.scope} {tickers}, lookback {predictor.lookback}, "
             f"horizon {predictor.horizon}",
             f'RMSE on its test days {skill} times that of "tomorrow = today"{beaten}',
+            *(f"warning: {line}" for line in self.interval_warnings),
         ]
 
 
@@ -239,6 +242,7 @@ def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu
             metrics=_json(folder / "metrics.json") or {},
             loaded_at=datetime.now(UTC),
             reference=read_reference(folder),
+            interval_warnings=_interval_warnings(folder, config),
         )
         torch.set_num_threads(model.threads)
         if device != "cpu":
@@ -383,6 +387,15 @@ def _one_line(directory: Path) -> Iterator[None]:
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(f"{directory}: cannot be served ({text[:500]})") from error
+
+
+def _interval_warnings(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    from forecast.data.timing import Bars
+    from forecast.evaluate.findings import coverage_warnings
+
+    record = (_json(folder / "evaluation.json") or {}).get("intervals") or {}
+    bar = Bars(interval=config["data"].get("interval", "1d")).label
+    return tuple(coverage_warnings(record, bar=bar))
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -255,23 +255,25 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
     """
     from forecast.champion import ChampionChangedError, ChampionConfig, promote, registry_of
     from forecast.champion.candidate import from_directory
-    from forecast.champion.promotion import check_rules
+    from forecast.champion.promotion import check_rules, refuse
     from forecast.champion.store import ChampionStore
     from forecast.config import build
 
     directory, started_from = folder / RUN, None if state.champion is None else Path(state.champion)
 
-    def rejected(reason: str) -> tuple[bool, str]:
-        ChampionStore(link, by=_by(state), why=reason).log_decision("refused", str(directory))
-        return False, f"not promoted: {reason}"
-
     # The champion's place here, with the rules of the config.
     rules: Any = config.get("champion")
+    registry, run = None if rules is None else registry_of(config), from_directory(directory)
+
+    def rejected(reason: str) -> tuple[bool, str]:
+        refuse(ChampionStore(link, by=_by(state), why=reason), registry, run, directory)
+        return False, f"not promoted: {reason}"
+
     place = ChampionConfig(directory=str(link)) if rules is None else build(rules, directory=str(link))
     if state.metrics.get(str(config.objective.metric)) is None:
         return rejected(f"its {config.objective.metric} is undefined")
     try:
-        check_rules(directory, from_directory(directory), place)
+        check_rules(directory, run, place)
     except UserError as error:
         return rejected(str(error))
     if started_from is None:
@@ -292,7 +294,7 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
         promotion = promote(
             directory,
             champion=place,
-            registry=None if rules is None else registry_of(config),
+            registry=registry,
             progress=log.info,
             replacing=started_from,
             by=_by(state),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from service import serving
 import forecast
 from forecast import bundle
 from forecast.champion import ChampionConfig, Registry, promote
+from forecast.champion.store import ChampionStore
 from forecast.errors import UserError
 from forecast.serve.registry import registered
 
@@ -42,6 +44,19 @@ def test_by_alias_and_by_version(home, tmp_path):
     assert bundle.verify(found)["files"]["model.safetensors"] == made["model.safetensors"]
 
 
+def test_decisions_are_kept_in_mlflow(home):
+    from mlflow import MlflowClient
+
+    folder, uri = home
+    tags = MlflowClient(uri).get_registered_model("forecast").tags
+    (line,) = [json.loads(value) for key, value in tags.items() if key.endswith(".promoted")]
+    (kept,) = ChampionStore(folder / "champion").decisions()
+    assert line == kept
+    assert (line["decision"], line["name"][:2]) == ("promoted", "1-")
+    assert line["by"]
+    assert line["why"].startswith("val_theil_u")
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
@@ -69,21 +84,6 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_alias_that_moves_is_followed(home, tmp_path):
-    """The last test that wants the first champion."""
-    folder, uri = home
-    with serving(
-        tmp_path, "bundle=models:/forecast@champion", f"tracker_uri={uri}", "registry_poll_s=1"
-    ) as running:
-        before = running.get("/readyz").json()["model_version"]
-        forecast.run(*SMALL, "baselines=none", "seed=1", "tracker=none", directory=folder / "second")
-        place = ChampionConfig(directory=str(folder / "champion"))
-        registry = Registry(uri=uri, patience_s=60.0, name="forecast")
-        assert promote(folder / "second", champion=place, registry=registry).changed
-        running.wait(lambda: running.get("/readyz").json()["model_version"] != before, "the second champion")
-        assert "models:/forecast@champion leads to" in running.said()
-
-
 def test_an_altered_copy_is_not_taken(home, tmp_path):
     folder, uri = home
     found = registered("models:/forecast@champion", uri=uri, folder=tmp_path / "first")
@@ -99,3 +99,18 @@ def test_an_altered_copy_is_not_taken(home, tmp_path):
             bundle.verify(registered("models:/forecast@champion", uri=uri, folder=tmp_path / "second"))
     finally:
         weights.write_bytes(kept)
+
+
+def test_an_alias_that_moves_is_followed(home, tmp_path):
+    """The last test that wants the first champion."""
+    folder, uri = home
+    with serving(
+        tmp_path, "bundle=models:/forecast@champion", f"tracker_uri={uri}", "registry_poll_s=1"
+    ) as running:
+        before = running.get("/readyz").json()["model_version"]
+        forecast.run(*SMALL, "baselines=none", "seed=1", "tracker=none", directory=folder / "second")
+        place = ChampionConfig(directory=str(folder / "champion"))
+        registry = Registry(uri=uri, patience_s=60.0, name="forecast")
+        assert promote(folder / "second", champion=place, registry=registry).changed
+        running.wait(lambda: running.get("/readyz").json()["model_version"] != before, "the second champion")
+        assert "models:/forecast@champion leads to" in running.said()

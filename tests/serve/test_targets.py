@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
-from service import in_process, wait
+from forgery import seal
+from service import in_process, wait, window
 
 import forecast
 from forecast.data.sources import SampleSource
@@ -109,3 +113,18 @@ def test_outcomes_are_in_the_unit(served):
     wait(lambda: known()["outcomes"] >= 100, "outcomes")
     assert np.isfinite(known()["rmse_ratio"])
     assert 0.1 < known()["rmse_ratio"] < 2.5
+
+
+def test_intervals_that_do_not_hold_say_so_in_every_answer(bundle, tmp_path):
+    run = shutil.copytree(bundle, tmp_path / "run")
+    record = json.loads((run / "evaluation.json").read_text())
+    record["intervals"]["test"] = {"90": {"coverage": 0.78, "p": 0.0004, "fails": "low", "tickers": {}}}
+    (run / "evaluation.json").write_text(json.dumps(record))
+    seal(run)
+    with in_process(run, tmp_path / "served") as app:
+        answers = app.post("/infer", {"sequence": window()}).json(), app.get("/forecast/AAPL").json()
+        for answer in answers:
+            assert any(
+                line.startswith("90 % intervals do not hold: they held 78.0 %") for line in answer["warnings"]
+            )
+        assert any("do not hold" in line for line in app.get("/ui/model").json()["warnings"])
