@@ -36,7 +36,7 @@ from forecast.errors import UserError
 SUPPLIED: dict[str, frozenset[str]] = {
     "data": frozenset({"source", "target"}),
     "baselines": frozenset({"target"}),
-    "model": frozenset({"input_size", "lookback", "output_size"}),
+    "model": frozenset({"input_size", "lookback", "output_size", "make"}),
     "model.layer_config[*]": frozenset(
         {"input_size", "in_features", "in_channels", "num_features", "normalized_shape", "lookback"}
     ),
@@ -141,7 +141,8 @@ def _node(node: dict[str, Any], key: str) -> Iterator[ConfigFault]:
         yield ConfigFault(f"{key}._target_", target, f"cannot be imported: {error}")
         return
     if known is not None:
-        yield from _arguments(node, known, key, SUPPLIED.get(re.sub(r"\[\d+\]", "[*]", key), frozenset()))
+        place = re.sub(r"\[\d+\]", "[*]", re.sub(r"^model(\.members\.\w+)+", "model", key))
+        yield from _arguments(node, known, key, SUPPLIED.get(place, frozenset()))
 
 
 def _arguments(

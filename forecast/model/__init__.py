@@ -6,11 +6,14 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "AroundReference": "network",
+    "Average": "average",
     "AutoArima": "classical",
     "AutoEts": "classical",
     "Baselines": "baselines",
     "Drift": "naive",
     "Ensemble": "network",
+    "Estimator": "estimator",
     "Ewma": "naive",
     "Forecast": "forecaster",
     "Forecaster": "forecaster",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from forecast.model.forecaster import (
     TrainingResult,
     measure_errors,
     restore_errors,
+    scored,
 )
 
 if TYPE_CHECKING:
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
 
     from forecast.data.covariates import Covariates
     from forecast.data.market import MarketData
-    from forecast.data.windows import WindowIndex
     from forecast.model.trainer import Trainer
 
 # What a constructor may ask for beside its own keys: features a step, steps a window, steps (times quantiles) ahead.
 _SIZES = ("input_size", "lookback", "output_size")
-# Windows forecast at once, and at most, where a forecaster without epochs is scored.
-_CHUNK, _MAX_SCORED = 8_192, 65_536
 
 
 def make_trainer(config: DictConfig) -> Trainer:
@@ -70,36 +68,39 @@ def build_forecaster(config: DictConfig, sizes: Mapping[str, int], *, score: Sco
         UserError: the model is neither, or cannot be trained on windows of these sizes; no epoch reports the
             objective.
     """
+    trainer = make_trainer(config)
+    trainer.check_objective(score.names)
+    sizes = {**sizes, "output_size": sizes["output_size"] * len(trainer.quantile_levels or (0.5,))}
+    with trainer.pinned():
+        return _to_fit(config.model, sizes, trainer, score)
+
+
+def _to_fit(node: Mapping[str, Any], sizes: Mapping[str, int], trainer: Trainer, score: Score) -> Forecaster:
+    """A node of a model as a forecaster that can be fitted; an Average builds its members in the same way."""
     from torch import nn
 
     from forecast.model.network import check_network
     from forecast.model.neural import NetworkForecaster
 
-    trainer = make_trainer(config)
-    trainer.check_objective(score.names)
-    sizes = {**sizes, "output_size": sizes["output_size"] * len(trainer.quantile_levels or (0.5,))}
-    with trainer.pinned():
-        model = _construct(config.model, sizes)
-        if is_forecaster(model):
-            if trainer.quantile_levels is not None:
-                raise UserError(
-                    f"trainer.loss=quantile: model._target_={config.model._target_} is not trained with a loss; "
-                    "leave it out"
-                )
-            return model  # type: ignore[no-any-return]
-        name = f"model._target_={config.model._target_}"
-        if not isinstance(model, nn.Module):
-            raise UserError(
-                f"{name}: gives a {type(model).__name__}, must give a torch module or a forecaster: "
-                "fit(data) and forecast(batch)"
-            )
-        forecaster = NetworkForecaster(
-            make_network=partial(_construct, config.model, sizes),
-            lookback=sizes["lookback"],
-            trainer=trainer,
-            score=score,
+    name = f"model._target_={node['_target_']}"
+    make = partial(_to_fit, sizes=sizes, trainer=trainer, score=score)
+    model = _construct(node, sizes, make)
+    if is_forecaster(model):
+        if trainer.quantile_levels is not None:
+            raise UserError(f"trainer.loss=quantile: {name} is not trained with a loss; leave it out")
+        return model  # type: ignore[no-any-return]
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"{name}: gives a {type(model).__name__}, must give a torch module or a forecaster: "
+            "fit(data) and forecast(batch)"
         )
-        check_network(forecaster.network, **sizes, name=name)
+    forecaster = NetworkForecaster(
+        make_network=partial(_construct, node, sizes),
+        lookback=sizes["lookback"],
+        trainer=trainer,
+        score=score,
+    )
+    check_network(forecaster.network, **sizes, name=name)
     return forecaster
 
 
@@ -111,16 +112,20 @@ def restore_forecaster(config: DictConfig, arrays: Mapping[str, Any], facts: Map
         arrays: of `Forecaster.state`.
         facts: likewise, with input_size, lookback, output_size and horizon.
     """
-    from forecast.model.neural import NetworkForecaster
-
-    sizes = {name: facts[name] for name in _SIZES}
-    model = _construct(config.model, sizes)
-    if not is_forecaster(model):
-        network = model
-        model = NetworkForecaster(make_network=lambda: network, lookback=facts["lookback"])
+    model = _to_restore(config.model, {name: facts[name] for name in _SIZES})
     model.restore(arrays, facts)
     restore_errors(model, facts)
-    return model  # type: ignore[no-any-return]
+    return model
+
+
+def _to_restore(node: Mapping[str, Any], sizes: Mapping[str, int]) -> Forecaster:
+    """A node of a model as a forecaster without what it learnt."""
+    from forecast.model.neural import NetworkForecaster
+
+    model = _construct(node, sizes, partial(_to_restore, sizes=sizes))
+    if is_forecaster(model):
+        return model  # type: ignore[no-any-return]
+    return NetworkForecaster(make_network=lambda: model, lookback=sizes["lookback"])
 
 
 def is_forecaster(model: object) -> bool:
@@ -145,48 +150,26 @@ def train(
     if result is not None:
         return result
     seconds = time.monotonic() - began
-    _, train_loss = _scored(forecaster, data, data.windows_["train"], score)
-    metrics, val_loss = _scored(forecaster, data, data.windows_["val"], score)
-    epoch = {"train_loss": train_loss, "val_loss": val_loss, **metrics}
+    epoch = scored(forecaster, data, score)
     if on_epoch is not None:
         on_epoch(0, epoch)
     return TrainingResult(history=[{"epoch": 0, **epoch}], best_epoch=0, seconds=seconds)
 
 
-def _construct(node: DictConfig, sizes: Mapping[str, int]) -> Any:
-    """What a `model` node describes, given those sizes that its constructor asks for."""
-    known = signature(locate(node._target_))
-    wanted = (
-        sizes
-        if known is None or known.takes_any_key
-        else {name: size for name, size in sizes.items() if name in known.parameters}
-    )
-    return build(node, **wanted)
+def _construct(
+    node: Mapping[str, Any],
+    sizes: Mapping[str, int],
+    make: Callable[[Mapping[str, Any]], Forecaster] | None = None,
+) -> Any:
+    """What a node of a model describes, given those sizes that its constructor asks for.
 
-
-def _scored(
-    forecaster: Forecaster, data: MarketData, windows: WindowIndex, score: Score
-) -> tuple[dict[str, float], float]:
-    """Metrics, and the mean squared error in the units that networks are trained in, of windows evenly spread."""
-    import numpy as np
-    import torch
-
-    index = windows.spread(_MAX_SCORED)
-    rows, forecasts = [], []
-    squares = 0.0
-    for start in range(0, len(index), _CHUNK):
-        batch = windows.take(index[start : start + _CHUNK])
-        values = forecaster.forecast(batch).values  # (B, h)
-        rows.append(batch.rows)
-        forecasts.append(values)
-        forecast_bars = batch.future.copy()  # as if the forecast had come
-        forecast_bars[..., data.layout.target] = values
-        raw = torch.from_numpy(batch.windows)
-        targets, answers = (
-            data.normaliser_.targets(raw, torch.from_numpy(future)).numpy().astype(np.float64)
-            for future in (batch.future, forecast_bars)
-        )
-        squares += float(np.square(answers - targets).sum())
-    found = score(data=data, rows=np.concatenate(rows), forecast=np.concatenate(forecasts))
-    metrics = {name: value for name, value in found.items() if value is not None}
-    return metrics, squares / (len(index) * data.horizon)
+    Args:
+        node: with `_target_`.
+        sizes: what is known of the data.
+        make: builds the members of an average.
+    """
+    known = signature(locate(node["_target_"]))
+    if known is None or known.takes_any_key:
+        return build(node, **sizes)
+    given = {**sizes, "make": make}
+    return build(node, **{name: given[name] for name in given if name in known.parameters})

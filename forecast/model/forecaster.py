@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from forecast.data.market import MarketData
     from forecast.data.normaliser import WindowNormaliser
     from forecast.data.target import Target
-    from forecast.data.windows import WindowBatch
+    from forecast.data.windows import WindowBatch, WindowIndex
 
     Values = NDArray[np.float64]
 
@@ -87,8 +87,10 @@ class Forecaster(Protocol):
     """
 
     quantile_levels: tuple[float, ...] | None
-    history: int | None
     normaliser: WindowNormaliser | None
+
+    @property
+    def history(self) -> int | None: ...
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> TrainingResult | None:
         """Learn from the training bars alone, whatever was learnt before.
@@ -189,6 +191,47 @@ def error_variance(forecaster: Forecaster) -> Values | float:
 def forecast_in_unit(forecaster: Forecaster, batch: WindowBatch, target: Target) -> Forecast:
     """Forecasts of windows in the target's unit: what is recorded, evaluated and handed out."""
     return forecaster.forecast(batch).in_unit(target, error_variance(forecaster))
+
+
+def scored(forecaster: Forecaster, data: MarketData, score: Score) -> dict[str, float]:
+    """Losses, and metrics of the validation rows, as an epoch has them.
+
+    Args:
+        forecaster: fitted.
+        data: that it was fitted to.
+        score: metrics of validation rows.
+    """
+    _, train_loss = _scored_windows(forecaster, data, data.windows_["train"], score)
+    metrics, val_loss = _scored_windows(forecaster, data, data.windows_["val"], score)
+    return {"train_loss": train_loss, "val_loss": val_loss, **metrics}
+
+
+def _scored_windows(
+    forecaster: Forecaster, data: MarketData, windows: WindowIndex, score: Score
+) -> tuple[dict[str, float], float]:
+    """Metrics, and the mean squared error in the units that networks are trained in, of windows evenly spread."""
+    import numpy as np
+    import torch
+
+    index = windows.spread(_MAX_MEASURED)
+    rows, forecasts = [], []
+    squares = 0.0
+    for start in range(0, len(index), _MEASURED_AT_ONCE):
+        batch = windows.take(index[start : start + _MEASURED_AT_ONCE])
+        values = forecaster.forecast(batch).values  # (B, h)
+        rows.append(batch.rows)
+        forecasts.append(values)
+        forecast_bars = batch.future.copy()  # as if the forecast had come
+        forecast_bars[..., data.layout.target] = values
+        raw = torch.from_numpy(batch.windows)
+        targets, answers = (
+            data.normaliser_.targets(raw, torch.from_numpy(future)).numpy().astype(np.float64)
+            for future in (batch.future, forecast_bars)
+        )
+        squares += float(np.square(answers - targets).sum())
+    found = score(data=data, rows=np.concatenate(rows), forecast=np.concatenate(forecasts))
+    metrics = {name: value for name, value in found.items() if value is not None}
+    return metrics, squares / (len(index) * data.horizon)
 
 
 class Stateless:

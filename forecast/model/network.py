@@ -25,6 +25,7 @@ _ELEMENTWISE: dict[str, type[nn.Module]] = {
     for name in ("ReLU", "LeakyReLU", "ELU", "GELU", "SiLU", "Tanh", "Sigmoid", "Softplus", "Identity")
 }
 _NAMES = [*_SEQUENCE, *_ELEMENTWISE, "Linear", "Flatten", "Dropout", "LayerNorm", "LastStep"]
+_FORECASTER = ("fit", "forecast", "state", "restore")
 # How a layer from elsewhere may call the width it is fed.
 _WIDTH_ARGUMENTS = ("input_size", "in_features", "in_channels", "num_features", "normalized_shape")
 
@@ -260,6 +261,73 @@ class Ensemble(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """(batch, lookback, features) -> (batch, outputs), the mean of all members."""
         return torch.stack([member(windows) for member in self.members]).mean(dim=0)
+
+
+class AroundReference(nn.Module):
+    """A network whose answers are added to the forecasts of a reference: it learns what that leaves.
+
+    The last layer begins with zero weights, so that the untrained network is the reference, and it stays the reference
+    where no epoch is better on validation rows. The reference is fitted first, to the same training bars; it may look
+    further back than the window.
+
+    Args:
+        input_size: features a step.
+        lookback: steps a window.
+        output_size: horizon, times the number of quantiles where the network answers with those.
+        reference: a node of a forecaster that is no network, such as `{_target_: forecast.model.Har}`.
+        layer_config: the layers, first to last, as of LayeredNetwork; the last one is Linear.
+        hidden_size: width of every layer that does not say its own.
+        num_layers: of every recurrent or TCN layer that does not say its own.
+        dropout: of every Dropout, recurrent or TCN layer that does not say its own.
+
+    Raises:
+        UserError: see LayeredNetwork; the reference is no forecaster, or the last layer is not Linear.
+
+    Source: initialised to HAR as in HARNet (Reisenhofer, Bayer and Hautsch 2022, https://arxiv.org/abs/2205.07719), but
+    beside it rather than inside.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_size: int,
+        lookback: int,
+        output_size: int,
+        reference: Any,
+        layer_config: Annotated[list[str | dict[str, Any]], MinLen(1)],
+        hidden_size: Annotated[int, Ge(1)] = 32,
+        num_layers: Annotated[int, Ge(1)] = 1,
+        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
+        from forecast.config.building import build
+
+        super().__init__()
+        self.reference = build(reference) if isinstance(reference, Mapping) else reference
+        missing = [name for name in _FORECASTER if not callable(getattr(self.reference, name, None))]
+        if missing or isinstance(self.reference, nn.Module):
+            raise UserError(
+                f"model.reference: gives a {type(self.reference).__name__}, must give a forecaster that is no network, "
+                "such as forecast.model.Har"
+            )
+        self.layers = LayeredNetwork(
+            input_size=input_size,
+            lookback=lookback,
+            output_size=output_size,
+            layer_config=layer_config,
+            hidden_size=hidden_size,
+            num_layers=num_layers,
+            dropout=dropout,
+        )
+        if not isinstance(self.layers[-1], nn.Linear):
+            raise UserError(
+                f"model.layer_config: ends with {type(self.layers[-1]).__name__}, must end with Linear: "
+                "with zero weights it adds nothing to model.reference"
+            )
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(batch, lookback, features) -> (batch, outputs), what is added to the reference."""
+        answers: Tensor = self.layers(windows)
+        return answers
 
 
 def output_shape(layer: nn.Module, shape: Shape, *, name: str) -> Shape:

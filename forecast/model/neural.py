@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from forecast.model.forecaster import Forecast, OnEpoch, Score, TrainingResult
+from forecast.model.forecaster import (
+    LEAST_CHANCE,
+    Forecast,
+    Forecaster,
+    OnEpoch,
+    Score,
+    TrainingResult,
+    scored,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +31,13 @@ if TYPE_CHECKING:
 # Windows answered at once: enough to keep the arithmetic busy; on a processor few enough to stay in its cache (an LSTM
 # of 128 units answers 512 at a time a fifth quicker than 2,048).
 _CHUNK, _CHUNK_ON_GPU = 512, 2048
+<<<<<<< HEAD
 # Names of what a network starts from among its saved weights, and here.
 _START = {"start.coefficients": "_start_coefficients", "start.intercept": "_start_intercept"}
+=======
+# Before the names of a reference's arrays, among the weights.
+_REFERENCE = "reference."
+>>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
 
 
 class Training(Protocol):
@@ -43,6 +56,10 @@ class Training(Protocol):
         self, forecaster: NetworkForecaster, data: MarketData, *, score: Score, on_epoch: OnEpoch
     ) -> TrainingResult:
         """Train in place."""
+        ...
+
+    def is_better(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+        """Whether the metrics of one epoch are better than those of another, in the objective."""
         ...
 
 
@@ -73,7 +90,7 @@ class NetworkForecaster(nn.Module):
     ) -> None:
         super().__init__()
         self.make_network = make_network
-        self.history: int | None = lookback
+        self.lookback = lookback
         self.trainer = trainer
         self.score = score
         own = None if trainer is None else trainer.quantile_levels
@@ -87,26 +104,44 @@ class NetworkForecaster(nn.Module):
         """See Forecaster: from the first weights of the trainer's seed, whatever was fitted before."""
         assert self.trainer is not None, "needs a trainer"
         assert self.score is not None, "needs a score"
+        on_epoch = on_epoch or (lambda _epoch, _metrics: None)
         with self.trainer.pinned():
             self.network = self.make_network()
             self.normaliser = data.normaliser_
-            return self.trainer.fit(
-                self, data, score=self.score, on_epoch=on_epoch or (lambda _epoch, _metrics: None)
-            )
+            if self.reference is None:
+                return self.trainer.fit(self, data, score=self.score, on_epoch=on_epoch)
+            self.reference.fit(data)
+            return self._fit_around(data, self.trainer, self.score, on_epoch)
+
+    @property
+    def reference(self) -> Forecaster | None:
+        """What the network's answers are added to, see AroundReference; None of other networks."""
+        return getattr(self.network, "reference", None)
+
+    @property
+    def history(self) -> int | None:
+        """See Forecaster."""
+        if self.reference is None:
+            return self.lookback
+        further = self.reference.history
+        return None if further is None else max(self.lookback, further)
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        return self.forecast_windows(batch.windows)
+        return self.forecast_windows(batch.windows, self.offset(batch))
 
     @torch.inference_mode()
-    def forecast_windows(self, windows: NDArray[np.float32]) -> Forecast:
+    def forecast_windows(self, windows: NDArray[np.float32], offset: Tensor | None = None) -> Forecast:
         """Forecast without gradients, in evaluation mode.
 
         Args:
             windows: (batch, lookback, columns) raw panel rows.
+            offset: what `offset` gives of them.
         """
         raw = torch.from_numpy(windows).to(self.fitted.device)
         answers = self.answers(raw)
+        if offset is not None:
+            answers = answers + offset
         if self.quantile_levels is None:
             return Forecast(self._to_values(raw, answers))
         quantiles = self._to_values(raw, self._by_level(answers))  # (B, h, Q)
@@ -152,6 +187,45 @@ class NetworkForecaster(nn.Module):
             if training:
                 self.train()
 
+    def offset(self, batch: WindowBatch) -> Tensor | None:
+        """What the network's answers are added to: the reference's forecasts as answers, in double precision.
+
+        Returns:
+            (batch, outputs) in normalised units, every level of a step alike; None without a reference.
+        """
+        if self.reference is None:
+            return None
+        values = torch.from_numpy(self.reference.forecast(batch).values)  # (B, h)
+        normaliser = self.fitted
+        if normaliser.target_relation == "probability":
+            answers = torch.logit(values.to(normaliser.device), eps=LEAST_CHANCE)
+        else:
+            future = values.new_zeros(*values.shape, batch.panel.values.shape[1])
+            future[..., batch.layout.target] = values
+            windows = torch.from_numpy(batch.windows).to(normaliser.device)
+            answers = normaliser.targets(windows, future.to(normaliser.device))
+        if self.quantile_levels is not None:
+            answers = answers.repeat_interleave(len(self.quantile_levels), dim=1)
+        return answers
+
+    def _fit_around(
+        self, data: MarketData, trainer: Training, score: Score, on_epoch: OnEpoch
+    ) -> TrainingResult:
+        """Train, with the untrained network, which is the reference, as the first of the epochs to choose from."""
+        first = {name: value.clone() for name, value in self.network.state_dict().items()}
+        untrained = scored(self, data, score)
+        on_epoch(0, untrained)
+        result = trainer.fit(
+            self, data, score=score, on_epoch=lambda epoch, metrics: on_epoch(epoch + 1, metrics)
+        )
+        history = [{"epoch": 0, **untrained}]
+        history += [{**epoch, "epoch": number} for number, epoch in enumerate(result.history, start=1)]
+        best = result.best_epoch + 1
+        if not trainer.is_better(history[best], untrained):
+            self.network.load_state_dict(first)
+            best = 0
+        return TrainingResult(history=history, best_epoch=best, seconds=result.seconds)
+
     def central(self, answers: Tensor) -> Tensor:
         """The answer that is the forecast: (batch, outputs) -> (batch, horizon)."""
         if self.quantile_levels is None:
@@ -170,11 +244,20 @@ class NetworkForecaster(nn.Module):
             name: value.detach().cpu().contiguous().numpy()
             for name, value in self.network.state_dict().items()
         }
+<<<<<<< HEAD
         for name, attribute in _START.items():
             value = getattr(self, attribute)
             if value is not None:
                 weights[name] = value.cpu().contiguous().numpy()
+=======
+        reference: dict[str, Any] = {}
+        if self.reference is not None:
+            arrays, facts = self.reference.state()
+            weights |= {_REFERENCE + name: value for name, value in arrays.items()}
+            reference = {"reference": facts}
+>>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
         return weights, {
+            **reference,
             "quantile_levels": None if self.quantile_levels is None else list(self.quantile_levels),
             "normaliser": self.fitted.to_json(),
         }
@@ -183,6 +266,14 @@ class NetworkForecaster(nn.Module):
         """See Forecaster."""
         from forecast.data.normaliser import WindowNormaliser
 
+        if self.reference is not None:
+            of_reference = {
+                name.removeprefix(_REFERENCE): value
+                for name, value in arrays.items()
+                if name.startswith(_REFERENCE)
+            }
+            arrays = {name: value for name, value in arrays.items() if not name.startswith(_REFERENCE)}
+            self.reference.restore(of_reference, {**facts, **facts["reference"]})
         weights = {name: torch.from_numpy(value) for name, value in arrays.items()}
         for name, attribute in _START.items():  # which earlier versions had not
             setattr(self, attribute, weights.pop(name, None))

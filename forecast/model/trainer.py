@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -140,6 +140,17 @@ class Trainer:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict)
             memory.fill_uninitialized_memory = filled
+
+    def is_better(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+        """Whether the metrics of one epoch are better than those of another.
+
+        Args:
+            one: of the later epoch.
+            other: of the earlier one, which stays where neither has the objective.
+        """
+        sign = 1.0 if self.mode == "min" else -1.0
+        name = self.metric if self.metric in one and self.metric in other else "val_loss"
+        return sign * one[name] < sign * other[name] if name == self.metric else one[name] < other[name]
 
     def check_objective(self, names: Sequence[str]) -> None:
         """Refuse an objective that no epoch reports.

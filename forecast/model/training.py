@@ -134,7 +134,9 @@ class ForecastModule(pl.LightningModule):
 
     def transfer_batch_to_device(self, batch: WindowBatch, device: torch.device, _: int) -> dict[str, Any]:
         """Raw windows and what followed, as tensors."""
+        offset = self.forecaster.offset(batch)
         return {
+            "offset": None if offset is None else offset.float().to(device),
             "windows": torch.from_numpy(batch.windows).to(device),
             "future": torch.from_numpy(batch.future).to(device),
             "rows": batch.rows,
@@ -156,13 +158,22 @@ class ForecastModule(pl.LightningModule):
         with torch.no_grad():
             inputs = self.forecaster.fitted.inputs(batch["windows"])  # (chunk, L, F)
             targets = self.forecaster.fitted.targets(batch["windows"], batch["future"])  # (chunk, h)
+<<<<<<< HEAD
             start = self.forecaster.start(inputs)  # (chunk, outputs), or None
         starts = None if start is None else start.split(self.batch_size)
+=======
+        offset = batch["offset"]  # (chunk, outputs), or None
+        offsets = None if offset is None else offset.split(self.batch_size)
+>>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
         losses, counts = [], []
         batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
         for number, (x, y) in enumerate(batches):
             for one, own in zip(networks, parameters, strict=True):
+<<<<<<< HEAD
                 answers = one(x) if starts is None else one(x) + starts[number]
+=======
+                answers = one(x) if offsets is None else one(x) + offsets[number]
+>>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
                 loss = self.loss(answers, y)
                 loss.backward()
                 if self.gradient_clip is not None:
@@ -184,6 +195,8 @@ class ForecastModule(pl.LightningModule):
         windows, future = batch["windows"], batch["future"]
         normaliser = self.forecaster.fitted
         answers = self.forecaster.answers(windows)
+        if batch["offset"] is not None:
+            answers = answers + batch["offset"]
         loss = self.loss(answers, normaliser.targets(windows, future))
         self._val_loss += float(loss) * len(windows)
         self._val_seen += len(windows)

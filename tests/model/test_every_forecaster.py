@@ -27,10 +27,11 @@ SCOPES = ("single", "multiple", "panel")
 # Smaller than the YAML says, so that each takes moments.
 SMALL = {
     "arima": ["model.max_order=1"],
+    "average": ["model.members.trees.iterations=10", "model.members.lstm.hidden_size=4"],
     "ensemble": ["model.members=2", "model.hidden_size=4"],
     "trees": ["model.iterations=10"],
 }
-NETWORKS = {"ensemble", "gru", "linear", "lstm", "lstm_deep", "mlp", "tcn"}
+NETWORKS = {"ensemble", "gru", "har_lstm", "linear", "lstm", "lstm_deep", "mlp", "tcn"}
 CLASSICAL = [name for name in MODELS if name not in NETWORKS]
 # What forecasts a variance alone.
 OF_VARIANCE = {"garch", "gjr"}
@@ -119,7 +120,7 @@ def test_what_is_saved_forecasts_the_same(name):
 def test_a_training_has_a_history_with_the_objective(name):
     data = bars_for(name, tables(number=1), "no_processing_single")
     _, result = fitted(name, data)
-    assert len(result.history) == (2 if name in NETWORKS else 1)
+    assert len(result.history) == (2 + (name == "har_lstm") if name in NETWORKS else 1)
     assert {"epoch", "train_loss", "val_loss", "val_rmse"} <= set(result.history[result.best_epoch])
     assert result.seconds > 0
 

@@ -1,0 +1,161 @@
+"""An estimator of scikit-learn, or one of your own in its form, as a forecaster that is saved without pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
+
+from forecast.errors import UserError
+from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+from forecast.model.regression import denormalise, flat_inputs, normaliser_of, training_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from forecast.data.market import MarketData
+    from forecast.data.normaliser import WindowNormaliser
+    from forecast.data.windows import WindowBatch
+
+# Of scikit-learn's own classes: what trees are made of beyond what skops trusts by itself.
+_TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
+
+
+class Estimator:
+    """A scikit-learn estimator on the normalised window that a network sees, one copy of it for each step.
+
+    Any class with `fit(X, y)`, `predict(X)`, `get_params` and `set_params` will do; a classifier, with `predict_proba`,
+    where a probability is forecast. All series are pooled. What was fitted is kept as skops writes it, which is no
+    pickle: when it is read, nothing but scikit-learn's own classes, the estimator's class and those named in `trusted`
+    may come to life.
+
+    Args:
+        estimator: node of the class, with its arguments; a `random_state` that is not given is 0.
+        trusted: further classes, `module.Class`, that the fitted estimator holds.
+        max_values: numbers to learn from, windows x lookback x features, all steps together; of more, evenly
+            spaced windows are taken.
+
+    Raises:
+        UserError: it is no estimator, or holds something that cannot be saved or is not trusted.
+    """
+
+    quantile_levels: tuple[float, ...] | None = None
+    normaliser: WindowNormaliser | None = None
+    history: int | None = None  # the lookback, once fitted
+    models_: list[Any]  # one a step
+
+    def __init__(
+        self,
+        *,
+        estimator: Any,
+        trusted: Sequence[str] = (),
+        max_values: Annotated[int, Ge(1)] = 4_000_000,
+    ) -> None:
+        needed = ("fit", "predict", "get_params", "set_params")
+        if isinstance(estimator, type) or not all(
+            callable(getattr(estimator, name, None)) for name in needed
+        ):
+            raise UserError(
+                f"model.estimator: gives a {type(estimator).__name__}, must give a scikit-learn estimator: "
+                "fit, predict, get_params, set_params (sklearn.base.BaseEstimator has the last two)"
+            )
+        self.estimator = estimator
+        self.trusted = list(trusted)
+        self.max_values = max_values
+
+    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
+        """See Forecaster.
+
+        Raises:
+            UserError: what was fitted cannot be saved, or could not be read again.
+        """
+        from sklearn.base import clone
+
+        self.normaliser, self.history = data.normaliser_, data.seq_len
+        table = training_table(data, max_values=self.max_values // data.horizon)
+        inputs, targets = table.inputs.astype("float64"), table.targets.astype("float64")
+        probability = data.target.relation == "probability" and hasattr(self.estimator, "predict_proba")
+        with one_thread():
+            self.models_ = []
+            for column in targets.T:
+                model = clone(self.estimator)
+                seeds = {
+                    name: 0
+                    for name, value in model.get_params().items()
+                    if name.rpartition("__")[2] == "random_state" and value is None
+                }
+                model.set_params(**seeds)
+                self.models_.append(model.fit(inputs, column.astype("int64") if probability else column))
+        self._saved()
+
+    def forecast(self, batch: WindowBatch) -> Forecast:
+        """See Forecaster."""
+        import numpy as np
+
+        assert self.normaliser is not None, "not fitted"
+        inputs = flat_inputs(self.normaliser, batch.windows).astype(np.float64)
+        chance = self.normaliser.target_relation == "probability"
+        with one_thread():
+            answers = [
+                _chance(model, inputs)
+                if chance and hasattr(model, "predict_proba")
+                else np.asarray(model.predict(inputs), np.float64).reshape(-1)
+                for model in self.models_
+            ]
+        return denormalise(self.normaliser, batch.windows, np.stack(answers, axis=1))
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See Forecaster: each step's model as skops writes it, byte by byte."""
+        import numpy as np
+
+        assert self.normaliser is not None, "not fitted"
+        saved = {f"step_{n}": np.frombuffer(data, np.uint8) for n, data in enumerate(self._saved(), start=1)}
+        return saved, {"normaliser": self.normaliser.to_json()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+        """See Forecaster."""
+        from skops import io
+
+        self.normaliser, self.history = normaliser_of(facts), facts["lookback"]
+        self.models_ = [
+            io.loads(arrays[f"step_{step}"].tobytes(), trusted=self._trusted)
+            for step in range(1, facts["horizon"] + 1)
+        ]
+
+    @property
+    def _trusted(self) -> list[str]:
+        kind = type(self.estimator)
+        return [*_TRUSTED, f"{kind.__module__}.{kind.__qualname__}", *self.trusted]
+
+    def _saved(self) -> list[bytes]:
+        """Each step's model as bytes that can be read again."""
+        from skops import io
+        from skops.io.exceptions import UnsupportedTypeException
+
+        kind = type(self.estimator).__name__
+        try:
+            saved = [io.dumps(model) for model in self.models_]
+        except UnsupportedTypeException as error:
+            raise UserError(
+                f"model.estimator: a fitted {kind} holds what skops cannot save: {str(error).splitlines()[0]}"
+            ) from error
+        unknown = {name for data in saved for name in io.get_untrusted_types(data=data)} - {*self._trusted}
+        if unknown:
+            raise UserError(
+                f"model.trusted={self.trusted}: a fitted {kind} holds {', '.join(sorted(unknown))}; "
+                f"name them there to have them read again"
+            )
+        return saved
+
+
+def _chance(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(batch,) the probability of 1; of a classifier that was shown one class alone, all or nothing."""
+    import numpy as np
+
+    found = np.zeros(len(inputs))
+    for place, label in enumerate(model.classes_):
+        if label == 1:
+            found = np.asarray(model.predict_proba(inputs)[:, place], np.float64)
+    return found
