@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge
 
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecast, OnEpoch, one_thread
+from forecast.model.forecaster import LEAST_CHANCE, Forecast, OnEpoch, one_thread
 from forecast.model.regression import denormalise, flat_inputs, normaliser_of, training_table
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ class Estimator:
                     if name.rpartition("__")[2] == "random_state" and value is None
                 }
                 model.set_params(**seeds)
-                self.models_.append(model.fit(inputs, column.astype("int64") if probability else column))
+                self.models_.append(
+                    model.fit(inputs, (column > 0).astype("int64") if probability else column)
+                )
         self._saved()
 
     def forecast(self, batch: WindowBatch) -> Forecast:
@@ -99,7 +101,7 @@ class Estimator:
         chance = self.normaliser.target_relation == "probability"
         with one_thread():
             answers = [
-                _chance(model, inputs)
+                _log_odds(model, inputs)
                 if chance and hasattr(model, "predict_proba")
                 else np.asarray(model.predict(inputs), np.float64).reshape(-1)
                 for model in self.models_
@@ -150,12 +152,13 @@ class Estimator:
         return saved
 
 
-def _chance(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(batch,) the probability of 1; of a classifier that was shown one class alone, all or nothing."""
+def _log_odds(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(batch,) of the class 1, no surer than 99 %; of a classifier that was shown one class alone, as sure as that."""
     import numpy as np
 
-    found = np.zeros(len(inputs))
+    chances = np.zeros(len(inputs))
     for place, label in enumerate(model.classes_):
         if label == 1:
-            found = np.asarray(model.predict_proba(inputs)[:, place], np.float64)
-    return found
+            chances = np.asarray(model.predict_proba(inputs)[:, place], np.float64)
+    chances = chances.clip(LEAST_CHANCE, 1 - LEAST_CHANCE)
+    return np.log(chances / (1 - chances))

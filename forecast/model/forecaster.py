@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-# A probability by least squares is no nearer to 0 or 1: a straight line knows no bounds.
+# A probability that is not a network's own is no nearer to 0 or 1: nothing in these data is that sure.
 LEAST_CHANCE = 0.01
 # Takes the number and the metrics of each epoch.
 OnEpoch = Callable[[int, dict[str, float]], None]

@@ -31,13 +31,10 @@ if TYPE_CHECKING:
 # Windows answered at once: enough to keep the arithmetic busy; on a processor few enough to stay in its cache (an LSTM
 # of 128 units answers 512 at a time a fifth quicker than 2,048).
 _CHUNK, _CHUNK_ON_GPU = 512, 2048
-<<<<<<< HEAD
 # Names of what a network starts from among its saved weights, and here.
 _START = {"start.coefficients": "_start_coefficients", "start.intercept": "_start_intercept"}
-=======
 # Before the names of a reference's arrays, among the weights.
 _REFERENCE = "reference."
->>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
 
 
 class Training(Protocol):
@@ -244,18 +241,15 @@ class NetworkForecaster(nn.Module):
             name: value.detach().cpu().contiguous().numpy()
             for name, value in self.network.state_dict().items()
         }
-<<<<<<< HEAD
         for name, attribute in _START.items():
             value = getattr(self, attribute)
             if value is not None:
                 weights[name] = value.cpu().contiguous().numpy()
-=======
         reference: dict[str, Any] = {}
         if self.reference is not None:
             arrays, facts = self.reference.state()
             weights |= {_REFERENCE + name: value for name, value in arrays.items()}
             reference = {"reference": facts}
->>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
         return weights, {
             **reference,
             "quantile_levels": None if self.quantile_levels is None else list(self.quantile_levels),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from annotated_types import Ge, Gt, Le, MinLen
 
-from forecast.model.forecaster import LEAST_CHANCE, Forecast, OnEpoch, one_thread
+from forecast.model.forecaster import Forecast, OnEpoch, one_thread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,14 +70,9 @@ def flat_inputs(normaliser: WindowNormaliser, windows: NDArray[np.float32]) -> N
 def denormalise(
     normaliser: WindowNormaliser, windows: NDArray[np.float32], answers: NDArray[np.float64]
 ) -> Forecast:
-    """(batch, horizon) normalised answers to values of the target.
-
-    Of a probability they are it themselves, by least squares, and not its log odds as a network's are.
-    """
+    """(batch, horizon) normalised answers, of a probability log odds, to values of the target."""
     import torch
 
-    if normaliser.target_relation == "probability":
-        return Forecast(answers.clip(LEAST_CHANCE, 1 - LEAST_CHANCE))
     return Forecast(normaliser.values(torch.from_numpy(windows), torch.from_numpy(answers)).numpy())
 
 

@@ -205,6 +205,7 @@ class Trainer:
 
         self.check_objective(score.names)
         linear = self.start == "linear" or (self.start == "auto" and self.decay == "decoupled")
+        linear = linear and forecaster.reference is None  # whose forecasts are the start
         forecaster.start_from(fit_linear(data) if linear else None)
         module = ForecastModule(
             forecaster=forecaster,

@@ -158,22 +158,15 @@ class ForecastModule(pl.LightningModule):
         with torch.no_grad():
             inputs = self.forecaster.fitted.inputs(batch["windows"])  # (chunk, L, F)
             targets = self.forecaster.fitted.targets(batch["windows"], batch["future"])  # (chunk, h)
-<<<<<<< HEAD
             start = self.forecaster.start(inputs)  # (chunk, outputs), or None
+        # What a network's answers are added to: a linear map's, or a reference's; never both.
+        start = batch["offset"] if start is None else start
         starts = None if start is None else start.split(self.batch_size)
-=======
-        offset = batch["offset"]  # (chunk, outputs), or None
-        offsets = None if offset is None else offset.split(self.batch_size)
->>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
         losses, counts = [], []
         batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
         for number, (x, y) in enumerate(batches):
             for one, own in zip(networks, parameters, strict=True):
-<<<<<<< HEAD
                 answers = one(x) if starts is None else one(x) + starts[number]
-=======
-                answers = one(x) if offsets is None else one(x) + offsets[number]
->>>>>>> d21f0aa (Average unlike forecasters, train networks around a reference, take any scikit-learn estimator)
                 loss = self.loss(answers, y)
                 loss.backward()
                 if self.gradient_clip is not None:
