@@ -197,6 +197,8 @@ class Origin:
         host = (header(scope, b"host") or b"").decode("latin-1").lower()
         if not host and scope.get("http_version") != "1.0":
             return 400, "the request has no Host header"
+        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+            return 400, "Host: stands there more than once"
         if host and self.hosts is not None and _hostname(host) not in self.hosts:
             return (
                 400,

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from service import in_process, window
 
-from forecast.serve.middleware import BodyLimit, Limits, Metrics
+from forecast.serve.middleware import BodyLimit, Limits, Metrics, Origin
 
 KEY, ADMIN_KEY = "the-key", "the-other"
 OPEN = ["/", "/livez", "/health", "/readyz", "/livez/", "//", "/readyz//"]
@@ -146,6 +146,15 @@ def test_a_name_that_leads_here_without_being_ours(app, host):
     for method, path in (("GET", "/config"), ("POST", "/infer"), ("GET", "/livez")):
         reply = app.ask(method, path, Host=host)
         assert (reply.status, "Host" in reply.detail()) == (400, True)
+
+
+def test_a_request_has_one_host():
+    """Which of two a proxy before the server went by, nobody can tell."""
+    gate = Origin(echo, hosts=("localhost",))
+    good, bad = (b"host", b"localhost"), (b"host", b"evil.example")
+    assert asked(gate, headers=[good])[0] == 200
+    for headers in ([good, bad], [bad, good], [good, good], []):
+        assert asked(gate, headers=headers)[0] == 400
 
 
 def test_loopback_names_are_ours_unless_others_are_named(bundle, tmp_path):
