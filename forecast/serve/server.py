@@ -12,6 +12,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -45,6 +46,7 @@ _LOOK_S = 0.2
 _MESSAGE_BYTES = 4096
 # From SIGTERM to the end of listening: whoever sends requests here has seen /readyz or `Connection: close` by then.
 _LINGER_S = 0.5
+_LAST_S = 0.3  # that the other processes have when one died
 _INFERENCE_PROCESS = "inference-worker"  # LitServe's name for the processes that it restarts
 _WATCH_THREAD = "litserve-monitoring"
 _PR_SET_PDEATHSIG = 1
@@ -132,7 +134,9 @@ def serve(settings: Settings) -> None:
     # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it drains and ends them all.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
-    threading.Thread(target=_watch_children, args=(stop, failure, settings.drain_s), daemon=True).start()
+    threading.Thread(
+        target=_watch_children, args=(stop, settings.watch.counters.folder, settings.drain_s), daemon=True
+    ).start()
     if (
         "@" in settings.bundle
         and settings.bundle.startswith(_MODELS)
@@ -349,8 +353,14 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _watch_children(stop: threading.Event, failure: list[str], drain_s: float) -> None:
-    """End the server when a process died that LitServe does not bring back."""
+def _watch_children(stop: threading.Event, shared: Path, drain_s: float) -> None:
+    """End the server when a process died that LitServe does not bring back.
+
+    Args:
+        stop: set when the server is being stopped.
+        shared: folder of what processes count, which is removed at the end.
+        drain_s: seconds that requests in flight get then.
+    """
     known: dict[int, Any] = {}
     while not stop.wait(_LOOK_S):
         known |= {child.pid: child for child in multiprocessing.active_children() if child.pid is not None}
@@ -359,13 +369,34 @@ def _watch_children(stop: threading.Event, failure: list[str], drain_s: float) -
             if child.name != _INFERENCE_PROCESS and not stop.is_set():
                 code = child.exitcode
                 how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-                failure.append(
-                    f"process {child.pid} ({child.name}) died ({how}); the server ends, and is to be started again"
+                _end_at_once(
+                    f"process {child.pid} ({child.name}) died ({how}); the server ends, and is to be started again",
+                    shared,
                 )
-                os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(drain_s + 10)  # a thread of its own, and a daemon: still here only where the main one hangs
     for child in multiprocessing.active_children():
         child.kill()
+    os._exit(1)
+
+
+def _end_at_once(line: str, shared: Path) -> None:
+    """End everything in less than a second, whatever the main thread waits for, with a last line for the supervisor.
+
+    Args:
+        line: that says why.
+        shared: folder to remove.
+    """
+    children = multiprocessing.active_children()
+    for child in children:
+        child.terminate()
+    until = time.monotonic() + _LAST_S
+    for child in children:
+        child.join(max(0.0, until - time.monotonic()))
+    for child in multiprocessing.active_children():
+        child.kill()
+    shutil.rmtree(shared, ignore_errors=True)
+    _log.error("%s", line)
+    logging.shutdown()
     os._exit(1)
 
 
