@@ -180,14 +180,16 @@ def _roles(data: MarketData) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Valu
     batch = train.take(train.spread(_CHUNK))
     inputs = _inputs(normaliser, batch, min(2, data.seq_len))  # (N, 1 or 2, F)
     free = np.array([relation == "free" for relation in data.layout.relations])
+    # Covariates were named because their level matters, and as much as the target's own moves.
+    beside = np.isin(np.arange(len(free)), list(data.layout.covariates))
     own = np.arange(len(free)) == normaliser.target
     if data.seq_len < 2:
-        return ~free, own, np.ones(len(free))
+        return ~free, own | (beside & own.any()), np.ones(len(free))
     moves = inputs[:, 1] - inputs[:, 0]
     level, change = inputs[:, 1].var(axis=0), moves.var(axis=0)
     # The variance of a move is twice that of the level times (1 - correlation with the value before).
     stays = change / np.maximum(level, _CONSTANT)
-    moved = ~free | (stays < 2.0 * (1.0 - _PERSISTENT))
+    moved = ~free | ((stays < 2.0 * (1.0 - _PERSISTENT)) & ~beside)
     if not own.any():
         before, last = batch.history[:, -2], batch.history[:, -1]
         relation = normaliser.target_relation
@@ -196,7 +198,7 @@ def _roles(data: MarketData) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Valu
             shown = moves[:, feature] if moved[feature] else inputs[:, 1, feature]
             what = move if relation == "ratio" or (moved[feature] and relation == "difference") else last
             own[feature] = _alike(shown, what)
-    return moved, own, np.where(free & moved, stays, 1.0)
+    return moved, own | (beside & own.any()), np.where(free & moved, stays, 1.0)
 
 
 def _alike(one: Values, other: Values) -> bool:
