@@ -41,7 +41,7 @@ _SHARES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.6, 0.9)
 # Odds of "nothing" against all of them together.
 _NOTHING = 0.25
 # Powers of the lag by which the spread of coefficients falls.
-_FALLS = (1, 2, 4)
+_FALLS = (1, 2, 8)
 # Variances of the coefficients of other columns than the one that is forecast, in units of its own.
 _OTHERS = (0.1, 0.01, 0.001)
 # Correlation with what is forecast from which a column counts as its own, and with its own last value from which it
