@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ LONGEST = 20  # letters of a baseline's name
 HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
 # Daily data: published R2 of returns out of sample, and right signs, stay below.
 CEILINGS = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
+POWER = 0.8  # chance with which a gain of the size named would have been told from none
 STEADY = 0.25  # spread of the moves forecast / their mean, below which the window hardly matters
 COPY = 0.1  # RMS move of the forecast / of the market, below which a chart cannot tell it from the last price
 TRAILING = 1.05  # RMSE ratio from which a forecast that hugs the last price is worse than repeating it
@@ -126,8 +128,10 @@ class Verdict:
 
     @property
     def findings(self) -> list[str]:
-        """What the tests, intervals and folds say, a sentence each."""
-        return sentences(self.evaluation or {})
+        """What the tests, intervals and folds say, a sentence each, and what gain they could have seen."""
+        found = sentences(self.evaluation or {})
+        seen = self._detectable()
+        return [*found, seen] if seen and not self.sentence.startswith("beats") else found
 
     @property
     def warnings(self) -> list[str]:
@@ -199,6 +203,29 @@ class Verdict:
     def _gain_error(self, split: str) -> float | None:
         error = self._figure(split, "r2_oos_se")
         return None if error is None else error * math.sqrt(max(len(self.tickers), 1))
+
+    def _detectable(self) -> str | None:
+        """The gain that this test would have told from chance: below it, nothing found is no proof of nothing there.
+
+        A forecast that explains a share R of the reference's squared errors gains R with a standard error of
+        2 sqrt(R / n) of n independent rows, so it is told from chance where sqrt(n R) / 2 exceeds the quantiles of the
+        test's level and of its power (Cohen 1988, Statistical Power Analysis for the Behavioral Sciences).
+        """
+        rows, evaluation = self._figure("test", "rows"), self.evaluation or {}
+        if not rows or not evaluation.get("target") or not evaluation.get("significance"):
+            return None
+        ends = statistics.NormalDist()
+        needed = ends.inv_cdf(1 - alpha(evaluation) / 2) + ends.inv_cdf(POWER)
+        bars = rows / max(len(self.tickers), 1) / self.horizon**2  # overlapping steps count as one
+        share = 4 * needed**2 / bars
+        if share >= 1:
+            return f"{rows:,.0f} test rows are too few to tell any gain from chance"
+        reference = "the best baseline" if best_baseline(evaluation) else self.words.naive
+        return (
+            f"what it could have seen: of {bars:,.0f} test {self.bar}s a gain of {100 * share:.1f} % in squared error "
+            f"on {reference} (ratio {ratio_text(math.sqrt(1 - share))}) is told from chance {100 * POWER:.0f} times in "
+            "100; a smaller one may be there unseen"
+        )
 
     def _leak(self) -> str | None:
         found = []

@@ -453,3 +453,15 @@ def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_doe
     assert warned(ratio=0.85, p=0.2) == []
     (warning,) = warned(ratio=0.85)
     assert "test QLIKE 0.850 times that of har (no less than 0.9)" in warning
+
+
+def test_a_verdict_of_nothing_says_what_it_could_have_seen():
+    records = compared(name="close", loss="squared", ratio=1.001, naive_ratio=1.001)
+    found = judged(records, test_rows=3140, test_theil_u=1.001)
+    # 2.8 = 1.96 + 0.84 standard errors of 2 sqrt(R2 / n) each: R2 = 4 * 2.8^2 / 3140 = 1 %
+    assert (
+        "of 3,140 test days a gain of 1.0 % in squared error on the best baseline (ratio 0.995)"
+        in found.findings[-1]
+    )
+    few = judged(records, test_rows=20, test_theil_u=1.001)
+    assert few.findings[-1] == "20 test rows are too few to tell any gain from chance"
