@@ -17,6 +17,7 @@ from forecast.data.features import PRICE, Features, sessions_ahead, with_calenda
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.reader import BarReader, TickerBars, check_reach, check_size
 from forecast.data.scaler import TimeSeriesScaler
+from forecast.data.scales import naive_error, training_mean
 from forecast.data.target import Close, Target
 from forecast.errors import IncompatibleError, UserError
 
@@ -55,6 +56,7 @@ class MarketData:
             `calendar` is a calendar's name.
         resample: make bars of this coarser interval; None = as they are.
         within_session: windows and the bars they forecast stay inside one session; of intraday bars.
+        panel_memory_mb: a larger panel lies in a temporary file that is mapped into memory.
         scope: `single` (one ticker), `multiple` (side by side, target = the first), `panel` (pooled, each its own).
         seq_len: lookback, bars a window holds.
         horizon: bars forecast at once.
@@ -110,6 +112,7 @@ class MarketData:
         calendar_features: bool | None = None,
         resample: Interval | None = None,
         within_session: bool = False,
+        panel_memory_mb: Annotated[int, Ge(0)] = 256,
         scaler: TimeSeriesScaler | None = None,
         health: HealthCheck | None = None,
         covariates: dict[str, Any] | list[Any] | None = None,
@@ -136,6 +139,7 @@ class MarketData:
                 "it with intraday bars"
             )
         self.within_session = within_session
+        self.panel_memory_mb = panel_memory_mb
         self.target = (target or Close()).of_bars(self.bars)
         follow = self.target.lead + horizon
         if embargo is not None and embargo < follow:
@@ -317,7 +321,9 @@ class MarketData:
             by_ending=self.join_by_ending,
             within_session=self.within_session,
         )
-        panel = build_panel(series, num_columns=len(self.layout.names))
+        panel = build_panel(
+            series, num_columns=len(self.layout.names), most_memory=self.panel_memory_mb * 2**20
+        )
         if self._left_out:
             del panel
             dropped = [fault for fault in self.faults_ if fault.kind == "ends_early"]
@@ -450,49 +456,3 @@ def _check_tickers(tickers: list[str], scope: str) -> None:
         raise IncompatibleError(
             f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one"
         )
-
-
-def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
-    """Mean absolute error of the one-step naive forecast over each series' training rows, the scale of MASE.
-
-    Args:
-        panel: the run's bars.
-        rows: first and last position in the calendar of the training split.
-        target: what is forecast.
-        column: of the panel that holds its values.
-
-    Returns:
-        (series,) in the target's unit; NaN where a series has no two training rows that follow one another.
-
-    Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
-    """
-    import numpy as np
-
-    total, count = np.zeros((2, len(panel.names)))
-    for owner, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
-        first, after = start + np.searchsorted(panel.times[start:stop], (rows[0], rows[1] + 1))
-        values = panel.values[first:after, column].astype(np.float64)
-        ahead = target.lead + 1
-        errors = np.abs(target.in_unit(values[ahead:]) - target.naive(values[:-ahead, None]))
-        total[owner] += errors.sum()
-        count[owner] += len(errors)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / count)
-
-
-def training_mean(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
-    """Mean of what each series was in its training rows, in the target's unit, (series,); NaN without any.
-
-    Args:
-        panel: the run's bars.
-        rows: first and last position in the calendar of the training split.
-        target: what is forecast.
-        column: of the panel that holds its values.
-    """
-    import numpy as np
-
-    means = np.full(len(panel.names), np.nan)
-    for number, (first, after) in enumerate(panel.rows_between(*rows)):
-        if after > first:
-            means[number] = target.in_unit(panel.values[first:after, column].astype(np.float64)).mean()
-    return means

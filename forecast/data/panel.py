@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
+
+from forecast.errors import UserError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,9 +73,19 @@ class Panel:
         return np.asarray(found, np.int64).reshape(-1, 2)
 
 
-def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
-    """Append series as they come; memory holds the panel and one series."""
-    values = np.empty((0, num_columns), np.float32)
+def build_panel(series: Iterable[Series], *, num_columns: int, most_memory: int | None = None) -> Panel:
+    """Append series as they come; memory holds the panel and one series.
+
+    Args:
+        series: of the run.
+        num_columns: of each.
+        most_memory: bytes; values that need more lie in a temporary file that is mapped into memory, where the system
+            keeps what is used and there is room for. The file has no name and goes with the process. None = in memory.
+
+    Raises:
+        UserError: the temporary file cannot be written.
+    """
+    values = _Rows(num_columns, most_memory)
     times = np.empty(0, np.int32)
     numbering = _Numbering()
     names: list[str] = []
@@ -86,23 +99,20 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
         for first, stop in _split_runs(_true_runs(good), item.begins):
             need = used + stop - first
             if need > len(times):
-                capacity = need + min(need, _GROWTH_BYTES // (4 * num_columns))
-                values.resize((capacity, num_columns), refcheck=False)
-                times.resize(capacity, refcheck=False)
-            values[used:need] = item.values[first:stop]
+                times.resize(need + min(need, _GROWTH_BYTES // 4), refcheck=False)
+            values.append(item.values[first:stop])
             times[used:need] = numbering.numbers(item.times[first:stop])
             owners.append(len(names))
             segments.append((used, need))
             used = need
         names.append(item.name)
         first_rows.append(used)
-    values.resize((used, num_columns), refcheck=False)
     times.resize(used, refcheck=False)
     positions = numbering.positions()
     for start in range(0, used, _CHUNK):
         times[start : start + _CHUNK] = positions[times[start : start + _CHUNK]]
     return Panel(
-        values=values,
+        values=values.finished(),
         times=times,
         calendar=numbering.sorted,
         names=names,
@@ -110,6 +120,53 @@ def build_panel(series: Iterable[Series], *, num_columns: int) -> Panel:
         segments=np.asarray(segments, np.int64).reshape(-1, 2),
         segment_series=np.asarray(owners, np.int32),
     )
+
+
+class _Rows:
+    """Rows that are appended: in memory while they are few, in a temporary file once they are many."""
+
+    def __init__(self, columns: int, most_memory: int | None) -> None:
+        self.columns = columns
+        self.most = most_memory
+        self.count = 0
+        self.memory = np.empty((0, columns), np.float32)
+        self.file: IO[bytes] | None = None
+
+    def append(self, rows: NDArray[np.float32]) -> None:
+        """Add (rows, columns)."""
+        need = self.count + len(rows)
+        if self.file is None and self.most is not None and 4 * need * self.columns > self.most:
+            self.file = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the panel
+            self._write(self.memory[: self.count])
+            self.memory = np.empty((0, self.columns), np.float32)
+        if self.file is not None:
+            self._write(rows)
+        else:
+            if need > len(self.memory):
+                capacity = need + min(need, _GROWTH_BYTES // (4 * self.columns))
+                self.memory.resize((capacity, self.columns), refcheck=False)
+            self.memory[self.count : need] = rows
+        self.count = need
+
+    def finished(self) -> NDArray[np.float32]:
+        """(rows, columns); of a file it is read-only."""
+        if self.file is None:
+            self.memory.resize((self.count, self.columns), refcheck=False)
+            return self.memory
+        self.file.flush()
+        shape = (self.count, self.columns)
+        # A plain array over the mapping: indexing a memmap is slower.
+        return np.asarray(np.memmap(self.file, np.float32, mode="r", shape=shape))
+
+    def _write(self, rows: NDArray[np.float32]) -> None:
+        assert self.file is not None
+        try:
+            self.file.write(np.ascontiguousarray(rows).data)
+        except OSError as error:
+            raise UserError(
+                f"data.panel_memory_mb: the panel's temporary file in {tempfile.gettempdir()} cannot be written "
+                f"({error.strerror or error}); set TMPDIR to a folder with room, or a larger data.panel_memory_mb"
+            ) from None
 
 
 class _Numbering:

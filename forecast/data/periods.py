@@ -156,11 +156,11 @@ def expected(bars: Timing, first: Any, last: Any) -> Times:
 
 def last(bars: Timing, until: Any, count: int) -> Times:
     """(count,) the times of the last bars that began by a moment, ascending; fewer where the calendar ends."""
-    days = {"1wk": 7, "1mo": 31}.get(bars.interval) or 4 * (count // (1 if bars.interval == "1d" else 4) + 4)
     if bars.interval in ("1wk", "1mo"):
         newest = period_start(bars, period_number(bars, np.asarray([until], "datetime64[ns]")))
         starts = period_number(bars, newest) - np.arange(count)[::-1]
         return period_start(bars, starts)
+    days = int(400 * count / bars_per_year(bars)) + 15
     first = max(until - np.timedelta64(days, "D"), _knows(bars)[0])
     return expected(bars, first, until)[-count:]
 

@@ -109,7 +109,9 @@ def find_bars(
     Raises:
         UserError: the bars are of another interval, or contradict the calendar that was named.
     """
-    times = np.unique(times.astype("datetime64[ns]"))
+    times = times.astype("datetime64[ns]", copy=False)
+    if not (times[1:] > times[:-1]).all():
+        times = np.unique(times)
     _check_interval(ticker, times, interval)
     if calendar == "none" or (calendar is None and assumed is None):
         own = _by_weekdays(times, interval, zone, legacy=calendar is None)
@@ -430,8 +432,7 @@ def _check_interval(ticker: str, times: Times, interval: Interval) -> None:
 
 def _spans(steps: NDArray[np.int64]) -> int:
     """The usual distance of bars, minutes: the most frequent one."""
-    values, counts = np.unique(steps, return_counts=True)
-    return int(values[counts.argmax()])
+    return int(np.bincount(np.minimum(steps, 60 * 1440)).argmax())
 
 
 def _minutes(interval: Interval) -> int:

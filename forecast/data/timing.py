@@ -108,8 +108,11 @@ class Bars:
 
         from forecast.data import periods
 
+        times = after.astype("datetime64[ns]", copy=False)
+        if (times[1:] > times[:-1]).all():
+            return periods.following(self, times, count) if len(times) else np.empty((0, count), times.dtype)
         # Thousands of tickers share a few last bars.
-        distinct, which = np.unique(after.astype("datetime64[ns]"), return_inverse=True)
+        distinct, which = np.unique(times, return_inverse=True)
         return np.asarray(periods.following(self, distinct, count)[which])
 
     def times_between(self, first: np.datetime64, last: np.datetime64) -> NDArray[np.datetime64]:

@@ -158,7 +158,10 @@ class WithCalendar:
         with np.errstate(divide="ignore", invalid="ignore"):
             gap = np.where(times > before, np.log((times - before).astype(np.float64) / market.step), np.nan)
         found = {"Gap": gap}
-        distinct, which = np.unique(times, return_inverse=True)
+        distinct: NDArray[np.datetime64] = times
+        which: NDArray[np.int64] | slice = slice(None)
+        if not (times[1:] > times[:-1]).all():
+            distinct, which = np.unique(times, return_inverse=True)
         shown = self.ahead[:_MOST_STEPS]
         following = np.concatenate((distinct[:, None], market.next_times(distinct, shown[-1])), axis=1)
         for bar in shown:
