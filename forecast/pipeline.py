@@ -411,15 +411,22 @@ def _describe(data: MarketData) -> str:
 
     record = data_record(data)
     windows = data.windows_["train"]
+    width = 20 if data.bars.intraday else 12
     lines = [
         f"{_some(record['tickers'])}: {record['rows']:,} rows of {len(record['columns'])} columns, "
         f"{record['first_day']} to {record['last_day']}, fingerprint {record['fingerprint']}",
+        *(
+            f"{data.bars.label}s of {found['why']}: {_some(found['tickers'])}"
+            for found in record["calendars"]
+        ),
         f"window: ({data.seq_len}, {len(data.layout.relations)}) -> {data.horizon} step(s) of the {data.target.column}",
         "",
-        f"{'split':8}{'first ' + data.bars.label:>12}{'last ' + data.bars.label:>12}{'windows':>12}",
+        f"{'split':8}{'first ' + data.bars.label:>{width}}{'last ' + data.bars.label:>{width}}{'windows':>12}",
     ]
     for split, part in record["splits"].items():
-        lines.append(f"{split:8}{part['first_day']:>12}{part['last_day']:>12}{part['windows']:>12,}")
+        lines.append(
+            f"{split:8}{part['first_day']:>{width}}{part['last_day']:>{width}}{part['windows']:>12,}"
+        )
     network_sees = data.normaliser_.inputs(
         torch.from_numpy(windows.take(windows.spread(10_000)).windows)
     )  # (B, L, F)

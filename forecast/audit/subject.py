@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
-    from forecast.data.bars import DateRange, Source
+    from forecast.data.bars import Source
     from forecast.data.market import MarketData
+    from forecast.data.reader import BarReader
     from forecast.evaluate.folds import Evaluation, Fold
     from forecast.model.forecaster import Forecaster
 
@@ -48,12 +49,12 @@ class CachedSource:
 
     Args:
         source: the run's.
-        range: the part of the history the run uses.
+        reader: of the run, which knows the part of the history it uses.
     """
 
-    def __init__(self, source: Source, range: DateRange) -> None:
+    def __init__(self, source: Source, reader: BarReader) -> None:
         self.source = source
-        self.range = range
+        self.reader = reader
         self.bars = cache(self._bars)
 
     def tickers(self) -> list[str]:
@@ -61,7 +62,7 @@ class CachedSource:
         return self.source.tickers()
 
     def _bars(self, ticker: str) -> pd.DataFrame:
-        return self.range.cut(self.source.bars(ticker))
+        return self.reader.cut(ticker, self.source.bars(ticker))
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """Further columns, see further_columns."""
@@ -204,7 +205,7 @@ class Subject:
         source = build(config.source)
         built = build(config.data, source=source, target=build(config.get("target")))
         self.config = copy.deepcopy(config)
-        self.source = CachedSource(source, built.range)
+        self.source = CachedSource(source, built.reader)
         self.left_out = built.tickers[MOST_TICKERS:] if built.scope == "panel" else []
         self.tickers: list[str] = built.tickers[: MOST_TICKERS if built.scope == "panel" else None]
         with open_dict(self.config):

@@ -153,10 +153,10 @@ class _Rows:
         if self.file is None:
             self.memory.resize((self.count, self.columns), refcheck=False)
             return self.memory
-        self.file.flush()
-        shape = (self.count, self.columns)
-        # A plain array over the mapping: indexing a memmap is slower.
-        return np.asarray(np.memmap(self.file, np.float32, mode="r", shape=shape))
+        with self.file:  # the mapping keeps its own hold on it
+            self.file.flush()
+            mapped = np.memmap(self.file, np.float32, mode="r", shape=(self.count, self.columns))
+        return np.asarray(mapped)  # indexing a memmap is slower
 
     def _write(self, rows: NDArray[np.float32]) -> None:
         assert self.file is not None

@@ -119,7 +119,7 @@ class BarReader:
             ticker: whose they are.
             whole: as the source delivers them.
         """
-        return self.range.cut(whole, zone=self._zone(ticker) if self.interval in MINUTES else None)
+        return self.range.cut(whole, zone=self._zone(ticker, whole) if self.interval in MINUTES else None)
 
     def judge(self, ticker: str, bars: pd.DataFrame, whole: pd.DataFrame) -> TickerBars:
         """Find out what bars are, judge them, and make them coarser.
@@ -172,16 +172,14 @@ class BarReader:
         found: str | None = None if zone is None else zone(ticker)
         return found
 
-    def _zone(self, ticker: str) -> str:
+    def _zone(self, ticker: str, whole: pd.DataFrame) -> str:
         """Of the clock that `start` and `end` are read on."""
-        zone = self._source_zone(ticker)
-        if zone is not None:
-            return zone
-        named = self.calendar if self.calendar not in (None, *NO_CALENDAR) else self.assumed
-        try:
-            return Bars(interval=self.interval, calendar=named or calendars.calendar_of(ticker)).zone
-        except UserError:  # a calendar that the library cannot build
+        if not (self.range.start or self.range.end):
             return "UTC"
+        try:
+            return self.found(ticker, whole).bars.zone
+        except UserError:  # the part that is wanted may be better; if not, it says why
+            return self._source_zone(ticker) or "UTC"
 
 
 def check_reach(source: Source, interval: Interval, range: DateRange) -> None:

@@ -207,9 +207,7 @@ def _alike(one: Values, other: Values) -> bool:
     return together > _SAME * float(one.std() * other.std()) > 0.0
 
 
-def _prior_spreads(
-    moved: NDArray[np.bool_], own: NDArray[np.bool_], pull: Values, lags: int
-) -> list[Values]:
+def _prior_spreads(moved: NDArray[np.bool_], own: NDArray[np.bool_], pull: Values, lags: int) -> list[Values]:
     """For each prior, relative standard deviations of the coefficients of `moves_of` and of the intercept."""
     lag = np.arange(lags, dtype=np.float64)
     priors = []
