@@ -70,7 +70,8 @@ async def send_json(
 
 
 def problem(path: str, detail: str) -> dict[str, str]:
-    """An error as every route gives it; those of the Open Inference Protocol say it under `error`, too."""
+    """An error as every route gives it, in one line; those of the Open Inference Protocol say it under `error`, too."""
+    detail = " ".join(detail.split())
     is_v2 = path == "/v2" or path.startswith("/v2/")
     return {"error": detail, "detail": detail} if is_v2 else {"detail": detail}
 

@@ -124,6 +124,7 @@ class ProtocolRoute(APIRoute):
 
 
 def _fault(status: int, text: str, headers: Any = None) -> Response:
+    text = " ".join(text.split())  # whatever a caller called a tensor
     return JSONResponse({"error": text, "detail": text}, status_code=status, headers=headers)
 
 

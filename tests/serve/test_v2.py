@@ -262,6 +262,7 @@ BAD_BINARY = {
     "a header that is no number": (*binary({}, Inference_Header_Content_Length="-1"), "Inference-Header-Content-Length: -1"),
     "a text that ends too early": (*binary({"inputs": [sequence(bars(1)), tickers("A", data=None, parameters={"binary_data_size": 5})]}, b"\x09\0\0\0A"), "ticker: its bytes end within a text"),
     "a text that is none": (*binary({"inputs": [sequence(bars(1)), tickers("A", data=None, parameters={"binary_data_size": 5})]}, b"\x01\0\0\0\xff"), "ticker: text 1 is no UTF-8"),
+    "a name of two lines": (*binary({"inputs": [SIZED | {"name": "a\nb", "parameters": {}}]}, ZEROS), "a b: expected either data"),
     "prices of 0": (*binary({"inputs": [SIZED]}, ZEROS), "sequence: row 1, number 1 is 0; a price must be above 0"),
 }  # fmt: skip
 
@@ -272,6 +273,7 @@ def test_bytes_that_are_refused(service, case):
     told = service.post(INFER, body, **headers)
     assert (told.status, set(told.json())) == (400, {"error", "detail"})
     assert told.json()["error"].startswith(expected)
+    assert len(told.json()["error"].splitlines()) == 1
 
 
 def test_another_model(service):
