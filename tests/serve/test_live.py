@@ -288,9 +288,11 @@ def test_tickers_side_by_side_end_with_their_last_common_day(live, served, excha
 
 def test_the_days_are_sessions_of_the_exchange(live, served, exchange):
     list_bars(exchange, "AAPL", until="2012-10-26")  # then two days of a hurricane
-    found = latest(live, Noted(), served("panel"), "AAPL", stale=False)
+    model = served("panel")
+    found = latest(live, Noted(), model, "AAPL", stale=False)
     assert [str(day) for day in found.dates] == ["2012-10-31", "2012-11-01", "2012-11-02"]
-    assert found.warnings == ["the last bar is of 2012-10-26: the first day that is forecast is over"]
+    old = "the last bar is of 2012-10-26: the first day that is forecast is over"
+    assert found.warnings == [old, *model.interval_warnings]
 
 
 def test_without_a_calendar_the_days_are_weekdays_and_that_is_said(live, served, exchange):

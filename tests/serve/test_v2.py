@@ -85,11 +85,12 @@ def test_the_answers_are_those_of_infer(service, model):
         model.version,
         "abc",
     ]
+    warnings = [*model.interval_warnings, "not trained on ELSE, but on AAPL, IBM, MSFT"]
     assert told.json()["parameters"] == {
         "target": "close",
         "unit": "price",
         "level": 0.9,
-        "warnings": "not trained on ELSE, but on AAPL, IBM, MSFT",
+        "warnings": "; ".join(warnings),
     }
     found = outputs(told)
     assert list(found) == ["forecast", "lower", "upper"]
