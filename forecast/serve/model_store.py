@@ -21,7 +21,7 @@ import numpy as np
 from forecast.data.layout import bars_before_join, behind
 from forecast.errors import UserError
 from forecast.serve.allowlist import check_built, check_plain, check_targets
-from forecast.serve.windows import row_columns, target_columns
+from forecast.serve.row_columns import row_columns, target_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

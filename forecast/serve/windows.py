@@ -15,6 +15,7 @@ from forecast.data.calendars import calendar_of, planned_sessions
 from forecast.data.features import calendar_columns, warm_up
 from forecast.data.layout import closes_later, rows
 from forecast.errors import UserError
+from forecast.serve.row_columns import DELIVERED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from forecast.model.inference import Predictor
     from forecast.serve.model_store import LoadedModel
 
-DELIVERED = ("High", "Low", "Close", "Volume")
 # Share of the logarithm of High / Low that an Open which nobody gave is taken to lie from the Close: where the variance
 # of Garman and Klass is that of Parkinson, who needs no Open, 1 / (4 ln 2) = 1/2 - (2 ln 2 - 1) * 0.6^2.
 _OPEN = float(np.sqrt((0.5 - 1 / (4 * np.log(2))) / (2 * np.log(2) - 1)))
@@ -158,45 +158,6 @@ def _wide(given: NDArray[np.float64], model: LoadedModel, warnings: list[str]) -
         )
         return np.concatenate((opens[..., None], bars), axis=2).reshape(len(given), -1)
     return given
-
-
-def row_columns(predictor: Predictor) -> tuple[str, ...]:
-    """Of a ticker in a row of a request: High, Low, Close, Volume, and Open before them where the model looks at it.
-
-    Args:
-        predictor: of the run.
-    """
-    try:
-        rows(predictor.features, _made_up(DELIVERED), predictor.target)
-    except KeyError:
-        return ("Open", *DELIVERED)
-    except UserError:
-        pass  # it says what it lacks when it is asked
-    return DELIVERED
-
-
-def target_columns(predictor: Predictor) -> frozenset[str]:
-    """Columns without which there are no values of what is forecast.
-
-    Args:
-        predictor: of the run.
-    """
-    whole, needed = _made_up(("Open", *DELIVERED)), set()
-    for column in whole.columns:
-        try:
-            predictor.target.values(whole.drop(columns=column))
-        except KeyError:
-            needed.add(str(column))
-    return frozenset(needed)
-
-
-def _made_up(columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    close = 100.0 + np.sin(np.arange(64))
-    values = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": close + 1e6}
-    dates = pd.date_range("2024-01-01", periods=len(close), freq="B", name="Date")
-    return pd.DataFrame({name: values[name] for name in columns}, index=dates)
 
 
 def model_inputs(
