@@ -106,7 +106,9 @@ def vendors_file(vendor: str, shown: str) -> bytes:
     content = {one.vendor: one.content for one in vendor_layouts.layouts()}[vendor]
     texts = [content.decode(encoding, "replace") for encoding in ("utf-8-sig", "latin-1")]
     lines = shown.removesuffix("...\n").splitlines()
-    assert any(text.splitlines()[: len(lines)] == lines for text in texts), f"{vendor} writes {texts[0][:300]}"
+    assert any(text.splitlines()[: len(lines)] == lines for text in texts), (
+        f"{vendor} writes {texts[0][:300]}"
+    )
     return content
 
 

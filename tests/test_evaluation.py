@@ -67,13 +67,42 @@ def test_the_bundle_gives_the_last_days_intervals(run):
     told = predictor.predict(bars[tickers[0]] if predictor.scope == "single" else bars)
     assert (told["lower"] < told["forecast"]).all()
     assert (told["forecast"] < told["upper"]).all()
-    # As wide, as a share of the last price, as on the last test day.
+    # About as wide as on the last test day, as a share of the last price and of the volatility forecast; the widths
+    # have only seen one outcome more.
     last = run.forecasts.query("split == 'test'").groupby(["ticker", "step"]).last()
+    spread = predictor.intervals.spread
+
+    def spreads(tables):
+        windows = predictor.windows(tables)
+        return dict(zip(windows.names, spread(windows.windows), strict=True))
+
+    forecast_names = set(told["ticker"])
+    bars = {
+        name: table for name, table in bars.items() if predictor.scope != "single" or name in forecast_names
+    }
+    now, horizon = spreads(bars), int(told["step"].max())
+    before = spreads({name: table.iloc[:-horizon] for name, table in bars.items()})
     for row in told.itertuples():
         there = last.loc[(row.ticker, row.step)]
-        assert (row.upper - row.lower) / row.naive == pytest.approx(
-            (there["upper"] - there["lower"]) / there["naive"], rel=1e-9
+        assert (row.upper - row.lower) / row.naive / now[row.ticker] == pytest.approx(
+            (there["upper"] - there["lower"]) / there["naive"] / before[row.ticker], rel=0.1
         )
+
+
+def test_the_value_at_risk_stands_beside_the_forecasts(run):
+    import pandas as pd
+
+    risk = pd.read_parquet(run.directory / "risk.parquet")
+    assert list(risk.columns) == [*KEYS, "var_1", "es_1", "var_5", "es_5"]
+    rows = run.forecasts.query("split == 'test'")
+    pd.testing.assert_frame_equal(risk[KEYS], rows[KEYS].reset_index(drop=True))
+    assert (risk["es_5"] <= risk["var_5"]).all()
+    assert (risk["var_1"] <= risk["var_5"]).all()
+    first = (risk["step"] == 1).to_numpy()
+    came = (rows["actual"] / rows["naive"] - 1).to_numpy()[first]
+    below = (came < risk["var_5"].to_numpy()[first]).mean()
+    assert run.metrics["test_var_5_violations"] == pytest.approx(below, abs=1e-12)
+    assert "risk.parquet" in verify(run.directory)["files"]
 
 
 def test_the_record_is_sealed_strict_and_flat_figures_repeat_it(run):
@@ -101,11 +130,13 @@ def test_without_any_of_it_a_run_is_what_it_was(tmp_path):
         "intervals=none",
         "evaluation.significance=null",
         "evaluation.economics=null",
+        "evaluation.risk=null",
         directory=tmp_path / "run",
     )
     assert list(plain.forecasts.columns) == [*KEYS, "actual", "forecast", "naive"]
     assert not (plain.directory / "baselines.parquet").exists()
     assert not (plain.directory / "intervals.json").exists()
+    assert not (plain.directory / "risk.parquet").exists()
     assert "test_coverage" not in plain.metrics
     assert "test_dm_p" not in plain.metrics
     assert forecast.load(plain.directory).predict(SampleSource().bars("AAPL")).shape[0] == 1

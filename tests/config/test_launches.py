@@ -44,7 +44,7 @@ def test_the_origin_is_what_was_asked_for():
             "trainer": "default",
             "evaluation": "holdout",
             "baselines": "default",
-            "intervals": "conformal",
+            "intervals": "scaled",
             "tracker": "none",
             "champion": "default",
             "cluster": "local",

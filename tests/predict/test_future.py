@@ -62,7 +62,7 @@ def test_no_ticker_left_is_refused_with_the_first_reason(runs):
         forecast_ahead(forecast.load(runs["panel"]), bars, refused={}, notes=[])
 
 
-@pytest.mark.parametrize("intervals", ["conformal", "adaptive"])
+@pytest.mark.parametrize("intervals", ["conformal", "adaptive", "scaled", "filtered"])
 def test_a_bundle_keeps_its_intervals(tmp_path, intervals):
     run = forecast.run(
         *RUN,

@@ -41,7 +41,7 @@ def test_nine_residuals_tell_90_percent_and_eight_do_not(kind, few):
     kind(levels=[0.9], **dict.fromkeys(few, 9))
 
 
-@pytest.mark.parametrize("option", ["conformal", "adaptive"])
+@pytest.mark.parametrize("option", ["conformal", "adaptive", "scaled", "filtered"])
 @pytest.mark.parametrize(
     ("value", "told"),
     [
