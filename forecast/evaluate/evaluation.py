@@ -373,7 +373,8 @@ class Evaluator:
                 covered.append(did)
             self._write(block, fold, bounds)
             if self._risk is not None and self._risks is not None:
-                self._risks.write(block, self._risk.columns(block), fold=fold)
+                more = fold + 1 < self.num_folds
+                self._risks.write(block, self._risk.columns(block, keep=more), fold=fold)
         if not covered:
             return {}
         total = sum(covered[1:], start=covered[0])

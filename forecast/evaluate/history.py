@@ -41,7 +41,7 @@ class History:
             self._append(stream, times[rows].astype(np.int32), values[rows])
 
     def follow(
-        self, streams: Index, origins: Index, times: Index, values: Column
+        self, streams: Index, origins: Index, times: Index, values: Column, *, keep: bool = True
     ) -> Iterator[tuple[Index, NDArray[np.float32], Index]]:
         """What was known when each of some forecasts was made, their own earlier outcomes among it; then add these.
 
@@ -50,6 +50,7 @@ class History:
             origins: (rows,) when each forecast was made, of a stream ascending.
             times: (rows,) when its outcome is known.
             values: (rows,) that outcome.
+            keep: whether they are added; not where nothing follows any more, and memory counts.
 
         Yields:
             numbers of some rows; (rows, window) the latest values, NaN where there are fewer; (rows,) how many there
@@ -68,7 +69,8 @@ class History:
             for start in range(0, len(rows), _AT_ONCE):
                 some = slice(start, start + _AT_ONCE)
                 yield rows[some], windows[ends[some]], np.minimum(ends[some], self.window)
-            self._append(stream, own, values[rows])
+            if keep:
+                self._append(stream, own, values[rows])
 
     def precede(self, stream: int, values: Column) -> None:
         """Put values of others before all that is known of a stream, evenly spaced by size, as many as the window

@@ -111,11 +111,12 @@ class FollowedRisk:
             self._residuals.add(streams, block.time, residuals)
             self._returns.add(streams, block.time, returns.actual)
 
-    def columns(self, block: ForecastTable) -> dict[str, Column]:
+    def columns(self, block: ForecastTable, *, keep: bool = True) -> dict[str, Column]:
         """Value at risk and expected shortfall of test rows, whose outcomes are known afterwards.
 
         Args:
             block: whole series, each once.
+            keep: whether other folds follow, to which these outcomes are known.
 
         Returns:
             column -> (rows,); NaN where there are too few residuals.
@@ -125,13 +126,13 @@ class FollowedRisk:
         found = np.full((len(levels), 2, len(block)), np.nan)
         simulated = np.full((len(levels), len(block)), np.nan)
         keys = (streams, block.origin, block.time)
-        for rows, windows, counts in self._residuals.follow(*keys, residuals):
+        for rows, windows, counts in self._residuals.follow(*keys, residuals, keep=keep):
             lowest = _lowest(windows, max(levels))
             for place, level in enumerate(levels):
                 found[place, 0, rows] = interpolated(lowest, counts, level)
                 found[place, 1, rows] = _mean_below(lowest, counts, level)
             found[:, :, rows[counts < FEWEST]] = np.nan
-        for rows, windows, counts in self._returns.follow(*keys, returns.actual):
+        for rows, windows, counts in self._returns.follow(*keys, returns.actual, keep=keep):
             lowest = _lowest(windows, max(levels))
             for place, level in enumerate(levels):
                 simulated[place, rows] = interpolated(lowest, counts, level)
