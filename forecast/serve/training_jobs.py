@@ -182,7 +182,7 @@ class TrainingJobs:
         allow: modules or classes of plug-ins that a bundle's config may name, besides this package's own.
         nice: how far a job stands back behind the server when both want the processor; 19 = as far as possible.
         keep: jobs whose folders are kept, run directories included.
-        grace_s: seconds a job has to end when it is told to; then it is killed.
+        grace_s: seconds a job has to end when it is asked to; then it is killed.
     """
 
     def __init__(
@@ -322,7 +322,7 @@ class TrainingJobs:
     def roll_back(self) -> str:
         """Make the champion before the present one the champion again; returns what was done, in a line.
 
-        In a process of its own: MLflow is told there, and proving the earlier champion takes seconds.
+        In a process of its own: MLflow hears of it there, and proving the earlier champion takes seconds.
 
         Raises:
             NothingBeforeError: there is none before.

@@ -70,7 +70,7 @@ class Monitoring:
         """Make what processes share, in the folder of the server's own files; called once, before there are any.
 
         Raises:
-            OSError: there is no room for the counters.
+            OSError: the disk does not take the counters.
         """
         shared = Path(tempfile.mkdtemp(prefix="forecast-"))
         # At the end of this process alone.
@@ -145,7 +145,7 @@ class Monitoring:
             here.ask()
 
     def model_loaded(self, model: LoadedModel) -> None:
-        """A model answers from now on, in this process; one that is never told so goes by its forecasts."""
+        """A model answers from now on, in this process; one without such news goes by its forecasts."""
         here = self._here()
         here.follows = True  # a batch of the model before may still be on its way
         here.loaded(model.version)
@@ -204,7 +204,7 @@ class _Recorder:
         kept = monitoring.outcomes_kept
         self.outcomes = None if kept is None else kept.in_folder(Path())
         self.version = ""  # of the model that is served
-        self.follows = False  # whether it is told of each model
+        self.follows = False  # whether it hears of each model
         self.tables: dict[str, tuple[LoadedModel, pd.DataFrame]] = {}
         self._drift = DriftCounts(monitoring.counters.folder, newest=monitoring.drift_windows)
         self._a_second = self._room = monitoring.a_second

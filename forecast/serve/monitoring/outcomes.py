@@ -169,14 +169,14 @@ class Outcomes:
                 origin,
                 step + lead,
                 now,
-                *told,
+                *figures,
                 today,
                 measure,
             )  # a NaN becomes NULL
             for ticker, place, origin, own, today in zip(
                 tickers, places, origins, shares.transpose(1, 2, 0).tolist(), before.tolist(), strict=True
             )
-            for step, told in enumerate(own, 1)
+            for step, figures in enumerate(own, 1)
         ]
         connection = self._open()
         with connection:

@@ -53,13 +53,13 @@ function renew(chart, spec, whole = null) {
   if (chart.box.clientWidth) chart.draw();
 }
 
-// Room to the right of the last day, and only the last days at first.
+// Space to the right of the last day, and only the last days at first.
 function lookAtEnd(chart, days) {
   const [low, high] = chart.whole;
   const from = Math.max(low, chart.x[Math.max(0, chart.x.length - Math.floor(days))]);
-  const room = Math.max(1, (high - from) * 0.02);
-  chart.whole = [low, high + room];
-  chart.view = from > low ? [from, high + room] : chart.whole;
+  const space = Math.max(1, (high - from) * 0.02);
+  chart.whole = [low, high + space];
+  chart.view = from > low ? [from, high + space] : chart.whole;
   if (chart.box.clientWidth) chart.draw();
 }
 const PAST = 500; // days that are asked for

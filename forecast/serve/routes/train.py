@@ -49,7 +49,7 @@ class Update(BaseModel):
     period: str | None = Field(
         default=None,
         description="Of the bars, back from the latest: max, ytd, or a number with d, wk, mo, y; by default what "
-        "the champion's config says. One too short to train on is told, and the config's own used",
+        "the champion's config says. One too short to train on is named in the message, and the config's own used",
     )
     force_download: bool = Field(
         default=False, description="Fetch the whole history again, where the source keeps a cache"
