@@ -232,6 +232,8 @@ def copied_opens(dates: Dates, columns: Columns) -> Finding | None:
 
     if len(dates) < _FEW or (dates.astype("datetime64[D]") != dates).any():
         return None
+    if not np.is_busday(dates.astype("datetime64[D]")).mean() > 0.9:  # a market that never closes opens so
+        return None
     opening, before = columns[0, 1:], columns[3, :-1]
     moved = columns[3, 1:] != before
     same = np.abs(opening - before) <= 2e-4 * before

@@ -28,7 +28,7 @@ Action = Literal["dropped", "kept", "sorted"]
 
 # Kinds that no bar can be left out for.
 _NOT_DROPPED = ("splits", "copied_opens", "shifted", "sessions")
-# Kinds that are kept by default although a forecast suffers, so that they are said wherever bars are read.
+# Kinds that are kept unless a policy is set, although a forecast suffers: said wherever bars are read.
 _WARNED = ("splits", "copied_opens")
 # Of one kind and ticker; one more sums up the rest, so that the record of a bad panel stays short.
 _MOST_RECORDS = 5
@@ -63,7 +63,7 @@ class HealthCheck:
             where it would be a jump as well, else keep, with a warning.
         jumps: a price above `jump_factor` times, or below a `jump_factor`-th of, the last good Close.
         stale: five or more bars alike in a row, the volume the same or 0; drop keeps the first four.
-        copied_opens: nearly every Open is the Close before it.
+        copied_opens: nearly every Open is the Close before it. None = keep, with a warning.
         shifted: days that are all one before, or after, those of the exchange that the ticker's ending names.
         sessions: days on which the exchange was open but there is no bar, or the other way round.
         ends_early: a ticker whose last bar is more than `ends_early_days` before the latest ticker's; drop
@@ -87,7 +87,7 @@ class HealthCheck:
         splits: Literal["error", "keep"] | None = None,
         jumps: Policy = "error",
         stale: Policy = "keep",
-        copied_opens: Literal["error", "keep"] = "keep",
+        copied_opens: Literal["error", "keep"] | None = None,
         shifted: Literal["error", "keep"] = "error",
         sessions: Literal["error", "keep"] = "keep",
         ends_early: Policy | None = None,
@@ -112,7 +112,7 @@ class HealthCheck:
             "ends_early": ends_early,
         }
         for kind, policy in self.policies.items():
-            if kind in ("ends_early", "splits") and policy is None:
+            if kind in ("ends_early", *_WARNED) and policy is None:
                 continue
             if policy not in get_args(Policy) or (kind in _NOT_DROPPED and policy == "drop"):
                 rule = "error or keep" if kind in _NOT_DROPPED else "error, drop or keep"
@@ -156,6 +156,7 @@ class HealthCheck:
         # Whether prices were brought to an Adj Close that ever differs from Close; None = the source has none.
         adjusted = bars.attrs.get("adjusted")
         policies = {**self.policies}
+        policies["copied_opens"] = policies["copied_opens"] or "keep"
 
         def splits(dates: Dates, columns: Columns) -> Finding | None:
             found = faults.splits(dates, columns)
@@ -198,8 +199,8 @@ class HealthCheck:
         if refused:
             raise _refusal(ticker, refused)
         for kind in _WARNED:
-            if kind in findings and adjusted is None:
-                log.warning("%s: %s", ticker, _told(findings[kind]))
+            if kind in findings and adjusted is None and self.policies[kind] is None:
+                log.warning("%s: %s; %s", ticker, _told(findings[kind]), findings[kind].advice)
         found_faults = [
             fault
             for kind, found in findings.items()

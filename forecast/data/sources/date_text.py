@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from forecast.errors import UserError
@@ -305,6 +306,7 @@ def _fits(cell: str, order: str) -> bool:
     return _parts(cell, order) is not None
 
 
+@lru_cache(maxsize=1 << 16)  # looked at once and read once, and the same days are in every file of a folder
 def _parts(cell: str, order: str) -> tuple[str, int | None, int | None] | None:
     """ISO date, nanoseconds of the day, minutes before UTC; None where the cell is no date of this order."""
     if (match := _DIGITS.fullmatch(cell)) is not None:

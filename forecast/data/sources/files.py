@@ -354,7 +354,7 @@ class FileSource:
             return kept.tickers
         ticker = next((stem for stem, path in self._files.items() if path == file), file.stem)
         try:
-            if not self._is_whole(ticker) and not names_tickers(RawFile(file), self._said(ticker)):
+            if not self._is_whole(ticker) and not names_tickers(RawFile(file, head=True), self._said(ticker)):
                 return []
             return self._open(file, ticker).tickers
         except UserError:
@@ -423,7 +423,7 @@ def _is_table(file: Path) -> bool:
     from forecast.data.sources.sniffing import Chosen, sniff_text
 
     try:
-        sniff_text(RawFile(file), Chosen())
+        sniff_text(RawFile(file, head=True), Chosen())
     except UserError:
         return False
     return True

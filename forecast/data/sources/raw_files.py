@@ -15,13 +15,16 @@ from forecast.data.sources.text_shape import SPACES, Shape, decode, first_lines,
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 Label = str | tuple[str, str]  # of a column; (ticker, name) where the header names tickers
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".txt", ".tsv", ".tab", ".psv", ".prn", ".asc", ".dat")
 PACKED = (".gz", ".zip", ".xz", ".bz2", ".zst")
+_HEAD = 1 << 16  # bytes that show the header of a file
 # As pandas has them, named because it takes them for one column only when they are given by column.
 _MISSING = ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
             "NA", "NULL", "NaN", "None", "n/a", "nan", "null")  # fmt: skip
@@ -44,6 +47,19 @@ class RawTable:
         self.frame = frame
         self.text = text
         self.shape = shape
+        self._groups: dict[str, NDArray[np.intp]] | None = None
+
+    def rows_of(self, ticker: str, place: int) -> NDArray[np.intp]:
+        """The rows in whose column at `place` a ticker stands, in their order."""
+        import numpy as np
+        import pandas as pd
+
+        if self._groups is None:
+            codes, names = pd.factorize(self.frame[place].astype("str").str.strip())
+            order = np.argsort(codes, kind="stable")
+            bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+            self._groups = {str(name): order[bounds[i] : bounds[i + 1]] for i, name in enumerate(names)}
+        return self._groups.get(ticker, np.array([], dtype=np.intp))
 
     def place(self, row: int) -> str:
         """Where data row `row`, counted from 0, stands in the file: ", line 7" or ", row 6"."""
@@ -72,16 +88,18 @@ class RawFile:
 
     Args:
         path: of the file.
+        head: of a plain text file the first lines are enough.
 
     Raises:
         UserError: it cannot be read or unpacked.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, head: bool = False) -> None:
         self.path = path
         self.origin = str(path)
         try:
-            self.content = _unpacked(path.read_bytes(), self.origin)
+            content = _first_bytes(path) if head else None
+            self.content = _unpacked(path.read_bytes(), self.origin) if content is None else content
         except (OSError, EOFError) as error:
             reason = getattr(error, "strerror", None) or first_line(error)
             raise UserError(f"{path}: cannot be read ({reason})") from None
@@ -228,6 +246,16 @@ def _without(text: str, shape: Shape) -> str:
     if shape.separator == SPACES:
         lines = [re.sub(r"\s{2,}|\t+", "\t", line.strip()) for line in lines]
     return "\n".join(lines)
+
+
+def _first_bytes(path: Path) -> bytes | None:
+    """Whole lines from the beginning of a text file; None where it is short, packed, or of wide letters."""
+    with path.open("rb") as stream:
+        content = stream.read(_HEAD)
+    binary = b"\x00" in content or content.startswith(
+        (b"PAR1", b"BZh", b"PK", b"\x1f\x8b", b"\xfd7z", b"\x28\xb5")
+    )
+    return None if len(content) < _HEAD or binary else content[: content.rfind(b"\n") + 1] or None
 
 
 def _unpacked(content: bytes, origin: str) -> bytes:

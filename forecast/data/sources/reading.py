@@ -243,7 +243,7 @@ def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, origi
     places = places_of(table, layout, ticker=ticker, origin=origin)
     frame = table.frame
     if layout.tickers_in == "column" and ticker is not None:
-        frame = frame.loc[(frame[places["Ticker"]].astype("str").str.strip() == ticker).to_numpy()]
+        frame = frame.iloc[table.rows_of(ticker, places["Ticker"])]
     blank = frame[places["Date"]].isna().to_numpy()
     if blank.any():
         frame = frame.loc[~(blank & frame.isna().all(axis=1).to_numpy())]

@@ -5,7 +5,7 @@ Nothing is guessed: what two readings fit is refused with the key under `source`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +112,16 @@ def sniff_file(
     Raises:
         UserError: a column is missing, or something may be read in two ways.
     """
+    sample: list[list[str]] = []
     if file.is_parquet:
         table = file.parquet()
         layout = FileLayout(columns=_columns(table.labels, None, chosen, file.origin, bars=bars, table=table))
     else:
         text, shape = known or sniff_text(file, chosen)
         labels = labels_of(first_lines(text), shape, file.origin)
-        rows = sample_rows(text, shape) if shape.header == 0 or bars is False or "" in labels else []
-        columns = _columns(labels, rows, chosen, file.origin, bars=bars, shape=shape)
+        needed = shape.header == 0 or not bars or "" in labels or shape.separator == ";"
+        sample = sample_rows(text, shape) if needed else []
+        columns = _columns(labels, sample, chosen, file.origin, bars=bars, shape=shape)
         layout = FileLayout(
             encoding=shape.encoding,
             separator=shape.separator,
@@ -136,7 +138,7 @@ def sniff_file(
     places = _places(table, layout, file.origin)
     dates = chosen.dates or sniff_dates(date_cells(table.frame, places), origin=file.origin)
     layout = replace(layout, dates=dates)
-    return _with_notation(file, layout, table, places, chosen)
+    return _with_notation(file, layout, table, places, chosen, sample)
 
 
 def sniff_ticker(
@@ -314,41 +316,60 @@ def _with_used_volume(layout: FileLayout, table: RawTable, chosen: Chosen) -> Fi
 
 
 def _with_notation(
-    file: RawFile, layout: FileLayout, table: RawTable, places: Mapping[str, int], chosen: Chosen
+    file: RawFile,
+    layout: FileLayout,
+    table: RawTable,
+    places: Mapping[str, int],
+    chosen: Chosen,
+    sample: list[list[str]],
 ) -> tuple[FileLayout, RawTable]:
     """The layout with the signs of its numbers, and its cells read with them."""
     prices = [place for ours, place in places.items() if ours in headers.NUMBERS]
     columns = prices or [place for place in range(len(table.labels)) if place not in places.values()]
     if layout.tickers_in == "header":  # all tickers' columns
         columns = [place for place, label in enumerate(table.labels) if not isinstance(label, str)]
-    as_text = [place for place in columns if table.frame[place].dtype.kind not in "iufbmM"]
     comma_country = layout.separator == ";"
-    if not as_text and not (comma_country and chosen.decimal is None):
-        return replace(layout, thousands=chosen.thousands), table
+    decimal = chosen.decimal
 
-    def sniffed(cells: Iterator[str]) -> Notation | None:
+    def sniffed(cells: Iterable[str]) -> Notation | None:
         return sniff_notation(
             cells,
-            decimal=chosen.decimal,
+            decimal=decimal,
             thousands=chosen.thousands,
             origin=file.origin,
             comma_country=comma_country,
         )
 
-    notation = sniffed(_cells(table, as_text)) if as_text else None
-    whole = table
-    if (notation is None or (comma_country and len(as_text) < len(columns))) and layout.shape is not None:
-        whole = raw_table(file, layout, as_text=True)
-        notation = sniffed(_cells(whole, columns))
-    if notation is None:  # a change in percent may tell what the prices do not
-        others = [place for place in range(len(table.labels)) if place not in places.values()]
-        notation = sniffed(_cells(whole, [*columns, *others]))
+    def text_columns() -> list[int]:
+        return [place for place in columns if table.frame[place].dtype.kind not in "iufbmM"]
+
+    def read_again(sign: str) -> RawTable:
+        """With another decimal sign, columns of plain numbers are numbers."""
+        return (
+            table
+            if sign == layout.decimal or layout.shape is None
+            else raw_table(file, replace(layout, decimal=sign))
+        )
+
+    # A few rows nearly always tell the sign, and the reader refuses what does not fit it.
+    some = [row[place] for row in sample for place in columns if place < len(row)]
+    notation = sniffed(some) if any("." in cell or "," in cell for cell in some) else None
+    if notation is not None:
+        decimal = notation.decimal
+        table = read_again(decimal)
+        layout = replace(layout, decimal=decimal)
+    if not text_columns() and (notation is not None or decimal is not None or not comma_country):
+        return replace(layout, thousands=chosen.thousands), table
+    notation = sniffed(_cells(table, text_columns())) if text_columns() else None
     if notation is None:
-        raise unclear_notation(_cells(whole, columns), file.origin)
-    layout = replace(layout, decimal=notation.decimal, thousands=notation.thousands)
-    if notation.decimal != "." and layout.shape is not None and chosen.decimal is None:
-        table = raw_table(file, layout)
-    return layout, table
+        whole = table if layout.shape is None else raw_table(file, layout, as_text=True)
+        others = [place for place in range(len(table.labels)) if place not in places.values()]
+        # A change in percent may tell what the prices do not.
+        notation = sniffed(_cells(whole, columns)) or sniffed(_cells(whole, [*columns, *others]))
+        if notation is None:
+            raise unclear_notation(_cells(whole, columns), file.origin)
+    table = read_again(notation.decimal)
+    return replace(layout, decimal=notation.decimal, thousands=notation.thousands), table
 
 
 def _cells(table: RawTable, places: list[int]) -> Iterator[str]:
