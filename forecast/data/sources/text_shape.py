@@ -99,22 +99,24 @@ def _names_known(text: str) -> int:
     return sum(any(headers.rank(ours, cell) is not None for cell in cells) for ours in headers.NUMBERS)
 
 
-def lines_of(text: str) -> list[str]:
-    """All lines, as the reader counts them."""
-    return _LINE.split(text)
+def lines_of(text: str, most: int = -1) -> list[str]:
+    """All lines, or the first ones and the rest as one, as the reader counts them."""
+    if "\r" not in text:
+        return text.split("\n", most)  # ten times as fast
+    return _LINE.split(text, maxsplit=max(most, 0))
 
 
 def first_lines(text: str) -> list[str]:
     """Enough lines from the beginning to know a file by."""
-    return _LINE.split(text[:60_000], maxsplit=4 * _LOOK)[: 4 * _LOOK]
+    return lines_of(text[:60_000], 4 * _LOOK)[: 4 * _LOOK]
 
 
 def _head(text: str) -> list[str]:
-    return _LINE.split(text[:40_000], maxsplit=_LOOK)[:_LOOK]
+    return lines_of(text[:40_000], _LOOK)[:_LOOK]
 
 
 def _tail(text: str) -> list[str]:
-    return _LINE.split(text[-8_000:])[-_LOOK // 2 :]
+    return lines_of(text[-8_000:])[-_LOOK // 2 :]
 
 
 def split(line: str, separator: str) -> list[str]:
