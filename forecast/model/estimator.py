@@ -33,12 +33,12 @@ class Estimator:
 
     Args:
         estimator: node of the class, with its arguments; a `random_state` that is not given is 0.
-        trusted: further classes, `module.Class`, that the fitted estimator holds.
+        trusted: further classes, `module.Class`, that the fitted estimator holds; of the packages of its own.
         max_values: numbers to learn from, windows x lookback x features, all steps together; of more, evenly
             spaced windows are taken.
 
     Raises:
-        UserError: it is no estimator, or holds something that cannot be saved or is not trusted.
+        UserError: it is no estimator, or a class is to be trusted that is of another package.
     """
 
     quantile_levels: tuple[float, ...] | None = None
@@ -64,6 +64,15 @@ class Estimator:
         self.estimator = estimator
         self.trusted = list(trusted)
         self.max_values = max_values
+        # A bundle names what it is built of, which a server checks; what comes to life beside that is no further away.
+        own = [name for name in _classes_of(estimator) if not name.startswith("builtins.")]
+        self._trusted = [*_TRUSTED, *own, *self.trusted]
+        packages = sorted({name.partition(".")[0] for name in own} - {"numpy"})
+        for place, name in enumerate(self.trusted):
+            if name.partition(".")[0] not in packages:
+                raise UserError(
+                    f"model.trusted[{place}]={name}: must be a class of {', '.join(packages)}, as the estimator is"
+                )
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster.
@@ -126,11 +135,6 @@ class Estimator:
             for step in range(1, facts["horizon"] + 1)
         ]
 
-    @property
-    def _trusted(self) -> list[str]:
-        kind = type(self.estimator)
-        return [*_TRUSTED, f"{kind.__module__}.{kind.__qualname__}", *self.trusted]
-
     def _saved(self) -> list[bytes]:
         """Each step's model as bytes that can be read again."""
         from skops import io
@@ -143,13 +147,20 @@ class Estimator:
             raise UserError(
                 f"model.estimator: a fitted {kind} holds what skops cannot save: {str(error).splitlines()[0]}"
             ) from error
-        unknown = {name for data in saved for name in io.get_untrusted_types(data=data)} - {*self._trusted}
+        unknown = {name for data in saved for name in io.get_untrusted_types(data=data)} - set(self._trusted)
         if unknown:
             raise UserError(
                 f"model.trusted={self.trusted}: a fitted {kind} holds {', '.join(sorted(unknown))}; "
                 f"name them there to have them read again"
             )
         return saved
+
+
+def _classes_of(estimator: Any) -> list[str]:
+    """`module.Class` of an estimator and of every part that it was built of."""
+    parts = [estimator, *estimator.get_params().values()]
+    parts += [part for value in parts if isinstance(value, list | tuple) for part in value]
+    return list(dict.fromkeys(f"{type(part).__module__}.{type(part).__qualname__}" for part in parts))
 
 
 def _log_odds(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,6 +14,8 @@ from markets import market, tables
 from safetensors.numpy import load, save
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from forecast.config import check, compose
 from forecast.data.target import Direction, Volatility
@@ -236,6 +238,23 @@ def test_an_estimator_of_ones_own_is_saved_without_pickle(variances):
     with pytest.raises(UserError, match=r"^model.trusted=\[\]: a fitted Holder holds .*\.Nearest; name them"):
         Estimator(estimator=Holder()).fit(variances)
     Estimator(estimator=Holder(), trusted=[f"{Nearest.__module__}.Nearest"]).fit(variances)
+
+
+@pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "test_combinedx.Thing"])
+def test_what_a_bundle_wants_trusted_is_of_the_estimators_own_package(name):
+    """Else whoever writes a bundle could bring anything to life on a server that allows one estimator."""
+    with pytest.raises(UserError, match=r"^model.trusted\[0\]=.*: must be a class of tests, as"):
+        Estimator(estimator=Nearest(), trusted=[name])
+
+
+def test_parts_that_an_estimator_was_built_of_are_trusted(variances):
+    forecaster = Estimator(estimator=make_pipeline(StandardScaler(), Nearest()))
+    forecaster.fit(variances)
+    batch = whole(variances, "test")
+    arrays, facts = forecaster.state()
+    restored = Estimator(estimator=make_pipeline(StandardScaler(), Nearest()))
+    restored.restore(load(save(arrays)), {"lookback": variances.seq_len, "horizon": HORIZON, **facts})
+    np.testing.assert_array_equal(restored.forecast(batch).values, forecaster.forecast(batch).values)
 
 
 def test_a_linear_estimator_is_least_squares_on_normalised_windows(variances):
