@@ -159,7 +159,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 baselines=baselines,
                 intervals=intervals,
                 significance=evaluation.significance,
-                trading_rule=evaluation.economics if data.target.trading_rule else None,
+                trading_rule=_trading_rule(evaluation.economics, data) if data.target.trading_rule else None,
                 risk=getattr(evaluation, "risk", None) if data.target.has_risk else None,
             ) as evaluator:
                 fits = fit_each(
@@ -302,6 +302,12 @@ def _fit_remotely(
     config, data, score = shared
     forecaster = build_forecaster(config, data.facts, score=score)
     return forecaster, train(forecaster, data.with_split(fold.ranges), score=score)
+
+
+def _trading_rule(rule: Any, data: MarketData) -> Any:
+    """The config's, which may be a class of one's own, with the number of bars in a year of these bars."""
+    of_bars = getattr(rule, "of_bars", None)
+    return rule if of_bars is None else of_bars(data.bars)
 
 
 class _NoTracker:

@@ -9,6 +9,7 @@ import pytest
 from exchange_bars import bars, times
 
 import forecast
+from forecast.data.bars import Bars
 from forecast.errors import UserError
 
 # Ticker -> calendar, interval, and what follows the last bar.
@@ -74,6 +75,8 @@ def test_forecasts_are_dated_by_the_market(runs, ticker):
     assert table["date"].isin(every[:-3]).all()
     assert table["date"].max() == every[-4]
     record = json.loads((directory / "data.json").read_text())
+    rule = json.loads((directory / "evaluation.json").read_text())["economics"]
+    assert rule["sessions_per_year"] == Bars(interval=interval, calendar=calendar).per_year
     assert record["calendars"][0]["bars"]["calendar"] == calendar
     assert record["calendar_warnings"] == []
 

@@ -13,6 +13,7 @@ from forecast.evaluate.summary import Summary, figure, prefixed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from forecast.data.bars import Bars
     from forecast.evaluate.returns import Selected
     from forecast.evaluate.table import ForecastTable
 
@@ -29,14 +30,26 @@ class TradingRule:
 
     Args:
         cost_bps: of each trade, in basis points (1/10,000) of what is traded, >= 0; from long to short trades twice.
-        sessions_per_year: by which returns are annualised; 365 for markets that never close.
+        sessions_per_year: bars in a year, by which returns are annualised; None = as the bars' calendar has them.
     """
 
     def __init__(
-        self, *, cost_bps: Annotated[float, Ge(0)] = 5.0, sessions_per_year: Annotated[int, Ge(1)] = 252
+        self,
+        *,
+        cost_bps: Annotated[float, Ge(0)] = 5.0,
+        sessions_per_year: Annotated[int, Ge(1)] | None = None,
     ) -> None:
         self.cost_bps = cost_bps
         self.sessions_per_year = sessions_per_year
+
+    def of_bars(self, bars: Bars) -> TradingRule:
+        """The same rule with the number of bars in a year, where that was not given."""
+        return TradingRule(cost_bps=self.cost_bps, sessions_per_year=self.sessions_per_year or bars.per_year)
+
+    @property
+    def per_year(self) -> int:
+        """Bars in a year."""
+        return self.sessions_per_year or 252
 
     def summary(self, table: ForecastTable) -> Summary:
         """Follow the forecasts of a split, and hold the same tickers beside it.
@@ -59,7 +72,7 @@ class TradingRule:
             "split": table.split,
             "label": LABEL,
             "cost_bps": self.cost_bps,
-            "sessions_per_year": self.sessions_per_year,
+            "sessions_per_year": self.per_year,
             "sessions": len(gross),
             "strategy": strategy,
             "buy_and_hold": held,
@@ -80,7 +93,7 @@ class TradingRule:
     def _figures(self, returns: Column) -> dict[str, Any]:
         """Of returns a session, (sessions,): compounded, annualised; None with a reason where undefined."""
         names = ("total_return", "annual_return", "annual_volatility", "sharpe", "sharpe_se", "max_drawdown")
-        count, year = len(returns), self.sessions_per_year
+        count, year = len(returns), self.per_year
         if count < 2:
             few = "fewer than two sessions"
             return dict.fromkeys(names) | {"why": dict.fromkeys(names, few)}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from forecast.data.bars import COLUMNS
+from forecast.data.bars import COLUMNS, MINUTES, Interval
 from forecast.errors import SourceError, UserError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ DOWN_S = 300.0
 # Quotes come up to 20 minutes late, and closing auctions end some minutes after the regular session.
 SETTLING = timedelta(minutes=30)
 DAY = timedelta(days=1)
+# Days up to now of which Yahoo has bars of an interval; of others it has all.
+DAYS_BACK = {"1m": 7, "5m": 60, "15m": 60, "30m": 60, "1h": 730}
 _CHART = "https://query2.finance.yahoo.com/v8/finance/chart/"
 _UNCLEAR = {"YFTzMissingError", "YFPricesMissingError", "HTTPError"}
 _SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^&_]{0,31}")
@@ -139,11 +141,21 @@ class YahooClient:
         timeout_s: seconds a request for prices may take; the client's own small ones take 10 or 30 at most.
         session: a curl_cffi session in place of the client's own.
         clock: what tells the time and waits.
+        interval: what a bar spans.
     """
 
     def __init__(
-        self, *, folder: Path, pace_s: float, retries: int, timeout_s: float, session: Any, clock: Clock
+        self,
+        *,
+        folder: Path,
+        pace_s: float,
+        retries: int,
+        timeout_s: float,
+        session: Any,
+        clock: Clock,
+        interval: Interval = "1d",
     ) -> None:
+        self.interval = interval
         self.folder = folder
         self.pace_s = pace_s
         self.retries = retries
@@ -162,7 +174,7 @@ class YahooClient:
         return self._failed_at is not None and self.clock.monotonic() - self._failed_at < DOWN_S
 
     def history(self, symbol: str, start: date | None = None) -> Answer:
-        """Daily bars from `start`, or from the first one there is, up to this moment.
+        """Bars from `start`, or from the first one there is, up to this moment.
 
         Raises:
             YahooError: there is no answer, or none with bars; retried first where that may help.
@@ -200,17 +212,19 @@ class YahooClient:
                 # The client remembers failed answers too: without this, asking again would not reach Yahoo.
                 YfData.cache_get.cache_clear()
                 ticker = yfinance.Ticker(symbol, session=self.session)
-                span = {"period": "max"} if start is None else {"start": start.isoformat()}
+                whole = DAYS_BACK.get(self.interval)
+                longest = "max" if whole is None else f"{whole}d"
+                span = {"period": longest} if start is None else {"start": start.isoformat()}
                 history = ticker.history(
                     **span,
-                    interval="1d",
+                    interval=self.interval,
                     auto_adjust=False,
                     actions=True,
                     keepna=True,
                     repair=False,
                     timeout=self.timeout_s,
                 )
-                return _answer(history, ticker.history_metadata)
+                return _answer(history, ticker.history_metadata, intraday=self.interval in MINUTES)
         # Everything: the client lets through its own errors, those of curl, json and sqlite, and whatever
         # reading an answer of an unforeseen shape raises. Each must reach the user as a sentence.
         except Exception as error:
@@ -251,33 +265,40 @@ class YahooClient:
         self._folder_ready = True
 
 
-def raw_bars(history: pd.DataFrame) -> pd.DataFrame:
+def raw_bars(history: pd.DataFrame, *, intraday: bool = False) -> pd.DataFrame:
     """Yahoo's history in the shape the cache holds.
 
     Args:
         history: index in any unit and zone; funds alone have `Capital Gains`.
+        intraday: whether bars are shorter than a day; they have no Adj Close of their own.
 
     Returns:
-        RAW_COLUMNS as float64, by ascending `Date` (datetime64[ns], midnight, no zone); no row is left out.
+        RAW_COLUMNS as float64, by ascending `Date` (datetime64[ns], no zone: midnights, or moments in UTC of intraday
+        bars); no row is left out.
     """
     import numpy as np
     import pandas as pd
 
     dates = pd.DatetimeIndex(history.index)
     if dates.tz is not None:
-        dates = dates.tz_localize(None)  # the exchange's own day
+        # The exchange's own day.
+        dates = dates.tz_convert("UTC").tz_localize(None) if intraday else dates.tz_localize(None)
+    if intraday and "Adj Close" not in history.columns:
+        history = history.assign(**{"Adj Close": history["Close"]})
+    if not intraday:
+        dates = dates.normalize()
     if "Capital Gains" not in history.columns:
         history = history.assign(**{"Capital Gains": 0.0})
     values = {name: history[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in RAW_COLUMNS}
-    return pd.DataFrame(values, index=dates.normalize().as_unit("ns").rename("Date")).sort_index()
+    return pd.DataFrame(values, index=dates.as_unit("ns").rename("Date")).sort_index()
 
 
-def _answer(history: pd.DataFrame, metadata: Any) -> Answer:
+def _answer(history: pd.DataFrame, metadata: Any, *, intraday: bool) -> Answer:
     regular = (metadata.get("currentTradingPeriod") or {}).get("regular") or {}
     end = regular.get("end")
     end = end if isinstance(end, datetime) else None
     hours = TradingHours(metadata["exchangeTimezoneName"], end.strftime("%H:%M") if end else None)
-    return Answer(raw_bars(history), hours, end.date() if end else None)
+    return Answer(raw_bars(history, intraday=intraday), hours, end.date() if end else None)
 
 
 @contextmanager

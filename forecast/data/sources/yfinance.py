@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Gt
 
-from forecast.data.bars import PRICES, bar_table
+from forecast.data.bars import MINUTES, PRICES, Interval, bar_table
 from forecast.data.sources.yahoo import (
     DAY,
+    DAYS_BACK,
     EVENTS,
     RAW_COLUMNS,
     Answer,
@@ -50,10 +51,12 @@ _DEVICE = re.compile(r"CON|PRN|AUX|NUL|(COM|LPT)[0-9]")
 
 
 class YFinanceSource:
-    """Daily bars of Yahoo Finance, for personal use.
+    """Bars of Yahoo Finance, for personal use.
 
     Args:
         cache_dir: folder with one parquet file a ticker, and the client's own files in a private folder.
+        interval: what a bar spans. Yahoo has minutes of the last 7 days, 5, 15 and 30 minutes of the last 60, hours of
+            the last 730; what was fetched earlier stays in the cache.
         adjust: prices adjusted for splits and dividends. Yahoo's raw prices are adjusted for splits already.
         force_download: ask for the whole history again; the cache does not stand in then.
         offline: the cache alone.
@@ -68,6 +71,7 @@ class YFinanceSource:
         self,
         *,
         cache_dir: Annotated[str, LocalPath()] = ".cache/yfinance",
+        interval: Interval = "1d",
         adjust: bool = True,
         force_download: bool = False,
         offline: bool = False,
@@ -80,13 +84,14 @@ class YFinanceSource:
         if offline and force_download:
             raise UserError("source.offline=true and source.force_download=true exclude each other; drop one")
         self.cache_dir = cache_dir
+        self.interval: Interval = interval
         self.adjust = adjust
         self.force_download = force_download
         self.offline = offline
         self.clock = clock or Clock()
         self._stand_ins: dict[str, str] = {}
         folder = Path(cache_dir).expanduser()
-        self._cache = BarCache(folder)
+        self._cache = BarCache(folder if interval == "1d" else folder / interval)
         self._client = YahooClient(
             folder=folder / "client",
             pace_s=pace_s,
@@ -94,6 +99,7 @@ class YFinanceSource:
             timeout_s=timeout_s,
             session=session,
             clock=self.clock,
+            interval=interval,
         )
 
     def tickers(self) -> list[str]:
@@ -115,6 +121,18 @@ class YFinanceSource:
         symbol = yahoo_symbol(ticker)
         cached = self._cache.read(symbol)
         return bar_table(self._bars(symbol, cached).frame, adjust=self.adjust, origin=symbol)
+
+    def days_back(self, interval: Interval) -> int | None:
+        """Days up to now of which Yahoo has bars of an interval; None = all there are.
+
+        Raises:
+            UserError: the interval is not that of this source.
+        """
+        if interval != self.interval:
+            raise UserError(
+                f"source.interval={self.interval}: data.interval={interval} wants other bars; set both alike"
+            )
+        return None if self.offline else DAYS_BACK.get(interval)
 
     def symbol(self, ticker: str) -> str:
         """The ticker as Yahoo writes it, which does not tell capitals from small letters.
@@ -149,7 +167,7 @@ class YFinanceSource:
             return cached
         if cached is None or self.force_download:
             return self._keep(symbol, self._download(symbol, cached))
-        if cached.is_current(now):
+        if self.interval == "1d" and cached.is_current(now):
             return cached
         if self._client.is_down:
             return self._instead(symbol, cached, "Yahoo was not asked, it is down", now)
@@ -172,8 +190,11 @@ class YFinanceSource:
         """The last sessions again and what came after; everything when these show a rewritten history."""
         if len(cached.frame) < OVERLAP:
             return self._download(symbol, cached)
-        fetched = self.clock.now()
-        answer = self._client.history(symbol, start=cached.frame.index[-OVERLAP].date())
+        fetched, since = self.clock.now(), cached.frame.index[-OVERLAP].date()
+        limit = DAYS_BACK.get(self.interval)
+        if limit is not None and (fetched.date() - since).days >= limit:
+            return self._download(symbol, cached)
+        answer = self._client.history(symbol, start=since)
         merged = merge(cached.frame, self._finished(answer, fetched))
         if merged is None:
             log.info(
@@ -198,8 +219,11 @@ class YFinanceSource:
             )
         return CachedBars(frame, fetched, answer.hours)
 
-    @staticmethod
-    def _finished(answer: Answer, fetched: datetime) -> pd.DataFrame:
+    def _finished(self, answer: Answer, fetched: datetime) -> pd.DataFrame:
+        if self.interval in MINUTES:
+            return finished_within(answer.bars, MINUTES[self.interval], fetched)
+        if self.interval != "1d":
+            return finished_periods(answer.bars, self.interval, fetched, answer.hours)
         # As of the moment before asking: a session that ended while Yahoo answered may lack its last trades.
         last = answer.hours.last_finished_bar(fetched, answer.session)
         return finished(answer.bars, last, fetched.astimezone(ZoneInfo(answer.hours.zone)).date())
@@ -357,6 +381,42 @@ def finished(bars: pd.DataFrame, last: date, today: date) -> pd.DataFrame:
 
     keep = (bars.index <= pd.Timestamp(last)) & ((bars.index < pd.Timestamp(today)) | bars["Close"].notna())
     return bars[keep]
+
+
+def finished_within(bars: pd.DataFrame, minutes: int, fetched: datetime) -> pd.DataFrame:
+    """Leave out the intraday bar that still runs, and rows without a price, which the client makes of gaps.
+
+    Args:
+        bars: as `raw_bars` makes them.
+        minutes: a bar spans.
+        fetched: when they were asked for, with a zone.
+    """
+    import pandas as pd
+
+    now = pd.Timestamp(fetched).tz_convert("UTC").tz_localize(None)
+    over = pd.DatetimeIndex(bars.index) <= now - pd.Timedelta(minutes=minutes)
+    kept: pd.DataFrame = bars[over & bars["Close"].notna()]
+    return kept
+
+
+def finished_periods(
+    bars: pd.DataFrame, interval: Interval, fetched: datetime, hours: TradingHours
+) -> pd.DataFrame:
+    """Leave out the week or month that still runs.
+
+    Args:
+        bars: as `raw_bars` makes them, by the first day of each.
+        interval: 1wk or 1mo.
+        fetched: when they were asked for, with a zone.
+        hours: of the exchange.
+    """
+    import pandas as pd
+
+    last = pd.Timestamp(hours.last_day_over(fetched))
+    spans = pd.DateOffset(days=6) if interval == "1wk" else pd.DateOffset(months=1) - pd.DateOffset(days=1)
+    over = pd.Series([first + spans <= last for first in pd.DatetimeIndex(bars.index)], index=bars.index)
+    kept: pd.DataFrame = bars[bars["Close"].notna() & over]
+    return kept
 
 
 def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame | None:

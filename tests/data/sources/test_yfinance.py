@@ -19,9 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from forecast.data import MarketData
+from forecast.data.bars import COLUMNS
+from forecast.data.features import NoProcessing
 from forecast.data.sources import YFinanceSource
 from forecast.data.sources.yahoo import RAW_COLUMNS, TradingHours, raw_bars
-from forecast.data.sources.yfinance import BarCache, CachedBars, merge
+from forecast.data.sources.yfinance import BarCache, CachedBars, finished_within, merge
 from forecast.errors import UserError
 
 # yfinance keeps the databases of its caches open in every thread that asked, and Python 3.13 says so.
@@ -631,3 +634,32 @@ def test_bars_that_do_not_meet_are_not_joined():
     assert merge(bars.iloc[:0], bars) is None
     assert merge(bars, bars.iloc[:0]) is None
     assert merge(bars.iloc[:3], bars.iloc[1:]).equals(bars)
+
+
+def test_what_yahoo_does_not_have_so_far_back_is_refused_before_asking(tmp_path):
+    plan = {"features": NoProcessing(), "scope": "single", "tickers": ["AAPL"]}
+    for interval, period, days in (("1m", "10y", 7), ("5m", "90d", 60), ("1h", "3y", 730)):
+        source = YFinanceSource(cache_dir=str(tmp_path), interval=interval)
+        with pytest.raises(
+            UserError, match=rf"^data.period={period}: .* of the last {days} days only; .*{days}d"
+        ):
+            MarketData(source=source, interval=interval, period=period, **plan)
+        MarketData(source=source, interval=interval, period=f"{days}d", **plan)
+    with pytest.raises(UserError, match=r"^data.start=2020-01-01: "):
+        MarketData(source=source, interval="1h", start="2020-01-01", **plan)
+    with pytest.raises(UserError, match=r"^source.interval=1h: data.interval=5m wants other bars"):
+        MarketData(source=source, interval="5m", **plan)
+    MarketData(source=YFinanceSource(cache_dir=str(tmp_path)), period="50y", **plan)
+
+
+def test_the_hour_that_still_runs_is_no_bar():
+    begins = pd.DatetimeIndex(["2024-07-05 13:30", "2024-07-05 14:30", "2024-07-05 15:30"], tz="UTC")
+    local = begins.tz_convert("America/New_York")
+    history = pd.DataFrame(
+        {name: [1.0, 2.0, 3.0] for name in (*COLUMNS, "Dividends", "Stock Splits")}, index=local
+    )
+    bars = raw_bars(history, intraday=True)
+    assert bars.index.tolist() == begins.tz_localize(None).tolist()
+    assert bars["Adj Close"].tolist() == [1.0, 2.0, 3.0]
+    left = finished_within(bars, 60, datetime(2024, 7, 5, 16, 0, tzinfo=UTC))
+    assert left["Close"].tolist() == [1.0, 2.0]
