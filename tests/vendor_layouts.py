@@ -12,6 +12,7 @@ import lzma
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -345,6 +346,11 @@ def layouts() -> list[Layout]:
         text("Comments", "lines that begin with #", "# made by a script\n# 2024\n" + ISO_CSV + "# end\n"),
         text("pandas, `to_csv`", "nameless index", table(",Open,High,Low,Close,Volume", iso)),
         text("pandas, `to_string`", "columns aligned by blanks", BARS.to_string(), file="X.txt"),
+        text("pandas, `to_string(index=False)`", "one blank between fields", BARS.reset_index().to_string(index=False),
+             file="X.txt"),
+        text("SAS", "28JUN2024", table(ohlcv, lambda d: f"{d:%d%b%Y}".upper())),
+        text("parquet, decimals", "numbers as a database has them", parquet(BARS.reset_index().assign(
+             **{c: [Decimal(f"{v:.2f}") for v in BARS[c]] for c in BARS})), file="X.parquet"),
         text("R, `write.csv`", "row numbers first", table('"","Date","Open","High","Low","Close","Volume"', quoted(iso),
              "nDOHLCV", fixed={"n": '"1"'})),
         text("Bloomberg", "PX_OPEN to PX_LAST, no volume", table("Date,PX_OPEN,PX_HIGH,PX_LOW,PX_LAST", us, "DOHLC"),

@@ -48,7 +48,7 @@ _NUMERIC = re.compile(
 )
 _NAMED = re.compile(
     r"(?:[^\W\d]+\.?,?\s+)??(?:(?P<a>\d{1,4})(?:\.|st|nd|rd|th)?[\s\-/.]*(?:de\s+|of\s+)?)?(?P<b>[^\W\d]{3,})\.?"
-    r"(?:(?:[\s\-/.]+|\s*,\s*)(?:de\s+)?(?P<c>\d{1,4})(?:st|nd|rd|th)?)(?:(?:,\s*|\s+)(?P<d>\d{4}))?,?"
+    r"(?:(?:[\s\-/.]*|\s*,\s*)(?:de\s+)?(?P<c>\d{1,4})(?:st|nd|rd|th)?)(?:(?:,\s*|[\s\-/.]+)(?P<d>\d{4}))?,?"
     + _TIME
 )
 _DIGITS = re.compile(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from forecast.errors import UserError
@@ -200,7 +201,7 @@ def _plain_numbers(cells: Iterable[object], notation: Notation) -> dict[object, 
 
 def _number(cell: object, notation: Notation) -> float | None:
     if not isinstance(cell, str):
-        return float(cell) if isinstance(cell, int | float) and not isinstance(cell, bool) else None
+        return float(cell) if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool) else None
     text = cell.strip()
     if text.casefold() in MISSING:
         return float("nan")

@@ -119,7 +119,8 @@ def sniff_file(
     else:
         text, shape = known or sniff_text(file, chosen)
         labels = labels_of(first_lines(text), shape, file.origin)
-        needed = shape.header == 0 or not bars or "" in labels or shape.separator == ";"
+        dated = any(isinstance(label, str) and headers.is_date_name(label) for label in labels)
+        needed = shape.header == 0 or not bars or not dated or shape.separator == ";"
         sample = sample_rows(text, shape) if needed else []
         columns = _columns(labels, sample, chosen, file.origin, bars=bars, shape=shape)
         layout = FileLayout(

@@ -161,6 +161,8 @@ def sniff_shape(
     found = None if header == 0 else _find_header([""] * first + lines[first:], separator)
     if found is not None:
         at, separator = found
+        if separator == SPACES:
+            separator = _blanks(lines, at)
         start, count = _header_block(lines, at, separator)
         if skip is not None and start < skip:
             start = skip
@@ -250,6 +252,13 @@ def _find_header(lines: Sequence[str], separator: str | None) -> tuple[int, str]
             if prices >= 3 or (prices >= 2 and dates):
                 return number, best
     return None
+
+
+def _blanks(lines: Sequence[str], at: int) -> str:
+    """Whether one blank or two are between the fields of rows: in a header alignment makes many of one."""
+    row = next((line for line in lines[at + 1 :] if _is_row(split(line, SPACE))), "")
+    names, fields = split(lines[at], SPACE), split(row, SPACE)
+    return SPACE if not _is_row(split(row, SPACES)) and len(fields) - len(names) in (0, 1) else SPACES
 
 
 def _header_block(lines: Sequence[str], at: int, separator: str) -> tuple[int, int]:
