@@ -14,6 +14,7 @@ from forecast.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from forecast.data.rhythm import FoundBars
 
@@ -82,6 +83,7 @@ class BarReader:
             self.key, calendar = "data.health.calendar", judges_by
         self.calendar = calendar
         self.assumed = judges_by if calendar is None else None
+        self._last: tuple[str | None, NDArray[Any], FoundBars] | None = None
         _check_coarser(interval, resample)
 
     @classmethod
@@ -155,17 +157,25 @@ class BarReader:
 
     def found(self, ticker: str, bars: pd.DataFrame) -> FoundBars:
         """What bars are: their interval and market, and how that is known."""
+        import numpy as np
+
         from forecast.data.rhythm import find_bars
 
-        return find_bars(
+        times, kind = bars.index.to_numpy(), calendars.calendar_of(ticker)
+        # Tickers of one market mostly stand on the same times.
+        if self._last is not None and self._last[0] == kind and np.array_equal(self._last[1], times):
+            return self._last[2]
+        found = find_bars(
             ticker,
-            bars.index.to_numpy(),
+            times,
             interval=self.interval,
             calendar=self.calendar,
             assumed=self.assumed,
             zone=self._source_zone(ticker),
             key=self.key,
         )
+        self._last = None if found.warnings else (kind, times, found)
+        return found
 
     def _source_zone(self, ticker: str) -> str | None:
         zone = getattr(self.source, "zone", None)

@@ -70,6 +70,8 @@ class WithCalendar:
         self.interval = interval
         self.ahead = tuple(ahead)
         self.market: Bars | None = None
+        # What the last times came to, shared by all copies: tickers of one market mostly stand on the same times.
+        self._last: dict[str, tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]] = {}
 
     @property
     def columns(self) -> Mapping[str, Relation]:
@@ -153,6 +155,9 @@ class WithCalendar:
         import numpy as np
 
         market = self._bars()
+        last = self._last.get(market.key)
+        if last is not None and np.array_equal(last[0], times):
+            return last[1]
         # Tickers may stand one after the other: what a first bar follows is not known.
         before = np.concatenate((times[:1], times[:-1]))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -167,6 +172,8 @@ class WithCalendar:
         for bar in shown:
             for name, values in _of_step(market, following[:, bar], following[:, bar - 1]).items():
                 found[f"{_next(bar)}{name}"] = values[which]
+        self._last.clear()
+        self._last[market.key] = (times, found)
         return found
 
 
