@@ -19,7 +19,7 @@ from pathlib import Path
 
 _IMPORTS = (
     "import forecast.pipeline, forecast.evaluate.report, pytorch_lightning, torch, pandas, pyarrow.parquet, "
-    "scipy.special, sklearn.ensemble, sklearn.linear_model, safetensors.torch, hydra"
+    "scipy.special, sklearn.ensemble, sklearn.linear_model, safetensors.torch, hydra, arch.bootstrap"
 )
 _COLUMNS = 5  # of no_processing: open, high, low, close, volume
 
