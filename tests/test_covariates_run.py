@@ -220,6 +220,15 @@ def test_a_faulty_key_is_refused_before_anything_is_fetched(tmp_path):
         "data.covariates.vix.lag=-1: must be >= 0 or null",
         "data.covariates.vix.missing=fill: must be one of last, drop, error",
     ]
+    for typed, rule in (
+        ("vix", "must be a mapping or a list or null"),
+        ("{z:{ticker:q}}", "must be a mapping with _target_ or null"),
+        ("[{ticker:q}]", "must be a mapping with _target_"),
+    ):
+        done = run(tmp_path, f"data.covariates={typed}")
+        assert (done.code, done.err.count("\n")) == (2, 1), done.err
+        assert done.err.startswith("data.covariates")
+        assert rule in done.err
     done = run(tmp_path, "covariates=vix", "trainer=none")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert done.err.startswith("data.covariates.vix: source=sample: has no ticker '^VIX'")

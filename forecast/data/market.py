@@ -7,12 +7,12 @@ import logging
 from collections.abc import Iterator
 from copy import copy, deepcopy
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import Bars, DateRange, Interval, Source
-from forecast.data.covariates import Covariates
+from forecast.data.covariates import Covariate, Covariates
 from forecast.data.features import PRICE, Features, sessions_ahead, with_calendar
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.reader import BarReader, TickerBars, check_reach, check_size
@@ -115,7 +115,7 @@ class MarketData:
         panel_memory_mb: Annotated[int, Ge(0)] = 256,
         scaler: TimeSeriesScaler | None = None,
         health: HealthCheck | None = None,
-        covariates: dict[str, Any] | list[Any] | None = None,
+        covariates: dict[str, Covariate | None] | list[Covariate] | None = None,
     ) -> None:
         if train_ratio + val_ratio >= 1:
             raise UserError(

@@ -45,6 +45,8 @@ class WindowNormaliser(nn.Module):
         scaler: fitted on anchored training windows (`last`) or raw training rows (`none`); None = no scaling.
         target_scaler: fitted on training moves (`last`) or raw training values (`none`); None = no scaling.
         target_relation: see Target.relation.
+        kept: network inputs that `instance_norm` leaves as they are: those of covariates, whose level matters, which
+            within a window may not change at all.
     """
 
     _offset: Tensor
@@ -67,8 +69,10 @@ class WindowNormaliser(nn.Module):
         scaler: TimeSeriesScaler | None = None,
         target_scaler: TimeSeriesScaler | None = None,
         target_relation: TargetRelation = "ratio",
+        kept: list[int] | None = None,
     ) -> None:
         super().__init__()
+        self.kept = list(kept or [])
         self.anchor = anchor
         self.instance_norm = instance_norm
         self.relations = relations
@@ -114,7 +118,12 @@ class WindowNormaliser(nn.Module):
             (batch, lookback, features); raw levels with `anchor="none"` and no `instance_norm`.
         """
         relative = self._relative(windows)
-        return standardised(relative) if self.instance_norm else relative
+        if not self.instance_norm:
+            return relative
+        own = standardised(relative)
+        if self.kept:
+            own[..., self.kept] = relative[..., self.kept]
+        return own
 
     def _relative(self, windows: Tensor) -> Tensor:
         """Windows relative to their last bar: (B, L, C) -> (B, L, F)."""
@@ -205,6 +214,7 @@ class WindowNormaliser(nn.Module):
             "closes": self.closes,
             "target": self.target,
             "target_relation": self.target_relation,
+            **({"kept": self.kept} if self.kept else {}),
             "scaler": self.scaler and self.scaler.to_json(),
             "target_scaler": self.target_scaler and self.target_scaler.to_json(),
         }
@@ -223,6 +233,7 @@ class WindowNormaliser(nn.Module):
             closes=state["closes"],
             target=state["target"],
             target_relation=state.get("target_relation", "ratio"),
+            kept=state.get("kept"),
             **scalers,
         )
 
@@ -309,6 +320,7 @@ def fit_normaliser(
         "closes": layout.closes,
         "target": layout.target,
         "target_relation": target_relation,
+        "kept": sorted(layout.covariates),
     }
     unscaled = WindowNormaliser(**plan)
     if scaler is None:

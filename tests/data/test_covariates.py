@@ -345,7 +345,7 @@ class TestStatic:
             StaticCovariate()
 
 
-def data_with(covariates, tables, *, scope="single", horizon=1, features=NoProcessing, others=None):
+def data_with(covariates, tables, *, scope="single", horizon=1, features=NoProcessing, others=None, **keys):
     names = list(tables)[:1] if scope == "single" else [name for name in tables if name != "X"]
     data = MarketData(
         source=Series(tables, **(others or {})),
@@ -356,6 +356,7 @@ def data_with(covariates, tables, *, scope="single", horizon=1, features=NoProce
         horizon=horizon,
         scaler=TimeSeriesScaler(),
         covariates=covariates,
+        **keys,
     )
     data.prepare()
     return data
@@ -411,6 +412,19 @@ class TestInARun:
         with pytest.raises(UserError, match="Close is what a feature is called"):
             data_with({"Close": PastCovariate(ticker="X")}, tables)
 
+    def test_in_units_of_a_windows_own_spread_they_stay_as_they_are(self, tables):
+        nodes = {"size": StaticCovariate(values={"A": 3.0, "B": 5.0}), "x": PastCovariate(ticker="X")}
+        data = data_with(nodes, tables, scope="panel", instance_norm=True)
+        windows = data.windows_["test"].take(np.arange(4)).windows
+        import torch
+
+        seen = data.normaliser_.anchored(torch.from_numpy(windows)).numpy()
+        np.testing.assert_array_equal(seen[..., -2:], windows[..., 4:6])
+        restored = type(data.normaliser_).from_json(data.normaliser_.to_json())
+        np.testing.assert_array_equal(
+            restored.inputs(torch.from_numpy(windows)), data.normaliser_.inputs(torch.from_numpy(windows))
+        )
+
     def test_a_fault_names_its_key(self, tables):
         with pytest.raises(
             UserError, match=r"^data\.covariates\.x: columns=\['Mood'\]: X has no column Mood"
@@ -426,8 +440,15 @@ class TestInARun:
         assert names == [["x", "day.turn_of_month+1"], ["x", "day.turn_of_month+2"]]
 
 
+def test_what_is_no_covariate():
+    with pytest.raises(
+        UserError, match=r"data\.covariates\.a: int is no covariate, it has no kind, columns, values"
+    ):
+        Covariates({"a": 3, "b": None})
+
+
 class Twice:
-    kind, label, columns = "static", "twice", ("", "")
+    kind, label, columns, values = "static", "twice", ("", ""), None
 
 
 def test_columns_of_one_name():

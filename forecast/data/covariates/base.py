@@ -143,6 +143,12 @@ class Covariates:
         # Name -> the step it is of, from 1; None where it is of none.
         self.columns: dict[str, int | None] = {}
         for name, node in self.nodes.items():
+            lacks = [part for part in ("kind", "columns", "values") if not hasattr(node, part)]
+            if lacks:
+                raise UserError(
+                    f"data.covariates.{name}: {type(node).__name__} is no covariate, it has no {', '.join(lacks)}; see "
+                    "docs/extending.md"
+                )
             for column, step in self._columns(name, node):
                 if column in self.columns:
                     raise UserError(f"data.covariates.{name}: a second column {column}; name it otherwise")
@@ -222,7 +228,7 @@ def _named(nodes: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
         return {str(name): node for name, node in nodes.items() if node is not None}
     named: dict[str, Any] = {}
     for node in nodes:
-        label = name = str(node.label)
+        label = name = str(getattr(node, "label", "covariate"))
         number = 2
         while name in named:
             name, number = f"{label}{number}", number + 1
