@@ -20,7 +20,9 @@ Result = TypeVar("Result")
 # collection. By the clock on the wall a quick model is slow wherever the machine is busy with something else.
 _INLINE_S = 0.004
 LARGE = 65536  # bytes of a body that is read in its turn
-_PAUSE = 3.0  # after a large request, as a multiple of the event loop's time that it took
+_PAUSE = (
+    7.0  # after a large request where small ones come, as a multiple of the event loop's time that it took
+)
 _MAX_LARGE = 64  # that wait
 
 
@@ -124,11 +126,13 @@ class MicroBatcher(Generic[Item, Result]):
 class Turns:
     """Large requests one after the other, with a pause behind each in which small ones are answered.
 
-    To read a body of a megabyte holds up the event loop for milliseconds. So they get a quarter of its time at most,
-    however many there are.
+    To read a body of a megabyte holds up the event loop for milliseconds. So they get an eighth of its time at most,
+    however many there are; all of it while no small one comes.
     """
 
     def __init__(self) -> None:
+        self.small = 0  # requests that came beside the large ones
+        self._seen = 0  # of them, at the end of the last turn
         self._lock = asyncio.Lock()
         self._waiting = 0
 
@@ -157,5 +161,6 @@ class Turns:
         try:
             yield
         finally:
-            pause = _PAUSE * (time.thread_time() - began)
+            pause = _PAUSE * (time.thread_time() - began) if self.small != self._seen else 0.0
+            self._seen = self.small
             asyncio.get_running_loop().call_later(pause, self._lock.release)

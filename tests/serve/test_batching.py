@@ -134,17 +134,24 @@ def test_large_requests_take_turns_and_leave_room_for_small_ones():
         turns, order = Turns(), []
 
         async def ask(name, size):
+            turns.small += size <= LARGE
             async with turns.of(size):
                 order.append(name)
                 NOW[0] += 0.02  # of the event loop's time
 
+        await ask("small 0", LARGE)
         large = [asyncio.create_task(ask(f"large {place}", LARGE + 1)) for place in range(2)]
         await asyncio.sleep(0.001)
-        await ask("small", LARGE)  # in the pause behind the first large one
+        await ask("small 1", LARGE)  # in the pause behind the first large one
         await asyncio.gather(*large)
-        return order
+        began = asyncio.get_running_loop().time()
+        for place in range(2, 12):  # nobody beside them: no pause but the one behind the turn before
+            await ask(f"large {place}", LARGE + 1)
+        return order[:4], asyncio.get_running_loop().time() - began
 
-    assert asyncio.run(talk()) == ["large 0", "small", "large 1"]
+    order, seconds = asyncio.run(talk())
+    assert order == ["small 0", "large 0", "small 1", "large 1"]
+    assert seconds < 1.0  # with pauses it would be 1.4
 
 
 def test_more_large_requests_than_may_wait():

@@ -54,6 +54,7 @@ class InferMiddleware:
                 async with self.turns.of(len(body)):
                     response = await self.engine.answer(self._read(body, kind))
             else:
+                self.turns.small += 1
                 response = await self.engine.answer(self._read(body, kind))
         except HTTPException as error:
             headers = {name.lower().encode(): text.encode() for name, text in (error.headers or {}).items()}
