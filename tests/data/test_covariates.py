@@ -245,6 +245,17 @@ class TestProof:
         assert (reason is None) == proved
         assert proved or "nothing shows that it was known by then" in reason
 
+    def test_what_is_published_only_after_the_next_bar_has_begun_is_refused(self):
+        sessions = pd.DatetimeIndex(["2020-06-01", "2020-06-02", "2020-06-03"])
+        with pytest.raises(
+            UserError,
+            match="row of 2020-06-01 would be taken at the bar of 2020-06-01, but is published only",
+        ):
+            joined(numbered(sessions), sessions, calendar="XNYS", lag=0, published="+1d 10:00")
+        assert joined(numbered(sessions), sessions, calendar="XNYS", lag=1, published="+1d 10:00").tolist()[
+            1:
+        ] == [0, 1]
+
 
 class TestKnownAhead:
     def test_the_calendar_of_every_step(self):

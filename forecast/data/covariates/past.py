@@ -136,6 +136,12 @@ class PastCovariate:
         if not len(times):
             raise UserError(f"{self._who(rows)}: holds no value of {', '.join(self.names)}")
         joined = self.join(times, rows)
+        if self.published is not None and (late := self._late(joined)) is not None:
+            raise UserError(
+                f"lag={self.lag}: {self._who(rows)}: the row of {_shown(times[joined.row[late]])} would be taken at "
+                f"the bar of {rows.bars.text(rows.times[late])}, but is published only after the next bar has begun; use "
+                "a larger lag, or lag=null"
+            )
         found = np.where(joined.row[:, None] >= 0, values[joined.row], np.nan)
         return self._by_policy(found, joined, times, rows)
 
@@ -145,9 +151,6 @@ class PastCovariate:
         Args:
             times: (rows,) of the series, ascending, as its source dates them.
             rows: the bars.
-
-        Raises:
-            UserError: `published` is after the next bar has begun.
         """
         import numpy as np
 
@@ -195,15 +198,12 @@ class PastCovariate:
         Returns:
             a sentence; None where every value was known.
         """
-        import numpy as np
 
         times = self._table(rows).index.to_numpy()
         joined = self.join(times, rows)
-        taken = joined.row >= 0
-        late = np.flatnonzero(joined.known[joined.row[taken]] >= joined.limit[taken])
-        if not len(late):
+        bar = self._late(joined)
+        if bar is None:
             return None
-        bar = np.flatnonzero(taken)[late[0]]
         remedy = (
             "lag=1, or published=HH:MM if it is known in time" if self.published is None else "a larger lag"
         )
@@ -211,6 +211,14 @@ class PastCovariate:
             f"the row of {_shown(times[joined.row[bar]])} is taken at the bar of {rows.bars.text(rows.times[bar])} of "
             f"{rows.ticker}, and nothing shows that it was known by then; {remedy}"
         )
+
+    def _late(self, joined: Joined) -> int | None:
+        """The first bar that takes a row which nothing shows to have been known in time."""
+        import numpy as np
+
+        taken = np.flatnonzero(joined.row >= 0)
+        late = taken[joined.known[joined.row[taken]] >= joined.limit[taken]]
+        return int(late[0]) if len(late) else None
 
     def _clocks(self, times: Times, rows: BarRows) -> tuple[Times, Times]:
         """(rows,) when each row is known and (bars,) when each forecast is made, by one clock."""
