@@ -1,18 +1,20 @@
 """Files in the layouts people have: read as they are, or refused with the key that decides; and read the same again."""
 
 import gzip
+import json
 import string
 from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from forecast.data.sources import FileSource
 from forecast.errors import UserError
-from tests import vendor_layouts
+from tests import commands, vendor_layouts
 from tests.vendor_layouts import BARS, CALM, OTHER, make_bars, outcome, table
 
 LAYOUTS = vendor_layouts.layouts()
@@ -463,3 +465,26 @@ def test_no_bytes_break_the_reader(tmp_path_factory, content):
     except UserError as error:
         message = str(error)
     assert "\n" not in message
+
+
+def test_a_run_saves_how_its_files_are_written_and_predictions_obey_it(tmp_path):
+    from forecast.predict import future
+
+    folder = tmp_path / "bars"
+    folder.mkdir()
+    (folder / "UK.csv").write_text(table(OHLCV, lambda day: f"{day:%d/%m/%Y}"))
+    small = ("data.tickers=[UK]", "data.seq_len=5", "trainer=smoke", "baselines=none", "tracker=none")
+    done = commands.run(tmp_path, "source=files", "source.path=bars", *small, "hydra.run.dir=run")
+    assert done.code == 0, done.err
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["source"]["layouts"]
+    assert saved == json.loads((tmp_path / "run" / "data.json").read_text())["layouts"]
+    assert saved[0]["dates"] == "dmy"
+    assert commands.run(tmp_path, "-cd", "run", "-cn", "config", "hydra.run.dir=again").code == 0
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("run", "again")]
+    assert metrics[0]["test_rmse"] == metrics[1]["test_rmse"]
+    # A file whose days alone would no longer tell days from months.
+    (folder / "UK.csv").write_text(table(OHLCV, lambda day: f"{day:%d/%m/%Y}", bars=vendor_layouts.SUBSET))
+    with pytest.raises(UserError, match=r"source\.dates=dmy"):
+        FileSource(path=str(folder)).bars("UK")
+    (row,) = future(tmp_path / "run").table.to_dict("records")
+    assert str(row["origin"])[:10] == str(vendor_layouts.SUBSET.index[-1].date())
