@@ -64,7 +64,8 @@ def tensors(data: MarketData, split: str) -> tuple[Tensor, Tensor]:
 def ours(data: MarketData, hidden: int) -> float:
     """This project, with early stopping, clipping, metrics and a progress bar on."""
     trainer = Trainer(
-        metric="val_rmse", mode="min", seed=0, max_epochs=EPOCHS, patience=EPOCHS, progress="on", weight_decay=0.0
+        metric="val_rmse", mode="min", seed=0, max_epochs=EPOCHS, patience=EPOCHS, progress="on",
+        weight_decay=0.0, decay="decoupled",
     )  # fmt: skip
     forecaster = NetworkForecaster(
         make_network=lambda: network(data, hidden),

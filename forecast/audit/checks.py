@@ -361,6 +361,9 @@ def conclusion(subject: Subject, outcomes: list[CheckResult]) -> str:
         missing.append(
             "rare days between the cuts, for the features do not say how far they look back (warm_up)"
         )
+    beside = list(data.covariates.columns)
+    if beside:
+        missing.append(f"whether what covariates are read from held then what it holds now ({', '.join(beside)})")
     missing.append("whether the source rewrote or shifted its whole history before it delivered it")
     if failed:
         opening = f"the audit failed: {', '.join(failed)}"
