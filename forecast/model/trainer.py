@@ -38,7 +38,8 @@ class Trainer:
         seed: of the order of training windows.
         max_epochs: at most.
         learning_rate: of Adam.
-        weight_decay: of Adam.
+        weight_decay: share of each weight that a step takes off, lowered with the learning rate by the schedule
+            (`decoupled`); of Adam (`l2`).
         decay: `decoupled` takes it off the weights by themselves (AdamW); `l2` adds it to the gradient, which switches
             a network off where little can be forecast, see optimisation.py.
         start: what the network's answers are added to: `linear` (see shrinkage.py) or `zero`; `auto` is linear with a
@@ -89,6 +90,11 @@ class Trainer:
             raise UserError(
                 f"trainer.quantiles={list(quantiles)}: must be ascending with 0.5, the forecast itself, among them; "
                 "such as [0.05,0.5,0.95]"
+            )
+        if decay == "decoupled" and weight_decay >= 1:
+            raise UserError(
+                f"trainer.weight_decay={weight_decay:g}: a step cannot take that share off a weight; with "
+                "trainer.decay=decoupled it must be below 1"
             )
         self.metric = metric
         self.mode = mode

@@ -79,7 +79,7 @@ class ForecastModule(pl.LightningModule):
         forecaster: what is trained.
         batch_size: windows an optimisation step.
         learning_rate: of Adam.
-        weight_decay: of Adam.
+        weight_decay: share of each weight that a step takes off, at first (`decoupled`), or of Adam (`l2`).
         decay: of the weights by themselves (AdamW), or added to the gradient.
         gradient_clip: largest norm of the gradient; None = any.
         loss: of the network's answers and what they should have been, in normalised units.
@@ -125,11 +125,15 @@ class ForecastModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""
         # Kept bare: Lightning's wrapper would cost as much as the step of a small network.
-        self._adam = (AdamW if self.decay == "decoupled" else Adam)(
-            self.forecaster.network.parameters(),
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-        )
+        parameters, rate = self.forecaster.network.parameters(), self.learning_rate
+        if self.decay == "decoupled":
+            # AdamW takes off learning_rate * weight_decay: a share of its own, that another learning rate leaves as it
+            # is and the schedule lowers with it, as Loshchilov and Hutter have it.
+            self._adam: Adam | AdamW = AdamW(
+                parameters, learning_rate=rate, weight_decay=self.weight_decay / rate
+            )
+        else:
+            self._adam = Adam(parameters, learning_rate=rate, weight_decay=self.weight_decay)
         return self._adam
 
     def transfer_batch_to_device(self, batch: WindowBatch, device: torch.device, _: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import torch
 from forecasters import trained
 from markets import market
 
+from forecast.errors import UserError
 from forecast.evaluate.metrics import Metrics
 from forecast.model import LayeredNetwork, Ridge, Trainer
 from forecast.model.neural import NetworkForecaster
@@ -121,7 +122,7 @@ def fit(data, **keys):
 
 def test_a_network_starts_from_the_map_and_keeps_it():
     data = single(share=0.3, seed=3)
-    forecaster = fit(data, decay="decoupled", weight_decay=3.0)
+    forecaster = fit(data, decay="decoupled", weight_decay=3e-3)
     windows = data.windows_["test"]
     batch = windows.take(windows.spread(200))
     forecast = forecaster.forecast(batch).values
@@ -193,6 +194,11 @@ def test_a_decay_apart_from_the_gradient_leaves_a_network_that_sees():
         left[kind] = float(weight.detach().abs().min())
     assert left[Adam] < 1e-2
     assert left[AdamW] > 0.2
+
+
+def test_the_share_that_a_step_takes_off_is_below_one():
+    with pytest.raises(UserError, match=r"trainer\.weight_decay=1: .* must be below 1"):
+        Trainer(metric="val_rmse", mode="min", seed=0, decay="decoupled", weight_decay=1.0)
 
 
 def test_adamw_takes_the_steps_of_torch_s_own_bit_for_bit():
