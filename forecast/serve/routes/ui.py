@@ -44,7 +44,7 @@ class ModelCard(_Answer):
     target: Annotated[str, Field(description="what is forecast, such as close")]
     unit: Annotated[str, Field(description="of forecasts, such as price")]
     naive: Annotated[str, Field(description="the forecast that needs no model, in words")]
-    kind: Annotated[str, Field(description="of model: its class")]
+    kind: Annotated[str, Field(description="of model: the option that it was chosen by, or its class")]
     verdict: Annotated[str, Field(description="whether it beats tomorrow = today on test")]
     tone: Annotated[Literal["good", "bad", "open"], Field(description="the verdict in one word")]
     findings: Annotated[list[str], Field(description="what the tests, intervals and folds say")]
@@ -90,7 +90,7 @@ class KeptChampion(_Answer):
     promoted: str | None = Field(description="when it was made from its run")
     figure: str = Field(description="metric it was chosen by, and its value")
     label: str = Field(description='whether it is ahead of "tomorrow = today"')
-    model: str = Field(description="its class")
+    model: str = Field(description="the option that it was chosen by, or its class")
     target: str = Field(description="what it forecasts")
     tickers: str = Field(description="it was trained on, at most five of them")
     figures: dict[str, float | None] = Field(description="of its metrics, those that compare champions")
@@ -169,7 +169,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         target=predictor.target.name,
         unit=predictor.target.unit,
         naive=predictor.target.naive_name,
-        kind=str((model.config.get("model") or {}).get("_target_", "")).rpartition(".")[2],
+        kind=str(choices.get("model") or model.config["model"].get("_target_", "-").rpartition(".")[2]),
         verdict=verdict.sentence,
         tone=next((tone for start, tone in _TONES.items() if verdict.sentence.startswith(start)), "open"),
         findings=verdict.findings,
@@ -271,8 +271,9 @@ def _facts(folder: Path) -> dict[str, Any] | None:
     def name(node: str, default: str) -> str:
         return str((config.get(node) or {}).get("_target_", default)).rpartition(".")[2]
 
+    choices = (config.get("provenance") or {}).get("choices") or {}
     return {
-        "model": name("model", "-"),
+        "model": str(choices.get("model") or name("model", "-")),
         "target": name("target", "Close").lower(),
         "tickers": ", ".join(trained[:5]) + (", ..." if len(trained) > 5 else ""),
         "figures": {
