@@ -200,7 +200,7 @@ class HealthCheck:
             raise _refusal(ticker, refused)
         for kind in _WARNED:
             if kind in findings and adjusted is None and self.policies[kind] is None:
-                log.warning("%s: %s; %s", ticker, _told(findings[kind]), findings[kind].advice)
+                log.warning("%s: %s; %s", ticker, _first_of(findings[kind]), findings[kind].advice)
         found_faults = [
             fault
             for kind, found in findings.items()
@@ -298,7 +298,7 @@ def _action(kind: str, policy: str | None) -> Action:
 
 def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     """One line: the first day of each kind, how many more there are, and the ways out."""
-    shown = [_told(finding) for finding in findings.values()]
+    shown = [_first_of(finding) for finding in findings.values()]
     keys = [
         f"data.health.{kind}={'keep' if found.rest is None else 'drop'}"
         for kind, found in findings.items()
@@ -310,7 +310,7 @@ def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     return UserError(f"{ticker}: {'; '.join(shown)}; {'; '.join(ways)}")
 
 
-def _told(finding: Finding) -> str:
+def _first_of(finding: Finding) -> str:
     """The first day of a kind of fault, and how many more there are."""
     more = f" ({len(finding.days) - 1} more)" if len(finding.days) > 1 else ""
     return f"{faults.day(finding.days[0])}: {finding.detail(0)}{more}"

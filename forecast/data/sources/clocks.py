@@ -350,7 +350,7 @@ def _localised(local: Times, zone: str) -> Times:
 
 
 def _to_utc(local: Times, zone: str, origin: str) -> Times:
-    """What clocks of a zone show -> moments in UTC; hours they show twice are told by their order.
+    """What clocks of a zone show -> moments in UTC; the order of rows says which of two equal hours is meant.
 
     Raises:
         UserError: an hour that the clocks skipped, or one they show twice and the order does not tell.
@@ -368,7 +368,7 @@ def _to_utc(local: Times, zone: str, origin: str) -> Times:
         )
     backwards = len(index) > 1 and index[0] > index[-1]
     try:
-        told = (index[::-1] if backwards else index).tz_localize(zone, ambiguous="infer")
+        localised = (index[::-1] if backwards else index).tz_localize(zone, ambiguous="infer")
     except ValueError:
         twice = index.tz_localize(zone, ambiguous="NaT").isna()
         when = str(index[int(twice.argmax())])
@@ -376,5 +376,5 @@ def _to_utc(local: Times, zone: str, origin: str) -> Times:
             f"{origin}: {when} came twice in {zone}, when its clocks were set back, and the order of the rows does not "
             "tell which is meant; write the times with their zone, or in UTC with source.clock=UTC"
         ) from None
-    told = told[::-1] if backwards else told
-    return np.asarray(told.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")
+    localised = localised[::-1] if backwards else localised
+    return np.asarray(localised.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")

@@ -129,7 +129,7 @@ def is_date_name(name: str) -> bool:
 
 
 def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int], origin: str) -> dict[str, str]:
-    """Our names -> the names in a header, as far as they can be told.
+    """Our names -> the names in a header, as far as they are known ones.
 
     Args:
         header: names of a file's columns, as they stand there.

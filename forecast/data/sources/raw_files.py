@@ -259,7 +259,7 @@ def _first_bytes(path: Path) -> bytes | None:
 
 
 def _unpacked(content: bytes, origin: str) -> bytes:
-    """The content of a packed file, told by its first bytes.
+    """The content of a packed file, recognised by its first bytes.
 
     Raises:
         UserError: it is damaged, or an archive of several files.

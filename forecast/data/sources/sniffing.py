@@ -145,7 +145,7 @@ def sniff_file(
 def sniff_ticker(
     rows: DatedRows, layout: FileLayout, *, name: str, chosen: Chosen, origin: str
 ) -> FileLayout:
-    """A file's layout with what is told by the dates of one ticker: days or moments, zone, order.
+    """A file's layout with what the dates of one ticker show: days or moments, zone, order.
 
     Args:
         rows: of the ticker.
@@ -155,7 +155,7 @@ def sniff_ticker(
         origin: the file, named in errors.
 
     Raises:
-        UserError: it is not told, see clocks.sniff_clock.
+        UserError: they do not show it, see clocks.sniff_clock.
     """
     clock = sniff_clock(rows.stamps, ticker=name, timezone=chosen.timezone, clock=chosen.clock, origin=origin)
     return with_clock(layout, clock, order_of(rows.stamps.local))
