@@ -139,8 +139,8 @@ class PastCovariate:
         if self.published is not None and (late := self._late(joined)) is not None:
             raise UserError(
                 f"lag={self.lag}: {self._who(rows)}: the row of {_shown(times[joined.row[late]])} would be taken at "
-                f"the bar of {rows.bars.text(rows.times[late])}, but is published only after the next bar has begun; use "
-                "a larger lag, or lag=null"
+                f"the bar of {rows.bars.text(rows.times[late])}, but is published only after the next bar has begun; "
+                "use a larger lag, or lag=null"
             )
         found = np.where(joined.row[:, None] >= 0, values[joined.row], np.nan)
         return self._by_policy(found, joined, times, rows)
