@@ -222,9 +222,12 @@ class Subject:
 
     def table(self, bars: pd.DataFrame) -> pd.DataFrame:
         """Features of a ticker's bars and what stands behind them, computed by objects built anew."""
+        data = self.config.data
         features = with_calendar(
-            build(self.config.data.features),
-            self.config.data.calendar,
+            build(data.features),
+            data.calendar,
+            show=data.get("calendar_features"),
+            interval=self.original.bars.interval,
             ahead=sessions_named(self.original.features.columns),
         )
         return rows(features, bars, self.original.target)

@@ -225,3 +225,15 @@ def test_a_plug_in_of_ones_own_folder_that_leaks_fails_the_command(tmp_path, cap
     said = capsys.readouterr().out
     assert "LEAK    prefix causality" in said
     assert said.strip().splitlines()[-1].startswith("the audit failed: prefix causality")
+
+
+def test_how_busy_a_ticker_is_beside_another_is_no_leak():
+    """On shuffled bars a model of volume still knows whose they are."""
+    words = (
+        "target=volume",
+        "target.span=3",
+        "model=har",
+        "data=no_processing_panel",
+        "data.tickers=[AAPL,IBM]",
+    )
+    assert "the model has R2 -" in detail(config_with("data.horizon", 1, *words), "shuffled control")
