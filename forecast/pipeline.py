@@ -362,6 +362,11 @@ def _tracked(
         log.debug("interrupted" if isinstance(error, KeyboardInterrupt) else "stopped: others do better")
         live.finish(status="KILLED", metrics={})
         raise
+    except UserError:
+        # Refused only now, by what the model found in the training bars; whoever called says why.
+        live.finish(status="FAILED", metrics={})
+        bundle.discard(directory)
+        raise
     except BaseException:
         log.debug("the run failed", exc_info=True)
         live.finish(status="FAILED", metrics={})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from forecast.bundle.manifest import MANIFEST, begin, finish, is_finished, verify
+from forecast.bundle.manifest import MANIFEST, begin, discard, finish, is_finished, verify
 
 _HOME = {
     "forecasts_of": "model_files",
@@ -16,7 +16,7 @@ _HOME = {
     "write_model": "model_files",
 }
 
-__all__ = [*_HOME, "MANIFEST", "begin", "finish", "is_finished", "verify"]
+__all__ = [*_HOME, "MANIFEST", "begin", "discard", "finish", "is_finished", "verify"]
 
 
 def __getattr__(name: str) -> Any:

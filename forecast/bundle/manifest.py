@@ -55,18 +55,25 @@ def begin(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (
-            MANIFEST,
-            *REQUIRED,
-            *_OPTIONAL,
-            *_UNLISTED,
-        ):  # the manifest first: half a run is no run
-            (directory / name).unlink(missing_ok=True)
+        _clear(directory)
         write_whole(directory / "run.log", "")
     except OSError as error:
         raise UserError(
             f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); name another folder"
         ) from error
+
+
+def discard(directory: Path) -> None:
+    """Leave nothing of a run that was refused after it had begun, and no folder that is empty then."""
+    _clear(directory)
+    for folder in (directory / "plots", directory):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _clear(directory: Path) -> None:
+    for name in (MANIFEST, *REQUIRED, *_OPTIONAL, *_UNLISTED):  # the manifest first: half a run is no run
+        (directory / name).unlink(missing_ok=True)
 
 
 def finish(directory: Path, *, version: str) -> None:

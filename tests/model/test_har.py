@@ -8,6 +8,7 @@ import pytest
 from forecasters import whole
 from markets import market, tables
 
+import forecast
 from forecast.data.target import Target
 from forecast.errors import UserError
 from forecast.model import Ewma, Har
@@ -134,6 +135,13 @@ def test_har_with_too_few_bars_says_so_in_one_line():
     ) as found:
         Har().fit(data_of(tables(80, number=1), strategy="no_processing_single"))
     assert "\n" not in str(found.value)
+
+
+def test_a_run_of_too_few_bars_is_refused_and_leaves_nothing(tmp_path):
+    words = ("target=volatility", "model=har", "tracker=none", "data.period=60d")
+    with pytest.raises(UserError, match=r"^Har: means over bars="):
+        forecast.run(*words, directory=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_har_refuses_bars_out_of_order():
