@@ -51,8 +51,9 @@ class FileSource:
 
     A ticker is a file's name as it stands there, without what vendors add (AAPL_daily.csv): `aapl.csv` is the ticker
     aapl, never AAPL, on any file system. A file with a column, or a line of its header, that names tickers holds those.
-    How a file is written is looked at once, put in words by `describe` and saved as `layouts`; what could be read in two
-    ways is refused with the key that decides. Rows are delivered oldest first; judging them is HealthCheck's task.
+    How a file is written is looked at once, put in words by `describe` and saved as `layouts`; what could be read in
+    two ways is refused with the key that decides.
+    Rows are delivered oldest first; judging them is HealthCheck's task.
 
     Args:
         path: the folder, or one file; `~` is the home folder.
