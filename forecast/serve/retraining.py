@@ -338,16 +338,20 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
 
     from forecast import bundle
     from forecast.config import build
+    from forecast.data.bars import Bars
+    from forecast.data.reader import BarReader
 
     predictor = bundle.load(champion)
     config = _config(candidate)
     source, health = build(config.source), build(config.data.get("health"))
     first = rows["date"].min()
+    reader = BarReader.of(config.data, source=source, health=health, until_now=True)
     tables: dict[str, pd.DataFrame] = {}
+    markets: dict[str, Bars] = {}
     for ticker in predictor.tickers:
-        bars = source.bars(ticker)
-        if health is not None:
-            bars, _ = health.check(ticker, bars)
+        whole = source.bars(ticker)
+        judged = reader.judge(ticker, whole, whole)
+        bars, markets[ticker] = judged.table, judged.bars
         if predictor.enough is not None:  # what lies further back changes nothing
             needed = int(bars.index.searchsorted(first)) - predictor.enough - predictor.horizon
             bars = bars.iloc[max(0, needed) :]
@@ -355,7 +359,7 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
     if predictor.scope == "multiple":  # they stand on their common dates
         common = sorted(set.intersection(*(set(bars.index) for bars in tables.values())))
         tables = {ticker: bars.loc[common] for ticker, bars in tables.items()}
-    found = predictor.predict(tables, every=True)
+    found = predictor.with_markets(markets).predict(tables, every=True)
     pieces = []
     for ticker, bars in tables.items():
         own = found[found["ticker"] == ticker]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
+from forecast.data.bars import MINUTES
 from forecast.serve.monitoring.counters import Counters, Figures, ProcessCounters
 from forecast.serve.monitoring.drift import Drift, DriftCounts, read_drift
 from forecast.serve.monitoring.outcomes import PRICE, Outcomes, OutcomeSummary
@@ -285,7 +286,9 @@ class _Recorder:
         batches, self._batches = self._batches, []
         of_model: dict[str, tuple[LoadedModel, list[_Columns]]] = {}
         for model, columns in batches:
-            of_model.setdefault(model.version, (model, []))[1].append(_in_columns(*columns))
+            of_model.setdefault(model.version, (model, []))[1].append(
+                _in_columns(*columns, intraday=_is_intraday(model))
+            )
         for model, parts in of_model.values():
             self._look_at(model, *(np.concatenate(column) for column in zip(*parts, strict=True)))
         while self.tables:
@@ -293,7 +296,7 @@ class _Recorder:
             closes = bars["Close"].to_numpy(np.float64)
             closes = np.where(closes > 0, closes, np.nan)
             days, lookback, target = (
-                _days(bars.index.to_numpy()),
+                _days(bars.index.to_numpy(), intraday=_is_intraday(model)),
                 model.predictor.lookback,
                 model.predictor.target,
             )
@@ -354,11 +357,13 @@ def _in_columns(
     forecast: NDArray[np.float64],
     bounds: NDArray[np.float64] | None,
     origins: NDArray[np.datetime64] | None,
+    *,
+    intraday: bool,
 ) -> _Columns:
     """One batch that was noted, a row a window."""
     count = len(windows)
     sides = np.full((2, *forecast.shape), np.nan) if bounds is None else bounds[:, :count]
-    days = [None] * count if origins is None else _days(origins[:count])
+    days = [None] * count if origins is None else _days(origins[:count], intraday=intraday)
     names = np.array(list(tickers[:count]), object)
     return windows, names, forecast, sides.swapaxes(0, 1), np.array(days, object)
 
@@ -370,7 +375,13 @@ def measure_of(target: Target) -> str:
     return "/".join(map(str, (target.name, target.lead + 1, getattr(target, "estimator", ""))))
 
 
-def _days(moments: NDArray[np.datetime64]) -> list[Any]:
-    """Days since 1970-01-01."""
-    days: list[Any] = moments.astype("datetime64[D]").astype(int).tolist()
+def _is_intraday(model: LoadedModel) -> bool:
+    """Whether a model's bars are shorter than a day."""
+    data = model.config["data"]
+    return (data.get("resample") or data.get("interval", "1d")) in MINUTES
+
+
+def _days(moments: NDArray[np.datetime64], *, intraday: bool) -> list[Any]:
+    """Days since 1970-01-01; of intraday bars, of which a day has several, minutes."""
+    days: list[Any] = moments.astype(f"datetime64[{'m' if intraday else 'D'}]").astype(int).tolist()
     return days
