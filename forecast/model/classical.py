@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from annotated_types import Ge, Le
 
+from forecast.errors import UserError
 from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
 from forecast.model.naive import by_series, last_values, values_of
 
@@ -163,13 +164,13 @@ def _fit_each(data: MarketData, fit: Callable[[Column], Model], *, max_series: i
         max_series: refuse more.
 
     Raises:
-        ValueError: more series, or a value that has no logarithm.
+        UserError: more series, or a value that has no logarithm.
     """
     import numpy as np
 
     names = data.panel_.names
     if len(names) > max_series:
-        raise ValueError(
+        raise UserError(
             f"fits one series after the other, and {len(names):,} are more than max_series={max_series:,}"
         )
     models: dict[str, Model] = {}
@@ -178,7 +179,7 @@ def _fit_each(data: MarketData, fit: Callable[[Column], Model], *, max_series: i
         known = data.panel_.values[first:stop, data.layout.target].astype(np.float64)
         if data.target.positive:
             if (known <= 0).any():
-                raise ValueError(f"{name} has a price of {known.min():g}, which has no logarithm")
+                raise UserError(f"{name} has a price of {known.min():g}, which has no logarithm")
             known = np.log(known)
         if len(known) >= _MIN_BARS and np.ptp(known) > 0:
             models[name] = fit(known)
