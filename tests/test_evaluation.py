@@ -148,4 +148,6 @@ def test_a_network_of_quantiles_gives_the_intervals(tmp_path):
     assert (rows["lower"] < rows["upper"]).all()
     relative = (rows["upper"] - rows["lower"]) / rows["naive"]
     assert relative.nunique() > len(rows) / 2  # as wide as the network says, which differs from day to day
+    assert run.metrics["test_pinball_50"] == pytest.approx(run.metrics["test_mae"] / 2, rel=1e-6)
+    assert run.metrics["test_pinball_5"] > 0
     assert 0.8 < run.metrics["test_coverage"] < 1

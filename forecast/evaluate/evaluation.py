@@ -15,9 +15,9 @@ from forecast.data.split import SPLITS
 from forecast.evaluate.findings import beats_best
 from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 from forecast.evaluate.metrics import Metrics
-from forecast.evaluate.scores import calibration, mean_error
+from forecast.evaluate.scores import calibration, mean_error, of_quantiles
 from forecast.evaluate.skill import skill
-from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary
+from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary, prefixed
 from forecast.evaluate.summary import SPLITS as EVALUATED
 from forecast.evaluate.table import ForecastTable, forecast_pieces, join, table_of
 from forecast.evaluate.writer import ForecastWriter
@@ -283,7 +283,7 @@ class Evaluator:
         """
         figures = self.metrics.of(table)
         tables = self._tables[table.split]
-        tables.append(replace(table, quantiles=None, spread=None))
+        tables.append(replace(table, spread=None))
         if len(tables) == self.num_folds:
             # Rows that have been evaluated are let go before others are forecast, so that memory holds one split.
             self._evaluate(join(tables).ordered())
@@ -294,6 +294,9 @@ class Evaluator:
         """All figures of the rows of a split."""
         split, loss = table.split, table.losses[0]
         self._metrics[split] = self.metrics.of(table)
+        if table.quantiles is not None:
+            self._metrics[split] |= prefixed(split, of_quantiles(table, distribution=self.intervals is None))
+            table = replace(table, quantiles=None, quantile_levels=None)
         self._errors[split] = {"model": mean_error(table, loss), NAIVE: mean_error(table.of(NAIVE), loss)}
         if self.baselines is not None:
             failed = self.baselines.failed
@@ -351,7 +354,9 @@ class Evaluator:
             fold=fold if self.folded else None,
             baselines=baselines,
         )
-        return replace(table, scale=self._scale, spread=None if spread is None else spread.reshape(-1))
+        levels = None if quantiles is None else forecaster.quantile_levels
+        kept = None if spread is None else spread.reshape(-1)
+        return replace(table, scale=self._scale, spread=kept, quantile_levels=levels)
 
     def _write(self, block: ForecastTable, fold: int, bounds: Mapping[str, Column] | None = None) -> None:
         values = {"actual": block.actual, "forecast": block.forecast, "naive": block.naive, **(bounds or {})}

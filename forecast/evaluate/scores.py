@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.evaluate.summary import LOSS_WORDS, figure, metric
+from forecast.evaluate.summary import LOSS_WORDS, Figures, figure, metric
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -256,6 +256,19 @@ def pit(table: ForecastTable) -> float | None:
         return None
     counts: Any = sum(pit_counts(block.actual, _quantiles(block)) for block in table.blocks())
     return figure(float(np.abs(np.cumsum(counts)[:-1] / len(table) - np.asarray(levels)).max()))
+
+
+def of_quantiles(table: ForecastTable, *, distribution: bool) -> Figures:
+    """`pinball_5` and so on of each of the forecaster's own quantiles.
+
+    Args:
+        table: with quantiles.
+        distribution: whether crps and pit are wanted too; where there are intervals, theirs stand.
+    """
+    found: Figures = {
+        f"pinball_{100 * level:g}": pinball(table, level=level) for level in table.quantile_levels or ()
+    }
+    return found | ({"crps": crps(table), "pit": pit(table)} if distribution else {})
 
 
 def _quantiles(block: ForecastTable) -> Column:
