@@ -218,7 +218,9 @@ class ProcessCounters:
     """What one process counts; a few microseconds a request.
 
     The files are prometheus_client's, which it and `Counters` read; its Counter and Gauge, which ask before each step
-    whether the process was forked, take five times as long to write them.
+    whether the process was forked, take five times as long to write them. `MmapedDict` and `mmap_key` are public by
+    name but not documented: they are used here alone, and what is written is read back by the documented collector
+    (tests/serve/monitoring/test_counters.py), which fails where a version of the library changes them.
 
     Args:
         folder: that processes share.
