@@ -100,6 +100,8 @@ def test_baselines_of_conf_are_models_of_conf_with_the_same_values():
     models += [compose(f"model={name}").model for name in CLASSICAL if name in SMALL]
     for path in (CONF / "baselines").glob("*.yaml"):
         for node in (yaml.safe_load(path.read_text("utf-8")).get("members") or {}).values():
+            if "_target_" not in (node or {}):
+                continue  # one that is left out, or changed for a purpose
             assert values_of(node) in [
                 values_of(model) for model in models if model._target_ == node["_target_"]
             ]
