@@ -221,4 +221,5 @@ def test_the_yaml_says_what_the_constructor_does_by_default(pytestconfig):
         node = yaml.safe_load(file)
     assert node.pop("_target_") == "forecast.data.sources.SyntheticSource"
     node["end"] = str(node["end"])
-    assert node == SyntheticSource.__init__.__kwdefaults__
+    assert node.pop("interval") == "${data.interval}"
+    assert node | {"interval": "1d"} == SyntheticSource.__init__.__kwdefaults__
