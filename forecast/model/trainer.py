@@ -131,9 +131,10 @@ class Trainer:
         import numpy as np
         import torch
 
-        threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        threads, strictness = torch.get_num_threads(), torch.get_deterministic_debug_mode()
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # torch.use_deterministic_algorithms does the same and imports its compiler, which takes a second.
+        torch.set_deterministic_debug_mode("warn")
         # Our own code reads no memory it has not written; filling every new tensor first would only cost time.
         memory: Any = torch.utils.deterministic
         filled, memory.fill_uninitialized_memory = memory.fill_uninitialized_memory, False
@@ -144,7 +145,7 @@ class Trainer:
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(strict)
+            torch.set_deterministic_debug_mode(strictness)
             memory.fill_uninitialized_memory = filled
 
     def is_better(self, one: Mapping[str, float], other: Mapping[str, float]) -> bool:
