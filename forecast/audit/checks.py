@@ -363,7 +363,9 @@ def conclusion(subject: Subject, outcomes: list[CheckResult]) -> str:
         )
     beside = list(data.covariates.columns)
     if beside:
-        missing.append(f"whether what covariates are read from held then what it holds now ({', '.join(beside)})")
+        missing.append(
+            f"whether what covariates are read from held then what it holds now ({', '.join(beside)})"
+        )
     missing.append("whether the source rewrote or shifted its whole history before it delivered it")
     if failed:
         opening = f"the audit failed: {', '.join(failed)}"
