@@ -310,7 +310,9 @@ def test_a_served_model_is_judged_as_the_recorded_one_is(monitoring, served, gol
     """All that the run forecast on its test days, served, gives the run's own figures."""
     predictor = served.predictor
     naive = golden.windows[:, -1, 2].astype(np.float64)
-    bounds = predictor.intervals.bounds(["AAPL"] * len(naive), golden.forecast, naive)[0]
+    bounds = predictor.intervals.bounds(
+        ["AAPL"] * len(naive), golden.forecast, naive, windows=golden.windows
+    )[0]
     monitoring.forecasts(served, golden.windows, ["AAPL"] * len(naive), golden.forecast, bounds)
     monitoring.bars(served, "AAPL", bars_of(golden))
     monitoring.close()
