@@ -132,7 +132,7 @@ def test_a_search_stops_the_hopeless(tmp_path):
     """Learning rates of zero or so learn nothing: one of two stops at the first rung, and none at the last epoch."""
     command = (
         "-m", *SMALL, "tuner=asha", "tracker=none", "champion=none", "baselines=none", "trainer.max_epochs=4",
-        "trainer.patience=null", "tuner.grace_period=1", "tuner.reduction_factor=2", "tuner.max_concurrent=1",
+        "trainer.patience=null", "trainer.start=zero", "tuner.grace_period=1", "tuner.reduction_factor=2", "tuner.max_concurrent=1",
         "++tuner.space={trainer.learning_rate: 'choice(1e-2,1e-9,2e-9,3e-9)'}", "hydra.sweep.dir=sweep",
     )  # fmt: skip
     done = run(tmp_path, *command)

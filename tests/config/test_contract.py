@@ -80,8 +80,9 @@ def test_every_annotation_of_what_the_options_build_can_be_read():
     targets = {
         target for option in OPTIONS for target in targets_of(OmegaConf.to_container(composed(option)))
     }
-    assert len(targets) > 10
-    for target in sorted(targets):
+    ours = sorted(target for target in targets if target.startswith("forecast."))
+    assert len(ours) > 10
+    for target in ours:
         for name, parameter in inspect.signature(locate(target)).parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue

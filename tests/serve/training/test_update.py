@@ -34,7 +34,9 @@ def test_the_exit_code_says_what_came_of_it(world, words, capsys):
 def test_every_decision_is_in_the_log(world):
     world.promote(world.another_run("bad", "trainer.learning_rate=0.5", "trainer.max_epochs=1"))
     promoted = world.train("train")
-    refused = world.train("train", bundle=world.another_run("worse", "trainer.learning_rate=0.9", "trainer.start=zero"))
+    refused = world.train(
+        "train", bundle=world.another_run("worse", "trainer.learning_rate=0.9", "trainer.start=zero")
+    )
     assert (promoted.state, refused.state) == ("promoted", "kept")
     lines = (world.link.with_name("champions") / "decisions.jsonl").read_text().splitlines()
     first, second, third = map(json.loads, lines)
