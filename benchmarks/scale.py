@@ -19,7 +19,8 @@ from pathlib import Path
 
 _IMPORTS = (
     "import forecast.pipeline, forecast.evaluate.report, pytorch_lightning, torch, pandas, pyarrow.parquet, "
-    "scipy.special, sklearn.ensemble, sklearn.linear_model, safetensors.torch, hydra, arch.bootstrap"
+    "scipy.special, sklearn.ensemble, sklearn.linear_model, safetensors.torch, hydra, arch.bootstrap, "
+    "exchange_calendars"
 )
 _COLUMNS = 5  # of no_processing: open, high, low, close, volume
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from forecast.evaluate.scores import calibration, mean_error, of_quantiles
 from forecast.evaluate.skill import skill
 from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary, prefixed
 from forecast.evaluate.summary import SPLITS as EVALUATED
-from forecast.evaluate.table import ForecastTable, forecast_pieces, join, table_of
+from forecast.evaluate.table import ForecastTable, forecast_pieces, join, release_memory, table_of
 from forecast.evaluate.writer import ForecastWriter
 from forecast.model.forecaster import error_variance
 from forecast.model.intervals import columns as bound_columns
@@ -142,10 +142,10 @@ class Evaluator:
             data: split as the fold says.
             fit: how the training went.
         """
+        release_memory(data.panel_)
         if fold.number == 0:
             self._scale = data.naive_scale_  # one scale for all folds, so that their MASE can be compared
-            for _, piece in forecast_pieces(forecaster, data, "train"):
-                self._write(piece, fold.number)
+            self._write_all((piece for _, piece in forecast_pieces(forecaster, data, "train")), fold.number)
         if fold.refit:
             self.last_fit = fit
             self._losses.append(fit.history[fit.best_epoch])
@@ -156,22 +156,26 @@ class Evaluator:
                 self.fit_baselines(self.baselines, data, fold=fold.number)
             if self._risk is not None or self._scaled:
                 self._spread = Spread.fit(data)
+            release_memory(data.panel_)
         val = self._forecast(forecaster, data, "val", fold.number)
         if self.intervals is not None:
             self._fitted = FoldIntervals(self.intervals, val, quantile_levels=forecaster.quantile_levels)
         if self._risk is not None:
             self._risk.known(val)
-        for block in val.blocks():
-            self._write(block, fold.number)
+        self._write_all(val.blocks(), fold.number)
         if fold.number == 0:
             # In a walk-forward the validation rows of a later fold are test rows of an earlier one: what is chosen
             # before the first test row has seen none.
             self._ranking = rank_baselines(val)
         figures = self._keep(val)
         del val
+        release_memory(data.panel_)
         test = self._forecast(forecaster, data, "test", fold.number)
         figures |= self._write_test(test, fold.number)
+        release_memory(data.panel_)
         figures = self._keep(test) | figures
+        del test
+        release_memory(data.panel_)
         self.folds.append(_described(fold, data, fit, figures))
         return figures
 
@@ -357,6 +361,11 @@ class Evaluator:
         levels = None if quantiles is None else forecaster.quantile_levels
         kept = None if spread is None else spread.reshape(-1)
         return replace(table, scale=self._scale, spread=kept, quantile_levels=levels)
+
+    def _write_all(self, blocks: Iterable[ForecastTable], fold: int) -> None:
+        # A function of its own: a block left in a caller's variable would hold the columns of the whole table.
+        for block in blocks:
+            self._write(block, fold)
 
     def _write(self, block: ForecastTable, fold: int, bounds: Mapping[str, Column] | None = None) -> None:
         values = {"actual": block.actual, "forecast": block.forecast, "naive": block.naive, **(bounds or {})}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -27,9 +30,11 @@ if TYPE_CHECKING:
     Index = NDArray[np.integer[Any]]
 
 # Rows that a function looks at together: few enough that its scratch arrays are small beside a large panel.
-BLOCK_ROWS = 2**17
+BLOCK_ROWS = 2**16
 # Windows that are gathered and forecast together, at most so many bytes and so many windows.
 _GATHERED_BYTES, _GATHERED_WINDOWS = 4 * 2**20, 65_536
+# Bytes of a panel from which a run returns freed memory to the system between its stages.
+_LARGE_PANEL = 16 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +242,8 @@ class ForecastTable:
 
     def of(self, name: str) -> ForecastTable:
         """The table of a baseline, or of `naive`, in the place of the forecasts."""
-        forecast = self.naive if name == "naive" else self.baselines[name]
+        # of a copy of the keys, which otherwise keep what was looked up
+        forecast = self.keys.take(slice(None)).naive if name == "naive" else self.baselines[name]
         return replace(self, forecast=forecast, quantiles=None, quantile_levels=None, baselines={})
 
     def first_steps(self) -> ForecastTable:
@@ -365,6 +371,25 @@ def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") ->
     )
 
 
+def release_memory(panel: Panel) -> None:
+    """Between two stages of a run, hand what the one freed back to the system, so that it does not add to the next.
+
+    The C library keeps freed arrays of up to 32 MiB for others that fit, which few do; of the C libraries only glibc
+    can be asked for them. Cycles of references, as Lightning's are, first keep theirs.
+
+    Args:
+        panel: the run's bars; where they are few there is nothing worth the time.
+    """
+    if panel.values.nbytes < _LARGE_PANEL:
+        return
+    import pyarrow as pa
+
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
+
+
 def forecast_pieces(
     forecaster: Forecaster, data: MarketData, split: str
 ) -> Iterator[tuple[WindowBatch, ForecastTable]]:
@@ -416,7 +441,10 @@ def table_of(
             panel=data.panel_,
             target=data.target,
             column=data.layout.target,
-            rows=np.repeat(rows.astype(np.int32), data.horizon),
+            # no copy where there is nothing to repeat
+            rows=rows.astype(np.int32, copy=False)
+            if data.horizon == 1
+            else np.repeat(rows.astype(np.int32), data.horizon),
             step=np.tile(steps, len(rows)),
         ),
         forecast=np.ascontiguousarray(forecast, np.float64).reshape(count),
