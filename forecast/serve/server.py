@@ -15,17 +15,19 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fastapi import FastAPI
 from litserve import LitServer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forecast.cli import FAILED, USERS_MISTAKE
 from forecast.errors import UserError
 from forecast.serve import logs
 from forecast.serve.app import create_app
@@ -135,7 +137,9 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, interrupt)
     threading.Thread(
-        target=_watch_children, args=(stop, settings.watch.counters.folder, settings.drain_s), daemon=True
+        target=_watch_children,
+        args=(stop, settings.watch.counters.folder, settings.drain_s, startup_error),
+        daemon=True,
     ).start()
     if (
         "@" in settings.bundle
@@ -353,13 +357,14 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _watch_children(stop: threading.Event, shared: Path, drain_s: float) -> None:
+def _watch_children(stop: threading.Event, shared: Path, drain_s: float, startup_error: Any) -> None:
     """End the server when a process died that LitServe does not bring back.
 
     Args:
         stop: set when the server is being stopped.
         shared: folder of what processes count, which is removed at the end.
         drain_s: seconds that requests in flight get then.
+        startup_error: shared bytes that say why a process could not start: a refusal, not a death.
     """
     known: dict[int, Any] = {}
     while not stop.wait(_LOOK_S):
@@ -367,6 +372,8 @@ def _watch_children(stop: threading.Event, shared: Path, drain_s: float) -> None
         for child in [child for child in known.values() if child.exitcode is not None]:
             del known[child.pid]
             if child.name != _INFERENCE_PROCESS and not stop.is_set():
+                if startup_error.value:
+                    _end_at_once(startup_error.value.decode(errors="replace"), shared, refused=True)
                 code = child.exitcode
                 how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
                 _end_at_once(
@@ -379,12 +386,13 @@ def _watch_children(stop: threading.Event, shared: Path, drain_s: float) -> None
     os._exit(1)
 
 
-def _end_at_once(line: str, shared: Path) -> None:
+def _end_at_once(line: str, shared: Path, *, refused: bool = False) -> NoReturn:
     """End everything in less than a second, whatever the main thread waits for, with a last line for the supervisor.
 
     Args:
         line: that says why.
         shared: folder to remove.
+        refused: whether it is the user's mistake, which ends as any UserError does.
     """
     children = multiprocessing.active_children()
     for child in children:
@@ -395,9 +403,12 @@ def _end_at_once(line: str, shared: Path) -> None:
     for child in multiprocessing.active_children():
         child.kill()
     shutil.rmtree(shared, ignore_errors=True)
-    _log.error("%s", line)
+    if refused:
+        print(line, file=sys.stderr, flush=True)
+    else:
+        _log.error("%s", line)
     logging.shutdown()
-    os._exit(1)
+    os._exit(USERS_MISTAKE if refused else FAILED)
 
 
 def _end_children() -> None:
