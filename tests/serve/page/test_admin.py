@@ -79,7 +79,7 @@ def test_two_champions_are_compared_by_keyboard(browser, operated, size):
     browser.wait("!document.querySelector('#compare').hidden")
     browser.script("document.querySelector('#compare-first').focus()")
     browser.keys(Keys.TAB, Keys.TAB, Keys.ENTER)  # to the other one, to the button
-    names = [one["name"] for one in operated.get("/ui/champions").json()["champions"]][::-1][:2]
+    names = [one["name"] for one in operated.get("/ui/champions").json()["champions"]][:2][::-1]
     rows = browser.wait(
         "[...document.querySelectorAll('#comparison tr')].map((row) => [...row.cells].map((c) => c.textContent))"
     )
