@@ -53,7 +53,7 @@ _NAMED = re.compile(
 )
 _DIGITS = re.compile(
     r"(?P<year>[12]\d{3})(?P<month>\d\d)(?P<day>\d\d)"
-    r"(?:[T ]?(?P<clock>\d{4}|\d{6}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?)?"
+    r"(?:(?:T| {1,2})?(?P<clock>\d{4}|\d{6}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?)?"
 )
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 _CJK = str.maketrans({"年": "-", "月": "-", "日": " ", "년": "-", "월": "-", "일": " "})

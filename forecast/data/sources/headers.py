@@ -22,7 +22,7 @@ _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         "business date", "observation_date", "datum", "fecha", "data", "data pregao", "datum/zeit", "tarih", "dato",
         "дата", "日期", "日付", "日付け", "日時", "交易日期", "时间", "날짜", "일자", "gmt time", "local time",
         "open time", "time open", "window_start", "ts_event", "begin", "start time", "bar time", "unix", "unixtime",
-        "unix time", "epoch", "ts", "mts", "time", "date/time", "date time", "date_time", "t", "d",
+        "unix time", "epoch", "ts", "mts", "time", "date/time", "date time", "date_time", "dates", "t", "d",
     ),
     "Time": ("time", "uhrzeit", "zeit", "hora", "heure", "ora", "время", "时间", "時刻", "時間", "시간", "saat", "tid"),
     "Ticker": (
@@ -72,7 +72,7 @@ _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     ),
     "Volume": (
         "volume", "vol", "stück", "stücke", "stuecke", "umsatz stück", "number of shares", "no of shares",
-        "no. of shares",
+        "no. of shares", "px_volume",
         "shares traded", "shares", "total traded quantity", "total volume", "traded volume", "trading volume",
         "volume traded", "volumen", "volumes", "volym", "wolumen", "umsatz in stück", "hacim", "hac", "объем", "объём",
         "обьем", "成交量", "成交股數", "交易量", "出来高", "거래량", "quatot", "qty", "quantity", "tick volume",
