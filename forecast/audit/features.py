@@ -194,7 +194,7 @@ def _shocked(bars: pd.DataFrame, where: NDArray[np.bool_], price: float, volume:
 
 
 def _shock_cuts(bars: pd.DataFrame) -> list[int]:
-    """An even spread, and bars that are themselves unusual: a rare day may also be told by what is known of it."""
+    """An even spread, and bars that are themselves unusual: a rare day may also be known by what stands out in it."""
     import numpy as np
 
     last = len(bars) - 2

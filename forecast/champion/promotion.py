@@ -261,7 +261,7 @@ def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, sour
 
     Args:
         store: of the champion, which says by whom and why.
-        registry: MLflow's; None = it is not told.
+        registry: MLflow's; None = none is written to.
         run: that was refused.
         source: its directory.
     """

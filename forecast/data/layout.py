@@ -205,7 +205,7 @@ def side_by_side(
             later = closes_later(ticker, target, common.to_numpy())
         elif ticker in others:
             known = markets[ticker].known_times(common.to_numpy())
-            later = ~(known <= markets[target].known_times(common.to_numpy()))  # also where one is not told
+            later = ~(known <= markets[target].known_times(common.to_numpy()))  # also where one is unknown
         else:
             later = np.zeros(len(common), bool)
         if later.any():
@@ -225,8 +225,8 @@ def _as_of(table: pd.DataFrame, dates: pd.Index, theirs: Bars, ours: Bars) -> np
     """Rows of another market, (dates, columns): the last one known when each of the target's bars was; else NaN."""
     values = table.to_numpy(np.float32)
     known = theirs.known_times(table.index.to_numpy())
-    told = ~np.isnat(known)
-    values, known = values[told], np.maximum.accumulate(known[told])
+    dated = ~np.isnat(known)
+    values, known = values[dated], np.maximum.accumulate(known[dated])
     moments = ours.known_times(dates.to_numpy())
     place = np.where(np.isnat(moments), 0, known.searchsorted(moments, side="right")) - 1
     return np.where((place >= 0)[:, None], values[np.maximum(place, 0)], np.float32(np.nan))

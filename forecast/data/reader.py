@@ -1,4 +1,4 @@
-"""A ticker's bars as a run uses them: fetched, cut, judged, told what they are, made coarser where that is asked."""
+"""A ticker's bars as a run uses them: fetched, cut, checked, their calendar found, resampled where that is asked."""
 
 from __future__ import annotations
 

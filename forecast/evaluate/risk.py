@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Column = NDArray[np.float64]
 
-FEWEST = 50  # residuals of a ticker without which its risk is not told
+FEWEST = 50  # residuals of a ticker without which its risk is not forecast
 SIMULATED = 250  # latest returns of historical simulation, which everything is compared with
 ALPHA = 0.05  # of the tests
 
@@ -74,7 +74,7 @@ class Risk:
         return [f"{kind}_{key(level)}" for level in self.levels for kind in ("var", "es")]
 
     def follow(self, *, names: Sequence[str], horizon: int) -> FollowedRisk:
-        """The risk of a run, told fold by fold.
+        """The risk of a run, forecast fold by fold.
 
         Args:
             names: of the tickers.
@@ -84,7 +84,7 @@ class Risk:
 
 
 class FollowedRisk:
-    """Residuals so far, and how often returns fell below what was told. Tests are of step 1, whose returns do not
+    """Residuals so far, and how often returns fell below what was forecast. Tests are of step 1, whose returns do not
     overlap."""
 
     def __init__(self, risk: Risk, names: Sequence[str], horizon: int) -> None:
@@ -95,7 +95,7 @@ class FollowedRisk:
         self._residuals = History(streams, window=risk.window)
         self._returns = History(streams, window=SIMULATED)
         self._rows = np.zeros(len(names))
-        self._told = np.zeros((2, *shape))  # pinball of the model's quantile, of historical simulation's
+        self._pinball = np.zeros((2, *shape))  # pinball of the model's quantile, of historical simulation's
         self._violations = np.zeros((2, *shape))
         self._transitions = np.zeros((*shape, 2, 2))
         self._beyond = np.zeros((2, *shape))  # on violations: returns, expected shortfall
@@ -141,7 +141,7 @@ class FollowedRisk:
         return dict(zip(self.risk.columns, found.reshape(-1, len(block)), strict=True))
 
     def summary(self, *, bar: str = "day") -> Summary:
-        """How the risk that was told compares with what came, over all test rows so far.
+        """How the risk that was forecast compares with what came, over all test rows so far.
 
         Args:
             bar: what a bar is called.
@@ -193,7 +193,7 @@ class FollowedRisk:
         for place, level in enumerate(self.risk.levels):
             for side, quantile in enumerate((found[place, 0, known], simulated[place, known])):
                 below = came < quantile
-                self._told[side, place] += np.bincount(owner, pinball_loss(came, quantile, level), count)
+                self._pinball[side, place] += np.bincount(owner, pinball_loss(came, quantile, level), count)
                 self._violations[side, place] += np.bincount(owner, below, count)
                 if not side:
                     self._transitions[place] += transitions(below, owner, count)
@@ -208,8 +208,8 @@ class FollowedRisk:
         both = conditional_coverage(coverage, independence)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = violations / rows
-            pinball = self._told[:, place] / rows
-            told = self._told[:, place].sum(axis=1) / rows.sum()
+            pinball = self._pinball[:, place] / rows
+            mean_loss = self._pinball[:, place].sum(axis=1) / rows.sum()
             # Tickers of the same group count alike, however far their returns reach.
             ratios = pinball[0] / pinball[1]
             beyond = self._beyond[:, place]
@@ -224,8 +224,8 @@ class FollowedRisk:
             "kupiec_p": _smallest(coverage),
             "independence_p": _smallest(independence),
             "conditional_p": _smallest(both),
-            "pinball": figure(told[0]),
-            "simulated_pinball": figure(told[1]),
+            "pinball": figure(mean_loss[0]),
+            "simulated_pinball": figure(mean_loss[1]),
             "pinball_ratio": figure(float(ratios[seen].mean())) if seen.any() else None,
             "es_ratio": figure(all_beyond),
             "tickers": {

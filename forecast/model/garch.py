@@ -178,7 +178,7 @@ class Garch(Stateless):
         plan: dict[str, Any] = {"vol": "GARCH", "p": 1, "o": int(self.leverage), "q": 1, "rescale": False}
         model = arch_model(units, mean="Constant", dist=self.distribution, **plan)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is told by the flag
+            warnings.simplefilter("ignore")  # the flag says what is wrong
             found = model.fit(disp="off", show_warning=False)
         params = {name: float(value) for name, value in found.params.items()}
         if found.convergence_flag != 0 or not np.isfinite([*params.values()]).all():
