@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
-from forecast.config import build, data_request, identity, origin, snapshot
-from forecast.config import check as check_signatures
+from forecast.config import build, check as check_signatures, data_request, identity, origin, snapshot
 from forecast.data.bars import DescribedSource
 from forecast.data.record import record as data_record
 from forecast.data.target import Close

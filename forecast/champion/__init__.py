@@ -8,55 +8,40 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from forecast.config.champion import ChampionConfig
+from forecast.config.champion import ChampionConfig as ChampionConfig
+from forecast.lazy import lazy
 
 if TYPE_CHECKING:
     from forecast.champion.promotion import (
-        ChampionChangedError,
-        NothingBeforeError,
-        PromotionResult,
-        current,
-        promote,
-        rollback,
+        ChampionChangedError as ChampionChangedError,
+        NothingBeforeError as NothingBeforeError,
+        PromotionResult as PromotionResult,
+        current as current,
+        promote as promote,
+        rollback as rollback,
     )
-    from forecast.champion.registry import Registry
-    from forecast.champion.selection import candidates, champion_config, registry_of, select_and_promote
+    from forecast.champion.registry import Registry as Registry
+    from forecast.champion.selection import (
+        candidates as candidates,
+        champion_config as champion_config,
+        registry_of as registry_of,
+        select_and_promote as select_and_promote,
+    )
 
-__all__ = [
-    "ChampionChangedError",
-    "ChampionConfig",
-    "NothingBeforeError",
-    "PromotionResult",
-    "Registry",
-    "candidates",
-    "champion_config",
-    "current",
-    "promote",
-    "registry_of",
-    "rollback",
-    "select_and_promote",
-]
-
-_HOME = {
-    "ChampionChangedError": "promotion",
-    "NothingBeforeError": "promotion",
-    "PromotionResult": "promotion",
-    "Registry": "registry",
-    "candidates": "selection",
-    "select_and_promote": "selection",
-    "current": "promotion",
-    "champion_config": "selection",
-    "promote": "promotion",
-    "registry_of": "selection",
-    "rollback": "promotion",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import on first use: a config that names the class needs nothing else of this package."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "promotion": [
+            "ChampionChangedError",
+            "NothingBeforeError",
+            "PromotionResult",
+            "current",
+            "promote",
+            "rollback",
+        ],
+        "registry": ["Registry"],
+        "selection": ["candidates", "champion_config", "registry_of", "select_and_promote"],
+    },
+)

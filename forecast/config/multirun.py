@@ -19,8 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf import flag_override as flags
+from omegaconf import DictConfig, OmegaConf, flag_override as flags
 from omegaconf.errors import OmegaConfBaseException
 
 from forecast.config.composing import CONFIG_NAME, CONFIG_PATH, VERSION_BASE, readable_override, task_of

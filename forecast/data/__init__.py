@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from forecast.lazy import lazy
+
 if TYPE_CHECKING:
-    from forecast.data.health import HealthCheck
-    from forecast.data.market import MarketData
-    from forecast.data.scaler import TimeSeriesScaler
+    from forecast.data.health import HealthCheck as HealthCheck
+    from forecast.data.market import MarketData as MarketData
+    from forecast.data.scaler import TimeSeriesScaler as TimeSeriesScaler
 
-__all__ = ["HealthCheck", "MarketData", "TimeSeriesScaler"]
-
-_HOME = {
-    "HealthCheck": "forecast.data.health",
-    "MarketData": "forecast.data.market",
-    "TimeSeriesScaler": "forecast.data.scaler",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import on first use, so that composing a config costs nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "health": ["HealthCheck"],
+        "market": ["MarketData"],
+        "scaler": ["TimeSeriesScaler"],
+    },
+)

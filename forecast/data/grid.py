@@ -6,6 +6,7 @@ Times of intraday bars are UTC without a zone; a daily bar stands at the midnigh
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,10 +48,9 @@ class Hours:
         return {"align": self.align, "end": self.end, "slots": [list(day) for day in self.slots]}
 
     @classmethod
-    def from_json(cls, facts: dict[str, object]) -> Hours:
+    def from_json(cls, facts: Mapping[str, Any]) -> Hours:
         """What `to_json` wrote."""
-        slots = tuple(tuple(int(slot) for slot in day) for day in facts["slots"])  # type: ignore[attr-defined]
-        return cls(align=facts["align"], end=bool(facts["end"]), slots=slots)  # type: ignore[arg-type]
+        return cls(align=facts["align"], end=facts["end"], slots=tuple(map(tuple, facts["slots"])))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 from forecast.evaluate.metrics import Metrics
 from forecast.evaluate.scores import calibration, mean_error, of_quantiles
 from forecast.evaluate.skill import skill
-from forecast.evaluate.summary import LOSS_WORDS, Figures, Summary, prefixed
-from forecast.evaluate.summary import SPLITS as EVALUATED
+from forecast.evaluate.summary import LOSS_WORDS, SPLITS as EVALUATED, Figures, Summary, prefixed
 from forecast.evaluate.table import ForecastTable, forecast_pieces, join, release_memory, table_of
 from forecast.evaluate.writer import ForecastWriter
 from forecast.model.forecaster import error_variance

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from forecast.lazy import lazy
+
 if TYPE_CHECKING:
-    from forecast.sweep.job import current_job
-    from forecast.sweep.session import SweepSession
+    from forecast.sweep.job import current_job as current_job
+    from forecast.sweep.session import SweepSession as SweepSession
 
-__all__ = ["SweepSession", "current_job"]
-
-_HOME = {"SweepSession": "session", "current_job": "job"}
-
-
-def __getattr__(name: str) -> object:
-    """Import on first use: a worker needs no session."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "job": ["current_job"],
+        "session": ["SweepSession"],
+    },
+)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 from forecasters import with_network
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from markets import STRATEGIES, market, tables
 
 from forecast.data import HealthCheck

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import talib
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from markets import Memory, market, random_bars, tables
 
 from forecast.data import MarketData

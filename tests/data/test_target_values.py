@@ -10,8 +10,7 @@ from markets import Memory, market, random_bars, tables
 
 from forecast.data import MarketData
 from forecast.data.bars import Bars
-from forecast.data.features import NoProcessing
-from forecast.data.features import Volatility as VolatilityFeatures
+from forecast.data.features import NoProcessing, Volatility as VolatilityFeatures
 from forecast.data.target import Close, Direction, Range, Return, Volatility, Volume
 from forecast.errors import UserError
 

@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from tables import changed, noisy, split_rows, walks
 
 from forecast.evaluate.trading_rule import LABEL, TradingRule

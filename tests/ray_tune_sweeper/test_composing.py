@@ -12,8 +12,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from hydra_plugins.ray_tune_sweeper._job import Composer

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from forecast.lazy import lazy
+
 if TYPE_CHECKING:
-    from forecast.evaluate.intervals.adaptive import Adaptive
-    from forecast.evaluate.intervals.conformal import SplitConformal
-    from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
-    from forecast.evaluate.intervals.filtered import Filtered
+    from forecast.evaluate.intervals.adaptive import Adaptive as Adaptive
+    from forecast.evaluate.intervals.conformal import SplitConformal as SplitConformal
+    from forecast.evaluate.intervals.coverage import Coverage as Coverage, FoldIntervals as FoldIntervals
+    from forecast.evaluate.intervals.filtered import Filtered as Filtered
 
-__all__ = ["Adaptive", "Coverage", "Filtered", "FoldIntervals", "SplitConformal"]
-
-_HOME = {
-    "Adaptive": "adaptive",
-    "Coverage": "coverage",
-    "Filtered": "filtered",
-    "FoldIntervals": "coverage",
-    "SplitConformal": "conformal",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import on first use, so that composing a config costs nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy(
+    __name__,
+    {
+        "adaptive": ["Adaptive"],
+        "conformal": ["SplitConformal"],
+        "coverage": ["Coverage", "FoldIntervals"],
+        "filtered": ["Filtered"],
+    },
+)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.evaluate.returns import Returns, group_means, group_sums, sums_by_origin
-from forecast.evaluate.significance.diebold_mariano import DEFINED as COMPARED
-from forecast.evaluate.significance.diebold_mariano import FEW as TOO_FEW
-from forecast.evaluate.significance.diebold_mariano import NONE as NO_ROWS
-from forecast.evaluate.significance.diebold_mariano import compare, ratios
+from forecast.evaluate.significance.diebold_mariano import (
+    DEFINED as COMPARED,
+    FEW as TOO_FEW,
+    NONE as NO_ROWS,
+    compare,
+    ratios,
+)
 from forecast.evaluate.summary import figure
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from curl_cffi.requests import exceptions
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from forecast.data.sources.yahoo import TradingHours, classify, yahoo_symbol
 from forecast.data.sources.yfinance import file_name, symbol_of

@@ -8,8 +8,7 @@ from html import unescape
 
 import numpy as np
 import pytest
-from evaluations import EVIL as TAG
-from evaluations import evaluation
+from evaluations import EVIL as TAG, evaluation
 from pages import Page, specs
 
 from forecast.evaluate import Verdict, from_table, report

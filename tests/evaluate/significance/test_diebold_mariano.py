@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 from dieboldmariano import dm_test
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 from statsmodels.regression.linear_model import OLS
 

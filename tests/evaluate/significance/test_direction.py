@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy.stats import chi2_contingency
 from statsmodels.stats.diagnostic import pesaran_timmermann as oracle
 from statsmodels.stats.proportion import proportion_confint

@@ -1,0 +1,26 @@
+"""Names of a package that are imported when they are first used, so that naming one class costs no more than it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def lazy(
+    package: str, modules: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """What a package's `__init__` calls `__getattr__`, `__dir__` and `__all__` (PEP 562).
+
+    Args:
+        package: its `__name__`.
+        modules: of the package, each with the names that are taken from it.
+    """
+    home = {name: module for module, names in modules.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{home[name]}"), name)
+
+    return get, lambda: sorted(home), sorted(home)
