@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import math
+import multiprocessing
 import pickle
 import signal
 import threading
@@ -63,6 +64,41 @@ class Answer:
     unit: str = ""
 
 
+class StartFailure:
+    """Why a process could not start, shared by all processes: the main one ends the server with it.
+
+    A process that dies sooner than anybody looks is missing in multiprocessing's list of children without a trace.
+    """
+
+    def __init__(self) -> None:
+        self._text = multiprocessing.RawArray("c", 4096)
+        self._kind = multiprocessing.RawValue(
+            "b", 0
+        )  # 0 none, 1 the user's model was refused, 2 a fault of ours
+
+    def __bool__(self) -> bool:
+        return bool(self._kind.value)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the user's model was refused; otherwise the fault is ours."""
+        kind: int = self._kind.value
+        return kind == 1
+
+    @property
+    def text(self) -> str:
+        """The reason, in one line."""
+        text = self._text.value.decode(errors="ignore")
+        return text if self.is_refusal else f"a process could not start: {text}"
+
+    def note(self, error: Exception) -> None:
+        """Say why this process will not start."""
+        is_refusal = isinstance(error, UserError)
+        text = str(error) if is_refusal else f"{type(error).__name__}: {error}"
+        self._text.value = text.encode()[: len(self._text) - 1]
+        self._kind.value = 1 if is_refusal else 2
+
+
 class ForecastAPI(LitAPI):
     """LitServe's four methods: windows in, forecasts out, whichever process they run in.
 
@@ -71,7 +107,7 @@ class ForecastAPI(LitAPI):
         monitoring: counts what was forecast.
         loop: of LitServe's inference processes.
         max_batch_size: requests answered together.
-        startup_error: shared bytes that say why an inference process could not start.
+        start_failure: filled by an inference process that could not start.
         log_format: of what an inference process says.
     """
 
@@ -82,13 +118,13 @@ class ForecastAPI(LitAPI):
         monitoring: Monitoring | None,
         loop: LitLoop,
         max_batch_size: int,
-        startup_error: Any = None,
+        start_failure: StartFailure | None = None,
         log_format: LogFormat = "text",
     ) -> None:
         super().__init__(api_path=INFER_PATH, loop=loop, max_batch_size=max_batch_size)
         self.store = store
         self.monitoring = monitoring
-        self.startup_error = startup_error
+        self.start_failure = start_failure
         self.log_format = log_format
         self._threads_of: dict[int, str] = {}  # thread -> version of the model that it was set up for
 
@@ -111,8 +147,8 @@ class ForecastAPI(LitAPI):
         try:
             self.store.load()
         except UserError as error:
-            if self.startup_error is not None:
-                self.startup_error.value = str(error).encode()[: len(self.startup_error) - 1]
+            if self.start_failure is not None:
+                self.start_failure.note(error)
             raise
         self.store.poll()
 

@@ -36,6 +36,7 @@ from forecast.serve.engines import (
     GreedyLoop,
     IdleLoop,
     InlineEngine,
+    StartFailure,
     WorkersEngine,
 )
 from forecast.serve.model_store import ModelStore, check_bundle
@@ -45,7 +46,6 @@ from forecast.serve.training_jobs import TrainingJobs
 _log = logging.getLogger(__name__)
 _MODELS = "models:/"
 _LOOK_S = 0.2
-_MESSAGE_BYTES = 4096
 # From SIGTERM to the end of listening: whoever sends requests here has seen /readyz or `Connection: close` by then.
 _LINGER_S = 0.5
 _LAST_S = 0.3  # that the other processes have when one died
@@ -62,15 +62,15 @@ class Application:
         application: ours.
         engine: answers POST /infer; with `engine=workers` through LitServe's own route.
         announce: called when the process is ready.
-        startup_error: shared bytes that tell the main process why this one could not start.
+        start_failure: filled where this process cannot start.
     """
 
     def __init__(
-        self, app: ASGIApp, *, application: FastAPI, engine: Any, announce: Any, startup_error: Any
+        self, app: ASGIApp, *, application: FastAPI, engine: Any, announce: Any, start_failure: StartFailure
     ) -> None:
         assert application.middleware_stack is not None  # create_app has put it together
         self.app, self.application, self.answer = app, application, application.middleware_stack
-        self.announce, self.startup_error = announce, startup_error
+        self.announce, self.start_failure = announce, start_failure
         if isinstance(engine, WorkersEngine):
             engine.litserve = app
 
@@ -95,9 +95,12 @@ class Application:
             for message in last:
                 await send(message)
         except UserError as error:
-            _share(self.startup_error, error)
+            self.start_failure.note(error)
             await receive()  # lifespan.startup
             await send({"type": "lifespan.startup.failed", "message": ""})
+        except Exception as error:
+            self.start_failure.note(error)
+            raise  # uvicorn logs the traceback
 
 
 def serve(settings: Settings) -> None:
@@ -115,9 +118,9 @@ def serve(settings: Settings) -> None:
     _raise_file_limit()
     source = _source(settings)
     _check_source(source, settings)
-    startup_error = multiprocessing.RawArray("c", _MESSAGE_BYTES)
+    start_failure = StartFailure()
     stopping = multiprocessing.RawValue("b", 0)
-    server, store, jobs = _build(settings, source, startup_error, stopping)
+    server, store, jobs = _build(settings, source, start_failure, stopping)
     stop = threading.Event()
     failure: list[str] = []
     os.register_at_fork(after_in_child=_end_with_parent)
@@ -138,7 +141,7 @@ def serve(settings: Settings) -> None:
         signal.signal(number, interrupt)
     threading.Thread(
         target=_watch_children,
-        args=(stop, settings.watch.counters.folder, settings.drain_s, startup_error),
+        args=(stop, settings.watch.counters.folder, settings.drain_s, start_failure),
         daemon=True,
     ).start()
     if (
@@ -167,7 +170,7 @@ def serve(settings: Settings) -> None:
     except KeyboardInterrupt:
         pass
     except RuntimeError:  # LitServe's word for a worker that cannot start
-        if not startup_error.value:
+        if not start_failure.is_refusal:
             raise
     except (EOFError, ConnectionError):
         failure.append("the process of LitServe's queues died; the server ends, and is to be started again")
@@ -175,8 +178,8 @@ def serve(settings: Settings) -> None:
         stop.set()
         jobs.close()
         _end_children()
-    if startup_error.value:
-        raise UserError(startup_error.value.decode(errors="replace"))
+    if start_failure.is_refusal:
+        raise UserError(start_failure.text)
     if failure:
         _log.error("%s", failure[0])
         raise SystemExit(1)
@@ -194,18 +197,19 @@ class _Server(LitServer):
         import forecast.model.inference
         import forecast.model.neural  # noqa: F401
 
+        logs.quieten()  # LitServe has set up its logger at the start of its run
         super().verify_worker_status()
 
 
 def build_app(
-    settings: Settings, *, source: Path, startup_error: Any = None, stopping: Any = None
+    settings: Settings, *, source: Path, start_failure: StartFailure | None = None, stopping: Any = None
 ) -> tuple[FastAPI, ModelStore, ForecastAPI, InlineEngine | WorkersEngine, TrainingJobs]:
     """The app and what stands behind it: all that the processes share, before there are any.
 
     Args:
         settings: of the server.
         source: run directory or link that is followed.
-        startup_error: shared bytes that say why a process could not start.
+        start_failure: filled by a process that cannot start.
         stopping: a shared number that is 1 once the server is being stopped.
     """
     kind, monitoring = settings.engine, settings.watch
@@ -221,7 +225,7 @@ def build_app(
         monitoring=monitoring,
         loop=GreedyLoop() if isinstance(kind, Workers) else IdleLoop(),
         max_batch_size=kind.most,
-        startup_error=startup_error,
+        start_failure=start_failure,
         log_format=settings.log_format,
     )
     engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
@@ -242,11 +246,11 @@ def build_app(
 
 
 def _build(
-    settings: Settings, source: Path, startup_error: Any, stopping: Any
+    settings: Settings, source: Path, start_failure: StartFailure, stopping: Any
 ) -> tuple[LitServer, ModelStore, TrainingJobs]:
     """LitServe with our app in front of its own."""
     application, store, api, engine, jobs = build_app(
-        settings, source=source, startup_error=startup_error, stopping=stopping
+        settings, source=source, start_failure=start_failure, stopping=stopping
     )
     kind = settings.engine
     announced = multiprocessing.Value("b", 0)
@@ -274,7 +278,7 @@ def _build(
         application=application,
         engine=engine,
         announce=announce,
-        startup_error=startup_error,
+        start_failure=start_failure,
     )
     server.uvicorn_graceful_timeout = settings.drain_s
     server.monitor_internal = _LOOK_S
@@ -357,23 +361,23 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _watch_children(stop: threading.Event, shared: Path, drain_s: float, startup_error: Any) -> None:
+def _watch_children(stop: threading.Event, shared: Path, drain_s: float, start_failure: StartFailure) -> None:
     """End the server when a process died that LitServe does not bring back.
 
     Args:
         stop: set when the server is being stopped.
         shared: folder of what processes count, which is removed at the end.
         drain_s: seconds that requests in flight get then.
-        startup_error: shared bytes that say why a process could not start: a refusal, not a death.
+        start_failure: filled by a process that could not start.
     """
     known: dict[int, Any] = {}
     while not stop.wait(_LOOK_S):
+        if start_failure:
+            _end_at_once(start_failure.text, shared, refused=start_failure.is_refusal)
         known |= {child.pid: child for child in multiprocessing.active_children() if child.pid is not None}
         for child in [child for child in known.values() if child.exitcode is not None]:
             del known[child.pid]
             if child.name != _INFERENCE_PROCESS and not stop.is_set():
-                if startup_error.value:
-                    _end_at_once(startup_error.value.decode(errors="replace"), shared, refused=True)
                 code = child.exitcode
                 how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
                 _end_at_once(
@@ -426,7 +430,3 @@ def _end_with_parent() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # uvicorn sets its own
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _share(message: Any, error: Exception) -> None:
-    message.value = str(error).encode()[: _MESSAGE_BYTES - 1]
