@@ -1,10 +1,13 @@
-"""RMSE ratio to "tomorrow = today" of every strategy with its defaults: python -m benchmarks.skill [SEED ...]
+"""RMSE ratio to "tomorrow = today" of every strategy with its defaults: python -m benchmarks.skill [--seeds 0 1 2]
 
-The embedded data, three seeds; beside them the same network on raw levels (data.anchor=none), as such projects begin.
+The embedded data; beside them the same network on raw levels (data.anchor=none), as such projects begin. With
+`--evaluation walk_forward` no strategy may be worse than 1.005 with any seed: nothing can be forecast there, and a
+default must not lose by trying. Exits with 1 where one is.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -13,27 +16,44 @@ import forecast
 
 STRATEGIES = [
     f"{features}_{scope}"
+    for features in ("no_processing", "range", "returns", "technical")
     for scope in ("single", "multiple", "panel")
-    for features in ("no_processing", "range")
 ]
+_LIMIT = 1.005
 
 
-def main() -> None:
+def main() -> int:
     """Print a row a strategy."""
-    seeds = sys.argv[1:] or ["0", "1", "2"]
-    print(f"{'test_theil_u':32}" + "".join(f"{f'seed {seed}':>10}" for seed in seeds))
-    for strategy, *keys in [[name] for name in STRATEGIES] + [["no_processing_single", "data.anchor=none"]]:
-        ratios = []
-        for seed in seeds:
-            with tempfile.TemporaryDirectory() as folder:
-                run = forecast.run(
-                    f"data={strategy}", f"seed={seed}", "tracker=none", *keys, directory=Path(folder) / "run"
-                )
-            ratios.append(run.metrics["test_theil_u"])
-        print(
-            f"{' '.join([strategy, *keys]):32}" + "".join(f"{ratio:>10.4f}" for ratio in ratios), flush=True
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.skill", description=__doc__)
+    parser.add_argument("--seeds", nargs="+", default=["0", "1", "2"])
+    parser.add_argument("--evaluation", default="holdout", choices=("holdout", "walk_forward"))
+    options = parser.parse_args()
+    print(f"{'test_theil_u':40}" + "".join(f"{f'seed {seed}':>10}" for seed in options.seeds))
+    worst = 0.0
+    for strategy in STRATEGIES:
+        ratios = [_ratio(f"data={strategy}", seed, options.evaluation) for seed in options.seeds]
+        worst = max(worst, *ratios)
+        print(f"{strategy:40}" + "".join(f"{ratio:>10.4f}" for ratio in ratios), flush=True)
+    if options.evaluation == "walk_forward":
+        print(f"worst {worst:.4f} (limit {_LIMIT})")
+        return 1 if worst > _LIMIT else 0
+    raw = [_ratio("data.anchor=none", seed, options.evaluation) for seed in options.seeds]
+    print(f"{'no_processing_single data.anchor=none':40}" + "".join(f"{ratio:>10.4f}" for ratio in raw))
+    return 0
+
+
+def _ratio(override: str, seed: str, evaluation: str) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        run = forecast.run(
+            override,
+            f"seed={seed}",
+            f"evaluation={evaluation}",
+            "tracker=none",
+            "baselines=none",
+            directory=Path(folder) / "run",
         )
+    return float(run.metrics["test_theil_u"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
