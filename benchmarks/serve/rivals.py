@@ -31,9 +31,11 @@ def price(forecaster: NetworkForecaster, windows: Tensor) -> Tensor:
     recurrent, head = cast(nn.Sequential, forecaster.network)
     normaliser = forecaster.fitted
     assert isinstance(recurrent, Recurrent)
-    steps, _ = recurrent.cell(normaliser.inputs(windows).transpose(0, 1))  # (B, L, F) -> (L, B, W)
+    inputs = normaliser.inputs(windows)  # (B, L, F)
+    steps, _ = recurrent.cell(inputs.transpose(0, 1))  # -> (L, B, W)
     answers: Tensor = head(steps[-1])
-    return normaliser.values(windows, answers)
+    linear = forecaster.start(inputs)  # the map that the network started from
+    return normaliser.values(windows, answers if linear is None else answers + linear)
 
 
 class Question(BaseModel):
