@@ -3,8 +3,9 @@
 table   throughput and latency of every way to serve the same run directory, in turn, round after round
 idle    what a server costs while nobody asks: share of a core, and memory
 soak    many questions, and what becomes of the server's memory
-swap    a new champion every few seconds under load: no question may fail, every answer is from a current model
-kill    kill -9 under load of the process that computes: how soon it is back, or the server ended as a whole
+swap    a new champion every few seconds under load, a training and a rollback in the middle: no question may fail,
+        every answer is from a current model
+kill    kill -9 under load of a process that computes: how soon it is back, or the server ended as a whole
 train   answers while the champion is retrained behind the server, and when that process is killed
 
 Every command makes the run directory it serves (or finds it in the folder), starts its servers on free ports of

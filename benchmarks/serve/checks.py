@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
+import hashlib
 import os
 import signal
 import subprocess
@@ -17,6 +17,7 @@ from benchmarks.serve.load import Asking, Result, ask
 from benchmarks.serve.servers import (
     INLINE,
     WORKERS,
+    Questions,
     Server,
     command,
     cpu_seconds,
@@ -29,8 +30,8 @@ from benchmarks.serve.servers import (
 
 _IDLE_PERCENT = 2.0  # of a core
 _GROWTH_PERCENT = 5.0
-_BACK_S = 5.0  # until a process that LitServe restarts answers again
-_ENDED_S = 1.0  # until a server is gone whose HTTP process was killed
+_BACK_S = 1.0  # until another worker answers instead of a killed one
+_ENDED_S = 1.0  # until a server is gone without a process that it needs
 _FIRST_EPOCH_S = 90
 
 
@@ -104,32 +105,45 @@ def swap_arguments(parser: argparse.ArgumentParser) -> None:
 
 def swap(folder: Path, options: argparse.Namespace) -> bool:
     """Print what came of it; whether nothing failed and no answer came from a model of the past."""
-    runs = [make(folder / f"run-{seed}", seed=seed) for seed in range(3)]
-    windows = [questions(directory) for directory in runs]
-    assert windows[0].sequences == windows[1].sequences == windows[2].sequences
+    from forecast.champion import ChampionConfig, promote
+    from forecast.champion.store import ChampionStore
+
+    # Of bars up to a year before the last, so that the training in the middle makes another model of newer ones.
+    runs = [make(folder / f"run-{seed}", seed=seed, also=("data.end=2017-02-07",)) for seed in range(3)]
+    windows = questions(runs[0])
     link = folder / "champion"
-    point(link, runs[0])
+    store = ChampionStore(link)
+    for directory in runs:
+        promote(directory, champion=ChampionConfig(directory=str(link)))
+    names = [path.name for path in store.folders]
     way = INLINE if options.engine == "inline" else WORKERS
-    with serving(way, link, windows[0], folder) as server:
-        expected = {}
-        for directory, known in zip(runs, windows, strict=True):
-            point(link, directory)
-            expected[_version(server, known.sequences[0], known.forecasts[0])] = known.forecasts
-        plan = server.plan(
-            windows[0], connections=options.connections, seconds=options.seconds, expected=expected
-        )
-        since = [(time.monotonic(), 2)]  # when which model became the champion
-        asking = Asking(plan)
-        while time.monotonic() - since[0][0] < plan.warm_s + options.seconds:
+    with serving(way, link, windows, folder, f"champion_link={link}") as server:
+        plan = server.plan(windows, connections=options.connections, seconds=options.seconds)
+        since = [(time.monotonic(), names[-1])]  # when which one became the champion
+        asking, trained = Asking(plan), ""
+        end = time.monotonic() + plan.warm_s + options.seconds
+        while (left := end - time.monotonic()) > options.every:
             time.sleep(options.every)
-            since.append((time.monotonic(), (since[-1][1] + 1) % 3))
-            point(link, runs[since[-1][1]])
-        found = asking.result()
-    late, early = staleness(found, since)
-    back = going_back(found, since)
+            if not trained and left < 0.7 * options.seconds:
+                trained = _retrain(server)
+                since.append(_champion_of(link))
+                status, answer = server.call("POST", "/champion/rollback")
+                if status != 200:
+                    raise SystemExit(f"the rollback answered {status}: {answer}")
+            else:
+                with store.lock(print):
+                    store.set_current(names[len(since) % 3], "promoted")
+            since.append(_champion_of(link))
+        expected = {_version(path): _forecasts_of(path, windows) for path in store.folders}
+        found = asking.result(expected)
+    order = [version.partition("@")[0] for version in expected]
+    numbered = [(begun, order.index(name)) for begun, name in since]
+    late, early = staleness(found, numbered)
+    back = going_back(found, numbered)
     print(
-        f"{way.name}: {len(since) - 1} swaps, {len(found.sent):,} questions, {found.per_second:.0f} answers/s, "
-        f"p50 {found.ms(50):.1f} ms, p99 {found.ms(99):.1f} ms; faults: {found.faults or 'none'}; "
+        f"{way.name}: {len(since) - 1} swaps, a training ({trained}) and a rollback among them, {len(found.sent):,} "
+        f"questions, {found.per_second:.0f} answers/s, p50 {found.ms(50):.1f} ms, p99 {found.ms(99):.1f} ms; "
+        f"faults: {found.faults or 'none'}; "
         f"latest answer of a model of the past {late:.2f} s after the swap; answers of a model to come: {early}, "
         f"of the one before after the new one had answered: {back}"
     )
@@ -137,11 +151,35 @@ def swap(folder: Path, options: argparse.Namespace) -> bool:
     return not found.faults and late <= options.every and not early and not back
 
 
-def point(link: Path, directory: Path) -> None:
-    """Lead a link elsewhere in one step."""
-    new = link.with_name(f"{link.name}.new")
-    new.symlink_to(directory)
-    os.replace(new, link)
+def _retrain(server: Server) -> str:
+    """Train on newer bars; what came of it, once it has come to its end."""
+    status, answer = server.call("POST", "/train/update?wait=false")
+    if status != 202:
+        raise SystemExit(f"POST /train/update answered {status}: {answer}")
+    while (state := server.call("GET", answer["status_url"])[1])["state"] == "running":
+        time.sleep(0.2)
+    if state["error"]:
+        raise SystemExit(f"the training failed: {state['error']}")
+    return str(state["state"])
+
+
+def _champion_of(link: Path) -> tuple[float, str]:
+    """When the link was made, by CLOCK_MONOTONIC, and the champion that it leads to."""
+    return link.lstat().st_mtime - time.time() + time.monotonic(), link.resolve().name
+
+
+def _version(directory: Path) -> str:
+    """What the server calls the model of a run directory."""
+    digest = hashlib.sha256((directory / "manifest.json").read_bytes()).hexdigest()
+    return f"{directory.name}@{digest[:8]}"
+
+
+def _forecasts_of(directory: Path, windows: Questions) -> list[float]:
+    """What the model of a run directory forecasts."""
+    from forecast import bundle
+
+    found = bundle.load(directory).forecast_windows(np.array(windows.sequences, np.float32))
+    return [float(value) for value in found.values[:, 0]]
 
 
 def staleness(found: Result, since: list[tuple[float, int]]) -> tuple[float, int]:
@@ -184,17 +222,6 @@ def going_back(found: Result, since: list[tuple[float, int]]) -> int:
     return wrong
 
 
-def _version(server: Server, sequence: list[list[float]], forecast: float) -> str:
-    """What the server calls the model that gives this forecast, once it answers with it."""
-    patience = time.monotonic() + 30
-    while time.monotonic() < patience:
-        _, answer = server.call("POST", server.way.path, {"sequence": sequence})
-        if math.isclose(answer["prediction"], forecast, rel_tol=1e-5):
-            return str(answer["model_version"])
-        time.sleep(0.1)
-    raise SystemExit(f"the server did not follow {forecast}; its last answer: {answer}")
-
-
 def train_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `train`."""
     parser.add_argument("--connections", type=int, default=16)
@@ -211,7 +238,7 @@ def train(folder: Path, options: argparse.Namespace) -> bool:
         url = _train(server)
         _await_first_epoch(server, url)
         rows["while training"] = ask(plan)
-        told = server.call("GET", url)[1]
+        state = server.call("GET", url)[1]
         asking = Asking(plan)
         time.sleep(plan.warm_s + options.seconds / 3)
         victims = [pid for pid in tree(server.pid) if "forecast.serve.training_process" in command(pid)]
@@ -226,18 +253,16 @@ def train(folder: Path, options: argparse.Namespace) -> bool:
         )
     alone, beside = rows["alone"], rows["while training"]
     print(
-        f"while training (then {told['state']}, {told.get('progress')}): "
+        f"while training (then {state['state']}, {state.get('progress')}): "
         f"{beside.per_second / alone.per_second:.2f} times the answers, "
         f"{beside.ms(99) / alone.ms(99):.2f} times the p99"
     )
-    print(
-        f"{len(victims)} training processes killed; the job is told as {after['state']}: {after.get('error')}"
-    )
+    print(f"{len(victims)} training processes killed; the job is {after['state']}: {after.get('error')}")
     return not any(found.faults for found in rows.values()) and bool(victims)
 
 
 def _train(server: Server) -> str:
-    """Start a training; where its state is told."""
+    """Start a training; the path of its state."""
     status, answer = server.call("POST", "/train?wait=false")
     if status != 202:
         raise SystemExit(f"POST /train answered {status}: {answer}")
@@ -246,9 +271,9 @@ def _train(server: Server) -> str:
 
 def _await_first_epoch(server: Server, url: str) -> None:
     patience = time.monotonic() + _FIRST_EPOCH_S
-    while not (told := server.call("GET", url)[1])["progress"]:
-        if told["state"] != "running" or time.monotonic() > patience:
-            raise SystemExit(f"the training does not train: {told}")
+    while not (state := server.call("GET", url)[1])["progress"]:
+        if state["state"] != "running" or time.monotonic() > patience:
+            raise SystemExit(f"the training does not train: {state}")
         time.sleep(0.2)
 
 
@@ -259,39 +284,50 @@ def kill_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def kill(folder: Path, options: argparse.Namespace) -> bool:
-    """Print a line an engine; whether the worker was back in time, and the server with a dead HTTP process gone."""
+    """Print a line a kill; whether another worker answered at once, and a server without one was gone at once."""
     directory = make(folder / "run")
     windows = questions(directory)
-    with serving(WORKERS, directory, windows, folder) as server:
+    with serving(WORKERS, directory, windows, folder, "engine.processes=2") as server:
         asking = Asking(server.plan(windows, connections=options.connections, seconds=options.seconds))
         time.sleep(6.0)
-        (victim,) = [pid for pid in tree(server.pid) if "spawn_main" in command(pid)]
         killed = time.monotonic()
-        os.kill(victim, signal.SIGKILL)
+        os.kill(_workers(server)[0], signal.SIGKILL)
         found = asking.result()
     back = found.taken[found.answered & (found.sent > killed)]
     seconds = float(back.min() - killed) if len(back) else float("inf")
+    open_then = (found.sent < killed + 0.2) & (found.taken > killed)
+    slowest = float((found.taken - found.sent)[open_then].max(initial=0.0))
     print(
-        f"{WORKERS.name}: its worker killed; first answer to a later question after {seconds:.2f} s; "
-        f"{int((~found.answered).sum())} failed: {found.faults or 'none'}",
+        f"{WORKERS.name}: one of two workers killed; first answer to a later question after {seconds:.2f} s, the "
+        f"slowest one of those that were open after {slowest:.2f} s; faults: {found.faults or 'none'}",
         flush=True,
     )
-    with serving(INLINE, directory, windows, folder) as server:
-        asking = Asking(server.plan(windows, connections=options.connections, seconds=8.0, patience_s=1.0))
-        time.sleep(6.0)
-        victim = max(tree(server.pid)[1:], key=cpu_seconds)
-        killed = time.monotonic()
-        os.kill(victim, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.process.wait(10)
-        ended = time.monotonic() - killed
-        asking.result()
-    last = server.log.read_text("utf-8").strip().splitlines()[-1]
-    print(
-        f"{INLINE.name}: its HTTP process killed; ended after {ended:.2f} s with {server.process.poll()}: {last}"
-    )
-    gone = ended <= _ENDED_S and server.process.poll() == 1
-    return seconds <= _BACK_S and "no answer" not in found.faults and gone
+    good = seconds <= _BACK_S and slowest <= _BACK_S and not found.faults
+    for way, what in ((INLINE, "HTTP process"), (WORKERS, "only worker")):
+        with serving(way, directory, windows, folder) as server:
+            asking = Asking(
+                server.plan(windows, connections=options.connections, seconds=8.0, patience_s=1.0)
+            )
+            time.sleep(6.0)
+            victim = max(tree(server.pid)[1:], key=cpu_seconds) if way is INLINE else _workers(server)[0]
+            killed = time.monotonic()
+            os.kill(victim, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(10)
+            ended = time.monotonic() - killed
+            asking.result()
+        last = server.log.read_text("utf-8").strip().splitlines()[-1]
+        print(
+            f"{way.name}: its {what} killed; ended after {ended:.2f} s with {server.process.poll()}: {last}",
+            flush=True,
+        )
+        good &= ended <= _ENDED_S and server.process.poll() == 1
+    return good
+
+
+def _workers(server: Server) -> list[int]:
+    """LitServe's inference processes."""
+    return [pid for pid in tree(server.pid) if "spawn_main" in command(pid)]
 
 
 COMMANDS = {

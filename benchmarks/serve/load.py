@@ -40,7 +40,8 @@ class Plan:
     Args:
         port: of the server, on 127.0.0.1.
         bodies: JSON texts, sent in turn.
-        expected: model version -> the answer to each body; a single entry stands for whatever version answers.
+        expected: model version -> the answer to each body; a single entry stands for whatever version answers. What
+            is known only later is given to `Asking.result`.
         connections: kept open at once, each with one question in flight.
         seconds: measured, after the warm-up.
         warm_s: seconds not measured.
@@ -113,6 +114,7 @@ class Asking:
     """The load generator, running."""
 
     def __init__(self, plan: Plan) -> None:
+        self._plan = plan
         self._folder = tempfile.TemporaryDirectory()
         self._result = Path(self._folder.name, "result.npz")
         question = Path(self._folder.name, "plan.json")
@@ -126,17 +128,31 @@ class Asking:
         """Whether it is still asking."""
         return self._process.poll() is None
 
-    def result(self) -> Result:
-        """Wait for its end."""
+    def result(self, expected: dict[str, list[float]] | None = None) -> Result:
+        """Wait for its end, and compare the answers.
+
+        Args:
+            expected: as of Plan; None = the plan's own.
+        """
         if self._process.wait():
             raise SystemExit("the load generator failed")
         with np.load(self._result) as rows:
-            found = Result(
-                begin=float(rows["begin"]), sent=rows["sent"], taken=rows["taken"], status=rows["status"],
-                version=rows["version"], right=rows["right"].astype(bool),
-            )  # fmt: skip
+            found = dict(rows)
         self._folder.cleanup()
-        return found
+        wanted = expected or self._plan.expected
+        versions = list(wanted)
+        # number of a name that answered -> number of the version; the last one, -1, is no answer
+        order = [
+            0 if len(versions) == 1 else versions.index(name) if name in wanted else -1
+            for name in found["names"].tolist()
+        ]
+        version = np.array([*order, -1], np.int16)[found["name"]]
+        figures = np.array(list(wanted.values()))[version, found["number"]]  # (questions,)
+        within = self._plan.tolerance * np.maximum(np.abs(figures), np.abs(found["value"]))
+        return Result(
+            begin=float(found["begin"]), sent=found["sent"], taken=found["taken"], status=found["status"],
+            version=version, right=(version >= 0) & (np.abs(found["value"] - figures) <= within),
+        )  # fmt: skip
 
 
 def ask(plan: Plan) -> Result:
@@ -154,12 +170,12 @@ class Load:
     def __init__(self, *, plan: dict[str, Any]) -> None:
         self.plan = plan
         self.questions = [_request(plan, body) for body in plan["bodies"]]
-        self.versions = list(plan["expected"])
+        self.names: dict[str, int] = {}  # versions that answered, in the order of their first answer
         self.turn = itertools.count()
         self.asked = 0
         self.begin = self.end = math.inf
         self.sent, self.taken = array("d"), array("d")
-        self.status, self.version, self.right = array("h"), array("h"), array("b")
+        self.status, self.name, self.number, self.value = array("h"), array("h"), array("l"), array("d")
 
     def more(self) -> bool:
         """Whether to ask again."""
@@ -168,28 +184,21 @@ class Load:
     def record(self, sent: float, number: int, status: int, body: bytes) -> None:
         """Write down one question's end."""
         taken = time.monotonic()
-        version, right = -1, False
+        name, value = -1, math.nan
         if status == 200:
-            version, right = self._judge(number, json.loads(body))
+            answer = json.loads(body)
+            value = answer[self.plan["field"]]
+            while isinstance(value, list):  # MLflow: {"predictions": [[x]]}
+                value = value[0]
+            name = self.names.setdefault(answer.get("model_version", ""), len(self.names))
         if sent < self.begin:
             return
         self.sent.append(sent)
         self.taken.append(taken)
         self.status.append(status)
-        self.version.append(version)
-        self.right.append(right)
-
-    def _judge(self, number: int, answer: dict[str, Any]) -> tuple[int, bool]:
-        """Which of the expected models answered, and whether the figure is that model's."""
-        value = answer[self.plan["field"]]
-        while isinstance(value, list):  # MLflow: {"predictions": [[x]]}
-            value = value[0]
-        name = answer.get("model_version") if len(self.versions) > 1 else self.versions[0]
-        if name not in self.plan["expected"]:
-            return -1, False
-        expected = self.plan["expected"][name][number]
-        within = math.isclose(value, expected, rel_tol=self.plan["tolerance"], abs_tol=0.0)
-        return self.versions.index(name), within
+        self.name.append(name)
+        self.number.append(number)
+        self.value.append(value)
 
 
 class Connection(asyncio.Protocol):
@@ -309,7 +318,7 @@ def main(plan: Path, result: Path) -> None:
     with result.open("wb") as file:
         np.savez(
             file, begin=load.begin, sent=load.sent, taken=load.taken,
-            status=load.status, version=load.version, right=load.right,
+            status=load.status, name=load.name, number=load.number, value=load.value, names=list(load.names),
         )  # fmt: skip
 
 

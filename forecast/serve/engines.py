@@ -36,6 +36,7 @@ from forecast.serve.windows import Window, model_inputs, validate_window
 
 INFER_PATH = "/infer"
 _POLL_S = 0.2
+_MAX_CALLS = 2  # of inference processes for one request, which may be what kills them
 _log = logging.getLogger(__name__)
 
 
@@ -406,11 +407,17 @@ class InlineEngine:
 
 
 class WorkersEngine:
-    """Sends requests to LitServe's own route, whose inference processes run the hooks of the LitAPI."""
+    """Sends requests to LitServe's own route, whose inference processes run the hooks of the LitAPI.
+
+    What an inference process had taken is lost when it dies, so it is sent again: another one answers.
+    """
 
     def __init__(self) -> None:
         self.queue_size = 0
         self.litserve: ASGIApp | None = None  # LitServe's app, once it is built
+        self.deaths: Any = multiprocessing.RawValue(
+            "L", 0
+        )  # of inference processes, counted by the main process
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -424,14 +431,25 @@ class WorkersEngine:
         body = json.dumps({"sequence": sequence, "ticker": request.ticker, "probe": probe}).encode()
         self.queue_size += 1
         try:
-            # LitServe forgets a request only when its answer comes (LitServe#452): one that is given up goes on.
-            status, content = await asyncio.shield(asyncio.ensure_future(self._call(body)))
+            status, content = await self._answered(body)
         finally:
             self.queue_size -= 1
         if status == 200:
             response: dict[str, Any] = json.loads(content)
             return response
         raise HTTPException(status, json.loads(content)["detail"])
+
+    async def _answered(self, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the first answer."""
+        deaths, calls = self.deaths.value, {asyncio.ensure_future(self._call(body))}
+        while True:
+            # LitServe forgets a request only when its answer comes (LitServe#452): those that are given up go on.
+            done, _ = await asyncio.wait(calls, timeout=_POLL_S, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                return done.pop().result()
+            if self.deaths.value != deaths and len(calls) < _MAX_CALLS:
+                deaths = self.deaths.value
+                calls.add(asyncio.ensure_future(self._call(body)))
 
     async def _call(self, body: bytes) -> tuple[int, bytes]:
         """POST to LitServe's app."""

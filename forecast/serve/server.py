@@ -1,8 +1,8 @@
 """What `python serve.py` starts: a LitServer whose requests our own app answers, and which ends as a whole.
 
 The main process holds the port. LitServe forks the HTTP processes, each of which loads the model, and starts the
-inference processes, which it restarts by itself. Whatever else dies ends the server, for systemd or compose to start
-it again.
+inference processes, which it restarts by itself. Where nothing is left that answers meanwhile, and whatever else dies,
+the server ends, for systemd or compose to start it again.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def serve(settings: Settings) -> None:
     _check_source(source, settings)
     start_failure = StartFailure()
     stopping = multiprocessing.RawValue("b", 0)
-    server, store, jobs = _build(settings, source, start_failure, stopping)
+    server, engine, store, jobs = _build(settings, source, start_failure, stopping)
     stop = threading.Event()
     failure: list[str] = []
     os.register_at_fork(after_in_child=_end_with_parent)
@@ -141,7 +141,7 @@ def serve(settings: Settings) -> None:
         signal.signal(number, interrupt)
     threading.Thread(
         target=_watch_children,
-        args=(stop, settings.watch.counters.folder, settings.drain_s, start_failure),
+        args=(stop, engine, settings.watch.counters.folder, settings.drain_s, start_failure),
         daemon=True,
     ).start()
     if (
@@ -247,7 +247,7 @@ def build_app(
 
 def _build(
     settings: Settings, source: Path, start_failure: StartFailure, stopping: Any
-) -> tuple[LitServer, ModelStore, TrainingJobs]:
+) -> tuple[LitServer, InlineEngine | WorkersEngine, ModelStore, TrainingJobs]:
     """LitServe with our app in front of its own."""
     application, store, api, engine, jobs = build_app(
         settings, source=source, start_failure=start_failure, stopping=stopping
@@ -282,7 +282,7 @@ def _build(
     )
     server.uvicorn_graceful_timeout = settings.drain_s
     server.monitor_internal = _LOOK_S
-    return server, store, jobs
+    return server, engine, store, jobs
 
 
 def _announce(settings: Settings, store: ModelStore) -> None:
@@ -361,11 +361,20 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _watch_children(stop: threading.Event, shared: Path, drain_s: float, start_failure: StartFailure) -> None:
-    """End the server when a process died that LitServe does not bring back.
+def _watch_children(
+    stop: threading.Event,
+    engine: InlineEngine | WorkersEngine,
+    shared: Path,
+    drain_s: float,
+    start_failure: StartFailure,
+) -> None:
+    """End the server when a process died without which no request is answered.
+
+    LitServe starts an inference process in a dead one's place, which takes seconds: too long where there is no other.
 
     Args:
         stop: set when the server is being stopped.
+        engine: hears of inference processes that died.
         shared: folder of what processes count, which is removed at the end.
         drain_s: seconds that requests in flight get then.
         start_failure: filled by a process that could not start.
@@ -374,17 +383,26 @@ def _watch_children(stop: threading.Event, shared: Path, drain_s: float, start_f
     while not stop.wait(_LOOK_S):
         if start_failure:
             _end_at_once(start_failure.text, shared, refused=start_failure.is_refusal)
+        before = list(known.values())
         known |= {child.pid: child for child in multiprocessing.active_children() if child.pid is not None}
         for child in [child for child in known.values() if child.exitcode is not None]:
             del known[child.pid]
-            if child.name != _INFERENCE_PROCESS and not stop.is_set():
+            others = [other for other in before if other.name == child.name and other.exitcode is None]
+            if child.name == _INFERENCE_PROCESS:
+                if isinstance(engine, InlineEngine):
+                    continue  # nobody asks it anything
+                if others:
+                    engine.deaths.value += 1
+                    continue
+            if not stop.is_set():
                 code = child.exitcode
                 how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
                 _end_at_once(
                     f"process {child.pid} ({child.name}) died ({how}); the server ends, and is to be started again",
                     shared,
                 )
-    time.sleep(drain_s + 10)  # a thread of its own, and a daemon: still here only where the main one hangs
+    # A thread of its own, and a daemon: still here only where the main one hangs.
+    time.sleep(drain_s + 10)
     for child in multiprocessing.active_children():
         child.kill()
     os._exit(1)
