@@ -232,7 +232,7 @@ class ForecastAPI(LitAPI):
             self._record(windows, values[:, -model.predictor.lookback :], found.values, found.bounds, model)
         level = model.predictor.levels[0] if found.bounds is not None else None
         out_of_range = model.out_of_range(values)
-        doubts = model.interval_warnings if found.bounds is not None else ()
+        doubts = (*model.join_warnings, *(model.interval_warnings if found.bounds is not None else ()))
         target = model.predictor.target
         answers = []
         for place, window in enumerate(windows):

@@ -118,9 +118,32 @@ class LoadedModel:
 
     @cached_property
     def is_mixed(self) -> bool:
-        """Whether tickers of exchanges that close at different times stand side by side."""
+        """Whether tickers whose daily bars may be known at different times stand side by side."""
         predictor = self.predictor
-        return predictor.scope == "multiple" and bars_before_join(predictor.tickers) > 0
+        if predictor.scope != "multiple":
+            return False
+        if predictor.join_by_ending:
+            return bars_before_join(predictor.tickers) > 0
+        return self._markets_differ and predictor.markets[predictor.tickers[0]].interval == "1d"
+
+    @cached_property
+    def join_warnings(self) -> tuple[str, ...]:
+        """What rows cannot tell of tickers of several markets side by side."""
+        first, *others = self.predictor.tickers
+        ask = f"GET /forecast/{first} joins the bars as training did"
+        if self.is_mixed:
+            return (
+                f"rows hold days of {first} alone, bars of {', '.join(others)} between them are missing; {ask}",
+            )
+        if self.predictor.scope == "multiple" and not self.predictor.join_by_ending and self._markets_differ:
+            return (
+                f"each row is taken to hold what was known of {', '.join(others)} when its bar of {first} ended; {ask}",
+            )
+        return ()
+
+    @property
+    def _markets_differ(self) -> bool:
+        return len({market.key for market in self.predictor.markets.values()}) > 1
 
     @cached_property
     def as_sent(self) -> bool:

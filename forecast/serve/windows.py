@@ -199,22 +199,24 @@ def _one_by_one(
     )
 
 
-def _joined(values: NDArray[np.float32], ticker: str, target: str) -> NDArray[np.float32]:
-    """Rows of a ticker beside another one's, as training joined them: a bar that closes later comes one bar later.
+def _joined(values: NDArray[np.float32], ticker: str, predictor: Predictor) -> NDArray[np.float32]:
+    """Rows of a ticker beside the target, as training joined them: a bar that closes later comes one bar later.
 
     Args:
-        values: (windows, bars, columns), of the same days as the other's.
+        values: (windows, bars, columns), of the same days as the target's.
         ticker: whose they are.
-        target: the other one.
+        predictor: of the model.
     """
-    calendar = calendar_of(target)
-    count = values.shape[1]
-    days = (
-        _sessions(calendar, count, datetime.now(UTC).date())
-        if calendar
-        else np.arange(count).astype("datetime64[D]")
-    )
-    later = closes_later(ticker, target, days)  # (bars,)
+    target, markets = predictor.tickers[0], predictor.markets
+    calendar = calendar_of(target) if predictor.join_by_ending else markets[target].calendar
+    days = np.arange(values.shape[1]).astype("datetime64[D]")
+    if calendar:
+        days = _sessions(calendar, values.shape[1], datetime.now(UTC).date())
+    if predictor.join_by_ending:
+        later = closes_later(ticker, target, days)  # (bars,)
+    else:
+        times = days.astype("datetime64[ns]")
+        later = ~(markets[ticker].known_times(times) <= markets[target].known_times(times))
     before = np.concatenate((np.full_like(values[:, :1], np.nan), values[:, :-1]), axis=1)
     joined: NDArray[np.float32] = np.where(later[:, None], before, values).reshape(-1, values.shape[2])
     return joined
@@ -261,7 +263,7 @@ def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedM
                 f"the model's features want {error}, which a sequence does not carry; ask GET /forecast/{name}"
             ) from error
         if place and model.is_mixed:
-            found = _joined(found.reshape(count, length, -1), name, names[0])
+            found = _joined(found.reshape(count, length, -1), name, predictor)
         width = len(predictor.features.columns)
         inputs.append(found[:, :width])
         behind.append(found[:, width:])

@@ -3,8 +3,11 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from commands import SMALL
+from exchange import list_bars
+from markets import random_bars
 from service import in_process, window
 
 import forecast
@@ -160,3 +163,43 @@ def test_a_forecaster_that_looks_beyond_the_lookback_gets_the_rows_it_needs(tmp_
         told = started.post("/infer", {"sequence": rows}).json()
     assert told["prediction"] == pytest.approx(np.mean([row[2] for row in rows[-50:]]), rel=1e-6)
     assert "warnings" not in told or "lookback" not in str(told["warnings"])
+
+
+@pytest.mark.parametrize(("beside", "calendar"), [("7203.T", "null"), ("COIN", "auto")])
+def test_rows_of_tickers_that_close_at_different_times(tmp_path, beside, calendar):
+    """Rows hold one day each; the server joins them as training did: by the tickers' endings, or by their bars."""
+    listed = list_bars(tmp_path / "bars", "AAPL", count=500)
+    tables = {"AAPL": pd.read_csv(listed / "AAPL.csv", index_col=0, parse_dates=True)}
+    days = tables["AAPL"].index
+    every = pd.date_range(days[0], days[-1], freq="B" if beside == "7203.T" else "D", name="Date")
+    tables[beside] = random_bars(len(every), seed=1).set_index(every)
+    tables[beside].to_csv(listed / f"{beside}.csv")
+    names = ["7203.T", "AAPL"] if beside == "7203.T" else ["AAPL", "COIN"]  # the second closes later
+    keys = ("data=no_processing_multiple", f"data.tickers=[{','.join(names)}]", f"data.calendar={calendar}")
+    plain = ("tracker=none", "baselines=none", "source=files", f"source.path={listed}", "data.horizon=1")
+    run = forecast.run(*SMALL, *plain, *keys, directory=tmp_path / "run")
+    first, later = (tables[name][["High", "Low", "Close", "Volume"]] for name in names)
+    test = run.forecasts[run.forecasts["split"] == "test"].set_index("date")["forecast"]
+    with in_process(run.directory, tmp_path) as app:
+        need = app.get("/ui/model").json()["enough"]
+        assert need == 21
+        whole = 0
+        for day in test.index[20:30]:
+            common = first.index.intersection(later.index)
+            at = common[common.get_loc(day) - need : common.get_loc(day)]
+            right = np.concatenate((first.loc[at], later.loc[at]), axis=1)
+            answer = app.post("/infer", {"sequence": right.tolist()})
+            assert answer.status == 200, answer.body
+            assert "joins the bars as training did" in " ".join(answer.json()["warnings"])
+            # Training saw the later one's own bar before each, which rows of common days may lack: COIN's of Sundays.
+            before = later.index[later.index.get_indexer(at[1:]) - 1]
+            if (before == at[:-1]).all():
+                whole += 1
+                assert answer.json()["prediction"] == pytest.approx(test[day], rel=1e-6)
+            # A caller who joins them has the later one two days late.
+            wrong = np.concatenate((right[1:, :4], right[:-1, 4:]), axis=1)
+            other = app.post("/infer", {"sequence": [right[0].tolist(), *wrong.tolist()]})
+            assert other.json()["prediction"] != answer.json()["prediction"]
+        assert whole > 2 or beside == "COIN"
+        one = app.post("/infer", {"sequence": right[:, :4].tolist()})
+        assert (one.status, "of 4 numbers; expected 8" in one.detail()) == (400, True)
