@@ -10,6 +10,7 @@ import argparse
 import functools
 import inspect
 import io
+import os
 import pkgutil
 import runpy
 import sys
@@ -170,27 +171,29 @@ def _readable_arguments() -> None:
             ) from error
 
 
-class _UnreadPipe(io.FileIO):
-    """A standard stream; what is written after its reader left (`| head`) goes nowhere."""
+class _LossyFile(io.FileIO):
+    """A standard stream; what cannot be written (`| head`, a full disk, a terminal that is gone) goes nowhere."""
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
-        except BrokenPipeError:
+        except OSError:
             return len(data)
 
 
 def _forgiving_streams() -> None:
-    """Let nothing that is printed end a command: neither a reader that left nor a character that the locale lacks."""
+    """Let nothing that is printed end a command: neither where it goes nor a character that the locale lacks."""
     sys.stdout = _forgiving(sys.stdout, sys.__stdout__)
     sys.stderr = _forgiving(sys.stderr, sys.__stderr__)
 
 
-def _forgiving(stream: TextIO, original: TextIO | None) -> TextIO:
-    """A standard stream that loses what nobody reads; one that was replaced stays as it is."""
-    if stream is not original or stream is None:
+def _forgiving(stream: TextIO | None, original: TextIO | None) -> TextIO:
+    """A standard stream that loses what cannot be written; one that was replaced stays as it is."""
+    if stream is None:  # closed (`2>&-`); the null device takes its number, which a file would get otherwise
+        return open(os.devnull, "w", encoding="utf-8")
+    if stream is not original:
         return stream
-    raw = _UnreadPipe(stream.fileno(), "w", closefd=False)
+    raw = _LossyFile(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,

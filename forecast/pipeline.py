@@ -67,6 +67,8 @@ def check(config: DictConfig) -> None:
     Raises:
         UserError: all faults at once, one a line, an objective that no epoch reports among them.
     """
+    if "_target_" in config:
+        raise UserError(f"-cn: names a config that builds {config._target_}, and no run; leave it out")
     faults: list[str] = []
     try:
         check_signatures(config)

@@ -10,7 +10,6 @@ output=FILE.csv                   write the table there, too; .csv or .parquet
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from forecast.data.bars import Bars
 from forecast.data.reader import BarReader, calendar_notes
 from forecast.errors import UserError
-from forecast.files import replacing
+from forecast.evaluate.summary import align
+from forecast.files import read_json, replacing
 from forecast.model.intervals import columns
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]
 
 def _run_quality(directory: Path, target: Target) -> list[str]:
     """How the run did on its test rows."""
-    metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(directory / "metrics.json")
     notes = []
     ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
     if ratio is not None:
@@ -424,14 +424,7 @@ def text_of(future: Future, *, output: Path | None) -> str:
                 *("-" if row[name] != row[name] else f"{row[name]:.6g}" for name in bounds),
             ]
         )
-    widths = [max(len(row[place]) for row in rows) for place in range(len(head))]
-    lines = [
-        "  ".join(
-            word.ljust(width) if place == 0 else word.rjust(width)
-            for place, (word, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = [align(rows, words=(0,))]
     if len(table) > _SHOWN:
         where = f"all of them are in {output}" if output else "output=FILE.csv writes all of them"
         lines.append(f"... and {len(table) - _SHOWN:,} rows more; {where}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
@@ -10,13 +9,14 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import data_request, origin
+from forecast.config.identities import installed_version
 from forecast.errors import UserError
+from forecast.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,10 +119,7 @@ def read_run(directory: str | Path) -> Run:
     directory = Path(directory)
     if not bundle.is_finished(directory):
         raise UserError(f"{directory}: no finished run here ({bundle.MANIFEST} is missing)")
-    metrics, history, evaluation, facts, described = (
-        json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "evaluation", "scaler", "data")
-    )
+    metrics, history, evaluation, facts, described = _read(directory)
     return Run(
         directory=directory,
         metrics=metrics,
@@ -141,17 +138,10 @@ def read_run(directory: str | Path) -> Run:
 
 
 def draw_plots(directory: Path) -> list[Path]:
-    """Draw the plots of a finished run that has none, from its own files; their paths.
-
-    Args:
-        directory: of the run.
-    """
+    """Draw the plots of a finished run that has none, from its own files; their paths."""
     from forecast.evaluate.report import write_plots
 
-    metrics, history, evaluation, facts, health = (
-        json.loads((directory / f"{name}.json").read_text("utf-8"))
-        for name in ("metrics", "history", "evaluation", "scaler", "data")
-    )
+    metrics, history, evaluation, facts, health = _read(directory)
     ticker = facts["tickers"][0]
     return write_plots(
         directory / "plots",
@@ -162,6 +152,14 @@ def draw_plots(directory: Path) -> list[Path]:
         evaluation=evaluation,
         health=health,
     )
+
+
+_FILES = ("metrics", "history", "evaluation", "scaler", "data")
+
+
+def _read(directory: Path, names: Sequence[str] = _FILES) -> list[Any]:
+    """The content of JSON files of a finished run."""
+    return [read_json(directory / f"{name}.json") for name in names]
 
 
 def strategy_name(config: Any) -> str:
@@ -185,13 +183,14 @@ def provenance(config: Any, *, identity: str, fingerprint: str) -> dict[str, Any
         "data_fingerprint": fingerprint,
         "data_request": data_request(config),
         "git_revision": git_revision(),
-        "versions": {"forecast": package_version(), **_versions()},
+        "versions": {"forecast": package_version()}
+        | {name: found for name in _PACKAGES if (found := installed_version(name))},
     }
 
 
 def package_version() -> str:
     """This package's version; `0+uninstalled` in a source tree that is not installed."""
-    return _version("forecast") or "0+uninstalled"
+    return installed_version("forecast") or "0+uninstalled"
 
 
 @cache  # the code that runs is what was imported, whatever is committed meanwhile
@@ -238,6 +237,7 @@ def identity_of(directory: Path) -> str | None:
 class Subject:
     """What a run forecast, and on which prices that was evaluated in validation."""
 
+    target: str  # the class, with what it was given
     tickers: tuple[str, ...]  # whose price is forecast
     horizon: int
     dates: tuple[str, str]  # first and last bar of validation
@@ -252,14 +252,12 @@ class Subject:
             OSError: it holds no finished run.
             ValueError: nor one of this version.
         """
-        facts, data, metrics = (
-            json.loads((directory / f"{name}.json").read_text("utf-8"))
-            for name in ("scaler", "data", "metrics")
-        )
+        facts, data, metrics = _read(directory, ("scaler", "data", "metrics"))
         try:
             names = [str(ticker) for ticker in data["tickers"]]
             days = data["splits"]["val"]
             return cls(
+                target=describe_target(read_config(directory).get("target") or {}),
                 tickers=tuple(sorted(names)) if facts["scope"] == "panel" else tuple(names[:1]),
                 horizon=int(facts.get("horizon", facts["output_size"])),
                 dates=(str(days["first_day"]), str(days["last_day"])),
@@ -267,6 +265,12 @@ class Subject:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{directory}: is not a run directory of this version ({error})") from error
+
+
+def describe_target(node: Mapping[str, Any]) -> str:
+    """`Volatility span=5`: a `target` node in a line; of a run of before there were others, `Close`."""
+    name = str(node.get("_target_", "Close")).rpartition(".")[2]
+    return " ".join([name, *(f"{key}={value}" for key, value in sorted(node.items()) if key != "_target_")])
 
 
 SCALE_FREE = "val_theil_u"
@@ -293,6 +297,11 @@ def differences(subjects: Sequence[Subject]) -> list[str]:
 
 def incomparable(metric: str, subjects: Sequence[Subject]) -> str | None:
     """Why runs cannot be ranked by a metric, in one line with a way out; None if they can."""
+    if len(targets := sorted({subject.target for subject in subjects})) > 1:
+        return (
+            f"objective.metric={metric}: does not rank runs of different targets ({', '.join(targets)}); name one, "
+            "such as target=close"
+        )
     found = differences(subjects) if in_prices(metric) else []
     if not found:
         return None
@@ -322,20 +331,8 @@ def _row(directory: Path) -> dict[str, Any]:
         "seed": saved.get("seed"),
         "identity": came.get("identity"),
         "data_fingerprint": came.get("data_fingerprint"),
-        **json.loads((directory / "metrics.json").read_text("utf-8")),
+        **read_json(directory / "metrics.json"),
     }
-
-
-def _versions() -> dict[str, str]:
-    return {name: found for name in _PACKAGES if (found := _version(name))}
-
-
-@cache
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 class _CallableModule(types.ModuleType):

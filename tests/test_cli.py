@@ -54,6 +54,20 @@ def test_an_argument_that_the_locale_cannot_read_is_one_line(monkeypatch, capsys
     )
 
 
+def test_output_that_cannot_be_written_ends_nothing(monkeypatch):
+    with Path("/dev/full").open("w") as full, monkeypatch.context() as streams:
+        streams.setattr(sys, "argv", ["run.py"])
+        for name, stream in {"stdout": full, "__stdout__": full, "stderr": None, "__stderr__": None}.items():
+            streams.setattr(sys, name, stream)
+
+        def work() -> None:
+            for stream in (sys.stdout, sys.stderr):
+                print("nobody reads this", file=stream, flush=True)
+
+        assert exit_code(work) == 0
+        sys.stderr.close()
+
+
 @pytest.mark.parametrize("arguments", [["trainer=none"], ["--cfg", "job"], ["--help"]], ids=str)
 def test_it_ends_quietly_when_nobody_reads_its_output(tmp_path, arguments):
     read, write = os.pipe()

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 from sweep_parts import write_run
 
-from forecast.runs import Subject, differences, in_prices, incomparable
+from forecast.runs import Subject, describe_target, differences, in_prices, incomparable
 
-ONE = Subject(tickers=("AAPL",), horizon=1, dates=("2010-01-04", "2011-01-04"), naive=(100.0, 1.25, 1.0))
+ONE = Subject(
+    target="Close", tickers=("AAPL",), horizon=1, dates=("2010-01-04", "2011-01-04"), naive=(100.0, 1.25, 1.0)
+)
 
 
 @pytest.mark.parametrize("metric", ["val_rmse", "val_mae", "val_naive_rmse", "val_winkler"])
@@ -62,3 +64,11 @@ def test_a_run_directory_says_what_it_forecast(tmp_path):
     (directory / "data.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a run directory of this version"):
         Subject.of(directory)
+
+
+def test_runs_of_different_targets_are_not_ranked_by_any_metric():
+    other = replace(ONE, target=describe_target({"_target_": "forecast.data.target.Volatility", "span": 5}))
+    assert incomparable("val_theil_u", [ONE, other]) == (
+        "objective.metric=val_theil_u: does not rank runs of different targets (Close, Volatility span=5); name one, "
+        "such as target=close"
+    )

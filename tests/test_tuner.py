@@ -36,8 +36,7 @@ def composed(*overrides: str) -> Iterator[tuple[Any, Any]]:
 @pytest.mark.usefixtures("hydra_restore_singletons")
 @pytest.mark.parametrize("tuner", TUNERS)
 def test_every_tuner_can_be_built(tuner):
-    from hydra_plugins.ray_tune_sweeper._settings import Settings
-    from hydra_plugins.ray_tune_sweeper._space import read_space
+    from hydra_plugins.ray_tune_sweeper._settings import Settings, read_space
     from hydra_plugins.ray_tune_sweeper._sweep import built_scheduler, built_search
 
     with composed(f"tuner={tuner}", "objective.metric=val_mae", "seed=7") as (config, loader):

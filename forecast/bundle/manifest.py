@@ -6,12 +6,11 @@ A directory without `manifest.json` is no finished run, and one whose files do n
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from forecast.errors import UserError
-from forecast.files import write_json, write_whole
+from forecast.files import read_json, write_json, write_whole
 
 MANIFEST = "manifest.json"
 # What every run writes; whatever else stands in the folder is somebody else's.
@@ -97,7 +96,7 @@ def verify(directory: Path) -> dict[str, Any]:
     if not is_finished(directory):
         raise UserError(f"{directory}: no finished run here ({MANIFEST} is missing)")
     try:
-        manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = read_json(directory / MANIFEST)
         form, written = manifest["format"], dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{directory / MANIFEST}: is damaged ({error})") from error

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +83,13 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     if verify:
         verify_manifest(directory)
     config = read_config(directory)
-    facts = json.loads((directory / "scaler.json").read_text(encoding="utf-8"))
+    facts = read_json(directory / "scaler.json")
     facts.setdefault("horizon", facts["output_size"])  # of a run without quantiles, by an earlier version
     widths = directory / "intervals.json"
     target: Target = build(config.get("target")) or Close()
     target.per_year = facts.get("per_year", target.per_year)
-    record = _record(directory)
+    path = directory / "data.json"  # a run of an earlier version has none
+    record = read_json(path) if path.is_file() else {}
     markets = markets_of(record)
     return Predictor(
         forecaster=restore_forecaster(config, load_file(directory / "model.safetensors"), facts),
@@ -104,18 +104,9 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
         horizon=facts["horizon"],
         adjust=bool(config.source.get("adjust", False)),
         adjust_volume=bool(config.source.get("adjust_volume", False)),
-        intervals=IntervalState.from_json(json.loads(widths.read_text("utf-8")))
-        if widths.is_file()
-        else None,
+        intervals=IntervalState.from_json(read_json(widths)) if widths.is_file() else None,
         covariates=facts.get("covariates"),
     )
-
-
-def _record(directory: Path) -> dict[str, Any]:
-    """What a run noted of its data."""
-    path = directory / "data.json"
-    found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return found
 
 
 def _features(config: Any, facts: Mapping[str, Any], markets: Mapping[str, Bars]) -> Features:
@@ -143,30 +134,19 @@ def read_config(directory: Path) -> Any:
     from omegaconf import OmegaConf
 
     from forecast.config.building import locate
+    from forecast.config.identities import targets
     from forecast.config.renamed import rename_targets
 
     config = OmegaConf.load(directory / "config.yaml")
     rename_targets(config)
-    for node in (config.model, config.data.features):
-        for target in _targets(node):
-            try:
-                locate(target)
-            except ImportError as error:
-                raise UserError(
-                    f"{directory}: was made with {target}, which cannot be imported: {error}"
-                ) from error
+    for target in targets(OmegaConf.to_container(OmegaConf.create([config.model, config.data.features]))):
+        try:
+            locate(target)
+        except ImportError as error:
+            raise UserError(
+                f"{directory}: was made with {target}, which cannot be imported: {error}"
+            ) from error
     return config
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` at or below a node."""
-    from omegaconf import DictConfig, ListConfig
-
-    if isinstance(node, DictConfig) and "_target_" in node:
-        yield node._target_
-    if isinstance(node, DictConfig | ListConfig):
-        for item in node.values() if isinstance(node, DictConfig) else node:
-            yield from _targets(item)
 
 
 def forecasts_of(directory: Path, ticker: str) -> pd.DataFrame:

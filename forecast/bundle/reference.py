@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.files import write_json
+from forecast.files import read_json, write_json
 from forecast.model.standalone import inputs_of
 
 if TYPE_CHECKING:
@@ -152,4 +151,4 @@ def read_reference(directory: Path) -> Reference | None:
         directory: of a finished run.
     """
     path = directory / FILE
-    return Reference.from_json(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    return Reference.from_json(read_json(path)) if path.is_file() else None

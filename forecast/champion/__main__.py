@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=argparse.SUPPRESS)
     words = parser.parse_args(words).words
-    name = words.pop(0) if words and "=" not in words[0] else "crown"
+    name = words.pop(0) if words and "=" not in words[0] else ""
     if name not in _COMMANDS:
-        parser.error(f"{name}: no such command; known: {', '.join(_COMMANDS)}")
+        parser.error(f"{name}: no such command; known: {', '.join(filter(None, _COMMANDS))}")
     return exit_code(lambda: _COMMANDS[name](words), interrupted="interrupted; the champion is as it was")
 
 
@@ -127,7 +127,7 @@ def _print_progress(line: str) -> None:
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int]] = {
-    "crown": _select,
+    "": _select,
     "rank": _rank,
     "show": _show,
     "list": _list,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from forecast import bundle
 from forecast.config.messages import nearest
 from forecast.errors import UserError
-from forecast.runs import Subject, identity_of, read_config
+from forecast.files import read_json
+from forecast.runs import Subject, describe_target, identity_of, read_config
 from forecast.track.connection import (
     call_with_timeout,
     check_uri,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-# Parts of a config that progress nothing of what was computed.
+# Parts of a config that say nothing of what was computed.
 _ASIDE = (
     "provenance.",
     "metadata.",
@@ -44,8 +44,6 @@ _ASIDE = (
     "defaults",
     "hydra",
 )
-# A run of before there were other targets does not name its own.
-_DEFAULT_TARGET = {"target._target_": "forecast.data.target.Close"}
 _CUTS = ("data.train_ratio", "data.val_ratio", "data.embargo", "evaluation.")
 
 
@@ -108,6 +106,7 @@ class Candidate:
     def subject(self) -> Subject:
         """What it forecast, and how wrong "tomorrow = today" was there; days unknown."""
         return Subject(
+            target=describe_target(_target(self.params)),
             tickers=_forecast_tickers(self.params, self.tickers.split(", ")),
             horizon=int(self.params.get("data.horizon", 1)),
             dates=("", ""),
@@ -122,13 +121,17 @@ def question(params: Mapping[str, str], tickers: Sequence[str]) -> dict[str, str
         params: a config, flat.
         tickers: it names, or the source has.
     """
-    target = {key: value for key, value in params.items() if key.startswith("target.")}
     return {
-        "target": json.dumps(_DEFAULT_TARGET | target, sort_keys=True),
+        "target": describe_target(_target(params)),
         "data.tickers": ", ".join(_forecast_tickers(params, tickers)),
         "data.horizon": params.get("data.horizon", "1"),
         "data.interval": params.get("data.interval", "1d"),
     }
+
+
+def _target(params: Mapping[str, str]) -> dict[str, str]:
+    """The `target` node of a config."""
+    return {key.removeprefix("target."): value for key, value in params.items() if key.startswith("target.")}
 
 
 def _forecast_tickers(params: Mapping[str, str], tickers: Sequence[str]) -> tuple[str, ...]:
@@ -163,15 +166,15 @@ def from_directory(directory: Path) -> Candidate:
         directory: verified.
     """
     config = read_config(directory)
-    facts = json.loads((directory / "scaler.json").read_text("utf-8"))
+    facts = read_json(directory / "scaler.json")
     provenance = config["provenance"]
-    record = _record(directory)
+    record = Record.find(directory)
     return Candidate(
         identity=str(provenance["identity"]),
         strategy=provenance.get("choices", {}).get("data") or _strategy_of(config),
         tickers=", ".join(facts["tickers"][:50]),
         fingerprint=str(provenance["data_fingerprint"]),
-        metrics=_finite(json.loads((directory / "metrics.json").read_text("utf-8"))),
+        metrics=_finite(read_json(directory / "metrics.json")),
         params=_task(flatten(config)),
         started=record.start_time if record else int((directory / "metrics.json").stat().st_mtime * 1000),
         run_id=record.run_id if record else None,
@@ -184,23 +187,15 @@ def from_directory(directory: Path) -> Candidate:
 
 def is_of(directory: Path, candidate: Candidate) -> bool:
     """Whether what stands in a directory is the candidate's run, and not a later one that took the folder."""
-    record = _record(directory)
+    record = Record.find(directory)
     if record is not None and candidate.directory_id is not None:
         return record.run_directory_id == candidate.directory_id
     return identity_of(directory) == candidate.identity
 
 
-def _record(directory: Path) -> Record | None:
-    """What was sent to MLflow of the run; None where there is no such record."""
-    try:
-        return Record.load(directory)
-    except (OSError, ValueError):
-        return None
-
-
 def _evaluation(directory: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((directory / "evaluation.json").read_text("utf-8"))
+        found: dict[str, Any] = read_json(directory / "evaluation.json")
     except (OSError, ValueError):
         return {}
     return found
@@ -383,7 +378,7 @@ def check_metric_value(directory: Path, candidate: Candidate, metric: str) -> No
         UserError: it does.
     """
     ranked = candidate.metrics[metric]
-    there = json.loads((directory / "metrics.json").read_text("utf-8")).get(metric)
+    there = read_json(directory / "metrics.json").get(metric)
     if there is None or not math.isclose(there, ranked, rel_tol=1e-9):
         raise UserError(
             f"run {candidate.name}: MLflow says {metric}={ranked:.9g}, its metrics.json says {there}; "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.evaluate.findings import Comparison, TargetWords, best_baseline
 from forecast.evaluate.summary import ratio_text
+from forecast.files import read_json
 from forecast.runs import package_version
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str
 
 def read_metadata(folder: Path) -> dict[str, Any]:
     """The metadata of a champion."""
-    metadata: dict[str, Any] = json.loads((folder / "metadata.json").read_text("utf-8"))
+    metadata: dict[str, Any] = read_json(folder / "metadata.json")
     return metadata
 
 

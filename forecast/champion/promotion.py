@@ -5,12 +5,11 @@ python -m forecast.champion.promotion DIR: the replay check, in a process of its
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from forecast.champion.store import PARTIAL, ChampionStore, Progress
 from forecast.config import with_metadata
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
-from forecast.files import write_json, write_whole
+from forecast.files import read_json, write_json, write_whole
 from forecast.runs import draw_plots
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
@@ -265,17 +264,12 @@ def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, sour
         run: that was refused.
         source: its directory.
     """
-    _noted(store, registry, run.run_id, lambda: store.log_decision("refused", str(source)))
+    store.log_decision("refused", str(source))
+    _noted(store, registry, run.run_id)
 
 
-def _noted(
-    store: ChampionStore,
-    registry: Registry | None,
-    run_id: str | None,
-    log: Callable[[], None] = lambda: None,
-) -> None:
-    """Have MLflow keep the last line of the log of decisions, once it is written."""
-    log()
+def _noted(store: ChampionStore, registry: Registry | None, run_id: str | None) -> None:
+    """Have MLflow keep the last line of the log of decisions."""
     if registry is not None and (decisions := store.decisions()):
         registry.decided(decisions[-1], run_id)
 
@@ -376,7 +370,7 @@ def replay_check(directory: Path, *, named: str) -> int:
 def passed_audit(directory: Path) -> bool:
     """Whether a run directory holds an audit that was passed."""
     try:
-        audit = json.loads((directory / "audit.json").read_text("utf-8"))
+        audit = read_json(directory / "audit.json")
     except (OSError, ValueError):
         return False
     return isinstance(audit, dict) and audit.get("passed") is True

@@ -10,7 +10,7 @@ from typing import Literal
 from forecast.champion.candidate import Candidate
 from forecast.config.messages import nearest
 from forecast.errors import UserError
-from forecast.evaluate.summary import ratio_text
+from forecast.evaluate.summary import align, ratio_text
 from forecast.runs import Subject, differences, in_prices, incomparable
 
 Mode = Literal["min", "max"]
@@ -63,13 +63,6 @@ def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
         raise UserError(
             f"objective.metric={metric}: none of {len(latest)} finished runs reports it; {hint}"
             f"known: {', '.join(known) or 'none'}"
-        )
-    targets = sorted({run.question["target"] for run in able})
-    if len(targets) > 1:
-        names = ", ".join(json.loads(target)["target._target_"].rpartition(".")[2] for target in targets)
-        raise UserError(
-            f"objective.metric={metric}: does not rank runs of different targets ({names}); name one, such as "
-            "target=close"
         )
     if why := incomparable(metric, _subjects(able)):
         raise UserError(why)
@@ -143,7 +136,7 @@ def check_metric(metric: str) -> None:
 _SHOWN = 20  # runs
 _WIDTH = 48  # letters of what sets a run apart
 _STRATEGY = ("data.features", "data.scope")
-_LEFT = (1, 7, 8)  # columns of words
+_WORDS = (1, 7, 8)  # columns
 
 
 def table(ranking: Ranking) -> str:
@@ -164,7 +157,7 @@ def table(ranking: Ranking) -> str:
             [
                 str(place),
                 run.name,
-                _figure(run.metrics[metric]),
+                f"{run.metrics[metric]:.6g}",
                 "-" if skill is None else f"{skill:+.2f}",
                 "-" if ratio is None else ("yes" if ratio < 1 else f"no, ratio {ratio_text(ratio)}"),
                 "-" if beside is None else f"{beside:+.2f}",
@@ -173,14 +166,7 @@ def table(ranking: Ranking) -> str:
                 _cut(" ".join(f"{key}={_plain(run.params.get(key, 'null'))}" for key in apart)),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            text.ljust(width) if place in _LEFT else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = [align(rows, words=_WORDS)]
     if len(runs) > _SHOWN:
         lines.append(f"and {len(runs) - _SHOWN:,} more")
     if ranking.without:
@@ -205,10 +191,6 @@ def _plain(text: str) -> str:
     except ValueError:
         return text
     return text.replace(", ", ",").replace('"', "") if isinstance(value, list | dict) else text
-
-
-def _figure(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def _cut(text: str) -> str:

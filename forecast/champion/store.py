@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from forecast.errors import UserError
-from forecast.files import write_whole
+from forecast.files import read_json, write_whole
 
 DECISIONS, HISTORY, INTENT, PARTIAL, LOCK = (
     "decisions.jsonl",
@@ -84,7 +84,7 @@ class ChampionStore:
         """
         path = self.folder / HISTORY
         try:
-            events = json.loads(path.read_text("utf-8"))
+            events = read_json(path)
             return [{key: str(event[key]) for key in ("event", "name", "at")} for event in events]
         except FileNotFoundError:
             return []
@@ -330,7 +330,7 @@ def number_of(name: str) -> int:
 
 def _read_intent(path: Path) -> tuple[Event, str] | None:
     try:
-        intent: Any = json.loads(path.read_text("utf-8"))
+        intent: Any = read_json(path)
     except FileNotFoundError:
         return None
     return intent["event"], str(intent["name"])

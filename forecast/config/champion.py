@@ -36,7 +36,7 @@ class ChampionConfig:
     ) -> None:
         if not Path(directory).name or Path(directory).name == "..":
             raise UserError(
-                f"champion.directory={directory}: has no name of its own; progress outputs/champion"
+                f"champion.directory={directory}: has no name of its own; for instance outputs/champion"
             )
         if registered_model is not None and set("/:") & set(registered_model):
             raise UserError(

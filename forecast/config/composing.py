@@ -25,9 +25,11 @@ ASIDE = ("hydra", "provenance", "metadata")
 
 # `data.tickers=[^GSPC,7203],[CL=F]`, with + and without quotes: each list of names.
 _TICKERS = re.compile(r"(\+{0,2}data\.tickers=)(\[[^][{}()'\"$\\]*\](?:,\[[^][{}()'\"$\\]*\])*)")
+# `data.tickers=^GSPC`: no list, which the check says of what Hydra can read.
+_BARE_TICKER = re.compile(r"(\+{0,2}data\.tickers=)([^][{}()'\"$\\,]*[\^=&][^][{}()'\"$\\,]*)")
 _PLAIN_NAME = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z][\w.-]*", re.ASCII | re.IGNORECASE)
-# A saved config has no groups to choose from, but to leave one out is the same there.
-_NONE = re.compile(r"(trainer|tracker|champion|baselines|intervals)=none")
+# A saved config has no groups to choose from, but what is done with a run can be another, and parts can be left out.
+_ON_TOP = re.compile(r"(tracker|champion)=\w+|(trainer|baselines|intervals)=none")
 
 
 def compose(*overrides: str, config_dir: Path | None = None) -> DictConfig:
@@ -91,9 +93,16 @@ def readable_override(override: str, *, saved: bool = False) -> str:
     Args:
         override: as typed; `data.tickers=[^GSPC,7203]` becomes `data.tickers=['^GSPC','7203']`.
         saved: of a saved config, where `tracker=none` becomes `+tracker=none`: on top of what it says.
+
+    Raises:
+        UserError: it has no key.
     """
-    if saved and (found := _NONE.fullmatch(override)):
-        return f"+{found[0]}"
+    if override.startswith("=") or not override.strip():
+        raise UserError(f"{override!r}: has no key; write key=value")
+    if saved and _ON_TOP.fullmatch(override):
+        return f"+{override}"
+    if found := _BARE_TICKER.fullmatch(override):
+        return f"{found[1]}'{found[2]}'"
     if not (found := _TICKERS.fullmatch(override)):
         return override
     return found[1] + re.sub(r"\[([^]]*)\]", lambda names: _quoted(names[0]), found[2])

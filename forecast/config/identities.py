@@ -71,7 +71,7 @@ def identity(
         "fingerprint": fingerprint,
         "version": version,
         "source": own_source(),
-        "torch": _installed("torch"),
+        "torch": installed_version("torch"),
         "plugins": plugin_sources(task),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -127,7 +127,7 @@ def plugin_sources(task: Any) -> dict[str, str]:
         task: a config as plain Python.
     """
     hashes = {}
-    for target in sorted(set(_targets(task))):
+    for target in sorted(set(targets(task))):
         top = target.partition(".")[0]
         if top in (*_OURS, "torch"):
             continue
@@ -138,19 +138,20 @@ def plugin_sources(task: Any) -> dict[str, str]:
         modules = {module.__module__ for module in getattr(found, "__mro__", (found,))}
         files = sorted({file for module in modules for file in _local_files(module, set())})
         text = b"\0".join(file.read_bytes() for file in files)
-        hashes[target] = hashlib.sha256(text).hexdigest()[:16] if files else _installed(top) or ""
+        hashes[target] = hashlib.sha256(text).hexdigest()[:16] if files else installed_version(top) or ""
     return hashes
 
 
-def _targets(node: Any) -> Iterator[str]:
+def targets(node: Any) -> Iterator[str]:
+    """Every `_target_` at or below a node, of plain Python."""
     if isinstance(node, dict):
         if isinstance(node.get("_target_"), str):
             yield node["_target_"]
         for item in node.values():
-            yield from _targets(item)
+            yield from targets(item)
     elif isinstance(node, list):
         for item in node:
-            yield from _targets(item)
+            yield from targets(item)
 
 
 def _local_files(module: str, seen: set[str]) -> Iterator[Path]:
@@ -198,7 +199,8 @@ def _installed_folders() -> tuple[Path, ...]:
 
 
 @cache
-def _installed(distribution: str) -> str | None:
+def installed_version(distribution: str) -> str | None:
+    """The version of an installed distribution; None where there is none."""
     try:
         return version(distribution)
     except PackageNotFoundError:

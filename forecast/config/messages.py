@@ -16,6 +16,9 @@ SAVED_CONFIG = (
     "or start afresh with python run.py {choice}"
 )
 _UNKNOWN_CHARACTER = "LexerNoViableAltException: "
+_CHOSEN_TWICE = re.compile(
+    r"Multiple values for (\S+)\.|(\S+) appears more than once in the final defaults list"
+)
 _NO_GROUP = re.compile(r"No match in the defaults list\.\s+To append to your default list use \+(\S+)")
 
 
@@ -160,6 +163,9 @@ def _composition(error: Exception, saved: bool) -> str:
         choice = no_group[1]
         fresh = f"no option of {choice.partition('=')[0]} is chosen yet; add one with +{choice}"
         return f"{choice}: {SAVED_CONFIG.format(choice=choice) if saved else fresh}"
+    if chosen := _CHOSEN_TWICE.match(text):
+        group = chosen[1] or chosen[2]
+        return f"{group}: an option of it is chosen already; write {group}=OPTION, without +"
     several = re.match(r"Ambiguous value for argument '(.*)'|Sweep parameters '(.*)' requires", text)
     if several:
         way_out = "add -m to sweep over them, or write [a,b] for a list"

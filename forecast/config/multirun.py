@@ -119,7 +119,7 @@ class Launch:
             UserError: something was asked for that cannot be.
         """
         global _current
-        self.saved = config_name not in (None, self.config_name)
+        self.saved = config_name is not None and config_name.removesuffix(".yaml") != self.config_name
         before, _current = _current, self
         error: BaseException | None = None
         try:
@@ -167,8 +167,9 @@ class Launch:
         """Begin the sweep at the first call; None where there is none to watch over."""
         if self._runner is None and self._context is not None:
             assert self._make_session is not None
-            self._session = self._make_session()
-            self._runner = self._session.begin(self._context)
+            session = self._make_session()
+            self._runner = session.begin(self._context)
+            self._session = session
         return self._runner
 
     def _alone(self, config: DictConfig) -> float | None:
@@ -179,6 +180,8 @@ class Launch:
         if node.mode != RunMode.MULTIRUN:
             try:
                 _no_sweep_was_meant(node.overrides.task)
+                if not str(node.run.dir):
+                    raise UserError("hydra.run.dir=: names no folder; hydra.run.dir=. is this one")
                 return run_in(directory, config, self.task)
             except Exception as error:  # noqa: BLE001 - raised by run(): Hydra would add words of its own
                 self._failed = error

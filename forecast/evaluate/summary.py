@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -78,6 +78,19 @@ def ratio_text(ratio: float | None) -> str:
     while ratio != 1 and decimals < 6 and float(f"{ratio:.{decimals}f}") == 1:
         decimals += 1
     return f"{ratio:.{decimals}f}"
+
+
+def align(rows: Sequence[Sequence[str]], *, words: Collection[int]) -> str:
+    """Columns under each other: those of words to the left, figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            text.ljust(width) if place in words else text.rjust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join(map(str.rstrip, lines))
 
 
 def number(value: object) -> float | None:

@@ -17,7 +17,7 @@ from forecast.evaluate.findings import (
     coverage_warnings,
     sentences,
 )
-from forecast.evaluate.summary import SPLITS, number, p_text, ratio_text
+from forecast.evaluate.summary import SPLITS, align, number, p_text, ratio_text
 
 Metrics = Mapping[str, float | None]
 
@@ -25,7 +25,7 @@ LONGEST = 20  # letters of a baseline's name
 HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
 # Daily data: published R2 of returns out of sample, and right signs, stay below.
 CEILINGS = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
-POWER = 0.8  # chance with which a gain of the size named would have been told from none
+POWER = 0.8  # chance with which a gain of the size named would have been found
 STEADY = 0.25  # spread of the moves forecast / their mean, below which the window hardly matters
 COPY = 0.1  # RMS move of the forecast / of the market, below which a chart cannot tell it from the last price
 TRAILING = 1.05  # RMSE ratio from which a forecast that hugs the last price is worse than repeating it
@@ -79,7 +79,7 @@ class Verdict:
     @property
     def table(self) -> str:
         """Val and test, model above naive, in aligned plain ASCII."""
-        return align(self.cells)
+        return align(self.cells, words=(0, 1))
 
     @property
     def sentence(self) -> str:
@@ -205,10 +205,10 @@ class Verdict:
         return None if error is None else error * math.sqrt(max(len(self.tickers), 1))
 
     def _detectable(self) -> str | None:
-        """The gain that this test would have told from chance: below it, nothing found is no proof of nothing there.
+        """The gain that this test would have seen: below it, nothing found is no proof of nothing there.
 
         A forecast that explains a share R of the reference's squared errors gains R with a standard error of
-        2 sqrt(R / n) of n independent rows, so it is told from chance where sqrt(n R) / 2 exceeds the quantiles of the
+        2 sqrt(R / n) of n independent rows, so it is significant where sqrt(n R) / 2 exceeds the quantiles of the
         test's level and of its power (Cohen 1988, Statistical Power Analysis for the Behavioral Sciences).
         """
         rows, evaluation = self._figure("test", "rows"), self.evaluation or {}
@@ -223,8 +223,8 @@ class Verdict:
         reference = "the best baseline" if best_baseline(evaluation) else self.words.naive
         return (
             f"what it could have seen: of {bars:,.0f} test {self.bar}s a gain of {100 * share:.1f} % in squared error "
-            f"on {reference} (ratio {ratio_text(math.sqrt(1 - share))}) is told from chance {100 * POWER:.0f} times in "
-            "100; a smaller one may be there unseen"
+            f"on {reference} (ratio {ratio_text(math.sqrt(1 - share))}) would be seen {100 * POWER:.0f} times in 100; "
+            "a smaller one may be there unseen"
         )
 
     def _leak(self) -> str | None:
@@ -380,19 +380,6 @@ def cells_of_target(
 
 def _digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
-
-
-def align(rows: Sequence[Sequence[str]]) -> str:
-    """Columns under each other, the two of labels to the left and the figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        texts = [
-            text.ljust(width) if place < 2 else text.rjust(width)
-            for place, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(texts).rstrip())
-    return "\n".join(lines)
 
 
 def direction_text(share: float | None, error: float | None, *, tickers: int) -> str:

@@ -18,6 +18,7 @@ from forecast.errors import IncompatibleError, StoppedError, UserError
 from forecast.files import read_json, write_json
 from forecast.sweep.record import JOB_FILE, JobResult, RunIndex
 from forecast.track import process
+from forecast.track.delivery import Record
 from hydra_plugins import ray_tune_sweeper as tuner
 
 if TYPE_CHECKING:
@@ -241,11 +242,8 @@ class _Job:
 
 def _run_id(directory: Path) -> str | None:
     """MLflow's id of the run in a directory."""
-    try:
-        run_id = read_json(directory / "mlflow.json")["run_id"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return None if run_id is None else str(run_id)
+    record = Record.find(directory)
+    return None if record is None else record.run_id
 
 
 def _finite(value: float | None) -> float | None:

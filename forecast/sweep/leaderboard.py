@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
+from forecast.evaluate.summary import align
 from forecast.files import read_json, write_whole
 from forecast.runs import Subject, incomparable
 from forecast.sweep.record import JobResult
@@ -294,17 +295,9 @@ class Leaderboard:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """Columns under each other; figures to the right."""
-    columns = list(zip(*rows, strict=True))
-    figures = [all(_is_figure(cell) for cell in column[1:]) for column in columns]
-    widths = [max(map(len, column)) for column in columns]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, figures, strict=True)
-        ).rstrip()
-        for line in rows
-    )
+    """Columns under each other; those that hold nothing but figures to the right."""
+    columns = enumerate(zip(*rows, strict=True))
+    return align(rows, words=[place for place, column in columns if not all(map(_is_figure, column[1:]))])
 
 
 def _is_figure(cell: str) -> bool:

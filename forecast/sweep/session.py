@@ -8,11 +8,12 @@ import threading
 import time
 import traceback
 import uuid
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from forecast.errors import UserError
+from forecast.files import locked
 from forecast.sweep.job import JobRunner
 from forecast.sweep.progress import ProgressReporter
 from forecast.sweep.record import SWEEP_FILE, JobResult, Jobs, SweepRun
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from forecast.track.delivery import Status
 
 FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
+LOCK = ".sweep.lock"
 GONE_S = 10.0  # seconds that workers have to go once a sweep is given up
 
 
@@ -48,6 +50,7 @@ class SweepSession:
             sweep=uuid.uuid4().hex[:12], overrides=context.overrides, total=context.total, began=time.time()
         )
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._hold(self.directory / LOCK)
         # What an earlier start left in the same directory is not this one's; its results are found by identity.
         (self.directory / "mlflow.json").unlink(missing_ok=True)
         self.run.save(self.directory)
@@ -67,12 +70,25 @@ class SweepSession:
             driver=self.driver,
         )
 
+    def _hold(self, lock: Path) -> None:
+        """Keep other sweeps out of the directory until the end: each would take the other's jobs for its own."""
+        self._holding = ExitStack()
+        try:
+            self._holding.enter_context(locked(lock, timeout_s=0, remove=True))
+        except TimeoutError:
+            _print_error(f"{self.directory}: another sweep is at work there; waiting for it to end")
+            self._holding.enter_context(locked(lock, remove=True))
+
     def end(self, error: BaseException | None) -> int:
         """Account for every job, rank them, record the sweep and choose the champion; returns the exit code.
 
         Args:
             error: what the launcher or the sweeper gave up with, if it did.
         """
+        with self._holding:
+            return self._end(error)
+
+    def _end(self, error: BaseException | None) -> int:
         if self._on_sigterm is not None:
             signal.signal(signal.SIGTERM, self._on_sigterm)
         trials = error.__cause__ if error is not None else None

@@ -47,7 +47,7 @@ def parent_tags(directory: Path, tracker: Any, *, driver: Mapping[str, str]) -> 
                 params={},
                 tags={**driver, KIND_TAG: SWEEP},
             )
-        record = _record(directory)
+        record = Record.find(directory)
     return {} if record is None or record.run_id is None else {PARENT_TAG: record.run_id}
 
 
@@ -77,7 +77,7 @@ def end_parent(
         adopted = [] if tracker is None else _orphans(reused)
         if adopted and not (directory / FILE).is_file():
             parent_tags(directory, tracker, driver=driver)
-        parent = _record(directory)
+        parent = Record.find(directory)
         if parent is not None and parent.run_id is not None:
             for path in adopted:
                 _adopt(path, parent)
@@ -98,7 +98,7 @@ def _send_late(directories: Iterable[Path]) -> None:
     from forecast.track.sync import sync
 
     waiting = [
-        path for path in directories if (record := _record(path)) is not None and record.state != "sent"
+        path for path in directories if (record := Record.find(path)) is not None and record.state != "sent"
     ]
     if waiting:
         for path, why in sync(waiting).failed.items():
@@ -112,7 +112,7 @@ def _orphans(directories: Iterable[Path]) -> list[Path]:
     found = []
     finished: dict[tuple[str, str], bool] = {}  # whether the sweep did, by store and run
     for directory in directories:
-        record = _record(directory)
+        record = Record.find(directory)
         if record is None or record.run_id is None or PARENT_TAG not in record.tags:
             continue
         sweep = record.uri, record.tags[PARENT_TAG]
@@ -127,7 +127,7 @@ def _orphans(directories: Iterable[Path]) -> list[Path]:
 def _adopt(directory: Path, parent: Record) -> None:
     from forecast.track.connection import call_with_timeout, connect
 
-    record = _record(directory)
+    record = Record.find(directory)
     if record is None or record.run_id is None or record.uri != parent.uri:
         return
     child, holder = record.run_id, str(parent.run_id)
@@ -135,10 +135,3 @@ def _adopt(directory: Path, parent: Record) -> None:
     call_with_timeout(PATIENCE_S, lambda: client.set_tag(child, PARENT_TAG, holder))
     record.tags[PARENT_TAG] = holder
     record.save(directory)
-
-
-def _record(directory: Path) -> Record | None:
-    try:
-        return Record.load(directory)
-    except (OSError, ValueError):
-        return None

@@ -39,6 +39,8 @@ def check_uri(uri: str) -> None:
     Raises:
         UserError: a folder, an unknown scheme, an address without a host or with a password for a server.
     """
+    if not uri:
+        raise UserError(f"{_named(uri)}: is empty; {_WAY_OUT}")
     scheme = re.match(r"([a-z][a-z0-9]*)(\+[a-z0-9]+)?(:|$)", uri)
     name = scheme[1] if scheme else ""
     if name == "sqlite":
@@ -46,26 +48,28 @@ def check_uri(uri: str) -> None:
     elif name in ("http", "https"):
         _check_server(uri)
     elif name == "file" or ("://" not in uri and name != "databricks"):
-        raise UserError(
-            f"tracker.uri={redact_password(uri)!r}: MLflow no longer records in folders; {_WAY_OUT}"
-        )
+        raise UserError(f"{_named(uri)}: MLflow no longer records in folders; {_WAY_OUT}")
     elif name in DATABASES:
         _check_password(uri, "PGPASSWORD, or the client's own option file,")
     elif name != "databricks":
         known = ", ".join(("sqlite", "http", "https", *DATABASES, "databricks"))
-        raise UserError(
-            f"tracker.uri={redact_password(uri)!r}: unknown scheme, MLflow knows {known}; {_WAY_OUT}"
-        )
+        raise UserError(f"{_named(uri)}: unknown scheme, MLflow knows {known}; {_WAY_OUT}")
+
+
+def _named(uri: str) -> str:
+    """The key and its value, without a password; and where the value is from, if it was not typed."""
+    origin = " (MLFLOW_TRACKING_URI)" if os.environ.get("MLFLOW_TRACKING_URI") == uri else ""
+    return f"tracker.uri={redact_password(uri)!r}{origin}"
 
 
 def _check_sqlite(uri: str) -> None:
     if not uri.startswith("sqlite:///"):
         raise UserError(
-            f"tracker.uri={uri!r}: a database file takes three slashes, four before an absolute path; "
+            f"{_named(uri)}: a database file takes three slashes, four before an absolute path; "
             "for instance sqlite:///mlflow.db"
         )
     if _database_file(uri) in ("", ":memory:"):
-        raise UserError(f"tracker.uri={uri!r}: a database in memory is gone with the process; {_WAY_OUT}")
+        raise UserError(f"{_named(uri)}: a database in memory is gone with the process; {_WAY_OUT}")
 
 
 def _check_server(uri: str) -> None:
@@ -75,17 +79,14 @@ def _check_server(uri: str) -> None:
     except ValueError:  # urlsplit reads the port only when asked
         host = None
     if not host:
-        raise UserError(
-            f"tracker.uri={redact_password(uri)!r}: not the address of a server; for instance http://host:5000"
-        )
+        raise UserError(f"{_named(uri)}: not the address of a server; for instance http://host:5000")
     _check_password(uri, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
 
 
 def _check_password(uri: str, instead: str) -> None:
     if redact_password(uri) != uri:
         raise UserError(
-            f"tracker.uri={redact_password(uri)!r}: a password here would be written into every run directory; "
-            f"set {instead} instead"
+            f"{_named(uri)}: a password here would be written into every run directory; set {instead} instead"
         )
 
 

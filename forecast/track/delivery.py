@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from forecast.files import replacing
+from forecast.files import read_json, write_json
 from forecast.track import process
 from forecast.track.connection import artifact_folder, redact_password
 
@@ -134,8 +134,7 @@ class Record:
 
     def save(self, directory: Path) -> None:
         """Write the record into the run directory, whole or not at all."""
-        with replacing(directory / FILE) as scratch:
-            scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", "utf-8")
+        write_json(directory / FILE, asdict(self))
 
     @classmethod
     def load(cls, directory: Path) -> Record:
@@ -145,11 +144,19 @@ class Record:
             ValueError: the file is not such a record.
         """
         try:
-            record = cls(**json.loads((directory / FILE).read_text("utf-8")))
+            record = cls(**read_json(directory / FILE))
             record.epochs = [Epoch(*epoch) for epoch in record.epochs]
         except (TypeError, ValueError) as error:
             raise ValueError(f"{directory / FILE} is not what this version writes: {error}") from error
         return record
+
+    @classmethod
+    def find(cls, directory: Path) -> Record | None:
+        """The record of a run directory; None where there is none that this version can read."""
+        try:
+            return cls.load(directory)
+        except (OSError, ValueError):
+            return None
 
 
 ID_TAG = "forecast.run_directory_id"
@@ -295,7 +302,7 @@ def files_of(directory: Path) -> Iterator[Path]:
     """
     manifest = directory / "manifest.json"
     if manifest.is_file():
-        names = [*json.loads(manifest.read_text("utf-8")).get("files", {}), manifest.name, "run.log"]
+        names = [*read_json(manifest).get("files", {}), manifest.name, "run.log"]
         yield from (directory / name for name in sorted(names) if (directory / name).is_file())
         return
     for folder, folders, files in os.walk(directory):

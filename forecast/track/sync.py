@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from forecast.errors import UserError
-from forecast.files import locked
+from forecast.files import locked, read_json
 from forecast.track import delivery, process
 from forecast.track.connection import (
     call_with_timeout,
@@ -105,7 +104,7 @@ def _end(record: Record, directory: Path) -> None:
     )
     metrics = directory / "metrics.json"
     if record.metrics is None and metrics.exists():
-        record.metrics = finite(json.loads(metrics.read_text("utf-8")), noted=set())
+        record.metrics = finite(read_json(metrics), noted=set())
 
 
 def _run_directories(folders: Iterable[Path]) -> Iterator[Path]:

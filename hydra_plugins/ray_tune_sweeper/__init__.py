@@ -7,18 +7,8 @@ Ray is imported when a sweep starts.
 from __future__ import annotations
 
 from hydra_plugins.ray_tune_sweeper._cluster import connect
-from hydra_plugins.ray_tune_sweeper._job import clean_state
-from hydra_plugins.ray_tune_sweeper._messages import (
-    Failed,
-    SweepError,
-    TrialsFailed,
-    TrialSkipped,
-    TrialStopped,
-    in_trial,
-    key_of,
-    report,
-)
-from hydra_plugins.ray_tune_sweeper._space import planned
+from hydra_plugins.ray_tune_sweeper._job import TrialSkipped, TrialStopped, clean_state, in_trial, report
+from hydra_plugins.ray_tune_sweeper._settings import Failed, SweepError, TrialsFailed, key_of, planned
 
 __all__ = [
     "Failed",

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from hydra_plugins.ray_tune_sweeper._messages import SweepError, number
+from hydra_plugins.ray_tune_sweeper._settings import SweepError, number
 
 # Seconds that an address has to answer. ray.init itself takes two minutes to give up on one.
 PATIENCE_S = 25.0

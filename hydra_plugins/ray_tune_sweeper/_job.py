@@ -1,4 +1,4 @@
-"""One job of a sweep: its config composed, its task run, in a process left as it was found."""
+"""One job of a sweep: what its task may tell, its config composed, its process left as it was found."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import random
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +28,44 @@ from hydra.errors import HydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+
+
+class TrialStopped(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by `report` when the scheduler or the time budget ends the trial: save what there is, and return."""
+
+
+class TrialSkipped(Exception):  # noqa: N818 - a signal, not an error
+    """Raised by a task whose overrides do not fit together: the trial is skipped, which is no failure."""
+
+
+Listener = Callable[[Mapping[str, float | None]], None]
+
+# One task at a time in a process, in whatever thread it reports from.
+_listener: Listener | None = None
+
+
+def report(metrics: Mapping[str, float | None]) -> None:
+    """Report the progress of a trial, once an epoch or so; outside of a trial it does nothing.
+
+    Args:
+        metrics: by name; the sweep's own `metric` among them. None and NaN count as the worst value there is.
+
+    Raises:
+        TrialStopped: the trial is over, and so is every later call.
+    """
+    if _listener is not None:
+        _listener(metrics)
+
+
+def in_trial() -> bool:
+    """Whether this process runs a trial of a sweep."""
+    return _listener is not None
+
+
+def listen(listener: Listener | None) -> None:
+    """Set who receives reports from now on."""
+    global _listener
+    _listener = listener
 
 
 class Composer:

@@ -32,9 +32,16 @@ from ray.tune.search import Searcher
 
 from hydra_plugins.ray_tune_sweeper._cluster import connect, slots
 from hydra_plugins.ray_tune_sweeper._job import Composer, Job, Jobs, clean_state
-from hydra_plugins.ray_tune_sweeper._messages import Failed, SweepError, TrialsFailed
-from hydra_plugins.ray_tune_sweeper._settings import Settings
-from hydra_plugins.ray_tune_sweeper._space import Point, Space, plain, read_space
+from hydra_plugins.ray_tune_sweeper._settings import (
+    Failed,
+    Point,
+    Settings,
+    Space,
+    SweepError,
+    TrialsFailed,
+    plain,
+    read_space,
+)
 from hydra_plugins.ray_tune_sweeper._trial import FAILED, FINISHED, SKIPPED, STOPPED, Goal, HydraTrial
 
 log = logging.getLogger(__name__)
@@ -177,7 +184,9 @@ def _run(
                 tune.with_parameters(HydraTrial, jobs=jobs, goal=goal),
                 name="sweep",
                 storage_path=scratch,
-                trial_dirname_creator=_short_name,
+                trial_dirname_creator=lambda trial: str(
+                    trial.trial_id
+                ),  # Tune's own names hold every override
                 metric=settings.metric,
                 mode=settings.mode,
                 search_alg=searcher,
@@ -199,11 +208,6 @@ def _run(
         raise KeyboardInterrupt
     results.add_lost(analysis.trials)
     return results
-
-
-def _short_name(trial: Any) -> str:
-    """Tune's own names hold every override."""
-    return str(trial.trial_id)
 
 
 @contextmanager

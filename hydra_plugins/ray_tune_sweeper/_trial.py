@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from ray.tune import Trainable
 
-from hydra_plugins.ray_tune_sweeper._job import Job, Jobs
-from hydra_plugins.ray_tune_sweeper._messages import TrialSkipped, TrialStopped, listen
+from hydra_plugins.ray_tune_sweeper._job import Job, Jobs, TrialSkipped, TrialStopped, listen
 
 # What a metric that is None or NaN counts as: searches and schedulers need finite numbers.
 WORST = 1e30

@@ -160,6 +160,8 @@ def test_tickers_are_text_whatever_they_look_like(names):
     [
         ("data.tickers=[AAPL,IBM]", "data.tickers=[AAPL,IBM]"),
         ("data.tickers=[^GSPC],[CL=F,AAPL],[IBM]", "data.tickers=['^GSPC'],['CL=F','AAPL'],[IBM]"),
+        ("data.tickers=^GSPC", "data.tickers='^GSPC'"),
+        ("data.tickers=CL=F", "data.tickers='CL=F'"),
         ("+data.tickers=[7203]", "+data.tickers=['7203']"),
         ("data.tickers=choice([A],[B])", "data.tickers=choice([A],[B])"),
         ("data.tickers=[${x}]", "data.tickers=[${x}]"),
@@ -168,6 +170,13 @@ def test_tickers_are_text_whatever_they_look_like(names):
 )
 def test_only_lists_of_tickers_are_read_otherwise(typed, read):
     assert readable_override(typed) == read
+
+
+def test_a_replay_may_be_recorded_elsewhere():
+    for override in ("tracker=mlflow", "tracker=none", "champion=default", "trainer=none"):
+        assert readable_override(override, saved=True) == f"+{override}"
+        assert readable_override(override) == override
+    assert readable_override("model=gru", saved=True) == "model=gru"
 
 
 def test_none_of_a_group_can_be_said_to_a_saved_config(tmp_path):

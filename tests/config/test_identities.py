@@ -179,7 +179,7 @@ def test_torchs_version_and_our_own_source_are_part_of_it(monkeypatch):
     from forecast.config import identities
 
     before = named()
-    monkeypatch.setattr(identities, "_installed", lambda name: f"another {name}")
+    monkeypatch.setattr(identities, "installed_version", lambda name: f"another {name}")
     other_torch = named()
     monkeypatch.setattr(identities, "own_source", lambda: "edited")
     assert len({before, other_torch, named()}) == 3

@@ -10,8 +10,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from hydra_plugins.ray_tune_sweeper._messages import SweepError
-from hydra_plugins.ray_tune_sweeper._space import Axis, Interval, Space, read_space
+from hydra_plugins.ray_tune_sweeper._settings import Axis, Interval, Space, SweepError, read_space
 
 
 @pytest.fixture

@@ -137,14 +137,14 @@ def test_a_job_leaves_its_process_as_it_found_it(run_job, tmp_path):
 @pytest.fixture
 def trial(monkeypatch):
     """As in a worker of the tuner: reports are heard, and answered with what the test says."""
-    from hydra_plugins.ray_tune_sweeper import _messages
+    from hydra_plugins.ray_tune_sweeper import _job
 
     def answer(raised):
         def listener(_):
             if raised is not None:
                 raise raised
 
-        monkeypatch.setattr(_messages, "_listener", listener)
+        monkeypatch.setattr(_job, "_listener", listener)
 
     return answer
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from commands import SMALL, Done, run
 
+from forecast.config.multirun import SweepContext
 from forecast.sweep.record import JobResult, Jobs
+from forecast.sweep.session import SweepSession
 from forecast.track.connection import connect
 
 HERE = ("-m", "hydra/launcher=basic", "champion=none", *SMALL)
@@ -205,3 +208,22 @@ def test_a_champion_that_cannot_be_chosen_does_not_hide_the_sweep(tmp_path):
     done = run(tmp_path, *arguments, "tracker=none", "seed=1")
     assert (tmp_path / "outputs" / "champion" / "manifest.json").is_file(), done.err
     assert directory_of(done).parent.parent == tmp_path / "multirun"
+
+
+def test_a_second_sweep_in_a_directory_waits_for_the_first(tmp_path, config, capsys):
+    config.tracker = config.champion = None
+    context = SweepContext(
+        directory=tmp_path, root=tmp_path, folder=tmp_path, overrides=[], total=0, config=config
+    )
+    first, second = SweepSession(), SweepSession()
+    first.begin(context)
+    waiting = Thread(target=lambda: (second.begin(context), second.end(None)))
+    waiting.start()
+    waiting.join(timeout=0.3)
+    assert waiting.is_alive()
+    assert (tmp_path / "sweep.json").read_text().count(first.run.sweep) == 1
+    first.end(None)
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
+    assert f"{tmp_path}: another sweep is at work there; waiting for it to end" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".sweep*"))

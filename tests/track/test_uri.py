@@ -29,7 +29,7 @@ def test_taken(uri: str) -> None:
     [
         ("file:///tmp/mlruns", "no longer records in folders; use sqlite:///mlflow.db"),
         ("./mlruns", "no longer records in folders"),
-        ("", "no longer records in folders"),
+        ("", "is empty; use sqlite:///mlflow.db"),
         ("localhost:5000", "no longer records in folders"),
         ("foo://x", "unknown scheme, MLflow knows sqlite, http, https"),
         ("sqlite://mlflow.db", "three slashes"),
@@ -86,3 +86,9 @@ def test_mlflows_environment_stands_above_our_default_and_below_a_key(
     assert (compose().tracker.uri, compose().tracker.experiment_name) == ("http://host:5000", "mine")
     given = compose("tracker.uri=sqlite:///other.db", "tracker.experiment_name=theirs").tracker
     assert (given.uri, given.experiment_name) == ("sqlite:///other.db", "theirs")
+
+
+def test_an_address_that_was_not_typed_says_where_it_is_from(monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    with pytest.raises(UserError, match=r"^tracker.uri='./mlruns' \(MLFLOW_TRACKING_URI\): MLflow no longer"):
+        check_uri("./mlruns")
