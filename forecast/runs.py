@@ -165,8 +165,8 @@ def _read(directory: Path, names: Sequence[str] = _FILES) -> list[Any]:
 def strategy_name(config: Any) -> str:
     """The option of the group `data`, such as range_single; of a config without one its features and scope."""
     choices = (config.get("provenance") or origin(config)).get("choices") or {}
-    chosen = choices.get("data")
-    return str(chosen or f"{config.data.features._target_.rsplit('.', 1)[-1]}_{config.data.scope}")
+    data = config["data"]
+    return str(choices.get("data") or f"{data['features']['_target_'].rpartition('.')[2]}_{data['scope']}")
 
 
 def provenance(config: Any, *, identity: str, fingerprint: str) -> dict[str, Any]:

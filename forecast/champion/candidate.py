@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from forecast import bundle
 from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.files import read_json
-from forecast.runs import Subject, describe_target, identity_of, read_config
+from forecast.runs import Subject, describe_target, identity_of, read_config, strategy_name
 from forecast.track.connection import (
     call_with_timeout,
     check_uri,
@@ -171,7 +172,7 @@ def from_directory(directory: Path) -> Candidate:
     record = Record.find(directory)
     return Candidate(
         identity=str(provenance["identity"]),
-        strategy=provenance.get("choices", {}).get("data") or _strategy_of(config),
+        strategy=strategy_name(config),
         tickers=", ".join(facts["tickers"][:50]),
         fingerprint=str(provenance["data_fingerprint"]),
         metrics=_finite(read_json(directory / "metrics.json")),
@@ -199,11 +200,6 @@ def _evaluation(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _strategy_of(config: Mapping[str, Any]) -> str:
-    features = str(config["data"]["features"]["_target_"]).rpartition(".")[2]
-    return f"{features}_{config['data']['scope']}"
 
 
 def _task(params: Mapping[str, str]) -> dict[str, str]:
@@ -388,16 +384,9 @@ def check_metric_value(directory: Path, candidate: Candidate, metric: str) -> No
 
 def _disk_error(error: BaseException) -> OSError | None:
     """A full or forbidden disk, wherever MLflow wrapped it."""
-    import errno
-
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EFBIG,
-            errno.EROFS,
-        ):
+        if isinstance(cause, OSError) and cause.errno in (ENOSPC, EDQUOT, EFBIG, EROFS):
             return cause
         cause = cause.__cause__ or cause.__context__
     return None

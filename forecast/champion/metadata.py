@@ -128,8 +128,6 @@ def label(metrics: Mapping[str, float | None], evaluation: Mapping[str, Any] | N
 
 def summary(metadata: Mapping[str, Any]) -> list[str]:
     """A champion's metadata in words, a line each."""
-    value = metadata["metric_value"]
-    shown = "undefined" if value is None else f"{value:.6g}"
     among = (
         f", best of {metadata['candidates']:,} candidates ({FLATTERED})" if metadata["candidates"] > 1 else ""
     )
@@ -141,12 +139,17 @@ def summary(metadata: Mapping[str, Any]) -> list[str]:
     run = f"run {metadata['run_id']}" if metadata["run_id"] else metadata["run_directory"]
     return [
         f"Champion {metadata['number']}: {run}, {metadata['strategy']}, {metadata['tickers']}",
-        f"{metadata['metric']} {shown}{among}",
+        f"{figure_text(metadata['metric'], metadata['metric_value'])}{among}",
         f'skill against "{NAIVE}": val {_percent(metadata["skill_val"])}, test {_percent(metadata["skill_test"])}; '
         f"it {metadata['label']}",
         f"Verdict: {metadata['verdict']}",
         *(f"Warning: {warning}" for warning in metadata.get("warnings") or ()),
     ]
+
+
+def figure_text(metric: str, value: float | None) -> str:
+    """A figure that a decision rests on."""
+    return f"{metric} " + ("undefined" if value is None else f"{value:.6g}")
 
 
 def _flag(value: float | None) -> bool | None:
@@ -190,10 +193,9 @@ def list_champions(champion: ChampionConfig) -> str:
             lines.append(f"{mark} {error}")
             continue
         metadata = read_metadata(folder)
-        value = metadata["metric_value"]
-        shown = "undefined" if value is None else f"{value:.6g}"
+        figure = figure_text(metadata["metric"], metadata["metric_value"])
         lines.append(
-            f"{mark} {folder}  {metadata['exported_at']}  {metadata['strategy']}  {metadata['metric']} {shown}, "
+            f"{mark} {folder}  {metadata['exported_at']}  {metadata['strategy']}  {figure}, "
             f"of {metadata['candidates']:,}; {metadata['label']}"
         )
     return "\n".join(lines)

@@ -16,7 +16,15 @@ from typing import Any, Literal
 
 from forecast import bundle
 from forecast.champion.candidate import Candidate, from_directory
-from forecast.champion.metadata import Choice, beats_naive, champion_metadata, label, read_metadata, summary
+from forecast.champion.metadata import (
+    Choice,
+    beats_naive,
+    champion_metadata,
+    figure_text,
+    label,
+    read_metadata,
+    summary,
+)
 from forecast.champion.ranking import Ranking
 from forecast.champion.registry import Registry
 from forecast.champion.store import PARTIAL, ChampionStore, Progress
@@ -156,7 +164,8 @@ def promote_verified(
             store.why = str(error)
             refuse(store, registry, run, source)
         raise
-    store.why = store.why or figure_text(choice.metric, run.metrics.get(choice.metric), choice.candidates)
+    among = f", the best of {choice.candidates:,} runs" if choice.candidates > 1 else ""
+    store.why = store.why or figure_text(choice.metric, run.metrics.get(choice.metric)) + among
     before = store.current
     former = _metadata_or_none(before)
     if before is not None and _is_champion(run, manifest, before):
@@ -241,18 +250,6 @@ def rollback(
             notes.append(registry.register(folder, metadata, former=former))
             _noted(store, registry, metadata["run_id"])
     return PromotionResult(directory=store.link, folder=folder, metadata=metadata, changed=True, notes=notes)
-
-
-def figure_text(metric: str, value: float | None, candidates: int = 1) -> str:
-    """A figure that a decision rests on, for the log.
-
-    Args:
-        metric: that champions are chosen by.
-        value: of it; None where it is undefined.
-        candidates: runs that it was the best of.
-    """
-    shown = "undefined" if value is None else f"{value:.6g}"
-    return f"{metric} {shown}" + (f", the best of {candidates:,} runs" if candidates > 1 else "")
 
 
 def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, source: Path) -> None:

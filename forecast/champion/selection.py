@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,11 +46,16 @@ def champion_config(config: DictConfig) -> ChampionConfig:
 
 def registry_of(config: DictConfig) -> Registry | None:
     """MLflow's model registry, None without a tracker."""
+    store = _store(config)
+    return None if store is None else Registry(**store, name=config.champion.registered_model)
+
+
+def _store(config: DictConfig) -> dict[str, Any] | None:
+    """Address and patience of the store where runs are recorded; None where they are not."""
     tracker = config.get("tracker")
     if tracker is None or "uri" not in tracker:
         return None
-    name = config.champion.registered_model
-    return Registry(uri=str(tracker.uri), patience_s=float(tracker.get("patience_s", 10.0)), name=name)
+    return {"uri": str(tracker.uri), "patience_s": float(tracker.get("patience_s", 10.0))}
 
 
 def candidates(
@@ -122,7 +127,7 @@ def select_and_promote(
         try:
             with store.writing():
                 if directories is None:
-                    source, manifest = _fetched(winner, config, copy)
+                    source, manifest = fetch(winner, **(_store(config) or {}), scratch=copy)
                 else:
                     source, manifest = winner.directory, bundle.verify(winner.directory)
             check_metric_value(source, winner, ranking.metric)
@@ -159,21 +164,10 @@ def _list_runs(config: DictConfig, directories: Iterable[str | Path] | None) -> 
         if not found:
             raise UserError("champion: no run is finished, so there is none to choose")
         return found
-    tracker = config.get("tracker")
-    if tracker is None or "uri" not in tracker:
+    store = _store(config)
+    if store is None:
         raise UserError(
             "tracker=none: MLflow is asked for the runs; name the tracker they were recorded with, or the run: "
             "python -m forecast.champion export RUN_DIRECTORY"
         )
-    return query_finished_runs(
-        uri=str(tracker.uri),
-        experiment_name=str(tracker.experiment_name),
-        patience_s=float(tracker.get("patience_s", 10.0)),
-    )
-
-
-def _fetched(winner: Candidate, config: DictConfig, copy: Path) -> tuple[Path, Mapping[str, Any]]:
-    tracker = config.tracker
-    return fetch(
-        winner, uri=str(tracker.uri), patience_s=float(tracker.get("patience_s", 10.0)), scratch=copy
-    )
+    return query_finished_runs(**store, experiment_name=str(config.tracker.experiment_name))

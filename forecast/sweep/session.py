@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from forecast.cli import FAILED, FINISHED, INTERRUPTED, USERS_MISTAKE
 from forecast.errors import UserError
 from forecast.files import locked
 from forecast.sweep.job import JobRunner
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from forecast.sweep.leaderboard import Leaderboard
     from forecast.track.delivery import Status
 
-FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 LOCK = ".sweep.lock"
 GONE_S = 10.0  # seconds that workers have to go once a sweep is given up
 

@@ -100,7 +100,7 @@ class MLflowTracker:
             dataset: `name`, `digest` and `source` (JSON) of the bars, shown as the run's input.
         """
         own = {delivery.ID_TAG: uuid.uuid4().hex, delivery.DIRECTORY_TAG: str(directory.absolute())}
-        self._record = record = Record(
+        record = Record(
             uri=resolved(self.uri),
             experiment_name=self.experiment_name,
             run_directory_id=own[delivery.ID_TAG],
@@ -110,8 +110,7 @@ class MLflowTracker:
             start_time=_now(),
             dataset=None if dataset is None else dict(dataset),
         )
-        self._directory, self._client, self._noted = directory, None, set()
-        self._down = self._lost = False
+        self._begin(record, directory)
         self._attempt(record, self._open)
 
     def take_over(self, directory: Path) -> None:
@@ -123,8 +122,10 @@ class MLflowTracker:
         Raises:
             ValueError: there is no such record.
         """
-        self._record = Record.load(directory)
-        self._directory, self._client, self._noted = directory, None, set()
+        self._begin(Record.load(directory), directory)
+
+    def _begin(self, record: Record, directory: Path) -> None:
+        self._record, self._directory, self._client, self._noted = record, directory, None, set()
         self._down = self._lost = False
 
     def end_dead_runs(self) -> None:
