@@ -28,8 +28,8 @@ _TICKERS = re.compile(r"(\+{0,2}data\.tickers=)(\[[^][{}()'\"$\\]*\](?:,\[[^][{}
 # `data.tickers=^GSPC`: no list, which the check says of what Hydra can read.
 _BARE_TICKER = re.compile(r"(\+{0,2}data\.tickers=)([^][{}()'\"$\\,]*[\^=&][^][{}()'\"$\\,]*)")
 _PLAIN_NAME = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z][\w.-]*", re.ASCII | re.IGNORECASE)
-# A saved config has no groups to choose from, but what is done with a run can be another, and parts can be left out.
-_ON_TOP = re.compile(r"(tracker|champion)=\w+|(trainer|baselines|intervals)=none")
+# A saved config has no groups to choose from, but to leave one out is the same there.
+_NONE = re.compile(r"(trainer|tracker|champion|baselines|intervals)=none")
 
 
 def compose(*overrides: str, config_dir: Path | None = None) -> DictConfig:
@@ -99,7 +99,7 @@ def readable_override(override: str, *, saved: bool = False) -> str:
     """
     if override.startswith("=") or not override.strip():
         raise UserError(f"{override!r}: has no key; write key=value")
-    if saved and _ON_TOP.fullmatch(override):
+    if saved and _NONE.fullmatch(override):
         return f"+{override}"
     if found := _BARE_TICKER.fullmatch(override):
         return f"{found[1]}'{found[2]}'"

@@ -172,13 +172,6 @@ def test_only_lists_of_tickers_are_read_otherwise(typed, read):
     assert readable_override(typed) == read
 
 
-def test_a_replay_may_be_recorded_elsewhere():
-    for override in ("tracker=mlflow", "tracker=none", "champion=default", "trainer=none"):
-        assert readable_override(override, saved=True) == f"+{override}"
-        assert readable_override(override) == override
-    assert readable_override("model=gru", saved=True) == "model=gru"
-
-
 def test_none_of_a_group_can_be_said_to_a_saved_config(tmp_path):
     (tmp_path / "config.yaml").write_text(snapshot(compose("seed=3"), provenance={}))
     config = compose_saved(tmp_path, "model.hidden_size=3")
