@@ -15,6 +15,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 run: $(READY)
 	$(BIN)/python run.py $(ARGS)
 
+# Compiled once, not again by each of the hundred processes that the tests start, wherever this is switched off.
+test check check-long: export PYTHONDONTWRITEBYTECODE =
+
 test: $(READY) browser
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 

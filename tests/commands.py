@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+import warm
+
 REPOSITORY = Path(__file__).parents[1]
 RUN = REPOSITORY / "run.py"
 # Small enough that a whole run takes a second or two.
@@ -54,16 +56,21 @@ def environment(*also_importable: Path) -> dict[str, str]:
     return inherited | {"PYTHONPATH": os.pathsep.join(map(str, also_importable)), "OMP_NUM_THREADS": "1"}
 
 
-def run_apart(folder: Path, *arguments: str, also_importable: Path | None = None) -> Done:
-    """Start run.py as a process of its own, in a folder."""
-    folders = [] if also_importable is None else [also_importable]
-    done = subprocess.run(
-        [sys.executable, str(RUN), *arguments],
-        cwd=folder,
-        env=environment(*folders),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run_apart(folder: Path, *arguments: str, also_importable: Path | None = None, cold: bool = False) -> Done:
+    """Start run.py as a process of its own, in a folder.
+
+    Args:
+        folder: where it is started.
+        arguments: as on the command line.
+        also_importable: folder that it may import from.
+        cold: by a fresh interpreter; else see warm.py.
+    """
+    command = [sys.executable, str(RUN), *arguments]
+    variables = environment(*[] if also_importable is None else [also_importable])
+    if cold:
+        done = subprocess.run(
+            command, cwd=folder, env=variables, capture_output=True, text=True, timeout=300, check=False
+        )
+    else:
+        done = warm.run(command, cwd=folder, env=variables)
     return Done(done.returncode, done.stdout, done.stderr)

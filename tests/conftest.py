@@ -17,6 +17,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# See warm.py: the process that started the tests, of whose workers this is one.
+os.environ["FORECAST_TESTS_SESSION"] = str(
+    os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+)
+
 # Folders whose tests share what is expensive to make: one worker gets all of a folder's tests, another all of the next.
 GROUPS = {
     "tests/ray_tune_sweeper": "ray",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+import warm
 from commands import REPOSITORY, environment
 
 SERVE = REPOSITORY / "serve.py"
@@ -63,7 +64,7 @@ class Service:
         log: what it says.
     """
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def __init__(self, folder: Path, process: Any, port: int, log: Path) -> None:
         self.folder, self.process, self.port, self.log = folder, process, port, log
 
     @property
@@ -254,19 +255,23 @@ def in_process(source: Path, folder: Path, **settings: Any) -> Iterator[InProces
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, ready: bool = True, **variables: str) -> Iterator[Service]:
+def serving(
+    folder: Path, *arguments: str, ready: bool = True, cold: bool = False, **variables: str
+) -> Iterator[Service]:
     """A server in a folder, with what is set on its command line.
 
     Args:
         folder: where it is started.
         arguments: key=value.
         ready: wait until it forecasts.
+        cold: by a fresh interpreter; else see warm.py.
         variables: of its environment.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port, log = free_port(), folder / "serve.log"
     with log.open("wb") as out:
-        process = subprocess.Popen(
+        start: Any = subprocess.Popen if cold else warm.Process
+        process = start(
             [sys.executable, str(SERVE), f"port={port}", *arguments],
             cwd=folder,
             stdout=out,
@@ -287,16 +292,10 @@ def serving(folder: Path, *arguments: str, ready: bool = True, **variables: str)
 def refused(folder: Path, *arguments: str) -> tuple[int, str]:
     """Start a server that will not: its exit code and what it said."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, str(SERVE), *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment(REPOSITORY, REPOSITORY / "tests"),
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    return done.returncode, done.stdout.decode()
+    variables = environment(REPOSITORY, REPOSITORY / "tests")
+    command = [sys.executable, str(SERVE), *arguments]
+    done = warm.run(command, cwd=folder, env=variables, stderr=warm.STDOUT, timeout=PATIENCE_S)
+    return done.returncode, done.stdout
 
 
 def wait(

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import warm
 from commands import RUN, SMALL, environment, run
 
 import forecast
@@ -38,9 +40,10 @@ def arguments_of(directory: Path, store: str) -> list[str]:
 
 
 @contextmanager
-def training(directory: Path, store: str) -> Iterator[subprocess.Popen[str]]:
+def training(directory: Path, store: str, *, cold: bool = False) -> Iterator[Any]:
     """A run in a process of its own, some epochs old."""
-    process = subprocess.Popen(
+    start: Any = subprocess.Popen if cold else warm.Process
+    process = start(
         [sys.executable, str(RUN), *arguments_of(directory, store), *ENDLESS],
         cwd=directory.parent,
         env=environment(),
@@ -79,7 +82,7 @@ def looks_unfinished(directory: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
 def test_a_run_that_is_asked_to_stop(tmp_path, store, how):
     directory = tmp_path / "run"
-    with training(directory, store) as process:
+    with training(directory, store, cold=how == signal.SIGINT) as process:
         process.send_signal(how)
         out, err = process.communicate(timeout=GONE_S)
     assert (process.returncode, out) == (130, "")

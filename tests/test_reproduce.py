@@ -52,7 +52,7 @@ def same_result(directory: Path, other: Path) -> None:
 
 
 def test_the_same_words_in_another_process(original, tmp_path):
-    done = run_apart(tmp_path, *ARGUMENTS, "hydra.run.dir=again")
+    done = run_apart(tmp_path, *ARGUMENTS, "hydra.run.dir=again", cold=True)
     assert done.code == 0, done.err
     same_result(original, tmp_path / "again")
 

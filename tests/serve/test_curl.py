@@ -5,11 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import warm
 from commands import environment
 from service import serving
 
@@ -66,7 +66,7 @@ def served(bundle, tmp_path_factory):
         commands.mkdir()
         for name, text in (
             ("curl", CURL.format(curl=curl, port=service.port)),
-            ("python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n'),
+            ("python", warm.SHELL),
         ):
             (commands / name).write_text(text)
             (commands / name).chmod(0o755)

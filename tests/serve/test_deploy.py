@@ -88,7 +88,7 @@ def replicas(image, bundle, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(servers, "SERVE", image / "serve.py")
         patch.setattr(servers, "REPOSITORY", image)
-        with servers.serving(data) as first:
+        with servers.serving(data, cold=True) as first:
             patch.undo()
             with servers.serving(data / "other", f"bundle={bundle}") as second:
                 yield first, second
@@ -197,7 +197,7 @@ def test_the_container_answers_with_what_compose_gives_it(image, bundle, tmp_pat
         patch.setattr(servers, "SERVE", image / "serve.py")
         patch.setattr(servers, "REPOSITORY", image)
         before = {path: path.stat().st_mtime_ns for path in image.rglob("*.py")}
-        with servers.serving(tmp_path, PYTHONDONTWRITEBYTECODE="1") as running:
+        with servers.serving(tmp_path, cold=True, PYTHONDONTWRITEBYTECODE="1") as running:
             assert running.get("/readyz").status == 200
             assert max(map(servers.resident, running.http_processes())) <= 350e6
         assert {path: path.stat().st_mtime_ns for path in image.rglob("*.py")} == before

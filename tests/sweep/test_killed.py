@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from commands import RUN, environment, run
 
 from forecast.sweep.record import JobResult, Jobs
@@ -40,17 +40,12 @@ def arguments_of(folder: Path, store: str, *more: str) -> list[str]:
 
 
 @contextmanager
-def sweeping(folder: Path, arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+def sweeping(folder: Path, arguments: list[str]) -> Iterator[warm.Process]:
     """A sweep in a process of its own."""
     told = folder / "told.txt"
     with told.open("w") as file:
-        process_ = subprocess.Popen(
-            [sys.executable, str(RUN), *arguments],
-            cwd=folder,
-            env=environment(),
-            stdout=file,
-            stderr=file,
-            text=True,
+        process_ = warm.Process(
+            [sys.executable, str(RUN), *arguments], cwd=folder, env=environment(), stdout=file, stderr=file
         )
     try:
         yield process_
@@ -67,7 +62,7 @@ def jobs(folder: Path) -> list[JobResult]:
     return Jobs(issues[-1].parent).read() if issues else []
 
 
-def until(found: Callable[[], Any], process_: subprocess.Popen[str], folder: Path) -> Any:
+def until(found: Callable[[], Any], process_: warm.Process, folder: Path) -> Any:
     """What is found, once it is, while the sweep goes on."""
     deadline = time.monotonic() + WAIT_S
     while not (answer := found()):

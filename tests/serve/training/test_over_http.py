@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import warm
 from commands import REPOSITORY, environment
 from retraining import BARS, write_bars
 
@@ -27,7 +28,7 @@ class Server:
             self.port = free.getsockname()[1]
         self.log = folder / f"server-{self.port}.log"
         with self.log.open("wb") as output:
-            self.process = subprocess.Popen(
+            self.process = warm.Process(
                 [sys.executable, str(REPOSITORY / "serve.py"), f"port={self.port}", *words],
                 cwd=folder,
                 env=environment(),

@@ -1,0 +1,207 @@
+"""Commands in processes of their own that need not import everything again: forked from one that has, warm_template.py.
+
+`run` and `Process` are used as `subprocess.run` and `subprocess.Popen` are, with a command that begins with
+`sys.executable`; words, folder, environment, streams, signals and exit codes are real ones. What depends on how an
+interpreter starts (its locale, its warnings, what it has not imported) is tested with `subprocess`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+PIPE, STDOUT = subprocess.PIPE, subprocess.STDOUT
+# The variable that holds the process with which the template ends; conftest.py sets it.
+SESSION = "FORECAST_TESTS_SESSION"
+# A command that is the same: a script, not a link, as a link to a virtual environment's interpreter is another one.
+SHELL = f'#!/bin/sh\nexec "{sys.executable}" -S -E "{__file__}" "$@"\n'
+_TEMPLATE = Path(__file__).with_name("warm_template.py")
+
+
+class Process:
+    """A process that was started warm; see subprocess.Popen.
+
+    Args:
+        command: sys.executable and what follows it: a script, `-m MODULE` or `-c CODE`.
+        cwd: where it is started.
+        env: its environment.
+        stdin: a file; None = nothing to read.
+        stdout: a file or PIPE; None = as here.
+        stderr: a file, PIPE or STDOUT; None = as here.
+        text: pipes give text.
+        start_new_session: it leads a session of its own.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: str | Path | None = None,
+        env: dict[str, str] | None = None,
+        stdin: Any = None,
+        stdout: Any = None,
+        stderr: Any = None,
+        text: bool = False,
+        start_new_session: bool = False,
+    ) -> None:
+        assert str(command[0]) == sys.executable, command
+        self.args = command
+        self.returncode: int | None = None
+        task = {
+            "words": [str(word) for word in command[1:]],
+            "folder": os.path.abspath(cwd or os.getcwd()),
+            "environment": dict(os.environ if env is None else env),
+            "new_session": start_new_session,
+        }
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        theirs, ours = [nothing], []
+        for given, number in ((stdout, 1), (stderr, 2)):
+            if given == PIPE:
+                read, write = os.pipe()
+                ours.append(os.fdopen(read, "r" if text else "rb"))
+                theirs.append(write)
+            else:
+                ours.append(None)
+                theirs.append(number if given is None else given)
+        self.stdin: IO[Any] | None = None
+        self.stdout: IO[Any] | None = ours[0]
+        self.stderr: IO[Any] | None = ours[1]
+        streams = [one if isinstance(one, int) else one.fileno() for one in theirs]
+        streams[0] = nothing if stdin is None else stdin.fileno()
+        if stderr == STDOUT:
+            streams[2] = streams[1]
+        self._connection = _connect()
+        socket.send_fds(self._connection, [json.dumps(task).encode()], streams)
+        os.close(nothing)
+        for given, stream in zip((stdout, stderr), streams[1:], strict=True):
+            if given == PIPE:
+                os.close(stream)
+        self.pid = int(self._connection.recv(100))
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it goes on.
+        """
+        if self.returncode is None:
+            self._connection.settimeout(timeout)
+            try:
+                answer = self._connection.recv(100)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0) from None
+            assert answer, "the warm template died"
+            self.returncode = int(answer)
+            self._connection.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        try:
+            return self.wait(0.0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, how: int) -> None:
+        """Send a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, how)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def communicate(self, input: None = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """What it wrote to its pipes until it ended."""
+        assert input is None
+        until = None if timeout is None else time.monotonic() + timeout
+        found: dict[int, Any] = {}
+
+        def read(place: int, pipe: IO[Any]) -> None:
+            with pipe:
+                found[place] = pipe.read()
+
+        pipes = {place: pipe for place, pipe in enumerate((self.stdout, self.stderr)) if pipe}
+        readers = [
+            threading.Thread(target=read, args=one, daemon=True) for one in pipes.items() if not one[1].closed
+        ]
+        for reader in readers:
+            reader.start()
+        self.wait(timeout)
+        for reader in readers:
+            reader.join(None if until is None else max(0.0, until - time.monotonic()))
+            if reader.is_alive():
+                raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return found.get(0), found.get(1)
+
+
+def run(
+    command: Sequence[str | Path], *, text: bool = True, timeout: float = 300.0, **options: Any
+) -> subprocess.CompletedProcess[Any]:
+    """Start a process and wait for its end; its output is captured.
+
+    Args:
+        command: see Process.
+        text: the output as text.
+        timeout: seconds.
+        **options: of Process.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        started = Process(command, **{"stdout": out, "stderr": err} | options)
+        try:
+            code = started.wait(timeout)
+        finally:
+            started.kill()
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode() if text else file.read())
+    return subprocess.CompletedProcess(command, code, *said)
+
+
+def _connect() -> socket.socket:
+    """A connection to the session's template, which is started where there is none."""
+    session = os.environ[SESSION]
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.connect(f"\0forecast-tests-{session}")
+        return connection
+    except ConnectionRefusedError:
+        connection.close()
+    subprocess.run(
+        [sys.executable, str(_TEMPLATE), f"forecast-tests-{session}", session],
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(_TEMPLATE.parents[1])},
+        check=True,
+    )
+    return _connect()
+
+
+def main() -> int:
+    """`python` of a shell: a warm process for as long as the shell waits for it; a cold one where that cannot be."""
+    words = sys.argv[1:]
+    command = [sys.executable, *words]
+    if not words or (words[0] not in ("-", "-c", "-m") and not words[0].endswith(".py")):
+        os.execv(sys.executable, command)
+    process = Process(command, stdin=sys.stdin)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda how, _: process.send_signal(how))
+    return process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
