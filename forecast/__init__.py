@@ -69,16 +69,7 @@ def load(directory: str | Path) -> Predictor:
 
 
 def future(directory: str | Path, *overrides: str) -> Future:
-    """Forecast the sessions after the last bar of each ticker, as `python -m forecast.predict` does.
-
-    Args:
-        directory: of a finished run, as it printed it.
-        overrides: of the run's config: `source`, `data.tickers`, `data.period`, `data.start`, `data.end`,
-            `data.health` and what is below them.
-
-    Raises:
-        UserError: no finished run there, an override that does not fit it, or no ticker can be forecast.
-    """
+    """Forecast the sessions after the last bar of each ticker, as `python -m forecast.predict` does; see there."""
     from forecast.predict import future as forecast_future
 
     return forecast_future(directory, *overrides)

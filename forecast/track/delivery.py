@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from forecast.files import read_json, write_json
+from forecast.files import read_json, replacing
 from forecast.track import process
 from forecast.track.connection import artifact_folder, redact_password
 
@@ -134,7 +134,8 @@ class Record:
 
     def save(self, directory: Path) -> None:
         """Write the record into the run directory, whole or not at all."""
-        write_json(directory / FILE, asdict(self))
+        with replacing(directory / FILE) as scratch:  # makes no folder where the run's is gone
+            scratch.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n", "utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Record:
