@@ -146,6 +146,8 @@ def _missing_option(error: Any) -> str:
         return one_line(error)
     group, _, option = error.missing_cfg_file.rpartition("/")
     if error.options is None:
+        if group:
+            return f"{group}={option}: no such option; --help lists those of {group}"
         return f"{error.missing_cfg_file}: no such config in the folders searched; see --info searchpath"
     near = nearest(option, error.options)
     hint = f"did you mean {near}? " if near else ""
@@ -170,6 +172,12 @@ def _composition(error: Exception, saved: bool) -> str:
     if several:
         way_out = "add -m to sweep over them, or write [a,b] for a list"
         return f"{several[1] or several[2]}: several values; {way_out}"
+    if "Cannot merge DictConfig with ListConfig" in text:
+        where = text.partition(":")[0]
+        return (
+            f"{where}: a list stands where a group's keys belong; several options of a group are chosen under "
+            "defaults: - override /baselines: [har, ewma]"
+        )
     if isinstance(cause, OmegaConfBaseException):
         return f"{one_line(text)}: {_of_key(cause)}".removeprefix(": ")
     return one_line(text)

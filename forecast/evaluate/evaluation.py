@@ -311,7 +311,8 @@ class Evaluator:
                 self._errors[split][name] = mean_error(beside, loss)
         best = None if self._best == NAIVE else self._best
         if split == "test":
-            self._parts["field"] = skill(table)
+            if self.target.has_risk:  # R2 and IC of returns
+                self._parts["field"] = skill(table)
             if "log_loss" in table.losses:
                 found = calibration(table)
                 self._parts["calibration"] = Summary(record=found, metrics={}, lines=[])

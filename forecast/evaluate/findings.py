@@ -54,6 +54,8 @@ class Comparison:
         p: Diebold and Mariano's, two-sided; None where there was no test.
         better: whether the model's loss is the smaller one by that test.
         why: a reason where there is no p.
+        alpha: level of the test.
+        flawless: whether the reference is never wrong.
     """
 
     reference: str
@@ -62,6 +64,7 @@ class Comparison:
     better: bool = False
     why: str | None = None
     alpha: float = 0.05
+    flawless: bool = False
 
     @classmethod
     def of(cls, evaluation: Evaluation, reference: str) -> Comparison:
@@ -79,6 +82,7 @@ class Comparison:
             better=stat is not None and stat > 0,
             why=test.get("why"),
             alpha=alpha(evaluation),
+            flawless=beside == 0,
         )
 
     @property
@@ -97,6 +101,8 @@ class Comparison:
             named: how the reference is called.
             error: what the ratio is of.
         """
+        if self.flawless:
+            return f"does not beat {named} on test: it is never wrong"
         if self.ratio is None:
             return f"no verdict beside {named}: the {error} ratio on test is undefined"
         shown = f"{error} ratio {ratio_text(self.ratio)}"
@@ -141,7 +147,11 @@ def alpha(evaluation: Evaluation) -> float:
 
 def sentences(evaluation: Evaluation) -> list[str]:
     """A sentence each: the tests' own, the intervals', the folds', and which baselines failed."""
-    found = [*lines(evaluation.get("significance")), *interval_lines(evaluation.get("intervals") or {})]
+    naive = TargetWords.of(evaluation).naive
+    found = [
+        *lines(evaluation.get("significance")),
+        *interval_lines(evaluation.get("intervals") or {}, naive=naive),
+    ]
     found += lines(evaluation.get("risk"))
     spread = fold_spread(evaluation.get("folds") or [])
     failed = (evaluation.get("baselines") or {}).get("failed") or {}
@@ -157,22 +167,22 @@ def lines(record: object) -> list[str]:
     return [line for line in found if isinstance(line, str)] if isinstance(found, list | tuple) else []
 
 
-def interval_lines(record: Mapping[str, Any]) -> list[str]:
-    """How many outcomes the widest intervals held, beside those around "tomorrow = today"."""
+def interval_lines(record: Mapping[str, Any], *, naive: str) -> list[str]:
+    """How many outcomes the widest intervals held, beside those around the naive forecast, which is called `naive`."""
     levels, pooled = record.get("levels") or [], record.get("pooled") or {}
     if not levels:
         return []
     key = f"{100 * levels[0]:g}"
     entry = pooled.get(key) or {}
-    held, naive = number(entry.get("coverage")), number(entry.get("naive_coverage"))
+    held, beside = number(entry.get("coverage")), number(entry.get("naive_coverage"))
     if held is None:
         return [f"{key} % intervals: none on test"]
     found = f"{key} % intervals held {100 * held:.1f} % of test outcomes"
-    if naive is not None:
-        found += f" (around tomorrow = today: {100 * naive:.1f} %)"
+    if beside is not None:
+        found += f" (around {naive}: {100 * beside:.1f} %)"
     score, naive_score = number(entry.get("winkler")), number(entry.get("naive_winkler"))
     if score is not None and naive_score:
-        found += f"; Winkler score {ratio_text(score / naive_score)} times that of tomorrow = today"
+        found += f"; Winkler score {ratio_text(score / naive_score)} times that of {naive}"
     return [found]
 
 

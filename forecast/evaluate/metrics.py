@@ -154,8 +154,9 @@ def theil_u_by_ticker(t: Totals) -> float | None:
 
 @metric(mode="max")
 def direction(t: Totals) -> float | None:
-    """Share of right signs of move where the value moved; a forecast of no move is wrong."""
-    return _ratio(t.hits, t.moves)
+    """Share of right signs of move where the value moved; a forecast of no move is wrong, and no forecast of any move
+    has no such share."""
+    return _ratio(t.hits, t.moves) if t.move_sq else None
 
 
 @metric(mode=None)

@@ -275,6 +275,8 @@ def _line(level: float, entry: dict[str, Any], bar: str) -> list[str]:
     share, p, both = (number(entry[name]) for name in ("violations", "kupiec_p", "conditional_p"))
     if share is None:
         return [f"{key(level)} % value at risk: none on test"]
+    if entry["pinball"] == 0:
+        return [f"{key(level)} % value at risk: no return ever moved"]
     line = f"{key(level)} % value at risk: fallen below on {100 * share:.2f} % of test {bar}s"
     tests = [f"Kupiec {p_text(p)}"] if p is not None else []
     tests += [f"Christoffersen {p_text(both)}"] if both is not None else []
@@ -287,15 +289,18 @@ def _line(level: float, entry: dict[str, Any], bar: str) -> list[str]:
 
 def _warning(level: float, entry: dict[str, Any], bar: str) -> list[str]:
     """What does not hold, by the smallest p-value of all tickers."""
-    found = []
+    found: list[str] = []
     columns = entry["tickers"]
+    if entry["pinball"] == 0:
+        return found
     p = number(entry["kupiec_p"])
     if p is not None and p < ALPHA:
         worst = int(np.nanargmin([np.nan if one is None else one for one in columns["kupiec_p"]]))
         named = f" of {columns['ticker'][worst]}" if len(columns["ticker"]) > 1 else ""
-        share = 100 * columns["violations"][worst]
+        share = columns["violations"][worst]
+        fails = "does not hold" if share > level else "is too cautious"
         found.append(
-            f"{key(level)} % value at risk does not hold: returns{named} fell below it on {share:.2f} % of test "
+            f"{key(level)} % value at risk {fails}: returns{named} fell below it on {100 * share:.2f} % of test "
             f"{bar}s (Kupiec {p_text(p)})"
         )
     p = number(entry["independence_p"])

@@ -292,7 +292,7 @@ def _ticker_r2(table: ForecastTable, references: Mapping[str, str]) -> dict[str,
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             columns[name] = column(gains[name] / errors[name])
     columns["why"] = [
-        "no rows in this split" if not number else "the price never moved" if zero is None else None
+        "no rows in this split" if not number else "the value never moved" if zero is None else None
         for number, zero in zip(rows, columns["r2_zero"], strict=True)
     ]
     return columns

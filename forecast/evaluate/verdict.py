@@ -26,6 +26,7 @@ HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "directio
 # Daily data: published R2 of returns out of sample, and right signs, stay below.
 CEILINGS = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
 POWER = 0.8  # chance with which a gain of the size named would have been found
+SEE_FEATURES = ("ridge", "trees")  # baselines that a leaking feature reaches
 STEADY = 0.25  # spread of the moves forecast / their mean, below which the window hardly matters
 COPY = 0.1  # RMS move of the forecast / of the market, below which a chart cannot tell it from the last price
 TRAILING = 1.05  # RMSE ratio from which a forecast that hugs the last price is worse than repeating it
@@ -211,18 +212,26 @@ class Verdict:
         2 sqrt(R / n) of n independent rows, so it is significant where sqrt(n R) / 2 exceeds the quantiles of the
         test's level and of its power (Cohen 1988, Statistical Power Analysis for the Behavioral Sciences).
         """
-        rows, evaluation = self._figure("test", "rows"), self.evaluation or {}
-        if not rows or not evaluation.get("target") or not evaluation.get("significance"):
+        evaluation, words = self.evaluation or {}, self.words
+        tests = ((evaluation.get("significance") or {}).get("against") or {}).get("naive") or {}
+        test = (tests.get(words.loss) or {}).get("overall") or {}
+        if (
+            not evaluation.get("target")
+            or not test.get("origins")
+            or Comparison.of(evaluation, "naive").flawless
+        ):
             return None
         ends = statistics.NormalDist()
         needed = ends.inv_cdf(1 - alpha(evaluation) / 2) + ends.inv_cdf(POWER)
-        bars = rows / max(len(self.tickers), 1) / self.horizon**2  # overlapping steps count as one
+        bars = test["origins"] / (test["lags"] + 1)  # those that overlap count as one
         share = 4 * needed**2 / bars
         if share >= 1:
-            return f"{rows:,.0f} test rows are too few to tell any gain from chance"
-        reference = "the best baseline" if best_baseline(evaluation) else self.words.naive
+            return f"{self._figure('test', 'rows'):,.0f} test rows are too few to tell any gain from chance"
+        reference = "the best baseline" if best_baseline(evaluation) else words.naive
+        error = "squared error" + " of logs" * (words.loss in ("log", "qlike"))
+        apart = "that do not overlap " if test["lags"] else ""
         return (
-            f"what it could have seen: of {bars:,.0f} test {self.bar}s a gain of {100 * share:.1f} % in squared error "
+            f"what it could have seen: of {bars:,.0f} test {self.bar}s {apart}a gain of {100 * share:.1f} % in {error} "
             f"on {reference} (ratio {ratio_text(math.sqrt(1 - share))}) would be seen {100 * POWER:.0f} times in 100; "
             "a smaller one may be there unseen"
         )
@@ -245,8 +254,14 @@ class Verdict:
             from forecast.evaluate.skill import suspicions
 
             found += suspicions(self.metrics)
+        errors: Mapping[str, float | None] = (record.get("errors") or {}).get("test") or {}
+        # What is made of past prices alone cannot know the future: how far it gets, the data allow.
+        honest = [number(error) for name, error in errors.items() if name not in ("model", *SEE_FEATURES)]
+        least_honest = min((error for error in honest if error is not None), default=math.inf)
         for name, least in (record.get("suspect_below") or {}).items():
             test = Comparison.of(self.evaluation or {}, name)
+            if (errors.get("model") or 0.0) >= least * least_honest:
+                continue
             if test.ratio is not None and test.ratio < least and (test.p is None or test.beats):
                 found.append(
                     f"test {self.words.error} {test.ratio:.3f} times that of {name} (no less than {least:g})"

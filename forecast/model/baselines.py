@@ -7,9 +7,9 @@ import pickle
 import re
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from forecast.data.target import Target
 from forecast.errors import UserError
@@ -43,8 +43,8 @@ class Baselines:
 
     Args:
         members: name -> forecaster with `fit(data)` and `forecast(batch)`; None leaves one out.
-        only: names of those that run; None: those that the target names (Target.baselines), and those of one's own,
-            whose names no target names.
+        only: names of those that run; all; None: those that the target names (Target.baselines), and those of one's
+            own, whose names no target names.
         target: what is forecast; None: all run.
 
     Raises:
@@ -59,7 +59,7 @@ class Baselines:
         self,
         *,
         members: Mapping[str, Forecaster | None],
-        only: Sequence[str] | None = None,
+        only: Literal["all"] | list[str] | None = None,
         target: Target | None = None,
     ) -> None:
         given: dict[str, Any] = {name: member for name, member in members.items() if member is not None}
@@ -168,8 +168,10 @@ def _fit(member: Forecaster, data: MarketData) -> None:
     measure_errors(member, data)
 
 
-def _chosen(given: list[str], only: Sequence[str] | None, target: Target | None) -> list[str]:
+def _chosen(given: list[str], only: Literal["all"] | list[str] | None, target: Target | None) -> list[str]:
     """Which of the members run."""
+    if only == "all":
+        return given
     if only is not None:
         if unknown := [name for name in only if name not in (*given, NAIVE)]:
             raise UserError(

@@ -96,7 +96,7 @@ class Garch(Stateless):
 
         if data.target.variance_power is None:
             raise UserError(
-                f"Garch: forecasts a variance, which target={data.target.name} is not; use target=volatility"
+                f"Garch: forecasts a variance, which target={data.target.name} is not; use target=volatility or range"
             )
         names = data.panel_.names
         if len(names) > self.max_series:

@@ -99,13 +99,18 @@ def test_figures_of_three_days_by_hand():
         pytest.param(11.0, 11.5, 1.0, id="up and up"),
         pytest.param(9.0, 8.0, 1.0, id="down and down"),
         pytest.param(11.0, 9.0, 0.0, id="up called down"),
-        pytest.param(11.0, 10.0, 0.0, id="no move forecast is wrong"),
+        pytest.param(11.0, 10.0, None, id="no move forecast anywhere"),
         pytest.param(10.0, 10.0, None, id="flat day is left out"),
     ],
 )
 def test_direction(actual, forecast, share):
     found = figures(np.array([actual]), np.array([forecast]), np.array([10.0]), np.array([1.0]))
     assert found["direction"] == share
+
+
+def test_no_move_forecast_is_wrong_beside_one_that_is_right():
+    naive, last = np.array([10.0, 10.0]), np.array([1.0, 1.0])
+    assert figures(np.array([11.0, 11.0]), np.array([10.0, 11.0]), naive, last)["direction"] == 0.5
 
 
 def test_small_moves_of_dear_shares_keep_their_digits():

@@ -176,12 +176,26 @@ def test_risk_that_does_not_hold_is_warned_of_and_looks_at_nothing_that_comes():
     assert any(
         "5 % value at risk does not hold: returns of B fell" in text for text in summary.record["warnings"]
     )
+    wild = replace(rows, spread=(3 * rows.spread).astype(np.float32))
+    warned = told(known, wild)[1].record["warnings"]
+    assert any("5 % value at risk is too cautious: returns of " in text for text in warned)
     columns, _ = told(known, rows)
     cut = int(np.median(rows.origin))
     other, _ = told(known, spoilt(rows, after=cut))
     before = rows.origin <= cut
     for name, values in columns.items():
         np.testing.assert_array_equal(values[before], other[name][before])
+
+
+def test_a_price_that_never_moved_has_no_risk_to_warn_of():
+    known, rows = market(tickers=1)
+    flat = [
+        replace(table, keys=replace(table.keys, actual=table.naive), forecast=table.naive, baselines={})
+        for table in (known, rows)
+    ]
+    _, summary = told(*flat)
+    assert summary.record["warnings"] == []
+    assert summary.lines[0] == "1 % value at risk: no return ever moved"
 
 
 def test_too_few_residuals_tell_no_risk():

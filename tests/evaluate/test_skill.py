@@ -176,7 +176,7 @@ def test_constant_prices():
     result = found(split_rows(np.full((3, 50), 7.0), noisy()))
     assert (result.metrics["test_r2_zero"], result.metrics["test_ic"]) == (None, None)
     assert result.record["overall"]["why"]["r2_zero"] == "naive is never wrong"
-    assert result.record["tickers"]["why"] == ["the price never moved"] * 3
+    assert result.record["tickers"]["why"] == ["the value never moved"] * 3
     assert result.lines == [f"IC: undefined, {result.record['overall']['why']['ic']}"]
 
 

@@ -404,10 +404,12 @@ def test_information_coefficient_above_the_ceiling_is_suspected():
     assert judged(evaluation(), **high | {"test_ic_se": 0.06}).warnings == []
 
 
-def compared(*, loss="qlike", name="volatility", ratio=0.95, p=0.01, stat=2.0, naive_ratio=0.8):
+def compared(
+    *, loss="qlike", name="volatility", ratio=0.95, p=0.01, stat=2.0, naive_ratio=0.8, origins=0, lags=0
+):
     """Records of a target that is compared in a loss of its own, beside `har`."""
     test = {"overall": {"stat": stat, "p": p, "why": None}}
-    easy = {"overall": {"stat": 6.0, "p": 1e-6, "why": None}}
+    easy = {"overall": {"stat": 6.0, "p": 1e-6, "why": None, "origins": origins, "lags": lags}}
     errors = {"model": 0.38, "har": 0.38 / ratio, "naive": 0.38 / naive_ratio}
     figures = {"test": {"qlike": 0.4, "rmse": 10.0}}
     return {
@@ -456,12 +458,32 @@ def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_doe
 
 
 def test_a_verdict_of_nothing_says_what_it_could_have_seen():
-    records = compared(name="close", loss="squared", ratio=1.001, naive_ratio=1.001)
-    found = judged(records, test_rows=3140, test_theil_u=1.001)
+    keys = {"name": "close", "loss": "squared", "ratio": 1.001, "naive_ratio": 1.001}
+    found = judged(compared(origins=3140, **keys), test_rows=3140, test_theil_u=1.001)
     # 2.8 = 1.96 + 0.84 standard errors of 2 sqrt(R2 / n) each: R2 = 4 * 2.8^2 / 3140 = 1 %
     assert (
         "of 3,140 test days a gain of 1.0 % in squared error on the best baseline (ratio 0.995)"
         in found.findings[-1]
     )
-    few = judged(records, test_rows=20, test_theil_u=1.001)
+    few = judged(compared(origins=20, **keys), test_rows=20, test_theil_u=1.001)
     assert few.findings[-1] == "20 test rows are too few to tell any gain from chance"
+    # A variance is compared in logs, and weeks that overlap count as one.
+    weeks = judged(compared(ratio=1.01, origins=15700, lags=4), test_rows=31400).findings[-1]
+    assert "of 3,140 test days that do not overlap a gain of 1.0 % in squared error of logs" in weeks
+
+
+def test_a_target_that_never_changes_is_forecast_without_fault_by_naive():
+    records = compared(loss="log", name="volume", origins=100)
+    records["target"]["errors"]["test"] = dict.fromkeys(("model", "har", "naive"), 0.0)
+    found = judged(records)
+    assert found.sentence.endswith("does not beat tomorrow = today on test: it is never wrong")
+    assert not [line for line in found.findings if "could have seen" in line]
+
+
+def test_what_a_forecast_of_past_prices_reaches_is_no_leak():
+    records = compared(ratio=0.85)
+    assert any("suspect a leak" in line for line in judged(records).warnings)
+    records["target"]["errors"]["test"]["gjr"] = 0.39
+    assert judged(records).warnings == []
+    records["target"]["errors"]["test"]["trees"] = records["target"]["errors"]["test"].pop("gjr")
+    assert any("suspect a leak" in line for line in judged(records).warnings)

@@ -58,6 +58,24 @@ def test_members(arguments, names):
     assert build(config.baselines, target=Close()).names == names
 
 
+def test_a_list_names_those_that_run_whatever_the_target():
+    config = compose("baselines=[har,ewma]", "baselines.members.ewma.decay=0.8")
+    check(config)
+    assert build(config.baselines, target=Close()).names == ["naive", "har", "ewma"]
+    assert config.baselines.members.ewma.decay == 0.8
+    assert compose("baselines=none").baselines is None
+    with pytest.raises(UserError, match=r"baselines=hra: no such option; --help lists those of baselines"):
+        compose("baselines=[har,hra]")
+
+
+def test_each_can_be_named_alone_and_is_as_among_all():
+    every = compose("baselines=all").baselines.members
+    for name, node in every.items():
+        alone = compose(f"baselines={name}").baselines.members
+        assert list(alone) == [name]
+        assert {key: alone[name][key] for key in node} == dict(node)
+
+
 @pytest.mark.parametrize(
     ("target", "names"),
     [

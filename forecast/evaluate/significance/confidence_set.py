@@ -74,10 +74,12 @@ def line_of(record: dict[str, Any]) -> str:
         return f"model confidence set: none, {record['why']}"
     columns = record["forecasters"]
     names = [name for name, inside in zip(columns["forecaster"], columns["in_set"], strict=True) if inside]
-    kept = "holds the model" if MODEL in names else "does not hold the model"
+    kept = "holds the model, and" if MODEL in names else "does not hold the model, but"
     others = [name for name in names if name != MODEL]
-    beside = f", and {len(others)} of {len(columns['p']) - 1} others: {', '.join(others)}" if others else ""
-    return f"{100 * (1 - record['size']):g} % model confidence set: {kept}{beside}"
+    beside = (
+        f"{len(others) or 'none'} of {len(columns['p']) - 1} others" + ": " * bool(others) + ", ".join(others)
+    )
+    return f"{100 * (1 - record['size']):g} % model confidence set: {kept} {beside}"
 
 
 def _loss(returns: Returns, *, name: str) -> Selected:

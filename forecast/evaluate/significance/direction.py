@@ -31,11 +31,13 @@ RARER = 5  # ups or downs, below which a normal approximation is a guess (Cochra
 DEFINED, NONE, FEW, PRICE, FORECAST = range(5)
 REASONS: tuple[str | None, ...] = (
     None,
-    "the price never moved, or the forecast never did",
+    "the value never moved, or the forecast never did",
     "too few origins: at least 10, and twice the horizon, are wanted",
-    "the price moved in one direction on all but a few days",
-    "the forecast says the same direction on all but a few days",
+    "the value moved in one direction on all but a few bars",
+    "the forecast says the same direction on all but a few bars",
 )
+
+NO_MOVE = ("the value never moved", "the forecast never moves")  # without and with moves of the value
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Directions:
     """Of each group: the share of right signs, its interval, and the test for more than chance."""
 
     moved: Index  # (groups,) rows whose value moved
-    share: Column  # (groups,) of these, with the right sign; a forecast of no move is wrong; NaN: none moved
+    share: Column  # (groups,) of these, right sign; a forecast of no move is wrong; NaN: nothing moved, or was forecast to
     low: Column  # (groups,)
     high: Column  # (groups,)
     effective: Column  # (groups,) independent observations that the rows are worth
@@ -59,7 +61,7 @@ class Directions:
             "high": figure(self.high[place]),
             "moved": int(self.moved[place]),
             "effective": figure(self.effective[place]),
-            "why": None if self.moved[place] else "the price never moved",
+            "why": None if np.isfinite(self.share[place]) else NO_MOVE[bool(self.moved[place])],
             "pt_stat": figure(self.stat[place]),
             "pt_p": figure(self.p[place]),
             "pt_why": REASONS[self.reason[place]],
@@ -93,8 +95,9 @@ def pooled_directions(table: ForecastTable, *, alpha: float) -> list[Directions]
         share, error = ratios(hits, count, one, 1, lags=horizon - 1)
         total = np.asarray([count.sum()])
         effective = _effective(share, error, total, np.asarray([(count > 0).sum() / horizon]))
-        low, high = wilson(share, effective, alpha=alpha)
         rises, said = sums.totals("up", step), sums.totals("said", step)
+        share[said[1].sum() == 0] = np.nan
+        low, high = wilson(share, effective, alpha=alpha)
         count_all, ups, calls = (np.asarray([value.sum()]) for value in (said[1], rises[0], said[0]))
         if table.overlap() == 1 and one_ticker:
             up, called = _signs(Returns(table))
@@ -130,10 +133,11 @@ def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
     share, error = ratios(right, count.astype(np.float64), owner, groups, lags=horizon - 1)
     total = group_sums(count, owner, groups)
     effective = _effective(share, error, total, group_sums(count > 0, owner, groups) / horizon)
-    low, high = wilson(share, effective, alpha=alpha)
     up, called = _signs(returns)
     telling = _telling(returns)
     group = np.asarray(block.series)[telling]
+    share[np.bincount(group, minlength=groups) == 0] = np.nan
+    low, high = wilson(share, effective, alpha=alpha)
     if horizon == 1:
         stat, p, reason = _by_signs(up, called, group, groups)
     else:

@@ -62,6 +62,8 @@ class Significance:
         if best not in (None, *table.baselines):
             raise ValueError(f"best={best!r} is none of {list(table.baselines)}")
         table, left_out = usable(table)
+        # Where naive is the best by validation, the one that is hardest to beat in hindsight stands beside it.
+        best_words = " (the best baseline)" if best else " (the best other baseline in hindsight)"
         best = best or best_baseline(table)
         references = ["naive"] if best is None else ["naive", best]
         columns = {
@@ -85,7 +87,7 @@ class Significance:
         )
         signs, *sign_steps = (one.record() for one in pooled_directions(table, alpha=self.alpha))
         tickers, counts = self._tickers(table, references)
-        lines = self._lines(table, against, best, nested, signs, counts)
+        lines = self._lines(table, against, best, best_words, nested, signs, counts)
         kept = None
         if self.confidence_set is not None and table.split == "test":
             kept = confidence_set(table, size=self.confidence_set)
@@ -153,6 +155,7 @@ class Significance:
         table: ForecastTable,
         against: dict[str, Any],
         best: str | None,
+        best_words: str,
         nested: dict[str, Any],
         signs: dict[str, Any],
         counts: dict[str, int],
@@ -160,7 +163,7 @@ class Significance:
         lines = []
         for name, tests in against.items():
             test = tests[table.losses[0]]["overall"]
-            line = f"Diebold-Mariano against {name}{' (the best baseline)' if name == best else ''}: "
+            line = f"Diebold-Mariano against {name}{best_words if name == best else ''}: "
             if test["p"] is None:
                 line += f"undefined, {test['why']}"
             elif test["p"] >= self.alpha:
@@ -176,7 +179,8 @@ class Significance:
         lines.append(self._direction_line(signs))
         if len(table.names) > 1:
             lines.append(
-                f"{counts['tested']:,} tickers tested one by one against naive, after Holm's correction: "
+                f"{counts['tested']:,} ticker{'s' * (counts['tested'] != 1)} tested one by one against naive, after "
+                f"Holm's correction: "
                 f"{counts['better']:,} better, {counts['worse']:,} worse"
             )
         return lines

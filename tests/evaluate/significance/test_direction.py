@@ -126,16 +126,16 @@ def test_a_view_of_each_ticker_that_never_changes_is_no_skill():
     found = judged(split_rows(prices, lambda moves: 0.001 * drift[:, :, None] * np.ones_like(moves))).record()
     assert found["share"] > 0.6
     assert found["pt_p"] is None
-    assert found["pt_why"] == "the forecast says the same direction on all but a few days"
+    assert found["pt_why"] == "the forecast says the same direction on all but a few bars"
 
 
 @pytest.mark.parametrize(
     ("prices", "forecast", "reason"),
     [
-        (np.full((1, 50), 7.0), noisy(), "the price never moved"),
-        (walks(1, 50), lambda moves: 0 * moves, "the price never moved, or the forecast never did"),
+        (np.full((1, 50), 7.0), noisy(), "the value never moved"),
+        (walks(1, 50), lambda moves: 0 * moves, "the value never moved, or the forecast never did"),
         (walks(1, 9), noisy(), "too few origins"),
-        (50 * 1.01 ** np.arange(50), noisy(), "the price moved in one direction"),
+        (50 * 1.01 ** np.arange(50), noisy(), "the value moved in one direction"),
         (walks(1, 50), lambda moves: 0 * moves + 0.001, "the forecast says the same direction"),
     ],
     ids=["constant", "no move said", "few", "always up", "always said up"],
@@ -148,17 +148,17 @@ def test_undefined_with_a_reason(prices, forecast, reason, horizon):
         assert found["pt_why"].startswith(reason)
 
 
-def test_a_forecast_of_no_move_is_wrong():
-    rows = split_rows(walks(1, 50), lambda moves: 0 * moves)
-    found = judged(rows).record()
-    assert (found["share"], found["low"]) == (0, 0)
-    assert 0 < found["high"] < 0.1
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_forecast_that_never_moves_has_no_direction(pooled):
+    found = judged(split_rows(walks(1, 50), lambda moves: 0 * moves), pooled=pooled).record()
+    assert (found["share"], found["low"], found["high"]) == (None, None, None)
+    assert found["why"] == "the forecast never moves"
 
 
 def test_constant_prices_have_no_direction():
     found = judged(split_rows(np.full((1, 50), 7.0), noisy())).record()
     assert (found["share"], found["low"], found["high"], found["effective"]) == (None, None, None, None)
-    assert found["why"] == "the price never moved"
+    assert found["why"] == "the value never moved"
 
 
 @pytest.mark.parametrize("horizon", [1, 3])

@@ -167,7 +167,7 @@ def test_a_copy_of_naive_errs_alike():
     assert result.metrics["test_dm_p"] is None
     assert result.lines[:2] == [
         "Diebold-Mariano against naive: undefined, both err alike on every bar",
-        "Diebold-Mariano against drift (the best baseline): undefined, both err alike on every bar",
+        "Diebold-Mariano against drift (the best other baseline in hindsight): undefined, both err alike on every bar",
     ]
 
 
@@ -182,9 +182,9 @@ def test_constant_prices_and_a_ticker_that_ended_before():
     assert columns["dm_p"][1:] == [None, None]
     assert columns["direction"][1:] == [None, None]
     assert columns["why"] == [
-        "direction: the forecast says the same direction on all but a few days",
+        "direction: the forecast says the same direction on all but a few bars",
         "against naive: the difference in loss never varies; "
-        "direction: the price never moved, or the forecast never did",
+        "direction: the value never moved, or the forecast never did",
         "no rows in this split",
     ]
     assert result.record["holm"]["tested"] == 1
