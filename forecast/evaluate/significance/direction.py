@@ -45,7 +45,7 @@ class Directions:
     """Of each group: the share of right signs, its interval, and the test for more than chance."""
 
     moved: Index  # (groups,) rows whose value moved
-    share: Column  # (groups,) of these, right sign; a forecast of no move is wrong; NaN: nothing moved, or was forecast to
+    share: Column  # (groups,) of these, right sign; a forecast of no move is wrong; NaN: none moved, or forecast to
     low: Column  # (groups,)
     high: Column  # (groups,)
     effective: Column  # (groups,) independent observations that the rows are worth
