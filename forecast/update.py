@@ -44,6 +44,8 @@ def _update(words: Sequence[str]) -> int:
     champion = Path(values["champion"]).absolute()
     if not (champion / "config.yaml").is_file():
         raise UserError(f"champion={values['champion']}: there is no champion to retrain")
+    if values["force_download"] not in ("true", "false"):
+        raise UserError(f"force_download={values['force_download']}: must be true or false")
     if values["period"]:
         DateRange(period=values["period"], start=None, end=None)
     jobs = TrainingJobs(
@@ -56,7 +58,7 @@ def _update(words: Sequence[str]) -> int:
             "update",
             champion.resolve(),
             period=values["period"] or None,
-            force_download=values["force_download"].lower() == "true",
+            force_download=values["force_download"] == "true",
         )
     except BusyError as error:
         raise UserError(f"folder={values['folder']}: another training is at work: {error}") from error

@@ -15,11 +15,11 @@ import hmac
 import itertools
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -30,6 +30,8 @@ EXEMPT = frozenset({"/", "/livez", "/health", "/readyz", "/metrics", "/monitor"}
 ADMIN = ("/train", "/champion")
 SERVER_FAILED = "the server failed; its log says why"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+# [IPv6] or a name, perhaps with a dot behind it and a port.
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\[\]]+?)\.?)(?::\d*)?")
 _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 # Bytes of bodies held at once by a process; beyond that only small ones are taken.
 _MAX_HELD, _SMALL = 64 * 2**20, 65536
@@ -211,15 +213,16 @@ class Origin:
         origin = header(scope, b"origin")
         if site is not None and site not in (b"same-origin", b"none"):
             return 403, "sent by a page of another site"
-        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+        ours = (f"http://{host}", f"https://{host}")
+        if origin is not None and origin.decode("latin-1").lower() not in ours:
             return 403, "sent by a page of another site (Origin is not this server)"
         return None
 
 
 def _hostname(host: str) -> str:
-    """Host without its port, IPv6 without brackets."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name.removesuffix(".")
+    """Host without its port, IPv6 without brackets; "" where it is no host."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found[1] or found[2]
 
 
 class ApiKey:
@@ -292,7 +295,7 @@ class BodyLimit:
             text = f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
             await send_error(send, scope, 413, text, close)
             return
-        if (header(scope, b"content-encoding") or b"identity") != b"identity":
+        if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
             await send_error(
                 send, scope, 422, "Content-Encoding: send the body as it is, not compressed", close
             )

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from forecast.bundle.reference import Reference
     from forecast.model.inference import Predictor
 
-# Relative to the price: other processors, devices and versions of torch sum in another order.
 _MAX_PATH_BYTES = 4096
 _log = logging.getLogger(__name__)
 
@@ -381,7 +380,7 @@ class ModelStore:
 
     def _stamp(self) -> object:
         """What distinguishes one model from the next; None where there is none."""
-        folder = self.source_path.resolve()
+        folder = Path(os.path.realpath(self.source_path))  # which also takes a link that leads to itself
         try:
             facts = (folder / "manifest.json").stat()
         except OSError:

@@ -139,7 +139,20 @@ def test_times_end_in_z(app):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "testserver.evil.example", "xtestserver", "127.0.0.2", "[::2]:80", ""]
+    "host",
+    [
+        "evil.example",
+        "testserver.evil.example",
+        "xtestserver",
+        "127.0.0.2",
+        "[::2]:80",
+        "",
+        "testserver:80@evil.example",
+        "testserver:80:1",
+        "testserver..",
+        "[testserver",
+        "testserver:port",
+    ],
 )
 def test_a_name_that_leads_here_without_being_ours(app, host):
     """DNS rebinding: a page of another site has its own name lead to this machine."""
@@ -169,6 +182,9 @@ def test_loopback_names_are_ours_unless_others_are_named(bundle, tmp_path):
 FOREIGN = {
     "origin": {"Origin": "http://evil.example"},
     "opaque": {"Origin": "null"},
+    "no-url": {"Origin": "http://["},
+    "no-scheme": {"Origin": "testserver"},
+    "with-user": {"Origin": "http://me@testserver"},
     "other-port": {"Origin": "http://testserver:81"},
     "cross-site": {"Sec_Fetch_Site": "cross-site"},
     "same-site": {"Sec_Fetch_Site": "same-site"},
@@ -199,6 +215,10 @@ def test_pages_of_others_cannot_act(app, headers):
 )
 def test_our_own_page_can(app, headers):
     assert app.post("/infer", {"sequence": window(20)}, **headers).status == 200
+
+
+def test_identity_is_no_compression(app):
+    assert app.post("/infer", {"sequence": window(20)}, Content_Encoding="Identity").status == 200
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])

@@ -58,6 +58,8 @@ def test_nothing_there_yet_then_something(bundle, tmp_path):
     assert models.current is not None
     link.unlink()
     assert not models.refresh()
+    link.symlink_to(link.name)  # leads to itself
+    assert not models.refresh()
     assert models.current is not None, "a model is never taken away"
 
 

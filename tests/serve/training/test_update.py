@@ -19,7 +19,7 @@ def test_the_exit_code_says_what_came_of_it(world, words, capsys):
     assert main(words) == 2
     assert "there is no champion to retrain" in capsys.readouterr().err
     before = world.promote(world.another_run("bad", "trainer.learning_rate=0.5", "trainer.max_epochs=1"))
-    for wrong in ("period=banana", "perod=1y", "period"):
+    for wrong in ("period=banana", "perod=1y", "period", "force_download=yes"):
         assert main([*words, wrong]) == 2
     capsys.readouterr()
     write_bars(world.bars, BARS + 50)
