@@ -7,7 +7,6 @@ answer, with the hooks of ForecastAPI. `engine=workers`: the request goes on to 
 import asyncio
 import json
 import logging
-import math
 import multiprocessing
 import pickle
 import signal
@@ -31,7 +30,7 @@ from forecast.serve.batching import MicroBatcher
 from forecast.serve.logs import LogFormat, configure
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.schemas import Infer, utc_text
+from forecast.serve.schemas import Infer, finite, utc_text
 from forecast.serve.windows import Window, model_inputs, validate_window
 
 INFER_PATH = "/infer"
@@ -217,7 +216,7 @@ class ForecastAPI(LitAPI):
         if several:
             response["forecast"] = forecast
         if answer.bounds is not None:
-            lower, upper = ([_finite(bound) for bound in side] for side in answer.bounds.tolist())
+            lower, upper = ([finite(bound) for bound in side] for side in answer.bounds.tolist())
             response |= {"lower": lower if several else lower[0], "upper": upper if several else upper[0]}
             response["level"] = answer.level
         if answer.warnings:
@@ -478,11 +477,6 @@ class WorkersEngine:
 
         await self.litserve(scope, receive, send)
         return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
-
-
-def _finite(bound: float) -> float | None:
-    """A bound whose width the run could not learn is null; the forecast stands without it."""
-    return bound if math.isfinite(bound) else None
 
 
 def _error(model: LoadedModel, reason: str) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -47,12 +48,21 @@ def utc_text(moment: datetime) -> str:
 Moment = Annotated[AwareDatetime, PlainSerializer(utc_text, return_type=str, when_used="json")]
 
 
-class Problem(BaseModel):
+class Answer(BaseModel):
+    """What a route gives: nothing that is not described, and no NaN and no Infinity, for which JSON has no word."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Problem(Answer):
     """What is wrong, and the way out."""
 
-    model_config = ConfigDict(extra="forbid")
-
     detail: str
+
+
+def finite(value: float | None) -> float | None:
+    """None for what is no number: a bound whose width the run could not learn."""
+    return None if value is None or not math.isfinite(value) else value
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -117,10 +127,8 @@ class Infer(BaseModel):
     )
 
 
-class Prediction(BaseModel):
+class Prediction(Answer):
     """The forecast of the bars that follow, in the units of the request."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     prediction: float = Field(description="Of the next bar")
     timestamp: Moment = Field(description="When this was answered, UTC")
@@ -140,10 +148,8 @@ class Prediction(BaseModel):
 _DATE = "When the bar begins: YYYY-MM-DD; of a bar shorter than a day YYYY-MM-DDTHH:MMZ"
 
 
-class ForecastDay(BaseModel):
+class ForecastDay(Answer):
     """A bar that follows the last one."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     date: str = Field(description=_DATE)
     prediction: float = Field(description="In the unit of the target")
@@ -151,19 +157,15 @@ class ForecastDay(BaseModel):
     upper: float | None
 
 
-class PastDay(BaseModel):
+class PastDay(Answer):
     """A bar that has been."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     date: str = Field(description=_DATE)
     close: float
 
 
-class LiveForecast(BaseModel):
+class LiveForecast(Answer):
     """What follows the latest bar."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     ticker: str
     last_date: str = Field(description=_DATE)
@@ -185,25 +187,23 @@ class LiveForecast(BaseModel):
     )
 
 
-class Ready(BaseModel):
+class Ready(Answer):
     """The server answers requests."""
-
-    model_config = ConfigDict(protected_namespaces=())
 
     status: Literal["ready"] = "ready"
     model_version: str
 
 
-class Alive(BaseModel):
+class Alive(Answer):
     """The process answers."""
 
     status: Literal["alive"] = "alive"
 
 
-class About(BaseModel):
+class About(Answer):
     """What answers here."""
 
-    model_config = ConfigDict(extra="forbid", title="Root")
+    model_config = ConfigDict(title="Root")
 
     title: str
     description: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from forecast.serve.live import MAX_CLOSES, Latest, LiveBars, OverloadedError, S
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
 from forecast.serve.monitoring.outcomes import PRICE
-from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, problems
+from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, finite, problems
 
 # Of a request's deadline, so that there is time left to say more than that it has passed.
 _SHARE = 0.9
@@ -117,7 +116,7 @@ def _days(found: Latest) -> list[ForecastDay]:
     count = len(found.dates)
     lower, upper = ([None] * count, [None] * count) if found.bounds is None else found.bounds.tolist()
     return [
-        ForecastDay(date=day, prediction=value, lower=_finite(low), upper=_finite(high))
+        ForecastDay(date=day, prediction=value, lower=finite(low), upper=finite(high))
         for day, value, low, high in zip(found.dates, found.forecast.tolist(), lower, upper, strict=True)
     ]
 
@@ -126,8 +125,3 @@ def _past(found: Latest, count: int) -> list[PastDay]:
     closes = found.closes.iloc[-count:]
     dates = [found.bars.text(time) for time in closes.index.to_numpy()]
     return [PastDay(date=day, close=close) for day, close in zip(dates, closes.tolist(), strict=True)]
-
-
-def _finite(bound: float | None) -> float | None:
-    """A width that the run could not learn is no number."""
-    return None if bound is None or not math.isfinite(bound) else bound

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import anyio
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
@@ -15,19 +15,14 @@ from forecast.serve.monitoring.counters import Latency, Process
 from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.exposition import exposition
 from forecast.serve.monitoring.outcomes import Skill
-from forecast.serve.schemas import problems
+from forecast.serve.schemas import Answer, problems
 from forecast.serve.training_jobs import TrainingJobs, shown_path
 
 _SHOWN_FEATURES = 20  # by /monitor, those that differ most
 Milliseconds = Annotated[float, Field(ge=0)] | None
 
 
-class _Answer(BaseModel):
-    # no NaN and no Infinity: JSON has none
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=())
-
-
-class _Percentiles(_Answer):
+class _Percentiles(Answer):
     p50_latency_ms: Milliseconds
     p95_latency_ms: Milliseconds
     p99_latency_ms: Milliseconds
@@ -39,7 +34,7 @@ class LastMinute(_Percentiles):
     inferences: int
 
 
-class Route(_Answer):
+class Route(Answer):
     """Requests of one kind since the start."""
 
     route: str
@@ -50,7 +45,7 @@ class Route(_Answer):
     p99_latency_ms: Milliseconds
 
 
-class Model(_Answer):
+class Model(Answer):
     """Whose forecasts these are."""
 
     version: str
@@ -65,7 +60,7 @@ class Model(_Answer):
     swaps: int = Field(description="models that took the place of another since the start")
 
 
-class Outcomes(_Answer):
+class Outcomes(Answer):
     """What came of what was forecast."""
 
     model: Skill = Field(description="of the model that is served")
@@ -74,7 +69,7 @@ class Outcomes(_Answer):
     awaited: int = Field(description="steps forecast whose outcome is not known yet")
 
 
-class Monitor(_Answer):
+class Monitor(Answer):
     """Latency is that of POST /infer and of the protocol's infer, answered with 200, since the start."""
 
     status: Literal["healthy", "no model"]

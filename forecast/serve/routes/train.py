@@ -20,7 +20,7 @@ from forecast.data.bars import DateRange
 from forecast.errors import UserError
 from forecast.serve.model_store import ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.schemas import problems, without_folders
+from forecast.serve.schemas import Answer, problems, without_folders
 from forecast.serve.training_jobs import (
     BusyError,
     ClosingError,
@@ -56,19 +56,15 @@ class Update(BaseModel):
     )
 
 
-class Accepted(BaseModel):
+class Accepted(Answer):
     """A job that has begun."""
-
-    model_config = ConfigDict(extra="forbid")
 
     job: str
     status_url: str
 
 
-class Trained(BaseModel):
+class Trained(Answer):
     """What came of a training."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     status: Literal["success"] = "success"
     message: str
@@ -90,19 +86,15 @@ class Updated(Trained):
     timestamp: AwareDatetime
 
 
-class JobLog(BaseModel):
+class JobLog(Answer):
     """What a job printed, oldest first."""
-
-    model_config = ConfigDict(extra="forbid")
 
     job: str
     lines: list[str]
 
 
-class RolledBack(BaseModel):
+class RolledBack(Answer):
     """The bundle now served."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     status: Literal["success"] = "success"
     message: str

@@ -6,7 +6,6 @@ GET /ui/champions  the champion and those kept from earlier
 """
 
 import json
-import math
 from datetime import time as clock
 from functools import partial
 from pathlib import Path
@@ -15,13 +14,13 @@ from typing import Annotated, Any, Literal
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from forecast.errors import UserError
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.page import page, page_response
 from forecast.serve.routes.forecast import loaded_model
-from forecast.serve.schemas import UNCHANGED, problems
+from forecast.serve.schemas import UNCHANGED, Answer, finite, problems
 from forecast.serve.training_jobs import shown_path
 
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
@@ -31,12 +30,7 @@ _COMPARED = ("rmse", "mae", "theil_u", "direction", "r2_oos", "qlike", "rmse_log
 _PRICES, _BOUNDS = ("actual", "forecast", "naive"), ("lower", "upper")
 
 
-class _Answer(BaseModel):
-    # no NaN and no Infinity: JSON has none
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class ModelCard(_Answer):
+class ModelCard(Answer):
     """The model that is served, and the verdict on it."""
 
     model_version: Annotated[str, Field(description="as answers name it")]
@@ -67,7 +61,7 @@ class ModelCard(_Answer):
     adjust: Annotated[bool, Field(description="whether its prices were adjusted by Adj Close in training")]
 
 
-class Record(_Answer):
+class Record(Answer):
     """What the model forecast one day ahead on its newest test days, and what came; oldest first."""
 
     ticker: str
@@ -81,7 +75,7 @@ class Record(_Answer):
     upper: list[float | None]
 
 
-class KeptChampion(_Answer):
+class KeptChampion(Answer):
     """The champion, or one that was."""
 
     name: str
@@ -96,7 +90,7 @@ class KeptChampion(_Answer):
     figures: dict[str, float | None] = Field(description="of its metrics, those that compare champions")
 
 
-class Champions(_Answer):
+class Champions(Answer):
     """Newest first."""
 
     champions: list[KeptChampion]
@@ -211,11 +205,7 @@ def read_record(directory: Path, ticker: str, days: int) -> Record:
         raise UserError(f"{ticker}: the model has no test days of it")
     table = table.sort_by("date").slice(max(0, table.num_rows - days))
     columns = {
-        name: [
-            value if value is not None and math.isfinite(value) else None for value in table[name].to_pylist()
-        ]
-        if name in table.column_names
-        else []
+        name: [finite(value) for value in table[name].to_pylist()] if name in table.column_names else []
         for name in (*_PRICES, *_BOUNDS)
     }
     times = table["date"].cast("timestamp[us]").to_pylist()
