@@ -210,20 +210,23 @@ def is_bar_table(frame: pd.DataFrame) -> bool:
     )
 
 
-def missing_ticker(ticker: str, *, available: Sequence[str], origin: str) -> SourceError:
+def missing_ticker(ticker: str, *, available: Sequence[str], origin: str, note: str = "") -> SourceError:
     """An error for a ticker that a source has not got, with the nearest names and the first of those available.
 
     Args:
         ticker: the name asked for.
         available: every name there is.
         origin: the source's config key and value, which opens the message.
+        note: what else may be why, which ends it.
     """
     folded = {name.casefold(): name for name in available}
     near = [folded[name] for name in difflib.get_close_matches(ticker.casefold(), folded, n=3)]
     shown = ", ".join(available[:_SHOWN])
     more = f" and {len(available) - _SHOWN} more" if len(available) > _SHOWN else ""
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    error = SourceError(f"{origin}: has no ticker {ticker!r}; {hint}it has {shown}{more}")
+    error = SourceError(
+        f"{origin}: has no ticker {ticker!r}; {hint}it has {shown}{more}{note and f'; {note}'}"
+    )
     error.unknown = True
     return error
 

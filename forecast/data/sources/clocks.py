@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from forecast.data import calendars
+from forecast.data.sources.layout import FileLayout, Rows
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from forecast.data.sources.date_text import Stamps
+    from forecast.data.sources.dates import Stamps
 
     Times = NDArray[np.datetime64]
 
-Rows = Literal["days", "moments"]
 # One zone for each rule of summer time that markets have, the most traded first.
 _ZONES = (
     "America/New_York", "Europe/Paris", "Europe/London", "Asia/Tokyo", "Asia/Shanghai", "Asia/Kolkata",
@@ -31,21 +31,6 @@ _ZONES = (
 )  # fmt: skip
 _DAY = 86_400 * 10**9
 _MOST_LATE = 0.01  # share of a market's days that may fall on a weekend
-
-
-@dataclass(frozen=True)
-class Clock:
-    """How the dates of a file are to be taken.
-
-    Args:
-        rows: `days`: a row is a day, week or month, named by a date; `moments`: it is a time of day on a date.
-        timezone: the market's, in which days are counted; None = the date as written counts.
-        clock: in which times without a zone are written; None = in `timezone`.
-    """
-
-    rows: Rows
-    timezone: str | None = None
-    clock: str | None = None
 
 
 def check_zone(key: str, zone: str | None) -> None:
@@ -70,9 +55,9 @@ def check_zone(key: str, zone: str | None) -> None:
 
 
 def sniff_clock(
-    stamps: Stamps, *, ticker: str, timezone: str | None, clock: str | None, origin: str
-) -> Clock:
-    """Days or moments, and the zone.
+    stamps: Stamps, layout: FileLayout, *, ticker: str, timezone: str | None, clock: str | None, origin: str
+) -> FileLayout:
+    """The layout with what its dates show: days or moments, and the zone.
 
     A row is a day where hardly any date has two rows. A day is the date as written, but where all times are the
     midnights of another zone (22:00 and 23:00 in UTC of Paris), or the times of the ticker's own exchange, and
@@ -80,6 +65,7 @@ def sniff_clock(
 
     Args:
         stamps: of one ticker, as written.
+        layout: of its file.
         ticker: whose ending may name an exchange.
         timezone: what source.timezone says; None = to be found.
         clock: what source.clock says; likewise.
@@ -98,19 +84,20 @@ def sniff_clock(
         if timezone is None and clock is None and not written.all():
             timezone, clock = _session_zone(stamps.local, ticker, origin)
         elif timezone is None:
-            timezone = _zone_of_offsets(stamps, ticker)
-        return Clock(rows, timezone, clock)
-    if timezone is not None or not stamps.timed.any() or not _odd_times(stamps.local):
-        return Clock(rows, timezone if stamps.timed.any() else None, clock)
-    return _zone_of_days(stamps, written, ticker, clock, origin)
+            timezone = _zone_of_offsets(stamps, ticker) or clock
+    elif timezone is None and stamps.timed.any() and (stamps.local.astype(np.int64) % _DAY).any():
+        timezone, clock = _zone_of_days(stamps, written, ticker, clock, origin)
+    elif not stamps.timed.any():
+        timezone = None
+    return replace(layout, rows=rows, timezone=timezone, clock=clock)
 
 
-def read_clock(stamps: Stamps, clock: Clock, *, origin: str) -> Times:
+def read_clock(stamps: Stamps, layout: FileLayout, *, origin: str) -> Times:
     """The index of a bar table: midnights of days, or moments in UTC without a zone.
 
     Args:
         stamps: as written, none of them NaT.
-        clock: how they are to be taken.
+        layout: says how they are to be taken.
         origin: the file, named in errors.
 
     Raises:
@@ -118,21 +105,21 @@ def read_clock(stamps: Stamps, clock: Clock, *, origin: str) -> Times:
     """
     import numpy as np
 
-    if clock.rows == "days" and clock.timezone is None:
+    if layout.rows == "days" and layout.timezone is None:
         return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
     utc = stamps.local - np.where(np.isnat(stamps.offset), np.timedelta64(0), stamps.offset)
     bare = np.isnat(stamps.offset)
     if bare.any():
-        if clock.rows == "days" and clock.clock is None:
+        if layout.rows == "days" and layout.clock is None:
             return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
-        zone = clock.clock or clock.timezone
+        zone = layout.clock or layout.timezone
         if zone is None:
             raise _no_zone(origin, str(stamps.local[bare][0])[:16])
         utc[bare] = _to_utc(stamps.local[bare], zone, origin)
-    if clock.rows == "moments":
+    if layout.rows == "moments":
         return utc
-    assert clock.timezone is not None
-    return _local(utc, clock.timezone).astype("datetime64[D]").astype("datetime64[ns]")
+    assert layout.timezone is not None
+    return _local(utc, layout.timezone).astype("datetime64[D]").astype("datetime64[ns]")
 
 
 def _rows(stamps: Stamps) -> Rows:
@@ -143,12 +130,6 @@ def _rows(stamps: Stamps) -> Rows:
     distinct = np.unique(stamps.local)
     count = len(np.unique(distinct.astype("datetime64[D]")))
     return "days" if count >= 0.98 * len(distinct) else "moments"
-
-
-def _odd_times(local: Times) -> bool:
-    import numpy as np
-
-    return bool((local.astype(np.int64) % _DAY).any())
 
 
 def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> None:
@@ -221,7 +202,7 @@ def _calendar(ticker: str) -> str | None:
 
 def _zone_of_days(
     stamps: Stamps, written: NDArray[np.bool_], ticker: str, clock: str | None, origin: str
-) -> Clock:
+) -> tuple[str | None, str | None]:
     """The zone in which rows that stand at odd times are days of a market."""
     import numpy as np
 
@@ -229,7 +210,7 @@ def _zone_of_days(
     clock = clock or (None if written.all() else "UTC")
     as_written = stamps.local.astype("datetime64[D]")
     own = _exchange_zone(ticker)
-    found: list[tuple[Clock, Times]] = [(Clock("days"), as_written)]
+    found: list[tuple[str | None, Times]] = [(None, as_written)]  # zone -> days in it
     for zone in _candidates(ticker):
         local = _local(utc, zone)
         times = local.astype(np.int64) % _DAY
@@ -237,23 +218,23 @@ def _zone_of_days(
         if not times.any() or (zone == own and (times == times[0]).all()):
             days = local.astype("datetime64[D]")
             if not any((days == other).all() for _, other in found):
-                found.append((Clock("days", zone, clock), days))
+                found.append((zone, days))
     if len(found) == 1:
-        return found[0][0]
+        return None, None
     distinct = len(np.unique(utc))
     for suits in (_on_calendar(ticker), _on_weekdays, _sunday_to_thursday):
         fitting = [one for one, days in found if len(np.unique(days)) == distinct and suits(days)]
         if len(fitting) == 1:
-            return fitting[0]
+            return (fitting[0], clock) if fitting[0] else (None, None)
         if fitting:
             break
     constant = len(np.unique(stamps.local.astype(np.int64) % _DAY)) == 1
-    if constant and not written.any() and found[0][0] in fitting:
-        return found[0][0]  # the same time of day without a zone, such as that of the close
+    if constant and not written.any() and None in fitting:
+        return None, None  # the same time of day without a zone, such as that of the close
     midnights = [one for one, _ in found[1:]]
     if not constant and len(midnights) == 1:
-        return midnights[0]  # 22:00 in summer and 23:00 in winter are nothing but a midnight
-    shown = ", ".join(f"{days[-1]} in {one.timezone or 'the zone written'}" for one, days in found)
+        return midnights[0], clock  # 22:00 in summer and 23:00 in winter are nothing but a midnight
+    shown = ", ".join(f"{days[-1]} in {zone or 'the zone written'}" for zone, days in found)
     raise UserError(
         f"{origin}: {_shown(stamps, np.arange(len(utc)) == len(utc) - 1)} is {shown}; set source.timezone to "
         f"the market's, "
@@ -352,6 +333,11 @@ def _localised(local: Times, zone: str) -> Times:
 def _to_utc(local: Times, zone: str, origin: str) -> Times:
     """What clocks of a zone show -> moments in UTC; the order of rows says which of two equal hours is meant.
 
+    Args:
+        local: oldest first.
+        zone: whose clocks.
+        origin: the file, named in errors.
+
     Raises:
         UserError: an hour that the clocks skipped, or one they show twice and the order does not tell.
     """
@@ -366,9 +352,8 @@ def _to_utc(local: Times, zone: str, origin: str) -> Times:
             f"{origin}: {when} does not exist in {zone}, whose clocks skipped it; source.timezone is that of another "
             "market, or source.clock=UTC"
         )
-    backwards = len(index) > 1 and index[0] > index[-1]
     try:
-        localised = (index[::-1] if backwards else index).tz_localize(zone, ambiguous="infer")
+        localised = index.tz_localize(zone, ambiguous="infer")
     except ValueError:
         twice = index.tz_localize(zone, ambiguous="NaT").isna()
         when = str(index[int(twice.argmax())])
@@ -376,5 +361,4 @@ def _to_utc(local: Times, zone: str, origin: str) -> Times:
             f"{origin}: {when} came twice in {zone}, when its clocks were set back, and the order of the rows does not "
             "tell which is meant; write the times with their zone, or in UTC with source.clock=UTC"
         ) from None
-    localised = localised[::-1] if backwards else localised
     return np.asarray(localised.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")

@@ -1,26 +1,15 @@
-"""Dates as people write them: which order day, month and year have, and the strict reading of them."""
+"""One date as people write it, in whatever order and language: the text of a cell -> day, time and zone."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
+from zoneinfo import ZoneInfo
 
 # What source.dates may say, besides a format of strptime.
-ORDERS = ("ymd", "dmy", "mdy")
-_UNITS = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
-EXCEL = "excel"  # days since 1899-12-30, as spreadsheets save them
-KINDS = (*ORDERS, *_UNITS, EXCEL)
-
+ORDERS = ("ymd", "dmy", "mdy", "roc")  # roc: year of Taiwan, month, day; 113/06/28 is of 2024
 _MONTHS = {
     stem: number
     for number, stems in enumerate(
@@ -38,10 +27,11 @@ _MONTHS = {
 _ZONES = {"Z": 0, "UTC": 0, "GMT": 0, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "PST": -480, "PDT": -420,
           "CET": 60, "CEST": 120, "BST": 60, "MSK": 180, "JST": 540, "KST": 540, "IST": 330, "HKT": 480, "AEST": 600,
           "AEDT": 660, "BRT": -180}  # fmt: skip
+_ZONE = rf"(?:GMT|UTC)?[+-]\d\d:?(?:\d\d)?|{'|'.join(_ZONES)}|[A-Z]\w+/\w+(?:/\w+)?"
 _TIME = (
     r"(?:(?:[T ,]|\s)\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?"
     r"\s?(?P<half>[AaPp]\.?\s?[Mm]\.?)?"
-    rf"\s?(?P<zone>(?:GMT|UTC)?[+-]\d\d:?(?:\d\d)?|{'|'.join(_ZONES)})?(?:\s?\(.*\))?)?"
+    rf"\s?(?P<zone>{_ZONE})?(?:\s?\(.*\))?)?"
 )
 _NUMERIC = re.compile(
     rf"(?:[^\W\d]+\.?,?\s+)?(?P<a>\d{{1,4}})\s?(?P<sep>[./\-])\s?(?P<b>\d{{1,2}})\s?(?P=sep)\s?(?P<c>\d{{1,4}})\.?{_TIME}"
@@ -51,36 +41,20 @@ _NAMED = re.compile(
     r"(?:(?:[\s\-/.]*|\s*,\s*)(?:de\s+)?(?P<c>\d{1,4})(?:st|nd|rd|th)?)(?:(?:,\s*|[\s\-/.]+)(?P<d>\d{4}))?,?"
     + _TIME
 )
-_DIGITS = re.compile(
+DIGITS = re.compile(
     r"(?P<year>[12]\d{3})(?P<month>\d\d)(?P<day>\d\d)"
-    r"(?:(?:T| {1,2})?(?P<clock>\d{4}|\d{6}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?)?"
+    rf"(?:(?:T| {{1,2}}|-)?(?P<clock>\d{{4}}|\d{{6}}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?\s?(?P<zone>{_ZONE})?)?"
 )
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 _CJK = str.maketrans({"年": "-", "月": "-", "日": " ", "년": "-", "월": "-", "일": " "})
-_PLAIN = re.compile(r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?")
-
-
-@dataclass(frozen=True)
-class Stamps:
-    """Dates as written, and how far their clocks are from UTC.
-
-    Args:
-        local: (rows,) datetime64[ns], the date and time written; NaT where none can be read.
-        offset: (rows,) timedelta64[ns] of the written clock before UTC; NaT where no zone is written.
-        timed: (rows,) whether a time of day is written.
-    """
-
-    local: NDArray[np.datetime64]
-    offset: NDArray[np.timedelta64]
-    timed: NDArray[np.bool_]
+PLAIN = re.compile(r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?")
 
 
 def is_date(cell: str) -> bool:
     """Whether a cell may be a date in some way of writing them; a bare number of 5, 9 or more digits may be one."""
-    text = _plain(cell)
-    if _PLAIN.fullmatch(text):
+    text = bare_date(cell)
+    if PLAIN.fullmatch(text):
         return len(text.partition(".")[0]) in (8, 9, 10, 12, 13, 14, 16, 19) or "e" in text.lower()
-    return bool(_DIGITS.fullmatch(text) or _NUMERIC.fullmatch(text) or _named(text))
+    return bool(DIGITS.fullmatch(text) or _NUMERIC.fullmatch(text) or _named(text) or _month_alone(text))
 
 
 def is_time(cell: str) -> bool:
@@ -88,276 +62,91 @@ def is_time(cell: str) -> bool:
     return re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?([AaPp][Mm])?|\d{1,6}", cell.strip()) is not None
 
 
-def sniff_dates(cells: pd.Series, *, origin: str) -> str:
-    """How a column's dates are written: one of KINDS.
-
-    Args:
-        cells: text or numbers, some of them perhaps missing.
-        origin: the file, named in errors.
-
-    Raises:
-        UserError: more than one way fits every row, and the ways differ.
-    """
-    import pandas as pd
-
-    if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
-        return "ymd"
-    first_row: Any = cells.first_valid_index()
-    if first_row is None or _ISO.match(str(cells[first_row]).strip()):
-        return "ymd"
-    present = cells.dropna()
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
-        return _numeric_kind(float(present.iloc[0]), float(present.max()))
-    text = present.astype(str)
-    first = _plain(text.iloc[0])
-    if _PLAIN.fullmatch(first) and not _DIGITS.fullmatch(first):
-        return _numeric_kind(float(first), float(first))
-    if _DIGITS.fullmatch(first):
-        return "ymd"
-    distinct = [_plain(cell) for cell in text.unique()]
-    fitting = [order for order in ORDERS if all(_fits(cell, order) for cell in distinct)]
-    if len(fitting) > 1:  # 28/06/24 is no day of 2028: no bar is of the future
-        today = str(pd.Timestamp.now().date() + pd.Timedelta(days=2))
-        past = [order for order in fitting if all(_example(cell, order) <= today for cell in distinct)]
-        fitting = past or fitting
-    if len(fitting) > 1:
-        examples = " or ".join(_example(first, order) for order in fitting)
-        keys = " or ".join(f"source.dates={order}" for order in fitting)
-        raise UserError(
-            f"{origin}: Date={text.iloc[0]!r} may be {examples}, and no other date tells; set {keys}"
-        )
-    if fitting:
-        return fitting[0]
-    # Some rows are wrong under each order: the one that most rows fit, so that the wrong ones are named.
-    return max(ORDERS, key=lambda order: sum(_fits(cell, order) for cell in distinct[:1000]))
-
-
-def read_dates(cells: pd.Series, kind: str, *, origin: str = "") -> Stamps:
-    """Dates as written, NaT where a cell is none in this way of writing.
-
-    Args:
-        cells: text, numbers or dates.
-        kind: one of KINDS, or a format of strptime.
-        origin: the file, named in errors.
-
-    Raises:
-        UserError: `kind` is no format.
-    """
-    import pandas as pd
-
-    if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
-        return _from_datetimes(cells)
-    if kind in _UNITS or kind == EXCEL:
-        return _from_numbers(cells, kind)
-    if pd.api.types.is_numeric_dtype(cells):
-        whole = cells.notna() & (cells % 1 == 0)
-        cells = cells.where(whole).astype("Int64").astype("str").where(whole)
-    text = cells.astype("str").where(cells.notna())
-    if kind not in ORDERS:
-        return _from_format(text, kind, origin)
-    if kind == "ymd" and (found := _from_iso(text)) is not None:
-        return found
-    return _from_parts(text, kind)
-
-
-def _from_datetimes(cells: pd.Series) -> Stamps:
-    import numpy as np
-    import pandas as pd
-
-    if cells.dtype == object:
-        zones = {str(getattr(cell, "tzinfo", None)) for cell in cells.dropna().iloc[:1000]}
-        if zones <= {"None"}:
-            cells = pd.Series(pd.to_datetime(cells, errors="coerce"), index=cells.index)
-        else:
-            utc = pd.to_datetime(cells, utc=True, errors="coerce")
-            local = pd.to_datetime(
-                pd.Series([_naive(cell) for cell in cells], index=cells.index), errors="coerce"
-            )
-            return _stamps(_ns(local), _ns(local) - _ns(utc.dt.tz_localize(None)))
-    written = _ns(cells.dt.tz_localize(None))
-    if cells.dt.tz is None:
-        return _stamps(written, np.full(len(written), np.timedelta64("NaT"), "timedelta64[ns]"))
-    return _stamps(written, written - _ns(cells.dt.tz_convert("UTC").dt.tz_localize(None)))
-
-
-def _naive(cell: Any) -> Any:
-    return cell.replace(tzinfo=None) if hasattr(cell, "tzinfo") else cell
-
-
-def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
-    """As datetime64[ns]; what nanoseconds cannot hold is NaT."""
-    import numpy as np
-
-    values = dates.to_numpy()
-    if values.dtype != "datetime64[ns]":
-        far = (values < np.datetime64("1678-01-01")) | (values > np.datetime64("2262-01-01"))  # never of NaT
-        if far.any():
-            values = np.where(far, np.datetime64("NaT"), values)
-    return values.astype("datetime64[ns]", copy=False)
-
-
-def _stamps(local: NDArray[np.datetime64], offset: NDArray[np.timedelta64]) -> Stamps:
-    import numpy as np
-
-    timed = (local.astype("datetime64[D]") != local) & ~np.isnat(local)
-    return Stamps(local, offset, timed)
-
-
-def _from_numbers(cells: pd.Series, kind: str) -> Stamps:
-    import numpy as np
-    import pandas as pd
-
-    numbers = pd.to_numeric(cells, errors="coerce")
-    whole = pd.api.types.is_integer_dtype(numbers)
-    values = numbers.to_numpy(dtype=np.int64 if whole else np.float64)
-    zero = np.timedelta64(0, "ns")
-    if kind == EXCEL:
-        seconds = np.round(np.asarray(values, np.float64) * 86_400)
-        good = np.isfinite(seconds) & (np.abs(seconds) < 8e9)
-        since = np.where(good, seconds, 0).astype(np.int64) * 10**9
-        local = np.datetime64("1899-12-30", "ns") + since.astype("timedelta64[ns]")
-        offset = np.full(len(values), np.timedelta64("NaT"), "timedelta64[ns]")
-    else:
-        scale = _UNITS[kind]
-        limit = 2**63 // scale - 1
-        good = np.isfinite(values) & (np.abs(values) < limit)
-        safe = np.where(good, values, 0)
-        since = safe * scale if whole else np.round(safe * scale).astype(np.int64)
-        local = since.astype("datetime64[ns]")
-        offset = np.full(len(values), zero, "timedelta64[ns]")
-    local[~good] = np.datetime64("NaT")
-    offset[~good] = np.timedelta64("NaT")
-    return Stamps(local, offset, np.asarray(good))
-
-
-def _from_format(text: pd.Series, form: str, origin: str) -> Stamps:
-    import pandas as pd
-
-    try:
-        found = pd.to_datetime(text.str.strip(), format=form, errors="coerce", utc="%z" in form)
-    except ValueError as error:
-        raise UserError(
-            f"{origin}: source.dates={form}: {str(error).splitlines()[0]}; must be {', '.join(KINDS)} or a "
-            f"format such as "
-            "'%d.%m.%Y %H:%M'"
-        ) from None
-    return _from_datetimes(found)
-
-
-def _from_iso(text: pd.Series) -> Stamps | None:
-    """The fast way, for dates that begin YYYY-MM-DD all alike; None = not so."""
-    import numpy as np
-    import pandas as pd
-
-    dates = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
-    if not dates.isna().any():
-        local = _ns(dates)
-        none = np.full(len(local), np.timedelta64("NaT"), "timedelta64[ns]")
-        return Stamps(local, none, np.zeros(len(local), bool))
-    parts = text.str.extract(rf"^\s*({_ISO.pattern})\s?(Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?\s*$")
-    if parts[0].isna().any():
-        return None
-    dates = pd.to_datetime(parts[0], format="ISO8601", errors="coerce")
-    return Stamps(_ns(dates), _offsets(parts[1]), (parts[0].str.len() > 10).to_numpy(bool))
-
-
-def _offsets(zones: pd.Series) -> NDArray[np.timedelta64]:
-    import numpy as np
-    import pandas as pd
-
-    codes, distinct = pd.factorize(zones)
-    minutes = [_minutes(str(zone)) for zone in distinct]
-    table = np.array(
-        [*(np.timedelta64(one, "m") for one in minutes), np.timedelta64("NaT")], "timedelta64[ns]"
-    )
-    return table[codes]
-
-
-def _minutes(zone: str) -> int:
-    """Minutes before UTC of Z, UTC, EST, +02:00, -0500, GMT+0200."""
+def minutes_ahead(zone: str, moment: datetime | None = None) -> int | None:
+    """Minutes before UTC of Z, UTC, EST, +02:00, -0500, GMT+0200, and at a moment of US/Eastern; None = no zone."""
     if zone.upper() in _ZONES:
         return _ZONES[zone.upper()]
+    if "/" in zone:
+        try:
+            ahead = ZoneInfo(zone).utcoffset(moment)
+        except (ValueError, OSError, LookupError):
+            return None
+        return None if ahead is None else int(ahead.total_seconds()) // 60
     sign, digits = re.sub("^(GMT|UTC)", "", zone.upper())[0], re.sub(r"\D", "", zone)
     return (-1 if sign == "-" else 1) * (60 * int(digits[:2]) + int(digits[2:4] or 0))
 
 
-def _from_parts(text: pd.Series, order: str) -> Stamps:
-    """Dates taken apart, distinct ones once."""
-    import numpy as np
-    import pandas as pd
-
-    codes, distinct = pd.factorize(text)
-    local = np.full(len(distinct) + 1, np.datetime64("NaT"), "datetime64[ns]")
-    offset = np.full(len(distinct) + 1, np.timedelta64("NaT"), "timedelta64[ns]")
-    timed = np.zeros(len(distinct) + 1, bool)
-    for number, cell in enumerate(distinct):
-        parts = _parts(_plain(str(cell)), order)
-        if parts is None:
-            continue
-        date, clock, zone = parts
-        local[number] = np.datetime64(date, "ns") + np.timedelta64(clock or 0, "ns")
-        timed[number] = clock is not None
-        if zone is not None:
-            offset[number] = np.timedelta64(zone, "m")
-    return Stamps(local[codes], offset[codes], timed[codes])
-
-
-def _fits(cell: str, order: str) -> bool:
-    return _parts(cell, order) is not None
+def fits_order(cell: str, order: str) -> bool:
+    return date_parts(cell, order) is not None
 
 
 @lru_cache(maxsize=1 << 16)  # looked at once and read once, and the same days are in every file of a folder
-def _parts(cell: str, order: str) -> tuple[str, int | None, int | None] | None:
+def date_parts(cell: str, order: str) -> tuple[str, int | None, int | None] | None:
     """ISO date, nanoseconds of the day, minutes before UTC; None where the cell is no date of this order."""
-    if (match := _DIGITS.fullmatch(cell)) is not None:
-        year, month, day = match["year"], match["month"], match["day"]
-        clock = None
-        if match["clock"]:
-            digits = match["clock"].replace(":", "").ljust(6, "0")
-            clock = _clock(digits[:2], digits[2:4], digits[4:], match["part"], None)
-            if clock is None:
-                return None
-        return _date(year, month, day, clock, None) if order == "ymd" else None
+    if (match := DIGITS.fullmatch(cell)) is not None:
+        digits = (match["clock"] or "").replace(":", "").ljust(6, "0")
+        clock = (digits[:2], digits[2:4], digits[4:], match["part"], None) if match["clock"] else None
+        written = (match["year"], match["month"], match["day"])
+        return _date(*written, clock, match["zone"]) if order == "ymd" else None
+    if (alone := _month_alone(cell)) is not None:
+        return _date(*alone, "1") if order == "ymd" else None
+    if order == "roc" and re.fullmatch(r"\d{7}", cell):
+        return _date(str(int(cell[:3]) + 1911), cell[3:5], cell[5:])
     match = _NUMERIC.fullmatch(cell)
     if match is not None:
-        parts = dict(zip(order, (match["a"], match["b"], match["c"]), strict=True))
-        if len(parts["y"]) not in (2, 4) or any(len(parts[name]) > 2 for name in "md"):
+        parts = dict(
+            zip("ymd" if order == "roc" else order, (match["a"], match["b"], match["c"]), strict=True)
+        )
+        if len(parts["y"]) not in ((2, 3) if order == "roc" else (2, 4)) or any(
+            len(parts[name]) > 2 for name in "md"
+        ):
             return None
+        if order == "roc":
+            parts["y"] = str(int(parts["y"]) + 1911)
     elif (match := _named(cell)) is not None:
         month = _month(match["b"])
         numbers = [match[name] for name in "acd" if match[name]]
         if month is None or len(numbers) != 2:
             return None
         year, day = sorted(numbers, key=len, reverse=True) if len({*map(len, numbers)}) > 1 else numbers[::-1]
-        written = "mdy" if not match["a"] else ("ymd" if len(match["a"]) == 4 else "dmy")
-        if order != written:
+        if order != ("mdy" if not match["a"] else "ymd" if len(match["a"]) == 4 else "dmy"):
             return None
         parts = {"y": year, "m": str(month), "d": day}
     else:
         return None
-    zone = None if match["zone"] is None else _minutes(match["zone"])
-    clock = None
-    if match["hour"]:
-        clock = _clock(match["hour"], match["minute"], match["second"] or "0", match["part"], match["half"])
-        if clock is None:
-            return None
-    return _date(parts["y"], parts["m"], parts["d"], clock, zone)
+    time = (match["hour"], match["minute"], match["second"] or "0", match["part"], match["half"])
+    return _date(parts["y"], parts["m"], parts["d"], time if match["hour"] else None, match["zone"])
+
+
+def _month_alone(cell: str) -> tuple[str, str] | None:
+    """Year and month of 2024-06, 06/2024, June 2024; not of Jun-24, which may be a day."""
+    match = re.fullmatch(r"(\d{4})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{4})|([^\W\d]{3,})\.?[\s\-/]*(\d{4})", cell)
+    month = match and (match[2] or match[3] or _month(match[5]))
+    return None if match is None or not month else (match[1] or match[4] or match[6], str(month))
 
 
 def _date(
-    year: str, month: str, day: str, clock: int | None, zone: int | None
+    year: str,
+    month: str,
+    day: str,
+    clock: tuple[str, str, str, str | None, str | None] | None = None,
+    zone: str | None = None,
 ) -> tuple[str, int | None, int | None] | None:
-    import datetime
-
     whole = int(year)
     if len(year) == 2:  # as strptime has it
         whole += 1900 if whole >= 69 else 2000
-    if not 1700 <= whole <= 2200:
+    passed = _clock(*clock) if clock is not None else None
+    if not 1700 <= whole <= 2200 or (clock is not None and passed is None):
         return None
     try:
-        return datetime.date(whole, int(month), int(day)).isoformat(), clock, zone
+        found = date(whole, int(month), int(day))
     except ValueError:
         return None
+    if zone is None:
+        return found.isoformat(), passed, None
+    moment = datetime.combine(found, datetime.min.time()) + timedelta(microseconds=(passed or 0) // 1000)
+    minutes = minutes_ahead(zone, moment)
+    return None if minutes is None else (found.isoformat(), passed, minutes)
 
 
 def _clock(hour: str, minute: str, second: str, part: str | None, half: str | None) -> int | None:
@@ -386,59 +175,7 @@ def _month(word: str) -> int | None:
     return None
 
 
-def _plain(cell: str) -> str:
+def bare_date(cell: str) -> str:
     return (
         cell.strip().strip("'\"").translate(_CJK).strip() if not cell.isascii() else cell.strip().strip("'\"")
     )
-
-
-def _numeric_kind(first: float, largest: float) -> str:
-    """What a bare number counts, by its size: days of a spreadsheet, or a unit since 1970."""
-    if 17_000_101 <= first < 22_010_101 and first == int(first):
-        return "ymd"
-    size = max(abs(first), abs(largest))
-    if 10_000 <= size < 100_000:
-        return EXCEL
-    return (
-        "epoch_s" if size < 1e11 else "epoch_ms" if size < 1e14 else "epoch_us" if size < 1e17 else "epoch_ns"
-    )
-
-
-def _holds_dates(cells: pd.Series) -> bool:
-    """Whether a column of objects holds dates: date, datetime, Timestamp."""
-    import datetime
-
-    if cells.dtype != object:
-        return False
-    present = cells.dropna()
-    return bool(len(present) and isinstance(present.iloc[0], datetime.date))
-
-
-def _example(cell: str, order: str) -> str:
-    found = _parts(cell, order)
-    return found[0] if found else order
-
-
-def join_time(dates: pd.Series, times: pd.Series) -> pd.Series:
-    """Date and time of two columns as the text of one; 93000 and 930 are half past nine."""
-
-    def clock(cell: str) -> str:
-        cell = cell.strip()
-        if cell.isdigit():
-            digits = cell.zfill(6 if len(cell) > 4 else 4).ljust(6, "0")
-            return f"{digits[:2]}:{digits[2:4]}:{digits[4:]}"
-        return cell
-
-    return dates.str.strip() + " " + times.astype("str").map(clock, na_action="ignore")
-
-
-def check_kind(value: str | None) -> None:
-    """Refuse what source.dates cannot be.
-
-    Raises:
-        UserError: neither a kind nor a format of strptime.
-    """
-    if value is not None and value not in KINDS and "%" not in value:
-        raise UserError(
-            f"source.dates={value}: must be {', '.join(KINDS)}, or a format of strptime such as '%d.%m.%Y %H:%M'"
-        )

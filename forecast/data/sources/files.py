@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,21 +17,9 @@ from forecast.files import LocalPath
 if TYPE_CHECKING:
     import pandas as pd
 
+    from forecast.data.sources.layout import FileLayout
     from forecast.data.sources.raw_files import RawTable
-    from forecast.data.sources.reading import DatedRows, FileLayout
-    from forecast.data.sources.sniffing import Chosen
-
-_PARQUET = (".parquet", ".pq")
-_TEXT = (".csv", ".tsv", ".psv", ".txt", ".tab", ".prn", ".asc", ".dat")
-_PACKED = (".gz", ".zip", ".xz", ".bz2", ".zst")
-_WANTED = "<TICKER>.csv or <TICKER>.parquet"
-# What a vendor adds to a ticker in a file's name: AAPL_daily.csv, daily_AAPL.csv, "AAPL Historical Data.csv".
-_WORDS = (
-    r"(?:historical[ _-]?data|historical[ _-]?prices|historicaldata|historical|history|hist|daily|day|eod|hourly|"
-    r"weekly|monthly|minute|intraday|prices?|quotes?|ohlcv?|bars?|stock[ _-]?data|candles?|1d|d1|1h|h1|1wk|w1|1mo|"
-    r"(?:1|5|15|30|60)m(?:in)?|m(?:1|5|15|30)|[15]yr?|max)"
-)
-_DECORATED = re.compile(rf"(?:(?:{_WORDS}|table)[ _-]+)*(?P<ticker>.+?)(?:[ _-]+{_WORDS})*", re.IGNORECASE)
+    from forecast.data.sources.reading import DatedRows
 
 
 @dataclass(frozen=True)
@@ -51,6 +37,7 @@ class FileSource:
 
     A ticker is a file's name as it stands there, without what vendors add (AAPL_daily.csv): `aapl.csv` is the ticker
     aapl, never AAPL, on any file system. A file with a column, or a line of its header, that names tickers holds those.
+    Files whose names differ in a stretch of time alone (AAPL_2023.csv, AAPL_2024.csv) are pieces of one series.
     How a file is written is looked at once, put in words by `describe` and saved as `layouts`; what could be read in
     two ways is refused with the key that decides.
     Rows are delivered oldest first; judging them is HealthCheck's task.
@@ -61,7 +48,8 @@ class FileSource:
         adjust_volume: with it, count Volume in today's shares where Adj Close shows a split.
         columns: Date, Time, Ticker, Open, High, Low, Close, AdjClose, Volume -> the file's name of the column, or its
             place from 1; none = there is none, and a volume of 0 stands for it.
-        dates: ymd, dmy, mdy, epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or a format of strptime.
+        dates: ymd, dmy, mdy, roc (years of Taiwan), epoch_s, epoch_ms, epoch_us, epoch_ns, excel, or a format of
+            strptime.
         decimal: sign before decimals.
         thousands: sign between groups of digits.
         timezone: the market's, in which days are counted.
@@ -114,11 +102,14 @@ class FileSource:
         }
         self._saved = [dict(entry) for entry in layouts or ()]
         self._files: dict[str, Path] = {}  # name of a file -> file
-        self._names: dict[str, str] = {}  # name of a file -> ticker
-        self._inside: dict[str, Path] = {}  # ticker that a file names -> file
+        self._series: dict[str, list[Path]] = {}  # ticker by name -> file, or its pieces
+        self._inside: dict[str, list[Path]] = {}  # ticker that files name -> those files
+        self._unclear: dict[Path, str] = {}  # file -> why its tickers could not be looked up
         self._opened: dict[Path, _Opened] = {}
-        self._layouts: dict[str, FileLayout] = {}  # of the tickers that were read
-        self._left_out: dict[str, int] = {}  # ticker -> rows of dividends and splits in its file
+        self._layouts: dict[
+            str, dict[str, FileLayout]
+        ] = {}  # ticker that was read -> name of a file -> layout
+        self._notes: dict[str, str] = {}  # ticker -> what was left out
         self._checked = False
 
     def tickers(self) -> list[str]:
@@ -127,39 +118,52 @@ class FileSource:
         Raises:
             UserError: no such folder, no file in it, or two files for one ticker.
         """
-        self._files = self._list()
-        names: dict[str, Path] = {}
-        for stem, file in self._files.items():
-            inside = self._tickers_in(file)
-            for ticker in inside if len(inside) > 1 else [self._ticker(stem)]:
-                if ticker in names:
-                    raise UserError(
-                        f"source.path={self.path}: both {names[ticker].name} and {file.name} are {ticker}; remove one"
-                    )
-                names[ticker] = file
-        return sorted(names)
+        self._list()
+        found: dict[str, Path] = {}
+        for name, inside in self._contents():
+            for ticker, files in inside.items() if len(inside) > 1 else [(name, self._series[name])]:
+                if ticker in found:
+                    raise self._twice(ticker, found[ticker], files[0])
+                found[ticker] = files[0]
+        return sorted(found)
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """All rows of one ticker; days at midnight, or moments in UTC.
 
         Raises:
-            UserError: no such ticker, or its file is empty, unreadable, lacks a column, has text for a number,
-            or can be
-                read in two ways.
+            UserError: no such ticker, or its file is empty, unreadable, lacks a column, has text for a number, or can
+                be read in two ways.
         """
         import numpy as np
         import pandas as pd
 
-        from forecast.data.sources.reading import read
+        from forecast.data.sources.reading import read_bars
 
-        file, inner, opened, rows, layout = self._rows(ticker)
-        found = read(opened.table, rows, layout, ticker=inner, origin=str(file))
-        self._layouts[ticker] = layout
-        self._left_out[ticker] = found.left_out
-        values = adjusted(found.columns, adjust=self.adjust, adjust_volume=self.adjust_volume)
-        table = pd.DataFrame(values, index=found.index)
-        if "Adj Close" in found.columns:
-            same = np.array_equal(found.columns["Adj Close"], found.columns["Close"])
+        parts, layout = self._rows(ticker)
+        index, columns = read_bars(parts, layout)
+        left_out = [
+            f"{count} row{'s' * (count > 1)} of {what}"
+            for part in parts
+            for what, count in part.left_out.items()
+        ]
+        if len(parts) > 1:
+            again = _again(parts, index, columns)
+            if again.any():
+                index, columns = index[~again], {name: values[~again] for name, values in columns.items()}
+                left_out.append(f"{again.sum()} that two files have alike")
+        self._notes[ticker] = "; left out " + ", ".join(left_out) if left_out else ""
+        stems = {file: stem for stem, file in self._files.items()}
+        self._layouts[ticker] = {
+            stems.get(Path(part.origin), ticker): replace(
+                part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
+            )
+            for part in parts
+        }
+        table = pd.DataFrame(
+            adjusted(columns, adjust=self.adjust, adjust_volume=self.adjust_volume), index=index
+        )
+        if "Adj Close" in columns:
+            same = np.array_equal(columns["Adj Close"], columns["Close"])
             table.attrs["adjusted"] = self.adjust and not same
         return table
 
@@ -175,25 +179,28 @@ class FileSource:
         """
         import pandas as pd
 
-        from forecast.data.sources.reading import read
+        from forecast.data.sources.reading import read_others
 
-        file, inner, opened, rows, layout = self._rows(ticker, bars=False)
-        whole = {"Open", "High", "Low", "Close"} <= layout.columns.keys()
-        found = read(opened.table, rows, layout, ticker=inner, origin=str(file), bars=whole, others=True)
-        return pd.DataFrame(found.columns, index=found.index)
+        index, columns = read_others(*self._rows(ticker, bars=False))
+        found = pd.DataFrame(columns, index=index)
+        return found if found.index.is_unique else found[~found.index.duplicated()]
 
     def zone(self, ticker: str) -> str | None:
         """The market's time zone, as far as the file or the keys tell it."""
-        if ticker not in self._layouts:
-            self._layouts[ticker] = self._rows(ticker)[-1]
-        return self._layouts[ticker].timezone
+        if ticker in self._layouts:
+            return next(iter(self._layouts[ticker].values())).timezone
+        return self._rows(ticker)[1].timezone
 
     def layouts(self) -> list[dict[str, Any]]:
-        """How the files read so far are written, as the argument `layouts` takes it: the commonest layout is "
-        "for all."""
+        """How the files read so far are written, as the argument `layouts` takes it: the commonest is for all."""
         by_text: dict[str, list[str]] = {}
-        for ticker, layout in self._layouts.items():
-            by_text.setdefault(json.dumps(layout.to_json()), []).append(ticker)
+        for ticker, layouts in self._layouts.items():
+            texts = {name: json.dumps(layout.to_json()) for name, layout in layouts.items()}
+            *_, newest = texts.values()
+            by_text.setdefault(newest, []).append(ticker)  # the next piece will be as the newest one
+            for name, text in texts.items():
+                if text != newest:
+                    by_text.setdefault(text, []).append(name)
         grouped = sorted(by_text.items(), key=lambda item: -len(item[1]))
         return [
             {**({"tickers": tickers} if number else {}), **json.loads(text)}
@@ -203,56 +210,86 @@ class FileSource:
     def describe(self) -> list[str]:
         """The same in words, a line for each layout."""
         by_text: dict[str, list[str]] = {}
-        for ticker, layout in self._layouts.items():
-            count = self._left_out.get(ticker, 0)
-            note = f"; left out {count} row{'s' * (count > 1)} of dividends or splits" if count else ""
-            by_text.setdefault(layout.text() + note, []).append(ticker)
+        for ticker, layouts in self._layouts.items():
+            texts = [layout.text() for layout in layouts.values()]
+            for text in dict.fromkeys(texts):
+                count = texts.count(text)
+                name = ticker if len(texts) == 1 else f"{ticker} ({count} file{'s' * (count > 1)})"
+                by_text.setdefault(text + self._notes.get(ticker, ""), []).append(name)
         lines = []
         for text, tickers in by_text.items():
             more = f" and {len(tickers) - 3} more" if len(tickers) > 3 else ""
             lines.append(f"{', '.join(tickers[:3])}{more}: {text}")
         return lines
 
-    def _rows(
-        self, ticker: str, *, bars: bool = True
-    ) -> tuple[Path, str | None, _Opened, DatedRows, FileLayout]:
-        """A ticker's file, its name in there, the file's cells, the ticker's rows and layout."""
+    def _rows(self, ticker: str, *, bars: bool = True) -> tuple[list[DatedRows], FileLayout]:
+        """A ticker's rows in each of its files, the oldest first, and how their dates are taken."""
+        from forecast.data.sources.dates import Stamps
         from forecast.data.sources.reading import dated_rows
         from forecast.data.sources.sniffing import sniff_ticker
 
-        file = self._find(ticker)
-        opened = self._open(file, ticker, bars=bars)
-        inner = ticker if opened.layout.tickers_in else None
-        if inner is not None and ticker not in opened.tickers:
-            if len(opened.tickers) > 1:
-                raise _several(file, opened.tickers)
-            inner = opened.tickers[0]
-        rows = dated_rows(opened.table, opened.layout, ticker=inner, origin=str(file))
-        layout = opened.layout
-        if not self._is_whole(ticker):
-            name = self._exchange_name(ticker, opened)
-            layout = sniff_ticker(rows, layout, name=name, chosen=self._said(ticker), origin=str(file))
-        return file, inner, opened, rows, layout
-
-    def _exchange_name(self, ticker: str, opened: _Opened) -> str:
-        return ticker if "." in ticker or len(opened.tickers) != 1 else opened.tickers[0]
-
-    def _open(self, file: Path, ticker: str, *, bars: bool = True) -> _Opened:
-        """A file's cells and its layout; a file of several tickers is kept for the next of them."""
-        from forecast.data.sources.raw_files import RawFile
-        from forecast.data.sources.reading import FileLayout, raw_table
-        from forecast.data.sources.sniffing import sniff_file, tickers_of
-
         self._check_keys()
+        files = self._find(ticker)
+        opened = self._open_all(files, ticker, bars=bars)
+        inside = {name for one in opened.values() for name in one.tickers}
+        parts = []
+        for file, one in opened.items():
+            inner = None
+            if one.layout.tickers_in:
+                if ticker not in inside and len(inside) > 1:
+                    raise _several(file, sorted(inside))
+                inner = ticker if ticker in inside else one.tickers[0]
+                if inner not in one.tickers:
+                    continue  # not yet, or no longer, listed in the time of this piece
+            parts.append(dated_rows(one.table, one.layout, ticker=inner, origin=str(file)))
+        parts.sort(key=lambda part: part.stamps.local.min())
+        last = parts[-1].layout
+        if not self._is_whole(self._entry(files[-1], ticker)):
+            name = ticker if "." in ticker or len(inside) != 1 else next(iter(inside))
+            stamps = Stamps.joined([part.stamps for part in parts])
+            said = self._said(files[-1], ticker)
+            last = sniff_ticker(stamps, last, name=name, said=said, origin=parts[0].origin)
+        return parts, last
+
+    def _open_all(self, files: Sequence[Path], ticker: str, *, bars: bool) -> dict[Path, _Opened]:
+        """A ticker's files; what one piece leaves open, such as 01/02/2024, the others tell."""
+        opened: dict[Path, _Opened] = {}
+        refused: list[tuple[Path, UserError]] = []
+        for file in files:
+            try:
+                opened[file] = self._open(file, ticker, bars=bars)
+            except UserError as error:
+                refused.append((file, error))
+        if refused and not opened:
+            raise refused[0][1]
+        for file, reason in refused:
+            layout = [*opened.values()][-1].layout
+            told = {"dates": layout.dates, "decimal": layout.decimal, "thousands": layout.thousands}
+            told = {key: value for key, value in told.items() if value is not None}
+            try:
+                opened[file] = self._open(file, ticker, bars=bars, told=told)
+            except UserError:
+                raise reason from None
+        return opened
+
+    def _open(
+        self, file: Path, ticker: str, *, bars: bool = True, told: Mapping[str, Any] | None = None
+    ) -> _Opened:
+        """A file's cells and its layout; a file of several tickers is kept for the next of them."""
+        from forecast.data.sources.layout import FileLayout
+        from forecast.data.sources.raw_files import RawFile
+        from forecast.data.sources.reading import raw_table
+        from forecast.data.sources.sniffing import said_over, sniff_file, tickers_of
+
         stamp = _stamp(file)
         kept = self._opened.get(file)
         if kept is not None and kept.stamp == stamp:
             return kept
         self._opened.pop(file, None)
         raw = RawFile(file)
-        said = self._said(ticker)
-        if self._is_whole(ticker):
-            layout = said.over(FileLayout.from_json(self._entry(ticker)))
+        entry, said = self._entry(file, ticker), {**(told or {}), **self._said(file, ticker)}
+        if self._is_whole(entry):
+            layout = said_over(said, FileLayout.from_json(entry))
             table = raw_table(raw, layout)
         else:
             try:
@@ -266,34 +303,40 @@ class FileSource:
             self._opened[file] = opened
         return opened
 
-    def _entry(self, ticker: str) -> dict[str, Any]:
-        """What `layouts` says of a ticker."""
-        own = [entry for entry in self._saved if ticker in (entry.get("tickers") or ())]
-        general = [entry for entry in self._saved if not entry.get("tickers")]
-        entry = (own or general or [{}])[0]
-        return {name: value for name, value in entry.items() if name != "tickers"}
+    def _entry(self, file: Path, ticker: str) -> dict[str, Any]:
+        """What `layouts` says of a ticker's file."""
+        stem = next((stem for stem, path in self._files.items() if path == file), ticker)
+        for names in ({stem}, {ticker}, None):
+            for entry in self._saved:
+                of = set(entry.get("tickers") or ())
+                if not of if names is None else names & of:
+                    return {name: value for name, value in entry.items() if name != "tickers"}
+        return {}
 
-    def _is_whole(self, ticker: str) -> bool:
-        """Whether `layouts` says all of a ticker's file, so that nothing is looked at."""
-        return {"columns", "dates", "rows", "order"} <= self._entry(ticker).keys()
+    @staticmethod
+    def _is_whole(entry: Mapping[str, Any]) -> bool:
+        """Whether `layouts` says all of a file, so that nothing is looked at."""
+        return {"columns", "dates", "rows", "order"} <= entry.keys()
 
-    def _said(self, ticker: str) -> Chosen:
-        from forecast.data.sources.sniffing import Chosen
+    def _said(self, file: Path, ticker: str) -> dict[str, Any]:
+        """What the keys say of a ticker's file."""
+        from forecast.data.sources.layout import KEYS
 
-        entry = {} if self._is_whole(ticker) else self._entry(ticker)
-        known = {one.name for one in fields(Chosen)}
-        if unknown := sorted(entry.keys() - known):
+        entry = self._entry(file, ticker)
+        if self._is_whole(entry):
+            return self._chosen
+        if unknown := sorted(entry.keys() - {*KEYS}):
             raise UserError(
-                f"source.layouts: {unknown[0]} is no part of a layout; known are {', '.join(sorted(known))}"
+                f"source.layouts: {unknown[0]} is no part of a layout; known are tickers, {', '.join(KEYS)}"
             )
-        return Chosen(**{**entry, **self._chosen})
+        return {**entry, **self._chosen}
 
     def _check_keys(self) -> None:
         """Refuse keys that are none, once something is read."""
         if self._checked:
             return
         from forecast.data.sources.clocks import check_zone
-        from forecast.data.sources.date_text import check_kind
+        from forecast.data.sources.dates import check_kind
         from forecast.data.sources.headers import NAMES
 
         for ours in self._chosen.get("columns", ()):
@@ -302,132 +345,98 @@ class FileSource:
         check_kind(self._chosen.get("dates"))
         for key in ("timezone", "clock"):
             check_zone(f"source.{key}", self._chosen.get(key))
-        if self._chosen.get("thousands") is not None and self._chosen.get("thousands") == self._chosen.get(
-            "decimal"
-        ):
-            raise UserError(f"source.thousands={self._chosen['thousands']}: is source.decimal as well")
+        thousands = self._chosen.get("thousands")
+        if thousands is not None and thousands == self._chosen.get("decimal"):
+            raise UserError(f"source.thousands={thousands}: is source.decimal as well")
         self._checked = True
 
-    def _find(self, ticker: str) -> Path:
+    def _list(self) -> None:
+        from forecast.data.sources.folder import find_files, series_of
+
+        self._files = find_files(self.path)
+        self._series = series_of(self._files)
+        self._inside, self._unclear = {}, {}
+
+    def _find(self, ticker: str) -> list[Path]:
+        """The files of a ticker: one, or its pieces."""
         # Looked up among the folder's own files, so that no ticker, whatever its letters, leads out of it.
         for fresh in (False, True):
             if fresh or not self._files:
-                self._files = self._list()
-                self._inside = {}
+                self._list()
+            if ticker in self._series:
+                return self._series[ticker]
             if ticker in self._files:
-                return self._files[ticker]
-            named = [file for stem, file in self._files.items() if self._ticker(stem) == ticker]
-            if len(named) == 1:
-                return named[0]
+                return [self._files[ticker]]
             if ticker in self._inside:
                 return self._inside[ticker]
-        holding = []
-        for file in self._files.values():
-            for name in self._tickers_in(file):
-                self._inside.setdefault(name, file)
-                if name == ticker:
-                    holding.append(file)
+        contents = dict(self._contents())
+        holding = [inside[ticker] for inside in contents.values() if ticker in inside]
+        self._inside = {name: files for inside in contents.values() for name, files in inside.items()}
         if len(holding) > 1:
-            raise UserError(
-                f"source.path={self.path}: both {holding[0].name} and {holding[1].name} hold {ticker}; remove one"
-            )
+            raise self._twice(ticker, holding[0][0], holding[1][0])
         if holding:
             return holding[0]
-        raise missing_ticker(ticker, available=self._available(), origin=f"source.path={self.path}")
+        available = {
+            of for name, inside in contents.items() for of in (inside if len(inside) > 1 else [name])
+        }
+        note = next(iter(self._unclear.values()), "")
+        raise missing_ticker(
+            ticker, available=sorted(available), origin=f"source.path={self.path}", note=note
+        )
 
-    def _available(self) -> list[str]:
-        """What `tickers` lists, where a name may stand twice."""
-        names: set[str] = set()
-        for stem, file in self._files.items():
-            inside = self._tickers_in(file)
-            names.update(inside if len(inside) > 1 else [self._ticker(stem)])
-        return sorted(names)
+    def _twice(self, ticker: str, one: Path, other: Path) -> UserError:
+        return UserError(
+            f"source.path={self.path}: both {one.name} and {other.name} are {ticker}; remove one"
+        )
 
-    def _tickers_in(self, file: Path) -> list[str]:
-        """The tickers that a file names; none where it names none or cannot be understood, which is refused when it is
-        read.
-        """
+    def _contents(self) -> Iterator[tuple[str, dict[str, list[Path]]]]:
+        """Each name of `_series`, and the tickers that its files name -> those files."""
+        self._unclear = {}
+        for name, files in self._series.items():
+            inside: dict[str, list[Path]] = {}
+            for file in files:
+                for ticker in self._tickers_in(file, name):
+                    inside.setdefault(ticker, []).append(file)
+            yield name, inside
+
+    def _tickers_in(self, file: Path, name: str) -> list[str]:
+        """The tickers that a file names; none where it cannot be understood, which is refused when it is read."""
         from forecast.data.sources.raw_files import RawFile
         from forecast.data.sources.sniffing import names_tickers
 
-        kept = self._opened.get(file)
-        if kept is not None:
-            return kept.tickers
-        ticker = next((stem for stem, path in self._files.items() if path == file), file.stem)
+        if file in self._opened:
+            return self._opened[file].tickers
         try:
-            if not self._is_whole(ticker) and not names_tickers(RawFile(file, head=True), self._said(ticker)):
+            known = self._is_whole(self._entry(file, name))
+            if not known and not names_tickers(RawFile(file, head=True), self._said(file, name)):
                 return []
-            return self._open(file, ticker).tickers
-        except UserError:
+            return self._open(file, name).tickers
+        except UserError as error:
+            self._unclear[file] = str(error)
             return []
 
-    def _ticker(self, stem: str) -> str:
-        """A file's name without what vendors add, unless another file would be called the same."""
-        if stem not in self._names:
-            return _undecorated(stem)
-        return self._names[stem]
 
-    def _list(self) -> dict[str, Path]:
-        folder = Path(self.path).expanduser()
-        if folder.is_file():
-            candidates = [folder]
-        elif folder.is_dir():
-            candidates = sorted(folder.iterdir())
-        else:
-            what = "is a file of no bars" if folder.exists() else "does not exist"
-            raise UserError(f"source.path={self.path}: {what}; name a folder of {_WANTED}, or one such file")
-        files: dict[str, Path] = {}
-        for file in candidates:
-            stem = _stem(file.name)
-            if (
-                stem is None
-                or not file.is_file()
-                or (file.suffix.lower() in _TEXT[3:] and not _is_table(file))
-            ):
-                continue
-            if stem in files:
-                raise UserError(
-                    f"source.path={self.path}: both {files[stem].name} and {file.name} are {stem}; remove one"
-                )
-            files[stem] = file
-        if not files:
-            raise UserError(f"source.path={self.path}: holds no {_WANTED}")
-        plain = {stem: _undecorated(stem) for stem in files}
-        counts = Counter([*plain.values(), *(stem for stem in files if plain[stem] != stem)])
-        self._names = {stem: name if counts[name] == 1 else stem for stem, name in plain.items()}
-        return files
+def _again(parts: Sequence[DatedRows], index: pd.DatetimeIndex, columns: Mapping[str, Any]) -> Any:
+    """Rows that an earlier piece of the series has too.
 
+    Raises:
+        UserError: it has other numbers for them.
+    """
+    import numpy as np
+    import pandas as pd
 
-def _stem(name: str) -> str | None:
-    """A file's name without its endings; None where they are not those of bars."""
-    if name.startswith("."):
-        return None
-    stem, packed = name, False
-    for ending in _PACKED:
-        if stem.lower().endswith(ending):
-            stem, packed = stem[: -len(ending)], True
-            break
-    for ending in (*_PARQUET, *_TEXT):
-        if stem.lower().endswith(ending):
-            return stem[: -len(ending)] or None
-    return stem if packed and stem else None
-
-
-def _undecorated(stem: str) -> str:
-    match = _DECORATED.fullmatch(stem)
-    return match["ticker"] if match else stem
-
-
-def _is_table(file: Path) -> bool:
-    """Whether a file that may hold anything, such as a .txt, looks like bars."""
-    from forecast.data.sources.raw_files import RawFile
-    from forecast.data.sources.sniffing import Chosen, sniff_text
-
-    try:
-        sniff_text(RawFile(file, head=True), Chosen())
-    except UserError:
-        return False
-    return True
+    piece = np.repeat(np.arange(len(parts)), [len(part.frame) for part in parts])
+    table = pd.DataFrame(dict(columns)).assign(time=index, piece=piece)
+    again = table.duplicated("time").to_numpy() & ~table.duplicated(["time", "piece"]).to_numpy()
+    if (other := again & ~table.drop(columns="piece").duplicated().to_numpy()).any():
+        row = int(other.argmax())
+        first = piece[int((index == index[row]).argmax())]
+        raise UserError(
+            f"{parts[first].origin} and {Path(parts[piece[row]].origin).name}, pieces of one series by their names, "
+            f"have other numbers for {str(index[row]).removesuffix(' 00:00:00')}; remove one, or ask for "
+            "each by its whole name without the ending"
+        )
+    return again
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -442,6 +451,5 @@ def _several(file: Path, tickers: Sequence[str]) -> UserError:
     shown = ", ".join(tickers[:5]) + (f" and {len(tickers) - 5} more" if len(tickers) > 5 else "")
     return UserError(
         f"{file}: holds {len(tickers)} tickers, {shown}; name some of them, "
-        f"data.tickers=[{','.join(tickers[:2])}], or all "
-        "with data.tickers=null"
+        f"data.tickers=[{','.join(tickers[:2])}], or all with data.tickers=null"
     )

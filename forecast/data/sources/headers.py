@@ -18,76 +18,85 @@ ABSENT = "none"  # source.columns.Volume=none: the file has no such column, and 
 # parentheses is of equal rank: a file that has two of it is refused. Spelling is compared as `spelled` makes it.
 _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
     "Date": (
-        "date", "datetime", "timestamp", "trade date", "trading date", "trading day", "tradedate", "quote date",
-        "business date", "observation_date", "datum", "fecha", "data", "data pregao", "datum/zeit", "tarih", "dato",
-        "дата", "日期", "日付", "日付け", "日時", "交易日期", "时间", "날짜", "일자", "gmt time", "local time",
-        "open time", "time open", "window_start", "ts_event", "begin", "start time", "bar time", "unix", "unixtime",
-        "unix time", "epoch", "ts", "mts", "time", "date/time", "date time", "date_time", "dates", "t", "d",
+        # Seconds since 1970 stand above a text beside them, which may have no zone.
+        "unix", "unixtime", "unix time", "unix timestamp", "epoch",
+        "date", "datetime", "timestamp", "trade date", "trading date", "trading day", "exchange date", "quote date",
+        "business date", "observation_date", "dtyyyymmdd", "yyyymmdd", "datum", "fecha", "data", "data pregao",
+        "datum/zeit", "tarih", "dato", "tanggal", "ngày", "päivämäärä", "dátum", "ημερομηνία", "дата", "التاريخ",
+        "תאריך", "วันที่", "日期", "日付", "日付け", "日時", "年月日", "交易日期", "时间", "날짜", "일자",
+        "gmt time", "local time", "open time", "time open", "window_start", "ts_event", "begin", "start time",
+        "start_at", "bar time", "traddt", "datpre", "datadate", "dlycaldt", "snapped_at",
+        "ts", "mts", "time", "date/time", "dates", "t", "d",
     ),
     "Time": ("time", "uhrzeit", "zeit", "hora", "heure", "ora", "время", "时间", "時刻", "時間", "시간", "saat", "tid"),
     "Ticker": (
-        "ticker", "symbol", "tic", "ts_code", "act_symbol", "secid", "instrument", "ric", "stock", "security", "isin",
-        "code", "sym", "pair", "name", "stock symbol", "ticker symbol", "kürzel", "simbolo", "codigo", "papel",
-        "тикер", "股票代码", "证券代码", "代码", "銘柄コード", "コード", "종목코드", "sc_code", "codneg",
+        "ticker", "symbol", "tic", "ts_code", "act_symbol", "tckrsymb", "secid", "instrument", "ric", "stock",
+        "security", "code", "sc_code", "codneg", "sym", "pair", "isin", "name", "stock symbol", "ticker symbol",
+        "kürzel", "simbolo", "codigo", "papel", "nazwa", "név", "тикер", "股票代码", "证券代码", "代码", "銘柄コード",
+        "コード", "종목코드",
     ),
     "Open": (
-        "open", "open price", "opening price", "opening", "openp", "open_price", "px_open", "prc_open", "eröffnung",
-        "eröffnungskurs", "eröffn", "erster", "anfang", "apertura", "abertura", "ouverture", "ouv", "premier",
-        "openingskoers", "otwarcie", "öppning", "öppningskurs", "åbning", "açılış", "открытие", "откр", "开盘",
-        "开盘价",
-        "開盤價", "開盤", "今开", "始値", "시가", "preabe", "o",
+        "open", "open price", "opening price", "opening", "openp", "px_open", "prc_open", "opnpric", "preabe", "prcod",
+        "dlyopen", "mid.o", "eröffnung", "eröffnungskurs", "eröffnungspreis", "eröffn", "erster", "anfang",
+        "anfangskurs", "apertura", "abertura", "ouverture", "ouv", "premier", "openingskoers", "otwarcie",
+        "kurs otwarcia", "öppning", "öppningskurs", "öppen", "åbning", "åpning", "avaus", "nyitó", "nyitó ár",
+        "otevírací cena", "açılış", "pembukaan", "mở", "mở cửa", "άνοιγμα", "открытие", "откр", "الافتتاح", "פתיחה",
+        "เปิด", "开盘", "开盘价", "開盤價", "開盤", "開市", "開市價", "今开", "始値", "시가", "o",
     ),
     "High": (
-        "high", "high price", "highest", "highest price", "max", "high_price", "px_high", "day high", "hoch",
-        "höchstkurs", "tageshoch", "höchst", "máximo", "máxima", "plus haut", "haut", "le plus haut",
-        "massimo", "max price",
-        "hoog", "hoogste", "najwyższy", "najwyzszy", "högsta", "högst", "högstkurs", "høj", "yüksek",
-        "максимум", "макс",
-        "最高", "最高价", "最高價", "高", "高値", "고가", "premax", "h",
+        "high", "high price", "highest", "highest price", "max", "maximum", "px_high", "day high", "hghpric", "premax",
+        "prchd", "dlyhigh", "mid.h", "hoch", "höchstkurs", "tageshoch", "höchst", "máximo", "máxima", "plus haut",
+        "haut", "le plus haut", "massimo", "max price", "hoog", "hoogste", "najwyższy", "najwyzszy", "kurs max",
+        "högsta", "högst", "högstkurs", "høj", "høy", "ylin", "yüksek", "tertinggi", "cao", "cao nhất", "υψηλό",
+        "максимум", "макс", "الأعلى", "גבוה", "สูง", "สูงสุด", "最高", "最高价", "最高價", "高", "高値", "고가", "h",
     ),
     "Low": (
-        "low", "low price", "lowest", "lowest price", "min", "low_price", "px_low", "day low", "tief", "tiefstkurs",
-        "tagestief", "tiefst", "mínimo", "mínima", "plus bas", "bas", "le plus bas", "minimo", "min price", "laag",
-        "laagste", "najniższy", "najnizszy", "lägsta", "lägst", "lägstkurs", "lav", "düşük", "минимум", "мин", "最低",
-        "最低价", "最低價", "低", "安値", "저가", "premin", "l",
+        "low", "low price", "lowest", "lowest price", "min", "minimum", "px_low", "day low", "lwpric", "premin",
+        "prcld", "dlylow", "mid.l", "tief", "tiefstkurs", "tagestief", "tiefst", "mínimo", "mínima", "plus bas", "bas",
+        "le plus bas", "minimo", "min price", "laag", "laagste", "najniższy", "najnizszy", "kurs min", "lägsta",
+        "lägst", "lägstkurs", "lav", "alin", "düşük", "terendah", "thấp", "thấp nhất", "χαμηλό", "минимум", "мин",
+        "الأدنى", "נמוך", "ต่ำ", "ต่ำสุด", "最低", "最低价", "最低價", "低", "安値", "저가", "l",
     ),
     "Close": (
-        "close", "close price", "closing price", "close/last", "closing", "close_price", "closep", "schluss",
-        "schlusskurs", "cierre", "fechamento", "clôture", "clot", "chiusura", "slotkoers", "slot", "zamknięcie",
-        "zamkniecie", "stängning", "stängningskurs", "slutkurs", "kapanış", "закрытие", "закр", "收盘", "收盘价",
-        "收盤價",
-        "收盤", "終値", "종가", "preult", "legal close price",
-        ("last", "last price", "px_last", "settle", "settlement price", "letzter", "zuletzt", "último", "ultimo",
-         "dernier", "laatst", "laatste", "price", "kurs", "preis", "precio", "preço", "cours", "prezzo",
-         "şimdi", "цена",
-         "посл", "最新", "現在値"),
+        "close", "close price", "closing price", "close/last", "closing", "closep", "clspric", "preult", "prccd",
+        "dlyclose", "mid.c", "schluss", "schlusskurs", "cierre", "fechamento", "clôture", "clot", "chiusura",
+        "slotkoers", "slot", "zamknięcie", "zamkniecie", "kurs zamknięcia", "stängning", "stängningskurs", "slutkurs",
+        "záróár", "záró ár", "závěrečná cena", "kapanış", "penutupan", "đóng cửa", "κλείσιμο", "закрытие", "закр",
+        "الإغلاق", "סגירה", "ปิด", "收盘", "收盘价", "收盤價", "收盤", "收市", "收市價", "終値", "종가",
+        "legal close price",
+        ("last", "last price", "latest", "px_last", "settle", "settlement price", "letzter", "letzter preis",
+         "zuletzt", "último", "ultimo", "dernier", "laatst", "laatste", "ostatnio", "senaste", "siste", "sidste",
+         "viimeisin", "terakhir", "lần cuối", "τελευταία", "price", "kurs", "preis", "precio", "preço", "cours",
+         "prezzo", "şimdi", "цена", "посл", "שער", "ล่าสุด", "最新", "現在値"),
         "c",
     ),
     "AdjClose": (
-        "adj close", "adj. close", "adjusted close", "adjusted_close", "adjclose", "adj_close", "close adj", "closeadj",
-        "close adjusted", "adjusted closing price", "adjustment close", "adj closing price", "adjusted price",
+        "adj close", "adjusted close", "adj_close", "close adj", "closeadj", "close adjusted",
+        "adjusted closing price", "adjustment close", "adj closing price", "adjusted price",
         "bereinigter schlusskurs", "adj schlusskurs", "schlusskurs bereinigt", "cierre ajustado", "cierre aj",
         "fechamento ajustado", "fechamento aj", "clôture ajustée", "chiusura rettificata", "скорр закрытие",
-        "调整后收盘价", "复权收盘价", "調整後終値", "수정종가",
+        "调整后收盘价", "复权收盘价", "調整後終値", "終値調整", "終値調整値", "수정종가",
     ),
     "Volume": (
-        "volume", "vol", "stück", "stücke", "stuecke", "umsatz stück", "number of shares", "no of shares",
-        "no. of shares", "px_volume",
-        "shares traded", "shares", "total traded quantity", "total volume", "traded volume", "trading volume",
-        "volume traded", "volumen", "volumes", "volym", "wolumen", "umsatz in stück", "hacim", "hac", "объем", "объём",
-        "обьем", "成交量", "成交股數", "交易量", "出来高", "거래량", "quatot", "qty", "quantity", "tick volume",
-        "tickvol",
+        "volume", "vol", "stück", "stücke", "stuecke", "umsatz stück", "umsatz in stück", "number of shares",
+        "no of shares", "no_of_shrs", "px_volume", "shares traded", "shares", "total traded quantity", "tottrdqty",
+        "ttltradgvol", "cshtrd", "dlyvol", "quatot", "total volume", "traded volume", "trading volume",
+        "volume traded", "volumen", "volumes", "volum", "volym", "wolumen", "wol", "gesamtvolumen", "objem",
+        "forgalom (db)", "hacim", "hac", "kl", "khối lượng", "όγκος", "объем", "объём", "обьем", "الحجم", "נפח",
+        "ปริมาณ", "成交量", "成交股數", "交易量", "出来高", "거래량", "qty", "quantity", "tick volume", "tickvol",
         "ticks", "v",
     ),
 }  # fmt: skip
 
+_UTC = re.compile(r"(?<![a-z])(?:utc|gmt)(?![a-z])", re.IGNORECASE)
+
 
 @cache
 def spelled(name: str) -> str:
-    """A name without case, accents, brackets, punctuation and a leading number: "<OPEN>", "1. open" -> "open"."""
+    """A name without case, accents, brackets, punctuation and a leading number: "<OPEN>", "1a. open" -> "open"."""
     plain = unicodedata.normalize("NFKD", name).casefold()
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return re.sub(r"[\W_]+", "", re.sub(r"^\s*\d+[.)]\s*", "", plain))
+    return re.sub(r"[\W_]+", "", re.sub(r"^\s*\d+[a-z]?[.)]\s*", "", plain))
 
 
 def _without_brackets(name: str) -> str:
@@ -110,10 +119,15 @@ def _ranks() -> dict[str, dict[str, float]]:
 def rank(ours: str, name: str) -> float | None:
     """How well a column's name fits one of ours, 0 best; None = not at all."""
     ranks = _ranks()[ours]
-    for form in (spelled(name), spelled(_without_brackets(name))):
-        if form in ranks:
-            return ranks[form]
+    for form in (name, _without_brackets(name), _UTC.sub("", name)):
+        if spelled(form) in ranks:
+            return ranks[spelled(form)]
     return None
+
+
+def says_utc(name: str) -> bool:
+    """Whether the name of a column of times says that they are written in UTC."""
+    return _UTC.search(name) is not None
 
 
 @cache
@@ -126,6 +140,26 @@ def is_number_name(name: str) -> bool:
 def is_date_name(name: str) -> bool:
     """Whether a cell of a header names the dates."""
     return rank("Date", name) is not None
+
+
+def split_tickers(labels: Sequence[str]) -> list[str | tuple[str, str]]:
+    """Labels such as Close_AAPL or "MSFT Open" as (ticker, name), where two tickers and more have all prices."""
+    prices = ("Open", "High", "Low", "Close")
+    if all(any(rank(ours, label) is not None for label in labels) for ours in prices):
+        return [*labels]
+    pairs: dict[str, tuple[str, str]] = {}
+    has: dict[str, set[str]] = {}
+    for label in labels:
+        cuts = [(label[: cut.start()], label[cut.end() :]) for cut in re.finditer(r"[\s_.|:-]+", label)]
+        for ticker, name in [*((last, first) for first, last in reversed(cuts)), *cuts]:  # the longest name
+            if ticker and is_number_name(name):
+                pairs[label] = (ticker, name)
+                has.setdefault(ticker, set()).update(ours for ours in prices if rank(ours, name) is not None)
+                break
+    whole = [ticker for ticker, found in has.items() if len(found) == len(prices)]
+    if len(whole) < 2:
+        return [*labels]
+    return [pairs[label] if label in pairs and pairs[label][0] in whole else label for label in labels]
 
 
 def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int], origin: str) -> dict[str, str]:

@@ -17,7 +17,32 @@ if TYPE_CHECKING:
 
 # Cells that say there is no number, besides those of pandas.
 MISSING = frozenset(
-    ("", "-", "--", "---", "—", "–", ".", "?", "n/a", "na", "nan", "null", "none", "#n/a", "nil", "n.a.")
+    (
+        "",
+        *[
+            "-",
+            "--",
+            "---",
+            "—",
+            "–",
+            ".",
+            "?",
+            "n/a",
+            "na",
+            "nan",
+            "null",
+            "none",
+            "nil",
+            "n.a.",
+            "#n/a",
+            "#value!",
+            "#div/0!",
+            "#ref!",
+            "#num!",
+            "#name?",
+            "#null!",
+        ],
+    )
 )
 # Powers of ten.
 _MULTIPLES = {
@@ -55,8 +80,13 @@ class Notation:
 
 def is_number(cell: str) -> bool:
     """Whether a cell may be a number in some notation, or says that there is none."""
-    text = cell.strip()
+    text = _bare(cell)
     return text.casefold() in MISSING or _CELL.fullmatch(text) is not None
+
+
+def _bare(cell: str) -> str:
+    """A cell without blanks and quotes around it."""
+    return cell.strip().strip("'\"").strip()
 
 
 def sniff_notation(
@@ -85,7 +115,7 @@ def sniff_notation(
     groups: dict[str, str] = {}
     unclear: dict[str, str] = {}
     for cell in cells:
-        match = _CELL.fullmatch(cell.strip())
+        match = _CELL.fullmatch(_bare(cell))
         if match is None:
             continue
         body = match["body"]
@@ -112,7 +142,7 @@ def unclear_notation(cells: Iterable[str], origin: str) -> UserError:
 
 
 def _ambiguous(cell: str) -> bool:
-    match = _CELL.fullmatch(cell.strip())
+    match = _CELL.fullmatch(_bare(cell))
     return match is not None and re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", match["body"]) is not None
 
 
@@ -202,7 +232,7 @@ def _plain_numbers(cells: Iterable[object], notation: Notation) -> dict[object, 
 def _number(cell: object, notation: Notation) -> float | None:
     if not isinstance(cell, str):
         return float(cell) if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool) else None
-    text = cell.strip()
+    text = _bare(cell)
     if text.casefold() in MISSING:
         return float("nan")
     if text.casefold().lstrip("+-") in ("inf", "infinity"):

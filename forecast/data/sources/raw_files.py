@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.data.sources import headers
-from forecast.data.sources.text_shape import SPACES, Shape, decode, first_lines, labels_of, lines_of, split
+from forecast.data.sources.layout import SPACES, FileLayout
+from forecast.data.sources.text_shape import decode, first_lines, labels_of, lines_of, split
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ class RawTable:
     """
 
     def __init__(
-        self, labels: list[Label], frame: pd.DataFrame, *, text: str | None = None, shape: Shape | None = None
+        self,
+        labels: list[Label],
+        frame: pd.DataFrame,
+        *,
+        text: str | None = None,
+        shape: FileLayout | None = None,
     ) -> None:
         self.labels = labels
         self.frame = frame
@@ -126,7 +132,7 @@ class RawFile:
             raise UserError(f"{self.path}: cannot be read ({first_line(error)})") from None
         if any(name.startswith("('") for name in names):  # as pandas saves two levels of names
             return list(self.parquet().labels)
-        return list(names)
+        return headers.split_tickers(names)
 
     def parquet(self) -> RawTable:
         """The columns of a parquet file, its index among them.
@@ -155,7 +161,7 @@ class RawFile:
     def csv(
         self,
         text: str,
-        shape: Shape,
+        shape: FileLayout,
         *,
         text_columns: Iterable[int] = (),
         exact_columns: Iterable[int] = (),
@@ -218,7 +224,7 @@ class RawFile:
         return RawTable(labels, frame, text=body, shape=shape)
 
 
-def sample_rows(text: str, shape: Shape, count: int = 60) -> list[list[str]]:
+def sample_rows(text: str, shape: FileLayout, count: int = 60) -> list[list[str]]:
     """The fields of the first rows, as text."""
     lines = first_lines(text)[shape.skip + shape.header :][: count + 10]
     if shape.comment:
@@ -229,7 +235,7 @@ def sample_rows(text: str, shape: Shape, count: int = 60) -> list[list[str]]:
     return [split(line, shape.separator) for line in lines[:count]]
 
 
-def _without(text: str, shape: Shape) -> str:
+def _without(text: str, shape: FileLayout) -> str:
     """The text with empty lines for comments and the footer, so that lines keep their numbers."""
     import re
 
@@ -309,7 +315,7 @@ def _unpacked(content: bytes, origin: str) -> bytes:
 def _labels(columns: pd.Index) -> list[Label]:
     """Names of columns; of two levels, the one that names prices is the name and the other one the ticker."""
     if columns.nlevels == 1:
-        return [str(name) for name in columns]
+        return headers.split_tickers([str(name) for name in columns])
     if columns.nlevels > 2:
         return [" ".join(map(str, name)) for name in columns]
     names = [str(name) for name in columns.get_level_values(0)]

@@ -5,44 +5,24 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from forecast.data.sources import headers
 from forecast.data.sources.date_text import is_date, is_time
+from forecast.data.sources.layout import SPACE, SPACES, FileLayout
 from forecast.data.sources.number_text import is_number
 from forecast.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
-SPACE, SPACES = r"\s+", r"\s{2,}"  # columns aligned by blanks; by two or more, where names hold one
 _LOOK = 60  # lines at the beginning, and half as many at the end, that are looked at
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"),
          (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
 # Tried for text that is not UTF-8: the first under which the header's names are known ones.
 _LEGACY = ("cp1252", "cp932", "gb18030", "big5", "euc-kr", "cp1251", "iso8859-2", "cp1254")
 _LINE = re.compile(r"\r\n|\n|\r")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a text file looks like.
-
-    Args:
-        encoding: as Python names it.
-        separator: between fields; SPACE or SPACES where blanks align them.
-        skip: lines before the header.
-        header: lines of the header; 0 = there is none.
-        footer: lines at the end that are no rows, blank ones aside.
-        comment: what lines begin with that are no rows; None = there are none.
-    """
-
-    encoding: str
-    separator: str
-    skip: int
-    header: int
-    footer: int = 0
-    comment: str | None = None
 
 
 def decode(content: bytes, *, encoding: str | None, origin: str) -> tuple[str, str]:
@@ -131,29 +111,24 @@ def split(line: str, separator: str) -> list[str]:
         return [line]
 
 
-def sniff_shape(
-    text: str, *, encoding: str, separator: str | None, skip: int | None, header: int | None, origin: str
-) -> Shape:
+def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any], origin: str) -> FileLayout:
     """Separator, header and what is no row, from the first and last lines.
 
     Args:
         text: the whole of it.
         encoding: it was read in.
-        separator: what source.separator says; None = to be found.
-        skip: what source.skip says; likewise.
-        header: what source.header says; likewise.
+        said: what the user says of separator, skip and header.
         origin: the file, named in errors.
 
     Raises:
         UserError: it is empty, or no line of it looks like bars.
     """
     lines = _head(text)
-    first = skip or 0
-    hint = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(), re.IGNORECASE)
-    if hint and separator is None:  # a spreadsheet's own
+    separator, skip, header = said.get("separator"), said.get("skip"), said.get("header")
+    hint = re.fullmatch(r'"?sep=(.)"?', lines[0].strip(), re.IGNORECASE)  # a spreadsheet's own
+    if hint and separator is None:
         separator = hint[1]
-    if skip is None and hint:
-        first = 1
+    first = skip if skip is not None else 1 if hint else 0
     if not any(line.strip() for line in lines):
         raise UserError(
             f"{origin}: is empty; it needs a header such as Date,Open,High,Low,Close,Volume and rows"
@@ -164,12 +139,10 @@ def sniff_shape(
         if separator == SPACES:
             separator = _blanks(lines, at)
         start, count = _header_block(lines, at, separator)
-        if skip is not None and start < skip:
-            start = skip
-        if header is not None:
-            count = header
+        start = max(start, skip or 0)
+        count = count if header is None else header
     else:
-        row, separator = _find_row(lines, first, separator, origin)
+        row, separator = _find_row(lines, first, separator, header, origin)
         above = row - 1
         while above >= first and not lines[above].strip():
             above -= 1
@@ -178,11 +151,11 @@ def sniff_shape(
         )
         start, count = (above, row - above) if named and header != 0 else (row, 0)
     comment = _comment(lines[:start] + lines[start + max(count, 1) :])
-    shape = Shape(encoding, separator, start, count, comment=comment)
-    return Shape(encoding, separator, start, count, _footer(text, shape), comment)
+    shape = FileLayout(encoding=encoding, separator=separator, skip=start, header=count, comment=comment)
+    return replace(shape, footer=_footer(text, shape))
 
 
-def labels_of(lines: Sequence[str], shape: Shape, origin: str) -> list[str | tuple[str, str]]:
+def labels_of(lines: Sequence[str], shape: FileLayout, origin: str) -> list[str | tuple[str, str]]:
     """Names of the columns: text; (ticker, name) where a line of the header names tickers; places without a header.
 
     Args:
@@ -227,7 +200,10 @@ def labels_of(lines: Sequence[str], shape: Shape, origin: str) -> list[str | tup
         return [first, *((ticker, name) for ticker, name in zip(tickers[1:], names[1:], strict=True))]
     if index is not None and not headers.is_date_name(names[0]):
         names = [index, *names[1:]]
-    return [name.lstrip("#").strip() for name in names]
+    names = [name.lstrip("#").strip() for name in names]
+    # A second nameless column goes by its place.
+    names = [name or (str(place + 1) if "" in names[:place] else "") for place, name in enumerate(names)]
+    return headers.split_tickers(names)
 
 
 def _score(cells: Sequence[str]) -> int:
@@ -302,20 +278,25 @@ def _is_row(cells: Sequence[str]) -> bool:
     return False
 
 
-def _find_row(lines: Sequence[str], first: int, separator: str | None, origin: str) -> tuple[int, str]:
+def _find_row(
+    lines: Sequence[str], first: int, separator: str | None, header: int | None, origin: str
+) -> tuple[int, str]:
     """Place of the first row of a file whose header is not known, and the separator that makes most rows of it."""
     best: tuple[int, int, str] | None = None
     for sign in (separator,) if separator else (*SEPARATORS, SPACES, SPACE):
         rows = [number for number, line in enumerate(lines[first:], first) if _is_row(split(line, sign))]
         if rows and (best is None or len(rows) > best[0]):
             best = len(rows), rows[0], sign
+    if best is None and header == 0:  # dates that only a key can tell
+        row = next(number for number, line in enumerate(lines) if number >= first and line.strip())
+        return row, max(SEPARATORS, key=lambda sign: len(split(lines[row], separator or sign)))
     if best is None:
         shown = next(line for line in lines if line.strip())[:80]
         raise UserError(
-            f"{origin}: no header with the names of prices and no row with a date and numbers in its first "
-            f"{_LOOK} lines, "
-            f"which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; other names are given with "
-            f"source.columns"
+            f"{origin}: no header with the names of prices and no row with a date and numbers in its first {_LOOK} "
+            f"lines, which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; other names are given with "
+            "source.columns, another sign between fields with source.separator, places in a file without names with "
+            "source.header=0, source.columns={Date: 1, ...} and source.dates"
         )
     return best[1], best[2]
 
@@ -337,7 +318,7 @@ def _comment(lines: Sequence[str]) -> str | None:
     return None
 
 
-def _footer(text: str, shape: Shape) -> int:
+def _footer(text: str, shape: FileLayout) -> int:
     """Lines at the end that have neither the fields of a row nor a date."""
     lines = _tail(text)
     filled = [line for line in lines if line.strip()]
