@@ -186,6 +186,7 @@ LONG = "".join(
     )
     for t, b in (("AAL", BARS), ("ZTS", OTHER))
 )
+MONTHLY = BARS.set_axis(pd.date_range("2019-01-01", periods=len(BARS), freq="MS", name="Date").as_unit("ns"))
 SUBSET = BARS[BARS.index.day <= 12]
 
 
@@ -238,6 +239,12 @@ def layouts() -> list[Layout]:
         text("Investing.com, Portuguese", "names in Portuguese",
              table('"Data","Último","Abertura","Máxima","Mínima","Vol.","Var%"', quoted(german), "DCOHLVp", bars=MILLIONS,
                    number=quoted(COMMA_GROUPED), volume=quoted(as_comma(in_millions)), fixed={"p": '"-0,4%"'}), bars=MILLIONS),
+        text("Investing.com, Turkish", "names in Turkish",
+             table('"Tarih","Şimdi","Açılış","Yüksek","Düşük","Hac.","Fark %"', quoted(german), "DCOHLVp", bars=MILLIONS,
+                   number=quoted(COMMA_GROUPED), volume=quoted(as_comma(in_millions)), fixed={"p": '"0,4%"'}), bars=MILLIONS),
+        text("Investing.com, Arabic", "names in Arabic",
+             table('"التاريخ","الإغلاق","الافتتاح","الأعلى","الأدنى","الحجم","التغير %"', quoted(us), "DCOHLVp", bars=MILLIONS,
+                   number=quoted(GROUPED), volume=quoted(in_millions), fixed={"p": '"0.4%"'}), bars=MILLIONS),
         text("Investing.com, Japanese", "2024年06月28日, names in Japanese",
              table('"日付け","終値","始値","高値","安値","出来高","変化率 %"', quoted(lambda d: f"{d:%Y年%m月%d日}"), "DCOHLVp",
                    bars=MILLIONS, number=quoted(GROUPED), volume=quoted(in_millions), fixed={"p": '"0.1%"'}), bars=MILLIONS),
@@ -312,6 +319,26 @@ def layouts() -> list[Layout]:
         text("BSE, India", "28-June-2024, No.of Shares", table(
             "Date,Open Price,High Price,Low Price,Close Price,WAP,No.of Shares,No. of Trades", lambda d: f"{d:%d-%B-%Y}",
             "DOHLCwVn", fixed={"w": "1.5", "n": "7"})),
+        text("TWSE, Taiwan", "years of Taiwan, names in Chinese, Big5, prose above and below", encoding="big5",
+             file="STOCK_DAY_2330_202404.csv", ticker="2330", content='"113年04月 2330 各日成交資訊"\n' + table(
+                 '"日期","成交股數","成交金額","開盤價","最高價","最低價","收盤價","漲跌價差",', quoted(lambda d: f"{d.year - 1911}/{d:%m/%d}"),
+                 "DVaOHLCc", number=quoted(GROUPED), volume=quoted("{:,.0f}".format), fixed={"a": '"9"', "c": '"+1.00",'})
+             + '"說明:"\n"當日統計資訊含一般、零股、盤後定價、鉅額交易，不含拍賣、標購。"\n'),
+        text("HKEX, Hong Kong", "names in Chinese", table("日期,收市價,開市價,最高,最低,成交量(股)", lambda d: f"{d:%Y/%m/%d}",
+                                                       "DCOHLV", number=quoted(GROUPED))),
+        text("MOEX, Russia", "a word and a blank line above the header, begin and end", "candles\n\n" + table(
+            "open;close;high;low;value;volume;begin;end", lambda d: f"{d:%Y-%m-%d} 00:00:00;{d:%Y-%m-%d} 23:59:59", "OCHLvVD",
+            separator=";", fixed={"v": "1.5"})),
+        text("NSE, India, bhavcopy", "TOTTRDQTY, all shares", ticker="TCS", content="".join(
+            table("SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,TOTTRDQTY,TIMESTAMP,ISIN," if t == "INFY" else "",
+                  lambda d: f"{d:%d-%b-%Y}".upper(), "tsOHLCcVDi", bars=b, fixed={"t": t, "s": "EQ", "c": "1.0", "i": "IN1,"})
+            for t, b in (("INFY", OTHER), ("TCS", BARS)))),
+        text("LSEG Workspace", "lines above the header, 28-Jun-2024, newest first", "Price History\nTesla (TSLA.O)\n,,,,\n" + table(
+            "Exchange Date,Close,Net,%Chg,Open,Low,High,Volume", lambda d: f"{d:%d-%b-%Y}", "DCnpOLHV", newest_first=True,
+            fixed={"n": "+1.2", "p": "+0.5%"})),
+        text("Interactive Brokers", "the zone's name behind the time", table(
+            "date,open,high,low,close,volume,average,barCount", lambda d: f"{d:%Y%m%d} 00:00:00 US/Eastern", "DOHLCVan",
+            fixed={"a": "3.5", "n": "12"})),
         text("Tushare", "20240628, newest first", table(
             "ts_code,trade_date,open,high,low,close,pre_close,change,pct_chg,vol,amount", compact, "TDOHLCpppVp",
             newest_first=True, fixed={"T": "600000.SH", "p": "1.5"})),
@@ -345,6 +372,14 @@ def layouts() -> list[Layout]:
              + table("date,open,high,low,close,volume", iso)),
         text("Comments", "lines that begin with #", "# made by a script\n# 2024\n" + ISO_CSV + "# end\n"),
         text("pandas, `to_csv`", "nameless index", table(",Open,High,Low,Close,Volume", iso)),
+        text("pandas, levels joined", "Close_AAPL, Close_MSFT", ticker="MSFT", content="Date," + ",".join(
+            f"{c}_{t}" for c in BARS for t in ("AAPL", "MSFT")) + "\n" + "".join(iso(d) + "".join(
+                f",{frame.loc[d, c]}" for c in BARS for frame in (OTHER, BARS)) + "\n" for d in BARS.index)),
+        text("pandas, `to_markdown`", "a line drawn below the header", ISO_CSV.replace("Volume\n", "Volume\n-,-,-,-,-,-\n", 1)
+             .replace(",-", ",---").replace("\n-,", "\n---,").replace(",", " | "), file="X.txt"),
+        text("Files joined by `cat`", "the header again among the rows", "\n".join(
+            [*ISO_CSV.splitlines()[:20], *ISO_CSV.splitlines()[:1], *ISO_CSV.splitlines()[20:]])),
+        text("Months", "2024-06", table(ohlcv, lambda d: f"{d:%Y-%m}", bars=MONTHLY), bars=MONTHLY),
         text("pandas, `to_string`", "columns aligned by blanks", BARS.to_string(), file="X.txt"),
         text("pandas, `to_string(index=False)`", "one blank between fields", BARS.reset_index().to_string(index=False),
              file="X.txt"),

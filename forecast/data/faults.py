@@ -23,6 +23,8 @@ _FEW = 30  # bars, below which nothing is said of all of them
 _WEEK = 5
 _LASTING = 20  # bars at another level, to the last one
 _SPLIT_NEAR = 0.03  # logarithms, from the ratio of a split
+_USUAL_SPLITS = (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50)
+_FEW_CLOSURES = 3  # weekdays on which an exchange was closed, by which its days are known
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ def prices(dates: Dates, columns: Columns, *, adjusted: bool = False) -> Finding
                 f"Adj Close={own[3]:.10g} is no positive number (source.adjust=false reads prices without it)"
             )
         if adjusted and column < 4 and np.isnan(own).all():
-            return "Close or Adj Close is no number"
+            return "Close or Adj Close is no number (source.adjust=false reads prices without Adj Close)"
         rule = "is no positive number" if column < 4 else "is no number of 0 or more"
         return f"{COLUMNS[column]}={columns[column, rows[i]]:.10g} {rule}"
 
@@ -179,7 +181,13 @@ def high_low(dates: Dates, columns: Columns) -> Finding | None:
             return f"Close={close[row]:.10g} lies outside {span}"
         return f"Open={opening[row]:.10g} lies outside {span}"
 
-    return _at(dates, rows, detail)
+    found = _at(dates, rows, detail)
+    if (high < low).mean() < 0.9:
+        return found
+    advice = (
+        "High and Low have changed places: say which is which with source.columns={High: NAME, Low: NAME}"
+    )
+    return Finding(found.days, found.detail, found.rest, advice)
 
 
 def splits(dates: Dates, columns: Columns) -> Finding | None:
@@ -197,8 +205,13 @@ def splits(dates: Dates, columns: Columns) -> Finding | None:
     usual = float(np.median(moves))
     tolerance = min(max(_SPLIT_NEAR, 4 * usual), 0.2)
     gap = opening[1:] - close[:-1]
-    ratio = np.round(np.exp(np.abs(gap)))
-    near = (ratio >= 2) & (ratio <= 50) & (np.abs(np.abs(gap) - np.log(np.maximum(ratio, 1))) <= tolerance)
+    ratio = np.clip(np.round(np.exp(np.abs(gap))), 2, 50)
+    usually = np.log(np.array(_USUAL_SPLITS))
+    nearest = np.abs(np.abs(gap)[:, None] - usually).argmin(axis=1)
+    ratio = np.where(
+        np.abs(np.abs(gap) - usually[nearest]) <= _SPLIT_NEAR, np.exp(usually[nearest]).round(), ratio
+    )
+    near = np.abs(np.abs(gap) - np.log(ratio)) <= tolerance
     near &= np.abs(gap) > 6 * np.quantile(moves, 0.9)  # prices of few digits double often
     # The bar as a whole stands at the new level, not the first price alone.
     there = (np.abs(close[1:] - opening[1:]) < 0.35) & (high[1:] - low[1:] < 0.5)
@@ -252,13 +265,15 @@ def copied_opens(dates: Dates, columns: Columns) -> Finding | None:
     )
 
 
-def shifted(dates: Dates, expected: Dates, *, calendar: str) -> Finding | None:
+def shifted(dates: Dates, expected: Dates, *, calendar: str, named: bool) -> Finding | None:
     """Days that are all one before, or all one after, the sessions of the exchange.
 
     Args:
         dates: of daily bars.
         expected: sessions, from before the first to after the last of them.
         calendar: its name.
+        named: whether the ticker's ending names the exchange; else the weekdays on which it was closed must show
+            that the days are its own.
     """
     import numpy as np
 
@@ -270,14 +285,20 @@ def shifted(dates: Dates, expected: Dates, *, calendar: str) -> Finding | None:
     if np.isin(days, expected).mean() > 0.85:
         return None
     for step, word in ((1, "before"), (-1, "after")):
-        if np.isin(days + np.timedelta64(step, "D"), expected).mean() > 0.97:
+        moved = days + np.timedelta64(step, "D")
+        if np.isin(moved, expected).mean() > 0.97:
+            weekdays = np.arange(moved[0], moved[-1], np.timedelta64(1, "D"), dtype="datetime64[D]")
+            closed = np.setdiff1d(weekdays[np.is_busday(weekdays)], expected.astype("datetime64[D]"))
+            if not named and (len(closed) < _FEW_CLOSURES or np.isin(closed, moved).any()):
+                continue
             text = (
                 f"each bar is one day {word} a session of {calendar}, as midnights of another time zone are"
             )
             return Finding(
                 dates[:1],
                 lambda _, text=text: text,  # type: ignore[misc]
-                advice="say which zone the days are of with source.timezone, or write the exchange's days",
+                advice="write the exchange's days into the source, or moments with their zone, from which the day is "
+                "found; or set data.health.shifted=keep",
             )
     return None
 

@@ -64,7 +64,7 @@ class HealthCheck:
         jumps: a price above `jump_factor` times, or below a `jump_factor`-th of, the last good Close.
         stale: five or more bars alike in a row, the volume the same or 0; drop keeps the first four.
         copied_opens: nearly every Open is the Close before it. None = keep, with a warning.
-        shifted: days that are all one before, or after, those of the exchange that the ticker's ending names.
+        shifted: days that are all one before, or after, those of the exchange that the ticker's name tells.
         sessions: days on which the exchange was open but there is no bar, or the other way round.
         ends_early: a ticker whose last bar is more than `ends_early_days` before the latest ticker's; drop
             leaves the ticker out. None = keep in a panel, else error: a panel without the shares that were
@@ -257,11 +257,11 @@ class HealthCheck:
         return (set(details) if action == "dropped" else set()), kept
 
     def _shifted(self, ticker: str, bars: pd.DataFrame) -> Finding | None:
-        """Of a ticker whose ending names its exchange."""
+        """Days of another zone than the ticker's exchange has."""
         import numpy as np
 
-        calendar = calendars.calendar_of(ticker) if "." in ticker.strip(".") else None
-        if calendar is None or self.calendar is None or len(bars) < 2:
+        calendar = calendars.calendar_of(ticker)
+        if calendar in (None, "24/7", "24/5", "CMES") or self.calendar is None or len(bars) < 2:
             return None
         dates = np.sort(bars.index.to_numpy().astype("datetime64[ns]", copy=False))
         day = np.timedelta64(1, "D")
@@ -269,7 +269,7 @@ class HealthCheck:
             expected = calendars.sessions(calendar, str(dates[0] - day), str(dates[-1] + day)).to_numpy()
         except UserError:  # a calendar that cannot be built says nothing
             return None
-        return faults.shifted(dates, expected, calendar=calendar)
+        return faults.shifted(dates, expected, calendar=calendar, named="." in ticker.strip("."))
 
     def _off_sessions(self, dates: Dates) -> Finding | None:
         import numpy as np

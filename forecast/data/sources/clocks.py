@@ -30,6 +30,7 @@ _ZONES = (
     "UTC",
 )  # fmt: skip
 _DAY = 86_400 * 10**9
+_FEW = 5  # days in a row with one row each, at midnight, among moments
 _MOST_LATE = 0.01  # share of a market's days that may fall on a weekend
 
 
@@ -81,6 +82,7 @@ def sniff_clock(
     if timezone is None and stamps.timed.any() and written.any():
         _check_offsets(stamps, written, origin)
     if rows == "moments":
+        _check_mixture(stamps, origin)
         if timezone is None and clock is None and not written.all():
             timezone, clock = _session_zone(stamps.local, ticker, origin)
         elif timezone is None:
@@ -130,6 +132,25 @@ def _rows(stamps: Stamps) -> Rows:
     distinct = np.unique(stamps.local)
     count = len(np.unique(distinct.astype("datetime64[D]")))
     return "days" if count >= 0.98 * len(distinct) else "moments"
+
+
+def _check_mixture(stamps: Stamps, origin: str) -> None:
+    """Refuse a file that is in part of days and in part of moments."""
+    import numpy as np
+
+    days = stamps.local.astype("datetime64[D]")
+    _, inverse, counts = np.unique(days, return_inverse=True, return_counts=True)
+    alone = (counts[inverse] == 1) & (stamps.local == stamps.local.astype("datetime64[D]"))
+    others = np.flatnonzero(~alone[np.argsort(stamps.local, kind="stable")])
+    if (
+        np.diff(others, prepend=-1, append=len(alone)).max() <= _FEW
+    ):  # the last bar of a week may stand at midnight
+        return
+    raise UserError(
+        f"{origin}: holds days ({alone.sum()} rows such as {days[alone][0]}) and moments "
+        f"({(~alone).sum()} such as {str(stamps.local[~alone][0])[:16].replace('T', ' ')}); "
+        "give the days and the moments a file each"
+    )
 
 
 def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> None:

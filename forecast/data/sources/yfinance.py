@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path, PurePath
@@ -56,7 +57,8 @@ class YFinanceSource:
     Args:
         cache_dir: folder with one parquet file a ticker, and the client's own files in a private folder.
         interval: what a bar spans. Yahoo has minutes of the last 7 days, 5, 15 and 30 minutes of the last 60, hours of
-            the last 730; what was fetched earlier stays in the cache.
+            the last 730; what was fetched earlier stays in the cache, as long as each fetch reaches back to the one
+            before and there is no split.
         adjust: prices adjusted for splits and dividends. Yahoo's raw prices are adjusted for splits already.
         force_download: ask for the whole history again; the cache does not stand in then.
         offline: the cache alone.
@@ -195,7 +197,9 @@ class YFinanceSource:
         if limit is not None and (fetched.date() - since).days >= limit:
             return self._download(symbol, cached)
         answer = self._client.history(symbol, start=since)
-        merged = merge(cached.frame, self._finished(answer, fetched))
+        # Intraday prices are adjusted for splits alone.
+        rewriting = ("Stock Splits",) if self.interval in MINUTES else EVENTS
+        merged = merge(cached.frame, self._finished(answer, fetched), rewriting=rewriting)
         if merged is None:
             log.info(
                 "%s: history was rewritten since %s; fetched again", symbol, f"{cached.fetched:%Y-%m-%d}"
@@ -419,12 +423,16 @@ def finished_periods(
     return kept
 
 
-def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame | None:
+def merge(old: pd.DataFrame, new: pd.DataFrame, *, rewriting: Sequence[str] = EVENTS) -> pd.DataFrame | None:
     """Old bars continued by new ones that overlap their end; None when history was rewritten.
 
-    Rewritten means: a date of the overlap is on one side only, a price there differs, or there is a dividend,
-    split or capital gain that the old bars do not have, since each of those changes every earlier adjusted
-    price. A volume that alone was corrected is taken over.
+    Rewritten means: a date of the overlap is on one side only, a price there differs, or there is an event that the
+    old bars do not have. A volume that alone was corrected is taken over.
+
+    Args:
+        old: bars as `raw_bars` makes them.
+        new: later ones.
+        rewriting: columns of the events that change every earlier adjusted price.
     """
     import pandas as pd
 
@@ -434,9 +442,9 @@ def merge(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame | None:
     again, added = new[new.index <= old.index[-1]], new[new.index > old.index[-1]]
     if seen.empty or not seen.index.equals(again.index):
         return None
-    if (added[list(EVENTS)].fillna(0.0) != 0.0).to_numpy().any():
+    if (added[list(rewriting)].fillna(0.0) != 0.0).to_numpy().any():
         return None
-    compared = [*PRICES, "Adj Close", *EVENTS]
+    compared = [*PRICES, "Adj Close", *rewriting]
     if not _alike(seen[compared].to_numpy(), again[compared].to_numpy()):
         return None
     merged: pd.DataFrame = pd.concat([before, new])

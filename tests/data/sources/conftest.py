@@ -36,6 +36,9 @@ class Listing:
     bars: dict[date, list[float | None]] = field(default_factory=dict)  # open high low close adjclose volume
     dividends: dict[date, float] = field(default_factory=dict)
     splits: dict[date, float] = field(default_factory=dict)
+    intraday: dict[datetime, list[float]] = field(
+        default_factory=dict
+    )  # begin in UTC: open high low close volume
 
     def add(self, first: date, count: int, *, price: float = 100.0, every_day: bool = False) -> None:
         """Bars on weekdays from `first`, each a little above the last."""
@@ -53,6 +56,20 @@ class Listing:
                 ]
                 count -= 1
             day += timedelta(days=1)
+
+    def trade(self, first: date, days: int, step: timedelta) -> None:
+        """Bars of `step` in the sessions of some days in a row."""
+        for number in range(days):
+            begin = datetime.combine(
+                first + timedelta(days=number), self.open_at, ZoneInfo(self.zone)
+            ).astimezone(UTC)
+            last = begin.astimezone(ZoneInfo(self.zone)).replace(
+                hour=self.close_at.hour if self.close_at else 23
+            )
+            while begin < last.replace(minute=0):
+                level = 100.0 + len(self.intraday) * 0.01
+                self.intraday[begin] = [level, level + 1.0, level - 1.0, level + 0.25, 1000.0]
+                begin += step
 
     def pay(self, day: date, amount: float) -> None:
         """A dividend: every earlier adjusted price falls by its share of the price."""
@@ -104,6 +121,10 @@ class FakeYahoo:
                 return _failure(failure)
         if listing is None:
             return _failure("404")
+        if query.get("interval", ["1d"])[0] not in ("1d", "1wk", "1mo"):
+            return 200, json.dumps(
+                {"chart": {"result": [self._moments(listing, query)], "error": None}}
+            ).encode()
         days = [day for day in listing.bars if self._within(listing.opening(day), query)]
         return 200, json.dumps(
             {"chart": {"result": [self._result(listing, sorted(days))], "error": None}}
@@ -114,6 +135,35 @@ class FakeYahoo:
         if "period1" not in query:
             return True
         return int(query["period1"][0]) <= second < int(query["period2"][0])
+
+    def _moments(self, listing: Listing, query: dict[str, list[str]]) -> dict[str, Any]:
+        """An answer of bars within days, which have no adjusted close."""
+        begins = [begin for begin in sorted(listing.intraday) if self._within(int(begin.timestamp()), query)]
+        columns = list(zip(*(listing.intraday[begin] for begin in begins), strict=True))
+        names = ("open", "high", "low", "close", "volume")
+        days = sorted({begin.astimezone(ZoneInfo(listing.zone)).date() for begin in begins})
+        sessions = [
+            [
+                {
+                    "timezone": "X",
+                    "gmtoffset": 0,
+                    "start": listing.opening(day),
+                    "end": listing.opening(day) + 6 * 3600 + 1800,
+                }
+            ]
+            for day in days
+        ]
+        meta = self._result(listing, [])["meta"] | {
+            "dataGranularity": query["interval"][0],
+            "tradingPeriods": sessions,
+        }
+        return {
+            "meta": meta,
+            "timestamp": [int(begin.timestamp()) for begin in begins],
+            "indicators": {
+                "quote": [{name: list(column) for name, column in zip(names, columns, strict=True)}]
+            },
+        }
 
     def _result(self, listing: Listing, days: list[date]) -> dict[str, Any]:
         meta: dict[str, Any] = {

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from forecast.data.sources import FileSource
 from forecast.errors import UserError
 from tests import commands, vendor_layouts
-from tests.vendor_layouts import BARS, CALM, OTHER, make_bars, outcome, table
+from tests.vendor_layouts import BARS, CALM, make_bars, outcome, table
 
 LAYOUTS = vendor_layouts.layouts()
 OHLCV = "Date,Open,High,Low,Close,Volume"
@@ -266,6 +266,12 @@ def test_midnights_that_may_be_of_either_day_are_refused(tmp_path):
             ["2024-11-03 00:30:00", "2024-11-03 01:30:00", "2024-11-03 02:30:00"],
             {"timezone": "America/New_York"}, r"2024-11-03 01:30:00 came twice in America/New_York",
             id="an hour that came twice, once"),
+        pytest.param([f"2024-01-0{day}" for day in range(1, 8)] + [f"2024-01-08 {hour}:00" for hour in range(10, 17)], {},
+                     r"holds days \(7 rows such as 2024-01-01\) and moments \(7 such as 2024-01-08 10:00\)", id="half days"),
+        pytest.param(["1704153600", "1704240000000"], {}, r"two units since 1970.*source\.dates=epoch_ms", id="two units"),
+        pytest.param(["739343", "739344"], {}, r"nor a unit since 1970.*'%y%m%d'", id="days since the year 0"),
+        pytest.param(["638475264000000000"], {}, r"counts neither days of a spreadsheet nor", id="ticks of .NET"),
+        pytest.param(["Jan-24", "Feb-24"], {}, r"Date='Jan-24' is no date as ymd.*source\.dates", id="month or day"),
         pytest.param(["2024-01-02", "2024-01-03", "soon"], {}, r"line 4: Date='soon' is no date", id="no date"),
         pytest.param(["2024-01-02", "2024-01-03", "2024-02-30"], {}, r"line 4: Date='2024-02-30' is no", id="no day"),
         pytest.param(["2024-01-02"], {"timezone": "Paris"}, r"source\.timezone=Paris: is no time zone .*Europe/Paris",
@@ -286,11 +292,48 @@ def test_what_cannot_be_is_refused_with_its_line_or_key(tmp_path, stamps, keys, 
     assert "\n" not in str(refusal.value)
 
 
-def test_an_hour_that_came_twice_is_told_by_its_order(tmp_path):
-    local = ["00:30", "01:30", "01:30", "02:30"]
-    rows = "".join(f"2024-11-03 {clock}:00,1,2,1,2,10\n" for clock in local)
+@pytest.mark.parametrize("step", [1, -1])
+def test_an_hour_that_came_twice_is_told_by_its_order(tmp_path, step):
+    local = [
+        "00:30",
+        "01:00",
+        "01:30",
+        "01:00",
+        "01:30",
+        "02:30",
+        *(f"{hour:02}:00" for hour in range(3, 24)),
+    ]
+    rows = "".join(f"2024-11-03 {clock}:00,1,2,1,2,10\n" for clock in local[::step])
     found = written(tmp_path, f"{OHLCV}\n{rows}", timezone="America/New_York").bars("X")
-    assert [f"{moment:%H:%M}" for moment in found.index] == ["04:30", "05:30", "06:30", "07:30"]
+    assert [f"{moment:%H:%M}" for moment in found.index[:6]] == [
+        "04:30",
+        "05:00",
+        "05:30",
+        "06:00",
+        "06:30",
+        "07:30",
+    ]
+    assert found.index.is_monotonic_increasing
+
+
+def test_times_whose_header_says_utc_need_no_key(tmp_path):
+    moments = pd.date_range("2024-01-01", periods=60, freq="h")
+    text = "Gmt time,Open,High,Low,Close,Volume\n" + "".join(f"{moment},1,2,1,2,10\n" for moment in moments)
+    source = written(tmp_path, text)
+    assert list(source.bars("X").index) == list(moments)
+    assert source.zone("X") == "UTC"
+
+
+def test_one_price_a_day_is_refused_with_the_keys_that_read_it(tmp_path):
+    text = table("Date,NAV", vendor_layouts.iso, "DC")
+    with pytest.raises(
+        UserError, match=r"no column Open, High, Low, Close, Volume .*name its column for Open, High, Low"
+    ):
+        written(tmp_path, text).bars("X")
+    keys = {"columns": {**dict.fromkeys(("Open", "High", "Low", "Close"), "NAV"), "Volume": "none"}}
+    found = FileSource(path=str(tmp_path), **keys).bars("X")
+    for name in ("Open", "High", "Low", "Close"):
+        np.testing.assert_array_equal(found[name], BARS["Close"])
 
 
 def test_epochs_out_of_order_are_left_to_the_health_check(tmp_path):
@@ -348,56 +391,6 @@ def test_a_file_of_other_things_than_bars_has_columns(tmp_path):
     assert np.isnan(others["DGS10"].iloc[1])
     with pytest.raises(UserError, match="no column Open, High, Low, Close, Volume"):
         source.bars("DGS10")
-
-
-@pytest.mark.parametrize(
-    ("file", "ticker"),
-    [
-        ("AAPL_daily.csv", "AAPL"), ("daily_AAPL.csv", "AAPL"), ("AAPL Historical Data.csv", "AAPL"), ("table_aapl.csv", "aapl"),
-        ("2222.SR.csv", "2222.SR"), ("aapl.us.txt", "aapl.us"), ("BRK-B.tsv", "BRK-B"), ("^GSPC.csv.gz", "^GSPC"),
-        ("X_1h.csv", "X"), ("EURUSD_Daily.csv", "EURUSD"), ("history.csv", "history"),
-    ],
-)  # fmt: skip
-def test_a_ticker_is_a_files_name_without_what_vendors_add(tmp_path, file, ticker):
-    content = vendor_layouts.ISO_CSV.encode()
-    source = written(tmp_path, gzip.compress(content) if file.endswith(".gz") else content, file=file)
-    assert source.tickers() == [ticker]
-    same(source.bars(ticker), BARS)
-    stem = file.removesuffix(".gz").rpartition(".")[0]
-    same(FileSource(path=str(tmp_path)).bars(stem), BARS)  # the whole name does as well
-
-
-def test_names_that_would_be_the_same_stay_whole(tmp_path):
-    for name in ("AAPL_daily.csv", "AAPL_hist.csv", "MSFT_daily.csv"):
-        written(tmp_path, vendor_layouts.ISO_CSV, file=name)
-    assert FileSource(path=str(tmp_path)).tickers() == ["AAPL_daily", "AAPL_hist", "MSFT"]
-
-
-def test_a_file_of_several_tickers_holds_these(tmp_path):
-    source = written(tmp_path, vendor_layouts.LONG, file="stocks.csv")
-    written(tmp_path, vendor_layouts.ISO_CSV, file="X.csv")
-    written(tmp_path, "see the vendor's page\n", file="README.txt")
-    assert source.tickers() == ["AAL", "X", "ZTS"]
-    same(source.bars("ZTS"), OTHER)
-    same(source.bars("AAL"), BARS)
-    with pytest.raises(
-        UserError, match=r"holds 2 tickers, AAL, ZTS; name some of them, data\.tickers=\[AAL,ZTS\]"
-    ):
-        source.bars("stocks")
-    with pytest.raises(UserError, match=r"has no ticker 'ZTX'; did you mean ZTS"):
-        source.bars("ZTX")
-    alone = FileSource(path=str(tmp_path / "stocks.csv"))
-    assert alone.tickers() == ["AAL", "ZTS"]
-    written(tmp_path, vendor_layouts.ISO_CSV, file="AAL.csv")
-    with pytest.raises(UserError, match=r"both AAL\.csv and stocks\.csv are AAL"):
-        FileSource(path=str(tmp_path)).tickers()
-
-
-def test_tickers_that_read_as_missing_values_stay_names(tmp_path):
-    text = vendor_layouts.LONG.replace("AAL", "NA").replace("ZTS", "TRUE")
-    source = written(tmp_path, text, file="stocks.csv")
-    assert source.tickers() == ["NA", "TRUE"]
-    same(source.bars("NA"), BARS)
 
 
 def test_what_was_understood_is_told_in_words(tmp_path):
