@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -203,22 +203,15 @@ def _zone_of_offsets(stamps: Stamps, ticker: str) -> str | None:
 
 
 def _candidates(ticker: str) -> Iterator[str]:
-    own = _exchange_zone(ticker)
-    if own is not None:
-        yield own
+    calendar = _calendar(ticker)
+    if calendar is not None:
+        yield calendars.zone_of(calendar)
     yield from _ZONES
 
 
-def _exchange_zone(ticker: str) -> str | None:
-    """Of the exchange that a ticker's ending names; None where it has no ending."""
-    calendar = _calendar(ticker)
-    return None if calendar is None else calendars.zone_of(calendar)
-
-
 def _calendar(ticker: str) -> str | None:
-    if "." not in ticker.strip("."):
-        return None
-    return calendars.calendar_of(ticker)
+    """Of the exchange that a ticker's ending names; None where it has no ending."""
+    return calendars.calendar_of(ticker) if "." in ticker.strip(".") else None
 
 
 def _zone_of_days(
@@ -230,7 +223,8 @@ def _zone_of_days(
     utc = stamps.local - np.where(written, stamps.offset, np.timedelta64(0))
     clock = clock or (None if written.all() else "UTC")
     as_written = stamps.local.astype("datetime64[D]")
-    own = _exchange_zone(ticker)
+    calendar = _calendar(ticker)
+    own = None if calendar is None else calendars.zone_of(calendar)
     found: list[tuple[str | None, Times]] = [(None, as_written)]  # zone -> days in it
     for zone in _candidates(ticker):
         local = _local(utc, zone)
@@ -243,7 +237,19 @@ def _zone_of_days(
     if len(found) == 1:
         return None, None
     distinct = len(np.unique(utc))
-    for suits in (_on_calendar(ticker), _on_weekdays, _sunday_to_thursday):
+    closed = (
+        []
+        if calendar is None
+        else [int(day) for day in range(7) if calendars.weekmask_of(calendar)[day] == "0"]
+    )
+    tests: list[Callable[[Times], bool]] = [
+        lambda days: bool(closed) and _weekdays(days)[closed].sum() <= _MOST_LATE,
+        lambda days: (
+            _weekdays(days)[[5, 6]].sum() <= _MOST_LATE or _weekdays(days).min() > 0.08
+        ),  # or all seven
+        lambda days: _weekdays(days)[[4, 5]].sum() <= _MOST_LATE,  # Sunday to Thursday
+    ]
+    for suits in tests:
         fitting = [one for one, days in found if len(np.unique(days)) == distinct and suits(days)]
         if len(fitting) == 1:
             return (fitting[0], clock) if fitting[0] else (None, None)
@@ -263,40 +269,12 @@ def _zone_of_days(
     )
 
 
-def _on_calendar(ticker: str):  # type: ignore[no-untyped-def]
-    calendar = _calendar(ticker)
-
-    def suits(days: Times) -> bool:
-        import numpy as np
-
-        if calendar is None:
-            return False
-        mask = [letter == "1" for letter in calendars.weekmask_of(calendar)]
-        return bool(np.asarray(mask)[_weekday(days)].mean() >= 1 - _MOST_LATE)
-
-    return suits
-
-
-def _on_weekdays(days: Times) -> bool:
-    """Monday to Friday, or all seven days alike."""
+def _weekdays(days: Times) -> NDArray[np.float64]:
+    """The share of each weekday, Monday first."""
     import numpy as np
 
-    counts = np.bincount(_weekday(days), minlength=7) / len(days)
-    return bool(counts[5:].sum() <= _MOST_LATE or counts.min() > 0.08)
-
-
-def _sunday_to_thursday(days: Times) -> bool:
-    import numpy as np
-
-    counts = np.bincount(_weekday(days), minlength=7) / len(days)
-    return bool(counts[4] + counts[5] <= _MOST_LATE)
-
-
-def _weekday(days: Times) -> NDArray[np.int64]:
-    """Monday 0; the first of 1970 was a Thursday."""
-    import numpy as np
-
-    return np.asarray((days.astype("datetime64[D]").astype(np.int64) + 3) % 7)
+    number = (days.astype("datetime64[D]").astype(np.int64) + 3) % 7  # the first of 1970 was a Thursday
+    return np.asarray(np.bincount(number, minlength=7) / len(days))
 
 
 def _session_zone(local: Times, ticker: str, origin: str) -> tuple[str, str]:

@@ -87,13 +87,15 @@ def sniff_dates(cells: pd.Series, *, origin: str) -> str:
     if DIGITS.fullmatch(first):
         return "ymd"
     if PLAIN.fullmatch(first):
-        numbers = pd.to_numeric(text.map(bare_date), errors="coerce")
+        numbers = pd.to_numeric(text, errors="coerce")
         return _numeric_kind(first, float(numbers.min()), float(numbers.max()), origin)
-    written = [bare_date(cell) for cell in text.unique()]  # others the reader names with their line
-    distinct = [cell for cell in written if any(fits_order(cell, order) for order in ORDERS)]
-    fitting = [order for order in ORDERS if all(fits_order(cell, order) for cell in distinct)]
-    if not any(re.match(r"\D*\d{3}\D", cell) for cell in distinct):
-        fitting = [order for order in fitting if order != "roc"]  # a year of two digits is no sign of Taiwan
+    distinct = [bare_date(cell) for cell in text.unique()]
+    # A year of three digits shows Taiwan's; one of two is no sign of it.
+    orders = ORDERS if any(re.match(r"\D*\d{3}\D", distinct[end]) for end in (0, -1)) else ORDERS[:3]
+    fitting = [order for order in orders if all(fits_order(cell, order) for cell in distinct)]
+    if not fitting:  # what is no date at all the reader names with its line
+        distinct = [cell for cell in distinct if any(fits_order(cell, order) for order in orders)]
+        fitting = [order for order in orders if all(fits_order(cell, order) for cell in distinct)]
     if not distinct:
         return "ymd"
     if len(fitting) > 1:  # 28/06/24 is no day of 2028: no bar is of the future

@@ -102,6 +102,7 @@ class FileSource:
         }
         self._saved = [dict(entry) for entry in layouts or ()]
         self._files: dict[str, Path] = {}  # name of a file -> file
+        self._stems: dict[Path, str] = {}  # the other way round
         self._series: dict[str, list[Path]] = {}  # ticker by name -> file, or its pieces
         self._inside: dict[str, list[Path]] = {}  # ticker that files name -> those files
         self._unclear: dict[Path, str] = {}  # file -> why its tickers could not be looked up
@@ -152,9 +153,8 @@ class FileSource:
                 index, columns = index[~again], {name: values[~again] for name, values in columns.items()}
                 left_out.append(f"{again.sum()} that two files have alike")
         self._notes[ticker] = "; left out " + ", ".join(left_out) if left_out else ""
-        stems = {file: stem for stem, file in self._files.items()}
         self._layouts[ticker] = {
-            stems.get(Path(part.origin), ticker): replace(
+            self._stems[Path(part.origin)]: replace(
                 part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
             )
             for part in parts
@@ -305,8 +305,7 @@ class FileSource:
 
     def _entry(self, file: Path, ticker: str) -> dict[str, Any]:
         """What `layouts` says of a ticker's file."""
-        stem = next((stem for stem, path in self._files.items() if path == file), ticker)
-        for names in ({stem}, {ticker}, None):
+        for names in ({self._stems[file]}, {ticker}, None) if self._saved else ():
             for entry in self._saved:
                 of = set(entry.get("tickers") or ())
                 if not of if names is None else names & of:
@@ -354,6 +353,7 @@ class FileSource:
         from forecast.data.sources.folder import find_files, series_of
 
         self._files = find_files(self.path)
+        self._stems = {file: stem for stem, file in self._files.items()}
         self._series = series_of(self._files)
         self._inside, self._unclear = {}, {}
 

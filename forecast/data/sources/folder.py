@@ -52,21 +52,19 @@ def find_files(where: str) -> dict[str, Path]:
         what = "is a file of no bars" if folder.exists() else "does not exist"
         raise UserError(f"source.path={where}: {what}; name a folder of {_WANTED}, or one such file")
     found = [(stem, file) for file in candidates if (stem := _stem(file.name)) and file.is_file()]
-    tables = [
-        (stem, file) for stem, file in found if not file.name.lower().endswith(_LOOSE) or _is_table(file)
-    ]
+    tables = found if folder.is_file() else [(stem, file) for stem, file in found if _is_table(file)]
     files: dict[str, Path] = {}
-    for stem, file in (
-        tables or found
-    ):  # the only file, a .txt, is refused with its own reason when it is read
+    for stem, file in tables:
         if stem in files:
             raise UserError(
                 f"source.path={where}: both {files[stem].name} and {file.name} are {stem}; remove one"
             )
         files[stem] = file
     if not files:
-        others = [file.name for file in candidates if file.name.lower().endswith(_SHEETS)]
-        way = f"; save {others[0]} as CSV or parquet" if others else ""
+        sheets = [file.name for file in candidates if file.name.lower().endswith(_SHEETS)]
+        way = f"; save {sheets[0]} as CSV or parquet" if sheets else ""
+        if found and not sheets:
+            way = f"; if {found[0][1].name} is one, source.path={found[0][1]} says why it cannot be read"
         raise UserError(f"source.path={where}: holds no {_WANTED}{way}")
     return files
 
@@ -114,7 +112,9 @@ def _stem(name: str) -> str | None:
 
 
 def _is_table(file: Path) -> bool:
-    """Whether a file that may hold anything, such as a .txt, looks like bars."""
+    """Whether a file looks like bars, where it may hold anything, such as a .txt."""
+    if not file.name.lower().endswith(_LOOSE):
+        return True
     try:
         sniff_text(RawFile(file, head=True), {})
     except UserError:

@@ -116,6 +116,7 @@ def _ranks() -> dict[str, dict[str, float]]:
     return table
 
 
+@cache
 def rank(ours: str, name: str) -> float | None:
     """How well a column's name fits one of ours, 0 best; None = not at all."""
     ranks = _ranks()[ours]

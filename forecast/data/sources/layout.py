@@ -66,6 +66,11 @@ class FileLayout:
     clock: str | None = None
     order: Order = "oldest first"
 
+    def is_row(self, line: str) -> bool:
+        """Whether a line holds something and is no comment."""
+        text = line.lstrip()
+        return bool(text) and not (self.comment and text.startswith(self.comment))
+
     def to_json(self) -> dict[str, Any]:
         """As plain values, without what does not apply."""
         left_out = () if self.encoding else _OF_TEXT

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from forecast.data.sources.layout import FileLayout
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,33 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Cells that say there is no number, besides those of pandas.
-MISSING = frozenset(
-    (
-        "",
-        *[
-            "-",
-            "--",
-            "---",
-            "—",
-            "–",
-            ".",
-            "?",
-            "n/a",
-            "na",
-            "nan",
-            "null",
-            "none",
-            "nil",
-            "n.a.",
-            "#n/a",
-            "#value!",
-            "#div/0!",
-            "#ref!",
-            "#num!",
-            "#name?",
-            "#null!",
-        ],
-    )
+_MISSING = re.compile(
+    r"[-—–.?]{0,3}|#?n[/.]?a\.?|nan|null|none|nil|#(?:value!|div/0!|ref!|num!|name\?|null!)", re.IGNORECASE
 )
 # Powers of ten.
 _MULTIPLES = {
@@ -65,23 +40,10 @@ _CELL = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Notation:
-    """How a file writes its numbers.
-
-    Args:
-        decimal: `.` or `,`.
-        thousands: the sign between groups of digits; None = there is none.
-    """
-
-    decimal: str = "."
-    thousands: str | None = None
-
-
 def is_number(cell: str) -> bool:
     """Whether a cell may be a number in some notation, or says that there is none."""
     text = _bare(cell)
-    return text.casefold() in MISSING or _CELL.fullmatch(text) is not None
+    return _MISSING.fullmatch(text) is not None or _CELL.fullmatch(text) is not None
 
 
 def _bare(cell: str) -> str:
@@ -91,8 +53,8 @@ def _bare(cell: str) -> str:
 
 def sniff_notation(
     cells: Iterable[str], *, decimal: str | None, thousands: str | None, origin: str, comma_country: bool
-) -> Notation | None:
-    """The notation of all of a file's numbers.
+) -> tuple[str, str | None] | None:
+    """The signs in all of a file's numbers.
 
     Evidence is a sign that can have one role only: 1,234.5 and 1,234,567 show thousands, 50,12 and 0,123 and 1234,567
     show decimals. 1,234 alone shows neither.
@@ -106,7 +68,8 @@ def sniff_notation(
             ambiguous.
 
     Returns:
-        None where only ambiguous cells were seen, so that more of them should be looked at.
+        The signs before decimals and between groups; None where only ambiguous cells were seen, so that more of them
+        should be looked at.
 
     Raises:
         UserError: both signs are used as the decimal one.
@@ -127,7 +90,7 @@ def sniff_notation(
     if thousands is None:
         others = [sign for sign in (*groups, *unclear) if sign != decimal]
         thousands = others[0] if others else None
-    return Notation(decimal, thousands)
+    return decimal, thousands
 
 
 def unclear_notation(cells: Iterable[str], origin: str) -> UserError:
@@ -199,51 +162,51 @@ def _decimal(
     return None
 
 
-def read_numbers(cells: pd.Series, notation: Notation) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Text as float64, and which cells are no number in this notation.
+def read_numbers(cells: pd.Series, layout: FileLayout) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Text as float64, and which cells are no number as the file writes them.
 
     Args:
         cells: text, NaN where there is none.
-        notation: of the file.
+        layout: of the file.
     """
     import numpy as np
     import pandas as pd
 
     codes, distinct = pd.factorize(cells)  # volumes and percentages repeat
     values, wrong = np.full(len(distinct) + 1, np.nan), np.zeros(len(distinct) + 1, bool)  # the last: no text
-    plain = _plain_numbers(distinct, notation)
+    plain = _plain_numbers(distinct, layout)
     for place, cell in enumerate(distinct):
         number = plain.get(cell) if isinstance(cell, str) else None
         if number is None:
-            number = _number(cell, notation)
+            number = _number(cell, layout)
         wrong[place] = number is None
         values[place] = np.nan if number is None else number
     return values[codes], wrong[codes]
 
 
-def _plain_numbers(cells: Iterable[object], notation: Notation) -> dict[object, float]:
+def _plain_numbers(cells: Iterable[object], layout: FileLayout) -> dict[object, float]:
     """Those cells that are digits, grouped or not, and decimals: nearly all, read at once."""
-    groups = "" if notation.thousands is None else rf"|\d{{1,3}}(?:{re.escape(notation.thousands)}\d{{3}})+"
-    plain = re.compile(rf"-?(?:\d+{groups})(?:{re.escape(notation.decimal)}\d*)?").fullmatch
-    swap = str.maketrans({notation.decimal: ".", **({notation.thousands: ""} if notation.thousands else {})})
+    groups = "" if layout.thousands is None else rf"|\d{{1,3}}(?:{re.escape(layout.thousands)}\d{{3}})+"
+    plain = re.compile(rf"-?(?:\d+{groups})(?:{re.escape(layout.decimal)}\d*)?").fullmatch
+    swap = str.maketrans({layout.decimal: ".", **({layout.thousands: ""} if layout.thousands else {})})
     return {cell: float(cell.translate(swap)) for cell in cells if isinstance(cell, str) and plain(cell)}
 
 
-def _number(cell: object, notation: Notation) -> float | None:
+def _number(cell: object, layout: FileLayout) -> float | None:
     if not isinstance(cell, str):
         return float(cell) if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool) else None
     text = _bare(cell)
-    if text.casefold() in MISSING:
+    if _MISSING.fullmatch(text) is not None:
         return float("nan")
     if text.casefold().lstrip("+-") in ("inf", "infinity"):
         return float(text)
     match = _CELL.fullmatch(text)
     if match is None or bool(match["paren"]) != bool(match["close"]):
         return None
-    whole, _, fraction = match["body"].partition(notation.decimal)
-    if notation.thousands is not None:
-        kinds = _SPACES if notation.thousands in _SPACES else notation.thousands
-        kinds = _APOSTROPHES if notation.thousands in _APOSTROPHES else kinds
+    whole, _, fraction = match["body"].partition(layout.decimal)
+    if layout.thousands is not None:
+        kinds = _SPACES if layout.thousands in _SPACES else layout.thousands
+        kinds = _APOSTROPHES if layout.thousands in _APOSTROPHES else kinds
         groups = re.split(f"[{re.escape(kinds)}]", whole)
         if len(groups) > 1:
             inner = {len(group) for group in groups[1:-1]}

@@ -226,10 +226,7 @@ class RawFile:
 
 def sample_rows(text: str, shape: FileLayout, count: int = 60) -> list[list[str]]:
     """The fields of the first rows, as text."""
-    lines = first_lines(text)[shape.skip + shape.header :][: count + 10]
-    if shape.comment:
-        lines = [line for line in lines if not line.lstrip().startswith(shape.comment)]
-    lines = [line for line in lines if line.strip()]
+    lines = [*filter(shape.is_row, first_lines(text)[shape.skip + shape.header :][: count + 10])]
     if shape.footer and len(lines) > shape.footer and len(first_lines(text)) == len(lines_of(text[:60_000])):
         lines = lines[: -shape.footer]
     return [split(line, shape.separator) for line in lines[:count]]

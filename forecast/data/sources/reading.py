@@ -11,7 +11,7 @@ from forecast.data.sources import headers
 from forecast.data.sources.clocks import read_clock
 from forecast.data.sources.dates import Stamps, join_time, read_dates
 from forecast.data.sources.layout import FileLayout, Order
-from forecast.data.sources.number_text import Notation, read_numbers
+from forecast.data.sources.number_text import read_numbers
 from forecast.data.sources.raw_files import RawFile, RawTable
 from forecast.data.sources.text_shape import first_lines, labels_of
 from forecast.errors import UserError
@@ -183,8 +183,12 @@ def _headings(rows: pd.DataFrame, places: Mapping[str, int], layout: FileLayout)
     """Rows that repeat the header, as in files that were joined, or are drawn below it."""
     import numpy as np
 
-    dates, prices = rows[places["Date"]], rows[places.get("Close", places["Date"])]
-    if not layout.header or prices.dtype.kind in "iufb" or dates.dtype.kind in "iufbmM":
+    prices = rows[places.get("Close", places["Date"])]
+    if (
+        not layout.header
+        or prices.dtype.kind in "iufb"
+        or (dates := rows[places["Date"]]).dtype.kind in "iufbmM"
+    ):
         return np.zeros(len(rows), bool)  # a heading would have made text of all columns
     cells = dates.astype("str").str.strip()
     return (
@@ -255,12 +259,12 @@ def _numbers(part: DatedRows, cells: pd.Series, name: str) -> NDArray[np.float64
 
     if cells.dtype.kind in "iuf":
         return cells.to_numpy(np.float64, na_value=np.nan)
-    notation = Notation(part.layout.decimal, part.layout.thousands)
-    values, wrong = read_numbers(cells, notation)
+    values, wrong = read_numbers(cells, part.layout)
     if wrong.any():
         row = int(wrong.argmax())
         where = part.table.place(int(cells.index[row]))
-        hint = "" if notation == Notation() else f" with the decimal sign {notation.decimal!r}"
+        plain = part.layout.decimal == "." and part.layout.thousands is None
+        hint = "" if plain else f" with the decimal sign {part.layout.decimal!r}"
         raise UserError(f"{part.origin}{where}: {name}={str(cells.iloc[row])!r} is no number{hint}")
     return values
 
@@ -271,7 +275,6 @@ def _other_columns(part: DatedRows) -> dict[str, NDArray[np.float64]]:
     whole = {"Open", "High", "Low", "Close"} <= part.layout.columns.keys()
     keys = part.places if whole else ("Date", "Time", "Ticker")
     taken = {part.places[ours] for ours in keys if ours in part.places}
-    notation = Notation(part.layout.decimal, part.layout.thousands)
     found: dict[str, NDArray[np.float64]] = {}
     for place, name in part.table.names(part.ticker if part.layout.tickers_in == "header" else None).items():
         if place in taken or not name:
@@ -280,7 +283,7 @@ def _other_columns(part: DatedRows) -> dict[str, NDArray[np.float64]]:
         if cells.dtype.kind in "iufb":
             found.setdefault(name, cells.to_numpy(np.float64, na_value=np.nan))
         elif cells.dtype.kind not in "mM":
-            values, wrong = read_numbers(cells, notation)
+            values, wrong = read_numbers(cells, part.layout)
             if not wrong.any() and not np.isnan(values).all():
                 found.setdefault(name, values)
     return found

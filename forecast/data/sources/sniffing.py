@@ -15,7 +15,7 @@ from forecast.data.sources.clocks import sniff_clock
 from forecast.data.sources.date_text import is_date
 from forecast.data.sources.dates import sniff_dates
 from forecast.data.sources.layout import FileLayout
-from forecast.data.sources.number_text import Notation, sniff_notation, unclear_notation
+from forecast.data.sources.number_text import sniff_notation, unclear_notation
 from forecast.data.sources.raw_files import Label, RawFile, RawTable, sample_rows
 from forecast.data.sources.reading import date_cells, places_of, raw_table
 from forecast.data.sources.text_shape import first_lines, headerless, labels_of, sniff_shape
@@ -92,17 +92,9 @@ def sniff_ticker(stamps: Stamps, layout: FileLayout, *, name: str, said: Said, o
     Raises:
         UserError: they do not show it, see clocks.sniff_clock.
     """
-    clock = (
-        "UTC" if any(headers.says_utc(layout.columns.get(ours, "")) for ours in ("Date", "Time")) else None
-    )
-    return sniff_clock(
-        stamps,
-        layout,
-        ticker=name,
-        timezone=said.get("timezone"),
-        clock=said.get("clock", clock),
-        origin=origin,
-    )
+    utc = any(headers.says_utc(layout.columns.get(ours, "")) for ours in ("Date", "Time"))
+    clock = said.get("clock", "UTC" if utc else None)
+    return sniff_clock(stamps, layout, ticker=name, timezone=said.get("timezone"), clock=clock, origin=origin)
 
 
 def names_tickers(file: RawFile, said: Said) -> bool:
@@ -180,7 +172,8 @@ def _columns(
         )
         if "Date" in missing and table is not None:
             where += " and no index of dates"
-        raise UserError(f"{origin}: no column {', '.join(missing)} {where}; {_way_out(missing)}")
+        needed = f"needs {', '.join(('Date', *COLUMNS) if bars else ('Date',))}"
+        raise UserError(f"{origin}: no column {', '.join(missing)} {where}; {needed}; {_way_out(missing)}")
     if "Volume" in absent:
         found["Volume"] = headers.ABSENT
     return found
@@ -279,55 +272,44 @@ def _with_notation(
     table: RawTable,
     places: Mapping[str, int],
     said: Said,
-    sample: list[list[str]],
+    sample: Sequence[Sequence[str]],
 ) -> tuple[FileLayout, RawTable]:
     """The layout with the signs of its numbers, and its cells read with them."""
     prices = [place for ours, place in places.items() if ours in headers.NUMBERS]
-    columns = prices or [place for place in range(len(table.labels)) if place not in places.values()]
+    others = [place for place in range(len(table.labels)) if place not in places.values()]
+    columns = prices or others
     if layout.tickers_in == "header":  # all tickers' columns
         columns = [place for place, label in enumerate(table.labels) if not isinstance(label, str)]
     comma_country = layout.separator == ";"
-    decimal = said.get("decimal")
+    decimal, thousands = said.get("decimal"), said.get("thousands")
 
-    def sniffed(cells: Iterable[str]) -> Notation | None:
+    def sniffed(cells: Iterable[str]) -> tuple[str, str | None] | None:
         return sniff_notation(
-            cells,
-            decimal=decimal,
-            thousands=said.get("thousands"),
-            origin=file.origin,
-            comma_country=comma_country,
+            cells, decimal=decimal, thousands=thousands, origin=file.origin, comma_country=comma_country
         )
 
-    def text_columns() -> list[int]:
-        return [place for place in columns if table.frame[place].dtype.kind not in "iufbmM"]
-
-    def read_again(sign: str) -> RawTable:
+    def read_with(sign: str) -> RawTable:
         """With another decimal sign, columns of plain numbers are numbers."""
-        return (
-            table
-            if sign == layout.decimal or layout.encoding is None
-            else raw_table(file, replace(layout, decimal=sign))
-        )
+        same = sign == layout.decimal or layout.encoding is None
+        return table if same else raw_table(file, replace(layout, decimal=sign))
 
     # A few rows nearly always tell the sign, and the reader refuses what does not fit it.
     some = [row[place] for row in sample for place in columns if place < len(row)]
-    notation = sniffed(some) if any("." in cell or "," in cell for cell in some) else None
-    if notation is not None:
-        decimal = notation.decimal
-        table = read_again(decimal)
-        layout = replace(layout, decimal=decimal)
-    if not text_columns() and (notation is not None or decimal is not None or not comma_country):
-        return replace(layout, thousands=said.get("thousands")), table
-    notation = sniffed(_cells(table, text_columns())) if text_columns() else None
-    if notation is None:
+    found = sniffed(some) if any("." in cell or "," in cell for cell in some) else None
+    if found is not None:
+        decimal = found[0]
+        table, layout = read_with(decimal), replace(layout, decimal=decimal)
+    texts = [place for place in columns if table.frame[place].dtype.kind not in "iufbmM"]
+    if not texts and (decimal is not None or not comma_country):
+        return replace(layout, thousands=thousands), table
+    found = sniffed(_cells(table, texts)) if texts else None
+    if found is None:
         whole = table if layout.encoding is None else raw_table(file, layout, as_text=True)
-        others = [place for place in range(len(table.labels)) if place not in places.values()]
         # A change in percent may tell what the prices do not.
-        notation = sniffed(_cells(whole, columns)) or sniffed(_cells(whole, [*columns, *others]))
-        if notation is None:
+        found = sniffed(_cells(whole, columns)) or sniffed(_cells(whole, [*columns, *others]))
+        if found is None:
             raise unclear_notation(_cells(whole, columns), file.origin)
-    table = read_again(notation.decimal)
-    return replace(layout, decimal=notation.decimal, thousands=notation.thousands), table
+    return replace(layout, decimal=found[0], thousands=found[1]), read_with(found[0])
 
 
 def _cells(table: RawTable, places: list[int]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from forecast.data.sources import headers
@@ -22,6 +23,7 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x0
          (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))  # fmt: skip
 # Tried for text that is not UTF-8: the first under which the header's names are known ones.
 _LEGACY = ("cp1252", "cp932", "gb18030", "big5", "euc-kr", "cp1251", "iso8859-2", "cp1254")
+_OF_TICKERS = ("ticker", "tickers", "symbol", "symbols", "")  # what a header's line of them begins with
 _LINE = re.compile(r"\r\n|\n|\r")
 
 
@@ -95,10 +97,6 @@ def _head(text: str) -> list[str]:
     return lines_of(text[:40_000], _LOOK)[:_LOOK]
 
 
-def _tail(text: str) -> list[str]:
-    return lines_of(text[-8_000:])[-_LOOK // 2 :]
-
-
 def split(line: str, separator: str) -> list[str]:
     """The fields of a line, without blanks around them."""
     if separator in (SPACE, SPACES):
@@ -163,18 +161,12 @@ def labels_of(lines: Sequence[str], shape: FileLayout, origin: str) -> list[str 
         shape: of it.
         origin: the file, named in errors.
     """
-    body = [
-        line for line in lines[shape.skip + shape.header : shape.skip + shape.header + _LOOK] if line.strip()
-    ]
-    if shape.comment:
-        body = [line for line in body if not line.lstrip().startswith(shape.comment)]
-    rows = [split(line, shape.separator) for line in body[:20]]
+    end = shape.skip + shape.header
+    rows = [split(line, shape.separator) for line in islice(filter(shape.is_row, lines[end:]), 20)]
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
     if shape.header == 0:
         return [str(number + 1) for number in range(width)]
-    block = [
-        split(line, shape.separator) for line in lines[shape.skip : shape.skip + shape.header] if line.strip()
-    ]
+    block = [split(line, shape.separator) for line in lines[shape.skip : end] if line.strip()]
     if not block:
         raise UserError(
             f"{origin}: has no header in its line {shape.skip + 1}; set source.header=0 where it has none"
@@ -243,13 +235,7 @@ def _header_block(lines: Sequence[str], at: int, separator: str) -> tuple[int, i
     start, end = at, at + 1
     if at:
         above = split(lines[at - 1], separator)
-        if len(above) == width and headers.spelled(above[0]) in (
-            "ticker",
-            "tickers",
-            "symbol",
-            "symbols",
-            "",
-        ):
+        if len(above) == width and headers.spelled(above[0]) in _OF_TICKERS:
             start = at - 1
     while end < len(lines):
         cells = split(lines[end], separator)
@@ -257,11 +243,8 @@ def _header_block(lines: Sequence[str], at: int, separator: str) -> tuple[int, i
             end += 1
             continue
         only_index = headers.is_date_name(cells[0]) and not any(cells[1:])
-        first = headers.spelled(cells[0])
-        of_tickers = (
-            start == at and len(cells) == width and first in ("ticker", "tickers", "symbol", "symbols", "")
-            and all(cell and not is_number(cell) for cell in cells[1:])
-        )  # fmt: skip
+        of_tickers = start == at and len(cells) == width and headers.spelled(cells[0]) in _OF_TICKERS
+        of_tickers = of_tickers and all(cell and not is_number(cell) for cell in cells[1:])
         if not (only_index or of_tickers):
             break
         end += 1
@@ -294,9 +277,8 @@ def _find_row(
         shown = next(line for line in lines if line.strip())[:80]
         raise UserError(
             f"{origin}: no header with the names of prices and no row with a date and numbers in its first {_LOOK} "
-            f"lines, which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; other names are given with "
-            "source.columns, another sign between fields with source.separator, places in a file without names with "
-            "source.header=0, source.columns={Date: 1, ...} and source.dates"
+            f"lines, which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; source.columns gives other "
+            "names, source.separator another sign between fields, source.header=0 places for names"
         )
     return best[1], best[2]
 
@@ -320,10 +302,7 @@ def _comment(lines: Sequence[str]) -> str | None:
 
 def _footer(text: str, shape: FileLayout) -> int:
     """Lines at the end that have neither the fields of a row nor a date."""
-    lines = _tail(text)
-    filled = [line for line in lines if line.strip()]
-    if shape.comment:
-        filled = [line for line in filled if not line.lstrip().startswith(shape.comment)]
+    filled = [line for line in lines_of(text[-8_000:])[-_LOOK // 2 :] if shape.is_row(line)]
     widths = Counter(len(split(line, shape.separator)) for line in filled)
     if not widths:
         return 0
