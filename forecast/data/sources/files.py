@@ -234,13 +234,13 @@ class FileSource:
         inside = {name for one in opened.values() for name in one.tickers}
         parts = []
         for file, one in opened.items():
+            if ticker in inside and one.tickers and ticker not in one.tickers:
+                continue  # not listed in the time of this piece
             inner = None
             if one.layout.tickers_in:
                 if ticker not in inside and len(inside) > 1:
                     raise _several(file, sorted(inside))
                 inner = ticker if ticker in inside else one.tickers[0]
-                if inner not in one.tickers:
-                    continue  # not yet, or no longer, listed in the time of this piece
             parts.append(dated_rows(one.table, one.layout, ticker=inner, origin=str(file)))
         parts.sort(key=lambda part: part.stamps.local.min())
         last = parts[-1].layout

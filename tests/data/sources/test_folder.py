@@ -125,9 +125,13 @@ def test_a_file_a_day_of_all_tickers(tmp_path):
                 for name, bars in (("INFY", BARS), ("TCS", OTHER))]  # fmt: skip
         text = "SYMBOL,TIMESTAMP,OPEN,HIGH,LOW,CLOSE,TOTTRDQTY\n" + "".join(rows)
         written(tmp_path, text, file=f"cm{day:%d%b%Y}bhav.csv")
+    row = table("", lambda day: f"{day:%d-%b-%Y}", "TDOHLCV", bars=BARS.iloc[4:5], fixed={"T": "INFY"})
+    text = "SYMBOL,TIMESTAMP,OPEN,HIGH,LOW,CLOSE,TOTTRDQTY\n" + row  # a day without TCS
+    written(tmp_path, text, file=f"cm{BARS.index[4]:%d%b%Y}bhav.csv")
     source = FileSource(path=str(tmp_path))
     assert source.tickers() == ["INFY", "TCS"]
     same(source.bars("TCS"), OTHER.iloc[:4])
+    same(source.bars("INFY"), BARS.iloc[:5])
 
 
 def test_what_is_no_table_or_not_understood_is_said(tmp_path):
