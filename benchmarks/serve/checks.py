@@ -108,8 +108,8 @@ def swap(folder: Path, options: argparse.Namespace) -> bool:
     from forecast.champion import ChampionConfig, promote
     from forecast.champion.store import ChampionStore
 
-    # Of bars up to a year before the last, so that the training in the middle makes another model of newer ones.
-    runs = [make(folder / f"run-{seed}", seed=seed, also=("data.end=2017-02-07",)) for seed in range(3)]
+    # Of bars up to three years before the last, so that the training in the middle makes another model of newer ones.
+    runs = [make(folder / f"run-{seed}", seed=seed, also=("data.end=2015-02-07",)) for seed in range(3)]
     windows = questions(runs[0])
     link = folder / "champion"
     store = ChampionStore(link)

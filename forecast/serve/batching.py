@@ -1,4 +1,4 @@
-"""Whose turn it is: small requests are computed together by one helper thread, large ones one after the other."""
+"""How requests share a process: small ones are computed together by one helper thread, large ones one by one."""
 
 from __future__ import annotations
 

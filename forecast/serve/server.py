@@ -48,7 +48,7 @@ _MODELS = "models:/"
 _LOOK_S = 0.2
 # From SIGTERM to the end of listening: whoever sends requests here has seen /readyz or `Connection: close` by then.
 _LINGER_S = 0.5
-_LAST_S = 0.3  # that the other processes have when one died
+_LAST_S = 0.3  # for the other processes to end by themselves when one died
 _INFERENCE_PROCESS = "inference-worker"  # LitServe's name for the processes that it restarts
 _WATCH_THREAD = "litserve-monitoring"
 _PR_SET_PDEATHSIG = 1

@@ -208,7 +208,7 @@ class _Recorder:
         self.follows = False  # whether it hears of each model
         self.tables: dict[str, tuple[LoadedModel, pd.DataFrame]] = {}
         self._drift = DriftCounts(monitoring.counters.folder, newest=monitoring.drift_windows)
-        self._a_second = self._room = monitoring.a_second
+        self._a_second = self._left = monitoring.a_second
         self._second = 0.0
         self._lock = threading.Lock()
         self._batches: list[tuple[LoadedModel, tuple[Any, ...]]] = []
@@ -238,9 +238,9 @@ class _Recorder:
         with self._lock:
             now = time.monotonic()
             if now - self._second >= 1.0:
-                self._second, self._room = now, self._a_second
-            taken = min(len(windows), self._room)
-            self._room -= taken
+                self._second, self._left = now, self._a_second
+            taken = min(len(windows), self._left)
+            self._left -= taken
         if not taken:
             return
         # They are put together when they are written: here somebody waits for an answer.
