@@ -33,6 +33,10 @@ _PERIODS = re.compile(
     re.IGNORECASE,
 )
 
+_DATED = re.compile(
+    r"^(?:19|20)\d\d(?:[-_.]?\d\d[-_.]?\d\d|-\d\d)(?:[ _-]+|$)"
+)  # 2024-05-01.csv, 20240501_NSE.csv
+
 
 def find_files(where: str) -> dict[str, Path]:
     """The files of a folder that may be bars, or one file, by their names without endings.
@@ -73,14 +77,14 @@ def series_of(files: dict[str, Path]) -> dict[str, list[Path]]:
     """Tickers -> their files: one, or the pieces of one whose names differ in the stretch of time alone.
 
     A file's name without what vendors add is its ticker, unless files of another kind would be called the same: they
-    keep their whole names.
+    keep their whole names. Of a file whose name is a date alone it is the name of the folder.
 
     Args:
         files: name without ending -> file.
     """
     pieces: defaultdict[str, list[str]] = defaultdict(list)
     for stem in files:
-        undated = _PERIODS.sub("", stem)
+        undated = _DATED.sub("", _PERIODS.sub("", stem)) or files[stem].parent.name
         pieces[undated if undated not in files else stem].append(stem)
     claims: defaultdict[str, set[str]] = defaultdict(set)
     for name, stems in pieces.items():

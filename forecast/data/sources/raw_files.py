@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
@@ -234,8 +235,6 @@ def sample_rows(text: str, shape: FileLayout, count: int = 60) -> list[list[str]
 
 def _without(text: str, shape: FileLayout) -> str:
     """The text with empty lines for comments and the footer, so that lines keep their numbers."""
-    import re
-
     lines = lines_of(text)
     first = shape.skip + shape.header
     if shape.comment:
@@ -273,40 +272,40 @@ def _unpacked(content: bytes, origin: str) -> bytes:
     import zipfile
     import zlib
 
-    try:
-        if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        if content.startswith(b"BZh"):
-            return bz2.decompress(content)
-        if content.startswith(b"\xfd7zXZ\x00"):
-            return lzma.decompress(content)
-        if content.startswith(b"\x28\xb5\x2f\xfd"):
-            import pyarrow
+    def zstd(content: bytes) -> bytes:
+        import pyarrow
 
-            return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(content), "zstd").read())
-        if content.startswith(b"PK\x03\x04"):
-            with zipfile.ZipFile(BytesIO(content)) as archive:
-                names = [
-                    name
-                    for name in archive.namelist()
-                    if not name.endswith("/") and not name.startswith(("__MACOSX", "."))
-                ]
-                if len(names) != 1:
-                    raise UserError(f"{origin}: is an archive of {len(names)} files; unpack it into a folder")
-                return archive.read(names[0])
+        return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(content), "zstd").read())
+
+    def only_file(content: bytes) -> bytes:
+        with zipfile.ZipFile(BytesIO(content)) as archive:
+            names = [name for name in archive.namelist() if not re.match(r"\.|__MACOSX|.*/$", name)]
+            if len(names) != 1:
+                raise UserError(f"{origin}: is an archive of {len(names)} files; unpack it into a folder")
+            return archive.read(names[0])
+
+    openers: dict[bytes, Callable[[bytes], bytes]] = {
+        b"\x1f\x8b": gzip.decompress,
+        b"BZh": bz2.decompress,
+        b"\xfd7zXZ\x00": lzma.decompress,
+        b"\x28\xb5\x2f\xfd": zstd,
+        b"PK\x03\x04": only_file,
+    }
+    unpack = next((opener for mark, opener in openers.items() if content.startswith(mark)), None)
+    try:
+        return content if unpack is None else unpack(content)
+    except UserError:
+        raise
     except (
         OSError,
         EOFError,
         ValueError,
+        RuntimeError,
         zlib.error,
         lzma.LZMAError,
         zipfile.BadZipFile,
-        RuntimeError,
     ) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{origin}: cannot be unpacked ({first_line(error)})") from None
-    return content
 
 
 def _labels(columns: pd.Index) -> list[Label]:

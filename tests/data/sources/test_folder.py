@@ -34,7 +34,7 @@ def british(bars: pd.DataFrame) -> str:
         ("2222.SR.csv", "2222.SR"), ("aapl.us.txt", "aapl.us"), ("BRK-B.tsv", "BRK-B"), ("^GSPC.csv.gz", "^GSPC"),
         ("X_1h.csv", "X"), ("EURUSD_Daily.csv", "EURUSD"), ("history.csv", "history"), ("2001.HK.csv", "2001.HK"),
         ("STOCK_DAY_2330_202404.csv", "2330"), ("DAT_ASCII_EURUSD_M1_2024.csv", "EURUSD"), ("NASDAQ_AAPL, 1D_7c1d2.csv", "AAPL"),
-        ("EURUSD_D1_202401010000_202402292300.csv", "EURUSD"), ("AAPL_2024-01-02_to_2024-05-31.csv", "AAPL"),
+        ("EURUSD_D1_202401010000_202402292300.csv", "EURUSD"), ("AAPL_2024-01-02_to_2024-05-31.csv", "AAPL"), ("20240102_AAPL.csv", "AAPL"), ("200012.csv", "200012"),
     ],
 )  # fmt: skip
 def test_a_ticker_is_a_files_name_without_what_vendors_add(tmp_path, file, ticker):
@@ -132,6 +132,21 @@ def test_a_file_a_day_of_all_tickers(tmp_path):
     assert source.tickers() == ["INFY", "TCS"]
     same(source.bars("TCS"), OTHER.iloc[:4])
     same(source.bars("INFY"), BARS.iloc[:5])
+
+
+def test_files_named_by_their_dates_alone(tmp_path):
+    (tmp_path / "all").mkdir()
+    (tmp_path / "AAPL").mkdir()
+    for day in BARS.index[:3]:
+        rows = [table("", epoch(10**9), "TVOCHLD", bars=bars.loc[day:day], fixed={"T": name})
+                for name, bars in (("A", BARS), ("B", OTHER))]  # fmt: skip
+        text = "ticker,volume,open,close,high,low,window_start\n" + "".join(rows)
+        written(tmp_path / "all", gzip.compress(text.encode()), file=f"{day:%Y-%m-%d}.csv.gz")
+        written(tmp_path / "AAPL", british(BARS.loc[day:day]), file=f"{day:%Y%m%d}.csv", dates="dmy")
+    source = FileSource(path=str(tmp_path / "all"))
+    assert source.tickers() == ["A", "B"]
+    same(source.bars("B"), OTHER.iloc[:3])
+    same(FileSource(path=str(tmp_path / "AAPL"), dates="dmy").bars("AAPL"), BARS.iloc[:3])
 
 
 def test_what_is_no_table_or_not_understood_is_said(tmp_path):
