@@ -91,7 +91,7 @@ class Target:
     @property
     def curved(self) -> bool:
         """Whether the mean in the unit is another one than that of the values, so that `expected` needs a variance."""
-        return type(self).expected is not Target.expected
+        return self.logs or type(self).expected is not Target.expected
 
     def of_bars(self, bars: Bars) -> Self:
         """The same target, of bars of this rhythm."""
@@ -127,7 +127,7 @@ class Target:
 
     def in_unit(self, values: Values) -> Values:
         """Values in the target's unit; ascending in them, so that quantiles stay quantiles."""
-        return values
+        return _exp(values) if self.logs else values
 
     def expected(self, values: Values, variance: Values | float) -> Values:
         """The mean, in the unit, of what a forecast value stands for.
@@ -138,8 +138,7 @@ class Target:
             values: forecast.
             variance: of the errors of such forecasts, (horizon,); 0 where none were measured.
         """
-        del variance
-        return self.in_unit(values)
+        return self.in_unit(values + variance / 2 if self.logs else values)
 
     def forecast_in_unit(self, values: Values, variance: Values | float) -> Values:
         """`expected`, nowhere below `floor`: what is recorded and handed out."""
@@ -306,10 +305,6 @@ class Volatility(Target):
 
         return annualised(np.exp(values), per_year=self.per_year)
 
-    def expected(self, values: Values, variance: Values | float) -> Values:
-        """See Target.expected."""
-        return self.in_unit(values + variance / 2)
-
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """See Target.findings."""
         import numpy as np
@@ -381,14 +376,6 @@ class Range(Target):
         """See Target.bar_values."""
         return self._logs(bars, 1)
 
-    def in_unit(self, values: Values) -> Values:
-        """See Target.in_unit."""
-        return _exp(values)
-
-    def expected(self, values: Values, variance: Values | float) -> Values:
-        """See Target.expected."""
-        return _exp(values + variance / 2)
-
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """See Target.findings."""
         found = Target.findings(self, ticker, bars, values)
@@ -439,14 +426,6 @@ class Volume(Target):
     def bar_values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.bar_values."""
         return self._logs(bars, 1)
-
-    def in_unit(self, values: Values) -> Values:
-        """See Target.in_unit."""
-        return _exp(values)
-
-    def expected(self, values: Values, variance: Values | float) -> Values:
-        """See Target.expected."""
-        return _exp(values + variance / 2)
 
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """See Target.findings."""
