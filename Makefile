@@ -49,7 +49,7 @@ sweep: $(READY)
 serve: $(READY)
 	$(BIN)/python serve.py $(ARGS)
 
-# The tables of docs/configuration.md, from conf/ and the constructors' annotations.
+# The tables of docs/configuration.md and docs/results.md, from conf/, the annotations and what benchmarks printed.
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 

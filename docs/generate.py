@@ -1,7 +1,9 @@
-"""Write the tables of options and keys into docs/configuration.md: python docs/generate.py (or make docs).
+"""Write the tables of options, keys and benchmarks into the pages of docs/: python docs/generate.py (or make docs).
 
 Each table stands between `<!-- options -->` or `<!-- keys: GROUP -->` and `<!-- end -->`. Defaults and meanings are
-those of the YAML files in conf/ (`key: value  # meaning`), rules those of the constructors' annotations.
+those of the YAML files in conf/ (`key: value  # meaning`), rules those of the constructors' annotations. A table
+between `<!-- benchmark: NAME N -->` and `<!-- end -->` is the N-th of docs/benchmarks/NAME.md, which is what the
+benchmark printed: python -m benchmarks.NAME > docs/benchmarks/NAME.md.
 """
 
 from __future__ import annotations
@@ -22,12 +24,12 @@ from forecast.config import locate, signature  # noqa: E402
 from forecast.config.checking import describe_rule, objective, task  # noqa: E402
 
 CONF = ROOT / "conf"
-PAGE = ROOT / "docs" / "configuration.md"
+PAGES = [ROOT / "docs" / name for name in ("configuration.md", "results.md")]
 PRIMARY = {"run": "run.yaml", "serve": "serve.yaml"}  # tables of keys that are in no group
 PREFIXES = {"covariates": "data.covariates.NAME"}  # of the keys of a group, where that is not its name
 MOST_DEFAULTS = 4  # values of a key, and options that set one, which are listed
 
-_TABLE = re.compile(r"(<!-- (options|keys: [a-z]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (options|keys: [a-z]+|benchmark: [a-z_]+ \d) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?: .*?)??(?:\s+# ?(?P<comment>.*))?$")
 # Not the task's: what composes it, and the settings of Hydra itself.
 _NOT_KEYS = ("defaults", "hydra")
@@ -42,19 +44,29 @@ class Key(NamedTuple):
 
 
 def main() -> None:
-    """Bring the page up to date."""
-    PAGE.write_text(render(PAGE.read_text("utf-8")), "utf-8")
+    """Bring the pages up to date."""
+    for page in PAGES:
+        page.write_text(render(page.read_text("utf-8")), "utf-8")
 
 
 def render(page: str) -> str:
-    """The page with its tables as conf/ and the signatures have them now."""
+    """A page with its tables as conf/, the signatures and the benchmarks have them now."""
 
     def table(found: re.Match[str]) -> str:
         kind, _, name = found[2].partition(": ")
-        lines = options_table() if kind == "options" else keys_table(name)
+        if kind == "benchmark":
+            lines = benchmark_table(*name.split())
+        else:
+            lines = options_table() if kind == "options" else keys_table(name)
         return found[1] + "\n".join(lines) + "\n" + found[3]
 
     return _TABLE.sub(table, page)
+
+
+def benchmark_table(name: str, number: str) -> list[str]:
+    """The lines of a table that a benchmark printed, the first one is number 1."""
+    printed = (ROOT / "docs" / "benchmarks" / f"{name}.md").read_text("utf-8")
+    return printed.strip().split("\n\n")[int(number) - 1].splitlines()
 
 
 def groups() -> list[str]:

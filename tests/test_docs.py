@@ -133,8 +133,18 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_the_tables_of_options_and_keys_are_up_to_date():
-    assert generated.render(CONFIGURATION) == CONFIGURATION, "run: make docs"
+@pytest.mark.parametrize("page", generated.PAGES, ids=lambda page: page.stem)
+def test_the_generated_tables_are_up_to_date(page):
+    text = page.read_text("utf-8")
+    assert generated.render(text) == text, "run: make docs"
+
+
+def test_what_benchmarks_printed_stands_in_a_table():
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    for printed in (ROOT / "docs" / "benchmarks").glob("*.md"):
+        count = len(printed.read_text("utf-8").strip().split("\n\n"))
+        assert all(f"<!-- benchmark: {printed.stem} {number} -->" in text for number in range(1, count + 1))
+        assert f"python -m benchmarks.{printed.stem}" in text
 
 
 def test_every_group_has_its_tables():
