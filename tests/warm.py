@@ -185,6 +185,8 @@ def _connect() -> socket.socket:
     subprocess.run(
         [sys.executable, str(_TEMPLATE), f"forecast-tests-{session}", session],
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # it stays, and whoever reads what a shell prints waits for the last writer
+        stderr=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(_TEMPLATE.parents[1])},
         check=True,
     )
