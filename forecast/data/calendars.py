@@ -32,7 +32,13 @@ _BY_SUFFIX = {
     "IS": "XIST", "TA": "XTAE", "SR": "XSAU", "JO": "XJSE", "SA": "BVMF", "MX": "XMEX", "BA": "XBUE",
     "SN": "XSGO",
 }  # fmt: skip
-_US_INDICES = frozenset({"^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT", "^VIX", "^OEX", "^NYA", "^TNX", "^IRX"})
+_INDICES = {
+    **dict.fromkeys(("^GSPC", "^DJI", "^IXIC", "^NDX", "^RUT", "^VIX", "^OEX", "^NYA", "^TNX", "^IRX"), "XNYS"),
+    **dict.fromkeys(("^BSESN", "^NSEI"), "XBOM"),
+    "^AEX": "XAMS", "^AXJO": "XASX", "^BFX": "XBRU", "^BVSP": "BVMF", "^FCHI": "XPAR", "^FTSE": "XLON",
+    "^GDAXI": "XETR", "^GSPTSE": "XTSE", "^HSI": "XHKG", "^IBEX": "XMAD", "^JKSE": "XIDX", "^KS11": "XKRX",
+    "^MXX": "XMEX", "^N225": "XTKS", "^SSMI": "XSWX", "^STI": "XSES", "^TWII": "XTAI",
+}  # fmt: skip
 
 
 def sessions(calendar: str, first: pd.Timestamp | str, last: pd.Timestamp | str) -> pd.DatetimeIndex:
@@ -101,10 +107,10 @@ def calendar_of(ticker: str) -> str | None:
         return "24/7"
     if name.endswith(("=F", "=X")):
         return "CMES" if name.endswith("=F") else "24/5"
-    if name.startswith("^"):
-        return "XNYS" if name in _US_INDICES else None
     stem, dot, suffix = name.rpartition(".")
-    return _BY_SUFFIX.get(suffix) if dot and stem else "XNYS"
+    if dot and stem:
+        return _BY_SUFFIX.get(suffix)
+    return _INDICES.get(name) if name.startswith("^") else "XNYS"
 
 
 def closing_times(calendar: str, dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:

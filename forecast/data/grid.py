@@ -65,7 +65,12 @@ class Sessions:
 
 
 def sessions_of(calendar: str | None, weekmask: str, zone: str) -> Sessions:
-    """Sessions of a calendar; without one, whole local days on the weekdays of a mask."""
+    """Sessions of a calendar; without one, whole local days on the weekdays of a mask.
+
+    Those of 24/5 are whole days from Monday to Friday; on New York's clock they begin at 17:00 of the day before.
+    """
+    if calendar == "24/5":
+        return _of_mask(WEEKDAYS, zone, hours_before=7 if zone == CURRENCY_ZONE else 0)
     return _of_mask(weekmask, zone) if calendar is None else _of_calendar(calendar)
 
 
@@ -77,11 +82,12 @@ def _of_calendar(calendar: str) -> Sessions:
 
 
 @functools.cache
-def _of_mask(weekmask: str, zone: str) -> Sessions:
+def _of_mask(weekmask: str, zone: str, hours_before: int = 0) -> Sessions:
     every = np.arange("1970-01-01", "2100-01-01", dtype="datetime64[D]")
     days = every[np.is_busday(every, weekmask=weekmask)].astype("datetime64[ns]")
-    opens: NDArray[Any] = to_utc(days, zone)
-    closes: NDArray[Any] = to_utc(days + np.timedelta64(DAY, "ns"), zone)
+    begins = days - np.timedelta64(hours_before, "h")
+    opens: NDArray[Any] = to_utc(begins, zone)
+    closes: NDArray[Any] = to_utc(begins + np.timedelta64(DAY, "ns"), zone)
     return Sessions(days, opens.astype(np.int64), closes.astype(np.int64), *2 * [closes.astype(np.int64)])
 
 

@@ -90,7 +90,7 @@ def _following_periods(bars: Timing, after: Times, count: int) -> Times:
     """Weeks and months by the date that names them."""
     week = bars.interval == "1wk"
     if bars.naming == "fixed" and week:
-        return after[:, None] + np.arange(1, count + 1) * np.timedelta64(_WEEK, "ns")
+        return _following_weeks(bars, after, count)
     months = after.astype("datetime64[M]")
     if not week and bars.naming in ("fixed", "end"):
         ahead = months[:, None] + np.arange(1, count + 1)
@@ -110,6 +110,20 @@ def _following_periods(bars: Timing, after: Times, count: int) -> Times:
     if not len(names) or place[-1] + count > len(names):
         _refuse(bars, after[-1], count)
     return np.asarray(names[place[:, None] + np.arange(count)])
+
+
+def _following_weeks(bars: Timing, after: Times, count: int) -> Times:
+    """Weeks that are named by one weekday: those in which there is a session, as far as the calendar knows."""
+    week = np.timedelta64(_WEEK, "ns")
+    if bars.calendar in (None, "24/7", "24/5") or after[-1] + (count + 8) * week > _knows(bars)[1]:
+        return np.asarray(after[:, None] + np.arange(1, count + 1) * week)
+    ahead = after[:, None] + np.arange(1, count + 9) * week
+    held = np.isin(
+        period_number(bars, ahead),
+        period_number(bars, sessions_between(bars, after[0], ahead[-1, -1] + week)),
+    )
+    order = np.argsort(~held, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(ahead, order, axis=1)
 
 
 def period_number(bars: Timing, days: Times) -> NDArray[np.int64]:

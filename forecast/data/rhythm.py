@@ -13,6 +13,7 @@ import numpy as np
 from forecast.data import calendars, grid
 from forecast.data.bars import INTERVALS, MINUTES, Bars, Interval
 from forecast.data.grid import Hours
+from forecast.data.timing import Naming
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _WELL_KNOWN = (
     "XSTO", "XTAI", "XSES", "XJSE", "XMEX", "CMES", "24/5",
 )  # fmt: skip
 _SUNDAY_TO_THURSDAY = ("XSAU",)
+# Clocks by which vendors of currencies count their week.
+_CURRENCY_ZONES = (grid.CURRENCY_ZONE, "UTC", "Europe/London")
 # What a day is called in a message, Monday first.
 _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -67,13 +70,15 @@ class _Fit:
         closed: share of bars outside of the sessions.
         missing: share of sessions without a bar.
         covered: share of the regular hours in which bars stand; 1 for days.
-        hours: of intraday bars.
+        regular: how well the times of day agree, 1 where the newest bars are all there are to be and no others.
+        bars: as they are by this calendar.
     """
 
-    closed: float
-    missing: float
+    bars: Bars
+    closed: float = 0.0
+    missing: float = 0.0
     covered: float = 1.0
-    hours: Hours | None = None
+    regular: float = 1.0
 
     @property
     def contradicts(self) -> bool:
@@ -81,7 +86,7 @@ class _Fit:
 
     @property
     def score(self) -> float:
-        return (1.0 - self.closed) * (1.0 - self.missing) * self.covered
+        return (1.0 - self.closed) * (1.0 - self.missing) * self.covered * self.regular
 
 
 def find_bars(
@@ -136,7 +141,7 @@ def find_bars(
             )
             return _own_weekdays(times, interval, zone, note)
         doubt = (f"{ticker}: {_disagreement(fit, name, interval)}",) if fit.closed > _DOUBTFUL else ()
-        return FoundBars(bars=_bars(times, interval, name, fit), why=f"{name}, {by}", warnings=doubt)
+        return FoundBars(bars=fit.bars, why=f"{name}, {by}", warnings=doubt)
     found = _search(times, interval, zone, tried=name)
     if sure and not fit.contradicts and found.bars.calendar == name:
         return found
@@ -175,7 +180,7 @@ def _named(ticker: str, times: Times, name: str, interval: Interval, zone: str |
         better = _search(times, interval, zone, tried=name)
         fits = f"; {better.bars.calendar} fits better" if better.bars.calendar not in (None, name) else ""
         warnings = [f"{ticker}: {_disagreement(fit, name, interval)}{fits}"]
-    return FoundBars(bars=_bars(times, interval, name, fit), why=f"{name}, as set", warnings=tuple(warnings))
+    return FoundBars(bars=fit.bars, why=f"{name}, as set", warnings=tuple(warnings))
 
 
 def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | None) -> FoundBars:
@@ -197,7 +202,7 @@ def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | 
     if fit.missing >= BULK:
         warnings = (f"{100 * fit.missing:.0f} % of the sessions of {best} have no bar",)
     return FoundBars(
-        bars=_bars(times, interval, best, fit),
+        bars=fit.bars,
         why=f"{best}, by the bars' own rhythm",
         warnings=warnings,
     )
@@ -205,16 +210,21 @@ def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | 
 
 def _candidates(times: Times, interval: Interval, zone: str | None) -> Sequence[str]:
     """Calendars worth a look, by the weekdays on which there are bars and the source's zone."""
-    mask = _weekmask(times)
-    if mask[5] == "1" or interval not in (*MINUTES, "1d"):
-        return ("24/7",) if mask[5] == "1" else ("XNYS",)
-    if mask[6] == "1" and mask[4] == "0":
+    days = _weekmask(times) if interval in (*MINUTES, "1d") else grid.WEEKDAYS
+    if days[5] == "1":
+        return ("24/7",)
+    if interval in MINUTES and _around_the_clock(times):
+        return ("24/5", "CMES", "24/7")
+    if days[6] == "1" and days[4] == "0":
         return _SUNDAY_TO_THURSDAY
-    if interval in MINUTES and len(np.unique(times.astype(np.int64) // grid.MINUTE // 60 % 24)) >= 21:
-        return ("24/5", "CMES")
     names = [name for name in _WELL_KNOWN if not (interval in MINUTES and name in ("24/5", "CMES"))]
     same = [name for name in names if zone is not None and name != "24/5" and calendars.zone_of(name) == zone]
-    return same or names
+    return same or (names if interval in (*MINUTES, "1d") else [*names, *_SUNDAY_TO_THURSDAY])
+
+
+def _around_the_clock(times: Times) -> bool:
+    """Whether bars stand in nearly all hours of the day."""
+    return len(np.unique(times.astype(np.int64) // grid.MINUTE // 60 % 24)) >= 21
 
 
 def _fit(times: Times, name: str, interval: Interval) -> _Fit:
@@ -225,29 +235,30 @@ def _fit(times: Times, name: str, interval: Interval) -> _Fit:
     """
     begin, end = (moment.to_datetime64() for moment in calendars.reach(name))
     inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
-    if interval not in (*MINUTES, "1d"):
-        return _Fit(closed=0.0, missing=0.0)
-    if interval in MINUTES:
-        return _fit_intraday(inside, name, interval)
+    bars = Bars(interval=interval, calendar=name)
+    if interval in ("1wk", "1mo"):
+        bars.naming, share = _naming(inside, bars)
+        return _Fit(bars=bars, closed=1.0 - share)
     if len(inside) < _FEW:
-        return _Fit(closed=0.0, missing=0.0)
+        return _Fit(bars=bars)
+    if interval in MINUTES:
+        zones = _CURRENCY_ZONES if name == "24/5" else (bars.zone,)
+        return max((_fit_intraday(inside, bars, zone) for zone in zones), key=lambda fit: fit.score)
     sessions = calendars.sessions(name, str(inside[0])[:10], str(inside[-1])[:10]).to_numpy()
     hit = np.isin(inside, sessions).sum()
-    return _Fit(closed=1.0 - hit / len(inside), missing=1.0 - hit / max(len(sessions), 1))
+    return _Fit(bars=bars, closed=1.0 - hit / len(inside), missing=1.0 - hit / max(len(sessions), 1))
 
 
-def _fit_intraday(times: Times, name: str, interval: Interval) -> _Fit:
+def _fit_intraday(times: Times, bars: Bars, zone: str) -> _Fit:
     """Hours that the newest bars keep, and how all of them agree with the days."""
-    if len(times) < _FEW:
-        return _Fit(closed=0.0, missing=0.0, hours=Hours())
-    zone = Bars(interval=interval, calendar=name).zone
-    sessions = grid.sessions_of(name, grid.WEEKDAYS, zone)
-    step = MINUTES[interval] * grid.MINUTE
-    if name == "24/7":
+    step = bars.step
+    if bars.calendar == "24/7":
         phase = times.astype(np.int64) % step
         _, counts = np.unique(phase, return_counts=True)
         expected = (times[-1] - times[0]).astype(np.int64) // step + 1
-        return _Fit(closed=1.0 - counts.max() / len(times), missing=max(0.0, 1.0 - len(times) / expected))
+        missing = max(0.0, 1.0 - len(times) / expected)
+        return _Fit(bars=bars, closed=1.0 - counts.max() / len(times), missing=missing)
+    sessions = grid.sessions_of(bars.calendar, grid.WEEKDAYS, zone)
     days = _session_days(times, sessions, zone)
     seen = np.unique(days)
     first, last = sessions.days.searchsorted(seen[0]), sessions.days.searchsorted(seen[-1], side="right")
@@ -256,12 +267,20 @@ def _fit_intraday(times: Times, name: str, interval: Interval) -> _Fit:
     # The hours, by the newest sessions.
     recent = sessions.days[max(first, last - _SHOWN)]
     newest = times[days >= recent]
-    hours, outside = _best_hours(newest, sessions, step, zone, recent, seen[-1])
-    regular, _ = grid.session_bars(
-        sessions, step=step, hours=Hours("through"), zone=zone, first=recent, last=seen[-1]
+    until = sessions.days[min(last, len(sessions.days) - 1)]  # evenings may be those of the next session
+    hours, regular, outside = _best_hours(newest, sessions, step, zone, recent, until)
+    every, _ = grid.session_bars(
+        sessions, step=step, hours=Hours("through"), zone=zone, first=recent, last=until
     )
-    covered = _covered(newest, regular, step, zone)
-    return _Fit(closed=max(float(far.mean()), outside), missing=missing, covered=covered, hours=hours)
+    begins = newest - np.timedelta64(step * hours.end, "ns")
+    day_long = (sessions.closes[last - 1] - sessions.opens[last - 1]) > 20 * 60 * grid.MINUTE
+    return _Fit(
+        bars=Bars(interval=bars.interval, calendar=bars.calendar, zone=zone, hours=hours),
+        closed=1.0 if _around_the_clock(times) and not day_long else max(float(far.mean()), outside),
+        missing=missing,
+        covered=_covered(begins, every, step, zone),
+        regular=regular,
+    )
 
 
 def _session_days(times: Times, sessions: grid.Sessions, zone: str) -> Times:
@@ -273,8 +292,8 @@ def _session_days(times: Times, sessions: grid.Sessions, zone: str) -> Times:
 
 def _best_hours(
     times: Times, sessions: grid.Sessions, step: int, zone: str, first: Any, last: Any
-) -> tuple[Hours, float]:
-    """Where bars begin, and the share of them that stands elsewhere."""
+) -> tuple[Hours, float, float]:
+    """Where bars begin, how well that agrees (2 hits / both numbers), and the share of bars that stands elsewhere."""
     learned = grid.learn_slots(times, sessions, zone)
     stamps = times.astype(np.int64)
     best, best_score, outside = learned, -1.0, 1.0
@@ -286,7 +305,7 @@ def _best_hours(
         score = 2 * hit / (len(stamps) + len(bars)) - (0.02 if hours is learned else 0.0)
         if score > best_score + 1e-9:
             best, best_score, outside = hours, score, 1.0 - hit / len(stamps)
-    return best, outside
+    return best, best_score, outside
 
 
 def _covered(times: Times, regular: NDArray[np.int64], step: int, zone: str) -> float:
@@ -304,36 +323,24 @@ def _covered(times: Times, regular: NDArray[np.int64], step: int, zone: str) -> 
     return float((near < max(width, 1)).mean())
 
 
-def _bars(times: Times, interval: Interval, name: str, fit: _Fit) -> Bars:
-    return Bars(
-        interval=interval,
-        calendar=name,
-        hours=fit.hours,
-        naming=_naming(times, interval, name, grid.WEEKDAYS),
-    )
-
-
-def _naming(times: Times, interval: Interval, name: str | None, weekmask: str) -> Any:
-    """The date that names the weeks or months of bars."""
-    if interval not in ("1wk", "1mo") or len(times) < 2:
-        return "fixed"
+def _naming(times: Times, bars: Bars) -> tuple[Naming, float]:
+    """The date that names weeks or months, and the share of bars that are named so."""
+    if bars.interval not in ("1wk", "1mo") or len(times) < 2:
+        return "fixed", 1.0
     days = times.astype("datetime64[D]")
     month = days.astype("datetime64[M]")
-    if interval == "1wk":
-        _, counts = np.unique((days.astype(np.int64) + 3) % 7, return_counts=True)
-        shares = {"fixed": counts.max() / len(days)}
-    else:
-        _, counts = np.unique((days - month.astype("datetime64[D]")).astype(int), return_counts=True)
-        ends = (month + 1).astype("datetime64[D]") - 1
-        shares = {"fixed": counts.max() / len(days), "end": float((days == ends).mean())}
-    bars = Bars(interval=interval, calendar=name, weekmask=weekmask)
+    place = (days.astype(np.int64) + 3) % 7 if bars.interval == "1wk" else (days - month).astype(int)
+    shares: dict[Naming, float] = {"fixed": np.bincount(place).max() / len(days)}
+    if bars.interval == "1mo":
+        shares["end"] = float((days == (month + 1).astype("datetime64[D]") - 1).mean())
     for naming in ("first", "last"):
-        bars.naming = naming
+        own = Bars(interval=bars.interval, calendar=bars.calendar, weekmask=bars.weekmask, naming=naming)
         try:
-            shares[naming] = float((bars.next_times(times[:-1], 1)[:, 0] == times[1:]).mean())
+            shares[naming] = float((own.next_times(times[:-1], 1)[:, 0] == times[1:]).mean())
         except UserError:
             continue  # beyond what the calendar knows
-    return max(shares, key=lambda naming: shares[naming])
+    best = max(shares, key=lambda naming: shares[naming])
+    return best, shares[best]
 
 
 def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: bool = False) -> Bars:
@@ -346,9 +353,9 @@ def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: 
     hours = None
     if interval in MINUTES and len(times) >= _FEW:
         hours = grid.learn_slots(times, grid.sessions_of(None, mask, zone), zone)
-    return Bars(
-        interval=interval, weekmask=mask, zone=zone, hours=hours, naming=_naming(times, interval, None, mask)
-    )
+    bars = Bars(interval=interval, weekmask=mask, zone=zone, hours=hours)
+    bars.naming, _ = _naming(times, bars)
+    return bars
 
 
 def _own_weekdays(times: Times, interval: Interval, zone: str | None, note: str) -> FoundBars:
@@ -382,6 +389,8 @@ def _reaches(name: str, times: Times) -> bool:
 def _disagreement(fit: _Fit, name: str, interval: Interval) -> str:
     if fit.covered < _COVERED:
         return f"its bars stand in {100 * fit.covered:.0f} % of the hours in which {name} trades"
+    if interval in ("1wk", "1mo"):
+        return f"{100 * fit.closed:.0f} % of its bars are not dated by the sessions of {name}"
     if fit.closed >= BULK or fit.closed >= fit.missing:
         what = "of times" if interval in MINUTES else "of days"
         return f"{100 * fit.closed:.0f} % of its bars are {what} when {name} is closed"
@@ -410,7 +419,7 @@ def _check_interval(ticker: str, times: Times, interval: Interval) -> None:
         )
     own, wanted = _spans(steps), _minutes(interval)
     named = _named_interval(own)
-    if named == interval or own == wanted:
+    if named == interval or own == wanted or (steps == wanted).sum() >= 0.8 * (steps == own).sum():
         return
     # Thin trading leaves bars out here and there; bars of a coarser interval are all apart by a multiple of it.
     coarser = own > wanted

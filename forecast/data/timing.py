@@ -75,7 +75,8 @@ class Bars:
             return self._zone
         if self.calendar is None:
             return "UTC"
-        return grid.CURRENCY_ZONE if self.calendar == "24/5" else calendars.zone_of(self.calendar)
+        currencies = self.calendar == "24/5" and self.intraday
+        return grid.CURRENCY_ZONE if currencies else calendars.zone_of(self.calendar)
 
     @property
     def hours(self) -> Hours:

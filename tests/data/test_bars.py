@@ -256,3 +256,57 @@ def test_every_interval_has_a_name_and_a_text():
 def test_outside_of_what_a_calendar_knows_it_says_so():
     with pytest.raises(UserError, match="calendar XSAU knows 2021-01-01 to 2029-12-31"):
         Bars(interval="1h", calendar="XSAU").next_times(moments("2020-05-05T10:00"), 1)
+
+
+def currency_times(first, last, freq):
+    """Sunday 17:00 to Friday 17:00 on New York's clock, in UTC."""
+    local = pd.date_range(first, last, freq=freq, tz="America/New_York")
+    day, hour = local.day_of_week, local.hour
+    open_then = (day < 4) | ((day == 4) & (hour < 17)) | ((day == 6) & (hour >= 17))
+    return local[open_then].tz_convert("UTC").tz_localize(None).to_numpy()
+
+
+@pytest.mark.parametrize("ticker", ["EURUSD=X", "mine"])
+def test_the_week_of_currencies_ends_on_friday_in_winter_too_and_over_changes_of_the_clock(ticker):
+    every = currency_times("2022-09-01", "2024-03-20", "1h")
+    for row in (1500, 2300, 2999, 3400, len(every) - 130):
+        found = find_bars(ticker, every[: row + 1], interval="1h", calendar="auto")
+        np.testing.assert_array_equal(
+            found.bars.next_times(every[row : row + 1], 120)[0], every[row + 1 :][:120]
+        )
+
+
+@pytest.mark.parametrize(
+    ("ticker", "every"),
+    [
+        ("EURUSD=X", currency_times("2023-11-17 15:00", "2023-11-21 03:00", "1min")),
+        ("coin", np.arange("2023-11-19T10:34", "2023-11-23T00:00", dtype="datetime64[m]")),
+    ],
+)
+def test_two_days_of_minutes_around_the_clock(ticker, every):
+    every = every.astype("datetime64[ns]")
+    found = find_bars(ticker, every[:-600], interval="1m", calendar="auto")
+    assert found.bars.hours.align == "open"
+    np.testing.assert_array_equal(found.bars.next_times(every[-601:-600], 600)[0], every[-600:])
+
+
+@pytest.mark.parametrize(("interval", "rule"), [("1wk", "W"), ("1mo", "M")])
+def test_weeks_and_months_named_by_sessions_show_their_market(interval, rule):
+    days = pd.Series(times("XTKS", "1d", last="2024-11-15", count=800))
+    every = days.groupby(days.dt.to_period(rule)).first().to_numpy()
+    found = find_bars("mine", every[:-3], interval=interval, calendar="auto")
+    assert found.bars.calendar == "XTKS"
+    np.testing.assert_array_equal(found.bars.next_times(every[-4:-3], 3)[0], every[-3:])
+
+
+def test_a_week_without_a_session_has_no_bar():
+    """The golden week of Shanghai, 2024-10-01 to 2024-10-07."""
+    bars = Bars(interval="1wk", calendar="XSHG")
+    assert ahead(bars, np.datetime64("2024-02-05"), 2) == ["2024-02-19", "2024-02-26"]
+
+
+def test_tokyos_half_hours_stamped_with_their_end_are_not_sydneys():
+    every = times("XTKS", "30m", last="2023-10-12", count=700) + pd.Timedelta("30min")
+    found = find_bars("mine", every.to_numpy()[:-12], interval="30m", calendar="auto")
+    assert found.bars.calendar == "XTKS"
+    np.testing.assert_array_equal(found.bars.next_times(every.to_numpy()[-13:-12], 12)[0], every[-12:])
