@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import build, check as check_signatures, data_request, identity, origin, snapshot
-from forecast.data.bars import DescribedSource
-from forecast.data.record import record as data_record
+from forecast.data.record import described_sources, record as data_record
 from forecast.data.target import Close
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate.evaluation import Evaluator
@@ -136,7 +135,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         config_text = snapshot(
             config,
             provenance=provenance(config, identity=name, fingerprint=data.fingerprint_),
-            source={"layouts": data.source.layouts()} if isinstance(data.source, DescribedSource) else None,
+            found={key: {"layouts": source.layouts()} for key, source in described_sources(data).items()},
         )
         write_whole(directory / "config.yaml", config_text)
         described = data_record(data)
@@ -450,8 +449,8 @@ def _describe(data: MarketData) -> str:
         lines.append(f"{name:20}{column.min():>14,.6g}{column.max():>14,.6g}{seen:>30}")
     if len(record["columns"]) > _SHOWN:
         lines.append(f"... and {len(record['columns']) - _SHOWN} columns more")
-    if isinstance(data.source, DescribedSource):
-        lines += ["", "files:", *(f"  {line}" for line in data.source.describe())]
+    read = [line for source in described_sources(data).values() for line in source.describe()]
+    lines += ["", "files:", *(f"  {line}" for line in read)] if read else []
     lines += [f"covariate {name}: {note}" for name, note in record.get("covariates", {}).items()]
     if record["without_windows"]:
         lines += ["", f"too short for a window: {_some(record['without_windows'])}"]

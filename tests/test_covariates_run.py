@@ -60,6 +60,26 @@ def test_what_leads_is_seen_by_every_learner(make):
     assert errors(with_x, make()) < 0.8 * errors(without, make())
 
 
+def test_a_network_sees_what_leads(tmp_path):
+    bars, x = leading(500)
+    bars.to_csv(tmp_path / "A.csv")
+    x.to_csv(tmp_path / "X.csv")
+    words = [
+        "source=files", f"source.path={tmp_path}", "data.tickers=[A]", "data.health.calendar=null", "model=lstm",
+        "model.hidden_size=8", "model.num_layers=1", "trainer.max_epochs=3", "baselines=none", "intervals=none",
+        "evaluation.significance=null", "tracker=none",
+    ]  # fmt: skip
+    with_x = [
+        "covariates=vix", "data.covariates.vix.ticker=X", "data.covariates.vix.published=null",
+        "data.covariates.vix.transform=level",
+    ]  # fmt: skip
+    without, seen = (
+        forecast.run(*words, *more, directory=tmp_path / f"run{number}").metrics["test_rmse"]
+        for number, more in enumerate(([], with_x))
+    )
+    assert seen < 0.8 * without
+
+
 def test_the_vix_improves_the_volatility_of_the_sp500(tmp_path):
     """Of the same day, published at 16:15, forecast in the evening: 12 % less squared error on test, 29 % on val."""
     import arch.data.sp500
@@ -133,7 +153,8 @@ def folder(tmp_path_factory):
     (folder / "rates").mkdir()
     bars.assign(Mood=x["Close"].to_numpy()).round(6).to_csv(folder / "bars" / "A.csv")
     weeks = pd.date_range(bars.index[0], bars.index[-1], freq="W-MON", name="Date")
-    pd.DataFrame({"Rate": np.linspace(1, 2, len(weeks))}, index=weeks).to_csv(folder / "rates" / "WEEKLY.csv")
+    rates = pd.DataFrame({"Rate": np.linspace(1, 2, len(weeks))}, index=weeks.strftime("%d/%m/%Y"))
+    rates.to_csv(folder / "rates" / "WEEKLY.csv", index_label="Date", sep=";", decimal=",")
     done = run(folder, *asked(), "hydra.run.dir=run")
     assert done.code == 0, done.err
     return folder
@@ -158,7 +179,11 @@ def test_a_run_says_what_it_looked_at_and_replays_from_anywhere(folder, tmp_path
     )
     assert "one every 5 days" in notes["file"]
     saved = yaml.safe_load((folder / "run" / "config.yaml").read_text())
-    assert saved["data"]["covariates"]["file"]["source"]["path"] == str(folder / "rates")
+    source = saved["data"]["covariates"]["file"]["source"]
+    assert source["path"] == str(folder / "rates")
+    assert [(one["separator"], one["decimal"], one["dates"]) for one in source["layouts"]] == [
+        (";", ",", "dmy")
+    ]
     done = run(tmp_path, "-cd", str(folder / "run"), "-cn", "config", "hydra.run.dir=again")
     assert done.code == 0, done.err
     ours, theirs = (pd.read_parquet(at / "forecasts.parquet") for at in (folder / "run", tmp_path / "again"))

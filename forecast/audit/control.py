@@ -38,8 +38,7 @@ _R2, _DIRECTION, _ERRORS = 0.02, 0.57, 4.0
 # Of the next return from the bars alone: thinly traded shares, and still more bars of minutes, bounce between bid and
 # ask, which can be forecast (Roll 1984) though not traded.
 _BARS_R2, _BARS_R2_OF_MINUTES = 0.05, 0.20
-# Bars of which ceilings are known, whatever the target, and those without so much of that bounce.
-_CEILINGS: tuple[str, ...] = ("1d",)
+# Bars without so much of that bounce.
 _LONG: tuple[str, ...] = ("1d", "1wk", "1mo")
 # Share of a ticker's bars, the oldest, that trees learn from, and the fewest bars worth it.
 _LEARNT_FROM, _FEWEST_BARS = 0.6, 250
@@ -100,7 +99,7 @@ def believable_skill(subject: Subject) -> str:
     """
     data = subject.original
     target = data.target
-    if data.bars.interval not in _CEILINGS and not _is_price(data):
+    if not target.suspect_above and not target.suspect_below:
         return f"no ceiling is known of {target.name} on bars of {data.bars.interval}"
     # HAR stands for all baselines here; less noise is left in a mean of many bars.
     of_har = target.suspect_below.get("har", 1 - _R2) ** (2 if target.lead == 0 else 4)

@@ -88,12 +88,19 @@ def data_request(config: DictConfig) -> dict[str, Any]:
     if covariates := data.get("covariates"):
         # With them goes what they are looked up for.
         request["covariates"] = {
-            "nodes": covariates,
+            "nodes": _without_layouts(covariates),
             "horizon": data.get("horizon"),
             "calendar": data.get("calendar"),
             "target": task.get("target"),
         }
     return request
+
+
+def _without_layouts(node: Any) -> Any:
+    """A node of a config, without how files were found to be written anywhere in it."""
+    if isinstance(node, dict):
+        return {name: _without_layouts(item) for name, item in node.items() if name != "layouts"}
+    return [_without_layouts(item) for item in node] if isinstance(node, list) else node
 
 
 def _nodes(covariates: Any) -> list[dict[str, Any]]:

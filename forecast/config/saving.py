@@ -21,7 +21,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def snapshot(
-    config: DictConfig, *, provenance: dict[str, Any], source: Mapping[str, Any] | None = None
+    config: DictConfig, *, provenance: dict[str, Any], found: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
     """A config as YAML that `python run.py -cd DIR -cn config` runs again.
 
@@ -29,7 +29,8 @@ def snapshot(
         config: the task config; saved without interpolations and without an earlier run's provenance and metadata,
             relative paths as absolute ones.
         provenance: where the run came from; plain values.
-        source: what the source found out, as more of its arguments, so that a replay reads its files alike.
+        found: what sources found out, so that a replay reads their files alike: dotted key of each one's node ->
+            more of its arguments.
 
     Returns:
         the task's keys, `provenance`, and the settings of Hydra that the config it was started from had, such
@@ -42,8 +43,11 @@ def snapshot(
     hydra = {name: value for name, value in started.get("hydra", {}).items() if name != "help"}
     defaults = [entry for entry in started.get("defaults", []) if _is_hydras(entry)]
     body = {**resolved(config), "provenance": provenance}
-    if source:
-        body["source"] = {**body["source"], **source}
+    for key, arguments in (found or {}).items():
+        node: Any = body
+        for part in key.split("."):
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        node.update(arguments)
     absolute_paths(body, launch_folder(config))
     saved: dict[str, Any] = {
         **({"defaults": [*defaults, "_self_"]} if defaults else {}),

@@ -255,7 +255,7 @@ def _built(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, Any]:
             # exchange_calendars 4.13 with pandas 3.1: ASEX, XBEL, XBSE, XCYS and XTAE.
             raise UserError(
                 f"calendar {calendar}: exchange_calendars {exchange_calendars.__version__} cannot build it "
-                f"with pandas {pd.__version__} ({type(error).__name__}); name another, or null where allowed"
+                f"with pandas {pd.__version__} ({type(error).__name__})"
             ) from None
     return begin, end, built
 

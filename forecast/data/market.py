@@ -258,8 +258,9 @@ class MarketData:
             if not len(windows):
                 raise UserError(
                     f"{self._who()}: {len(self.panel_.calendar)} {self.bars.label}s leave no {split} window of "
-                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}{self._span()}: "
-                    "ask for a longer data.period or shorter windows"
+                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}{self._span()}: ask for "
+                    f"{'' if self.within_session else 'a longer data.period or '}shorter windows"
+                    f"{', or data.within_session=false' if self.within_session else ''}"
                 )
         if self.target.relation == "probability":
             self._check_outcomes(self.windows_["train"])

@@ -11,6 +11,8 @@ from forecast.data import calendars, grid
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Times = NDArray[Any]  # datetime64[ns]
@@ -267,6 +269,24 @@ def bars_per_year(bars: Timing) -> int:
     begin, end = np.datetime64(f"{year}-01-01", "ns"), np.datetime64(f"{year}-12-31", "ns")
     count = len(_grid(bars, year, year)) / max(len(sessions_between(bars, begin, end)), 1)
     return max(round(days * count), 1)
+
+
+def ceilings(daily: Mapping[str, float], *, bars_per_year: float) -> dict[str, float]:
+    """What of daily bars is suspected of a leak, for other bars.
+
+    The same information ratio a year takes less skill the more bars there are: IC x sqrt(bars). Weeks are allowed as
+    much more than days, months as much as weeks. Bars within a day are allowed what days are, for they bounce between
+    bid and ask, which can be forecast though not traded (Roll 1984, https://doi.org/10.1111/j.1540-6261.1984.tb03897.x).
+
+    Args:
+        daily: of `r2_oos`, a square; `direction`, above one half; `ic`.
+        bars_per_year: of the others.
+
+    Source: Grinold (1989), The fundamental law of active management, Journal of Portfolio Management 15.
+    """
+    more = max(1.0, 252 / max(bars_per_year, 52)) ** 0.5
+    rules = {"r2_oos": lambda most: most * more**2, "direction": lambda most: 0.5 + (most - 0.5) * more}
+    return {name: rules.get(name, lambda most: most * more)(most) for name, most in daily.items()}
 
 
 @functools.cache

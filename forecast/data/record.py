@@ -50,6 +50,19 @@ def record(data: MarketData) -> dict[str, Any]:
     }
 
 
+def described_sources(data: MarketData) -> dict[str, DescribedSource]:
+    """Sources that find out how their files are written, the covariates' own too, by the dotted key of their node.
+
+    Args:
+        data: loaded.
+    """
+    nodes = {"source": data.source} | {
+        f"data.covariates.{key}.source": getattr(node, "source", None)
+        for key, node in data.covariates.by_key.items()
+    }
+    return {key: source for key, source in nodes.items() if isinstance(source, DescribedSource)}
+
+
 def calendars(data: MarketData) -> list[dict[str, Any]]:
     """What the tickers' bars are, tickers of one market together, and how that is known.
 

@@ -162,7 +162,10 @@ def _by_ending(ticker: str) -> str:
 
 def _named(ticker: str, times: Times, name: str, interval: Interval, zone: str | None, key: str) -> FoundBars:
     """The calendar that was asked for; bars that contradict it are refused."""
-    fit = _fit(times, name, interval)
+    try:
+        fit = _fit(times, name, interval)
+    except UserError as error:
+        raise UserError(f"{key}={name}: {error}; data.calendar=none goes by the bars' own weekdays") from None
     warnings = []
     if fit.contradicts or fit.missing >= BULK:
         better = _search(times, interval, zone, tried=name)

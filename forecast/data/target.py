@@ -74,10 +74,9 @@ class Target:
     # Losses in which forecasts are compared (evaluate.scores.LOSSES): the best baseline is chosen, and the verdict
     # given, in the first.
     losses: ClassVar[tuple[str, ...]] = ("squared", "absolute")
-    # Figures that daily data do not allow: metrics above these values, or a root mean loss below such a share of a
-    # baseline's, are suspected of a leak.
-    suspect_above: ClassVar[Mapping[str, float]] = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
-    suspect_below: ClassVar[Mapping[str, float]] = {}
+    # What daily bars do not allow, suspected of a leak (others: `of_bars`): metrics above, losses below such a share.
+    suspect_above: Mapping[str, float] = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
+    suspect_below: Mapping[str, float] = {}
     # Names of what belongs to it; None = those of a price (evaluate.metrics.METRICS), and all baselines.
     metrics: ClassVar[tuple[str, ...] | None] = None
     baselines: ClassVar[tuple[str, ...] | None] = None
@@ -97,6 +96,11 @@ class Target:
         """The same target, of bars of this rhythm."""
         other = copy(self)
         other.per_year = float(bars.per_year)
+        if bars.interval != "1d":
+            from forecast.data.periods import ceilings
+
+            other.suspect_above = ceilings(type(self).suspect_above, bars_per_year=bars.per_year)
+            other.suspect_below = {}  # measured of days; HAR knows no time of day, which is worth much within one
         return other
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
@@ -274,8 +278,8 @@ class Volatility(Target):
         *_SLOW,
     )
     losses = ("qlike", "log", "squared")
-    suspect_above: ClassVar[Mapping[str, float]] = {}
-    suspect_below: ClassVar[Mapping[str, float]] = {"har": 0.90}
+    suspect_above: Mapping[str, float] = {}
+    suspect_below: Mapping[str, float] = {"har": 0.90}
 
     def __init__(
         self,
@@ -359,8 +363,8 @@ class Range(Target):
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "har", "har_leverage", "har_pooled", *_REGRESSION, *_SLOW)
     losses = ("log", "squared")
-    suspect_above: ClassVar[Mapping[str, float]] = {}
-    suspect_below: ClassVar[Mapping[str, float]] = {"har": 0.94}
+    suspect_above: Mapping[str, float] = {}
+    suspect_below: Mapping[str, float] = {"har": 0.94}
 
     def __init__(self, *, span: Span = 1, floor: Annotated[float, Gt(0), Le(1)] = 1e-4) -> None:
         self.span = span
@@ -411,8 +415,8 @@ class Volume(Target):
     metrics = _LOGS
     baselines = ("moving_average", "ewma", "seasonal_mean", "har", "har_pooled", *_REGRESSION, *_SLOW)
     losses = ("log", "squared")
-    suspect_above: ClassVar[Mapping[str, float]] = {}
-    suspect_below: ClassVar[Mapping[str, float]] = {"har": 0.92}
+    suspect_above: Mapping[str, float] = {}
+    suspect_below: Mapping[str, float] = {"har": 0.92}
 
     def __init__(self, *, span: Span = 1) -> None:
         self.span = span

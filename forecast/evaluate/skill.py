@@ -177,21 +177,24 @@ def ranks(values: Column, group: Index, groups: int) -> Column:
     return found
 
 
-def suspicions(metrics: Mapping[str, float | None], *, split: str = "test") -> list[str]:
-    """Information coefficients that daily data do not allow, each with its noise; part of the leak warning.
+def suspicions(
+    metrics: Mapping[str, float | None], *, split: str = "test", ceiling: float = IC_CEILING
+) -> list[str]:
+    """Information coefficients that the bars do not allow, each with its noise; part of the leak warning.
 
     R2 and direction have their ceilings in verdict.py.
 
     Args:
         metrics: flat, as metrics.json has them.
         split: whose.
+        ceiling: of such bars.
     """
     found = []
     for name, label in (("ic", "IC"), ("rank_ic", "RankIC")):
         value, error = metrics.get(f"{split}_{name}"), metrics.get(f"{split}_{name}_se")
         # Without an error there are too few dates to suspect anything; an error of 0 is a perfect forecast.
-        if value is not None and error is not None and value - IC_CEILING > 2 * error:
-            found.append(f"{split} {label} {value:.3f} +/- {error:.3f} (ceiling {IC_CEILING:.2f})")
+        if value is not None and error is not None and value - ceiling > 2 * error:
+            found.append(f"{split} {label} {value:.3f} +/- {error:.3f} (ceiling {ceiling:.2f})")
     return found
 
 

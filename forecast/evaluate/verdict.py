@@ -253,7 +253,7 @@ class Verdict:
         if self.evaluation and "ic" in ceilings:
             from forecast.evaluate.skill import suspicions
 
-            found += suspicions(self.metrics)
+            found += suspicions(self.metrics, ceiling=ceilings["ic"])
         errors: Mapping[str, float | None] = (record.get("errors") or {}).get("test") or {}
         # What is made of past prices alone cannot know the future: how far it gets, the data allow.
         honest = [number(error) for name, error in errors.items() if name not in ("model", *SEE_FEATURES)]
@@ -269,10 +269,15 @@ class Verdict:
         if not found:
             return None
         return (
-            f"suspect a leak: {', '.join(found)} is more than daily {'prices' if self.words.price else 'data'} allow; "
+            f"suspect a leak: {', '.join(found)} is more than {self._bars} allow; "
             f"check that no feature knows the {self.bar} being forecast, that scalers are fitted on train only, that "
             "no bars are stale"
         )
+
+    @property
+    def _bars(self) -> str:
+        what = "prices" if self.words.price else "data"
+        return f"daily {what}" if self.bar == "day" else f"{what} of {self.bar}s"
 
     def _too_right(self, split: str, most: float) -> bool:
         share, rows = self._figure(split, "direction"), self._figure(split, "rows")

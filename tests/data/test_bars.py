@@ -6,6 +6,7 @@ import pytest
 
 from forecast.data.bars import INTERVALS, Bars
 from forecast.data.rhythm import find_bars
+from forecast.data.target import Return, Volatility
 from forecast.errors import UserError
 from tests.exchange_bars import times
 
@@ -310,3 +311,29 @@ def test_tokyos_half_hours_stamped_with_their_end_are_not_sydneys():
     found = find_bars("mine", every.to_numpy()[:-12], interval="30m", calendar="auto")
     assert found.bars.calendar == "XTKS"
     np.testing.assert_array_equal(found.bars.next_times(every.to_numpy()[-13:-12], 12)[0], every[-12:])
+
+
+@pytest.mark.parametrize(
+    ("interval", "r2", "direction", "ic"),
+    [
+        ("1d", 0.02, 0.57, 0.10),
+        ("1h", 0.02, 0.57, 0.10),
+        ("1wk", 0.0969, 0.654, 0.220),
+        ("1mo", 0.0969, 0.654, 0.220),
+    ],
+)
+def test_what_is_suspected_of_a_leak_is_the_same_skill_a_year(interval, r2, direction, ic):
+    bars = Bars(interval=interval, calendar="XNYS")
+    assert Return().of_bars(bars).suspect_above == pytest.approx(
+        {"r2_oos": r2, "direction": direction, "ic": ic}, abs=5e-4
+    )
+    assert Volatility().of_bars(bars).suspect_below == ({"har": 0.9} if interval == "1d" else {})
+
+
+def test_a_calendar_that_cannot_be_built_is_refused_with_the_way_out():
+    with pytest.raises(
+        UserError, match=r"^data.calendar=XTAE: .* data.calendar=none goes by the bars' own weekdays$"
+    ):
+        find_bars(
+            "A", times("XNYS", "1d", last="2024-07-05", count=40).to_numpy(), interval="1d", calendar="XTAE"
+        )

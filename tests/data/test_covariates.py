@@ -152,10 +152,17 @@ class TestWhatIsMissing:
         assert found.iloc[101:].notna().all()
         assert "101 of 262 bars of A are left out" in caplog.text
 
-    @pytest.mark.parametrize("where", [slice(0, 200), [*range(50), *range(80, 262)]], ids=["ends", "gap"])
-    def test_what_is_too_old_is_refused(self, where):
+    @pytest.mark.parametrize(
+        ("where", "remedy"),
+        [
+            (slice(0, 200), "it ends 2020-10-06: cut"),
+            ([*range(50), *range(80, 262)], "it has a gap there: set max_age"),
+        ],
+        ids=["ends", "gap"],
+    )
+    def test_what_is_too_old_is_refused(self, where, remedy):
         with pytest.raises(
-            UserError, match=r"the last value known is of 2020-.*, 11 days old, and max_age is 10; it ends"
+            UserError, match=rf"the last value known is of 2020-.*, 11 days old, and max_age is 10; {remedy}"
         ):
             joined(numbered(DAYS[where]), max_age=10)
         assert joined(numbered(DAYS[where]), max_age=100).iloc[1:].notna().all()
@@ -185,7 +192,7 @@ class TestWhatIsMissing:
             (
                 numbered(DAYS, "Other"),
                 {},
-                "X has no column Rate; it has Open, High, Low, Close, Volume, Other",
+                "X has no column Rate; it has Other; Open, High, Low, Close, Volume are there only of bars",
             ),
             (numbered([*DAYS, DAYS[5]]), {}, "two rows of 2020-01-08; a series needs distinct times"),
             (numbered(DAYS), {"transform": "log"}, "Rate=0 on 2020-01-01 has no logarithm"),

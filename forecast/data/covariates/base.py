@@ -137,6 +137,12 @@ class Covariates:
         self, nodes: Mapping[str, Any] | Sequence[Any] | None, *, lead: int = 0, horizon: int = 1
     ) -> None:
         self.nodes: dict[str, Covariate] = _named(nodes or {})
+        # By the config's keys: names, or places in a list.
+        self.by_key: dict[str, Covariate] = (
+            self.nodes
+            if isinstance(nodes, Mapping) or not nodes
+            else {str(place): node for place, node in enumerate(nodes)}
+        )
         self.lead = lead
         self.horizon = horizon
         self.notes: dict[str, str] = {}  # name -> what was understood of it, of the first ticker
@@ -149,7 +155,11 @@ class Covariates:
                     f"data.covariates.{name}: {type(node).__name__} is no covariate, it has no {', '.join(lacks)}; see "
                     "docs/extending.md"
                 )
-            for column, step in self._columns(name, node):
+            try:
+                columns = self._columns(name, node)
+            except UserError as error:
+                raise UserError(f"data.covariates.{name}: {error}") from error
+            for column, step in columns:
                 if column in self.columns:
                     raise UserError(f"data.covariates.{name}: a second column {column}; name it otherwise")
                 self.columns[column] = step

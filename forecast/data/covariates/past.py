@@ -315,7 +315,7 @@ class PastCovariate:
                 raise UserError(
                     f"{self._who(rows)}: {rows.bars.text(rows.times[bar])}: the last value known is of "
                     f"{_shown(times[joined.row[bar]])}, {joined.age[bar]} {rows.bars.label}s old, and max_age is "
-                    f"{limit}; it ends {_shown(times[-1])}: cut the bars with data.end, or set max_age or missing=drop"
+                    f"{limit}; {self._remedy(joined.row[bar], times)}set max_age or missing=drop"
                 )
             lacking = none_yet
         else:
@@ -347,6 +347,15 @@ class PastCovariate:
                 _shown(times[0]),
             )
         return found
+
+    @staticmethod
+    def _remedy(row: int, times: Times) -> str:
+        ended = row == len(times) - 1
+        return (
+            f"it ends {_shown(times[-1])}: cut the bars with data.end, or "
+            if ended
+            else "it has a gap there: "
+        )
 
     def _who(self, rows: BarRows) -> str:
         return self.ticker or f"{', '.join(self.names)} of {rows.ticker}"
@@ -388,7 +397,9 @@ class PastCovariate:
         own = [name for name in self.names if name not in others]
         absent = [name for name in own if name not in COLUMNS]
         if absent:
-            has = ", ".join(map(str, [*COLUMNS, *beside.columns] if len(beside.columns) else COLUMNS))
+            has = ", ".join(COLUMNS)
+            if len(beside.columns):
+                has = f"{', '.join(map(str, beside.columns))}; {has} are there only of bars"
             more = "" if offers else f"; of {type(source).__name__} no others can be had, but of source=files"
             raise UserError(
                 f"columns={self.names}: {ticker} has no column {', '.join(absent)}; it has {has}{more}"

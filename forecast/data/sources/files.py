@@ -153,12 +153,7 @@ class FileSource:
                 index, columns = index[~again], {name: values[~again] for name, values in columns.items()}
                 left_out.append(f"{again.sum()} that two files have alike")
         self._notes[ticker] = "; left out " + ", ".join(left_out) if left_out else ""
-        self._layouts[ticker] = {
-            self._stems[Path(part.origin)]: replace(
-                part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
-            )
-            for part in parts
-        }
+        self._layouts[ticker] = self._written(parts, layout)
         table = pd.DataFrame(
             adjusted(columns, adjust=self.adjust, adjust_volume=self.adjust_volume), index=index
         )
@@ -166,6 +161,15 @@ class FileSource:
             same = np.array_equal(columns["Adj Close"], columns["Close"])
             table.attrs["adjusted"] = self.adjust and not same
         return table
+
+    def _written(self, parts: list[DatedRows], layout: FileLayout) -> dict[str, FileLayout]:
+        """How each file of a ticker is written, by its name."""
+        return {
+            self._stems[Path(part.origin)]: replace(
+                part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
+            )
+            for part in parts
+        }
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """The other columns of a ticker's file that hold numbers, for instance as covariates.
@@ -181,7 +185,9 @@ class FileSource:
 
         from forecast.data.sources.reading import read_others
 
-        index, columns = read_others(*self._rows(ticker, bars=False))
+        parts, layout = self._rows(ticker, bars=False)
+        index, columns = read_others(parts, layout)
+        self._layouts.setdefault(ticker, self._written(parts, layout))
         found = pd.DataFrame(columns, index=index)
         return found if found.index.is_unique else found[~found.index.duplicated()]
 
