@@ -69,6 +69,21 @@ def trained_runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """An MLflow store without a run, to be copied: making one takes longer than a run does."""
+    from filelock import FileLock
+    from trained import shared_folder
+
+    from forecast.track.connection import connect
+
+    database = shared_folder(tmp_path_factory) / "mlflow.db"
+    with FileLock(f"{database}.lock"):
+        if not database.exists():
+            connect(f"sqlite:///{database}", patience_s=60.0)
+    return database
+
+
+@pytest.fixture(scope="session")
 def ray_cluster():
     """The address of a Ray of two cores, one for all tests of a process, which this process has joined."""
     import ray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -149,12 +150,13 @@ def test_paths_are_saved_as_a_replay_from_anywhere_finds_them(tmp_path, bars):
     )
 
 
-def test_with_chdir_relative_paths_are_still_those_of_the_command(tmp_path, bars):
+def test_with_chdir_relative_paths_are_still_those_of_the_command(tmp_path, bars, empty_store):
     here = tmp_path / "here"
+    written = Path(shutil.copy(empty_store, here / "runs.db")).stat().st_mtime_ns
     done = run(here, *bars, "hydra.job.chdir=true", "hydra.run.dir=run", "tracker.uri=sqlite:///runs.db")
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1] == str(here / "run")
-    assert (here / "runs.db").is_file()
+    assert (here / "runs.db").stat().st_mtime_ns > written
     assert not list((here / "run").glob("*.db"))
     config = compose_saved(here / "run")
     assert config.tracker.uri == f"sqlite:///{here / 'runs.db'}"

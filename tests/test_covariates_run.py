@@ -11,6 +11,7 @@ import pytest
 import yaml
 from commands import run
 from markets import Memory, random_bars
+from trained import run_without_plots
 
 import forecast
 from forecast.audit.__main__ import main as audit
@@ -93,7 +94,7 @@ def test_the_vix_improves_the_volatility_of_the_sp500(tmp_path):
         "baselines=none", "intervals=none", "trainer=smoke", "tracker=none",
     ]  # fmt: skip
     runs = [
-        forecast.run(*words, *more, directory=tmp_path / f"run{number}")
+        run_without_plots(*words, *more, directory=tmp_path / f"run{number}")
         for number, more in enumerate(([], ["covariates=vix"]))
     ]
     for split in ("val", "test"):

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -50,8 +51,9 @@ def blocks(page: Path) -> list[Block]:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like the project's, where runs leave what they leave."""
+def project(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that looks like the project's, where runs leave what they leave; MLflow's store is there."""
+    shutil.copy(empty_store, tmp_path)
     for name in ("run.py", "conf", "forecast"):
         (tmp_path / name).symlink_to(ROOT / name)
     # A script, not a link: a link to a virtual environment's interpreter is another interpreter.

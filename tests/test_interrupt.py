@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,11 +27,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a store that exists: making one takes longer than a run."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
-    connect(uri, patience_s=60.0)
-    return uri
+def store(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a store that exists."""
+    return f"sqlite:///{shutil.copy(empty_store, tmp_path_factory.mktemp('store'))}"
 
 
 def arguments_of(directory: Path, store: str) -> list[str]:

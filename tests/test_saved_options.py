@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import SMALL
+from trained import run_without_plots
 
 import forecast
 from forecast.bundle import verify_golden
@@ -23,7 +24,7 @@ OPTIONS = (
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("options") / "run"
-    forecast.run(*SMALL, "tracker=none", "baselines=none", *OPTIONS, directory=folder)
+    run_without_plots(*SMALL, "tracker=none", "baselines=none", *OPTIONS, directory=folder)
     return folder
 
 
@@ -54,7 +55,7 @@ def test_all_of_it_is_read_back(directory):
 def test_a_directory_of_an_earlier_version_still_loads(tmp_path):
     """It had no horizon beside output_size, no quantiles, no instance normalisation and no calendar."""
     folder = tmp_path / "run"
-    forecast.run(*SMALL, "tracker=none", "baselines=none", "data.horizon=2", directory=folder)
+    run_without_plots(*SMALL, "tracker=none", "baselines=none", "data.horizon=2", directory=folder)
     bars = SampleSource().bars("AAPL")
     expected = forecast.load(folder).predict(bars)
     facts = json.loads((folder / "scaler.json").read_text())

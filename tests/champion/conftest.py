@@ -34,8 +34,9 @@ class Said(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     folder = tmp_path_factory.mktemp("world")
+    shutil.copy(empty_store, folder)
     for seed in SEEDS:
         done = run(folder, *SMALL, "baselines=none", f"seed={seed}", f"hydra.run.dir=runs/{seed}")
         assert done.code == 0, done.err

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from markets import random_bars
+from trained import run_without_plots
 
 import forecast
 from forecast.data.bars import Bars
@@ -64,7 +65,7 @@ def test_no_ticker_left_is_refused_with_the_first_reason(runs):
 
 @pytest.mark.parametrize("intervals", ["conformal", "adaptive", "scaled", "filtered"])
 def test_a_bundle_keeps_its_intervals(tmp_path, intervals):
-    run = forecast.run(
+    run = run_without_plots(
         *RUN,
         "data=range_panel",
         f"intervals={intervals}",

@@ -9,8 +9,8 @@ import pytest
 from commands import SMALL
 from exchange import list_bars
 from service import InProcess, in_process
+from trained import run_without_plots
 
-import forecast
 from forecast.serve.model_store import LoadedModel, load_model
 
 PLAIN = ("tracker=none", "baselines=none")
@@ -26,7 +26,7 @@ def bundle(tmp_path_factory) -> Path:
     """Of a small model of AAPL, lookback 20, with intervals."""
     folder = tmp_path_factory.mktemp("run") / "bundle"
     overrides = ("data=no_processing_single", "data.tickers=[AAPL]")
-    forecast.run(*SMALL, *PLAIN, *overrides, directory=folder)
+    run_without_plots(*SMALL, *PLAIN, *overrides, directory=folder)
     return folder
 
 
@@ -36,7 +36,7 @@ def trained(tmp_path_factory) -> dict[str, LoadedModel]:
     folder = tmp_path_factory.mktemp("trained")
     found = {}
     for scope, overrides in SCOPES.items():
-        forecast.run(*SMALL, *PLAIN, *overrides, directory=folder / scope)
+        run_without_plots(*SMALL, *PLAIN, *overrides, directory=folder / scope)
         found[scope] = load_model(folder / scope)
     return found
 
@@ -54,6 +54,6 @@ def panel(tmp_path_factory) -> Iterator[InProcess]:
     folder = tmp_path_factory.mktemp("panel")
     listed = list_bars(folder / "exchange", "AAPL", "IBM", "MSFT", "GOOG", "FB", count=500)
     source = ("source=files", "source._target_=exchange.Exchange", f"source.path={listed}")
-    forecast.run(*SMALL, *PLAIN, *source, *SCOPES["panel"], directory=folder / "run")
+    run_without_plots(*SMALL, *PLAIN, *source, *SCOPES["panel"], directory=folder / "run")
     with in_process(folder / "run", folder, allow=["exchange"], deadline_s=60.0) as started:
         yield started

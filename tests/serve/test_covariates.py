@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from markets import random_bars
 from service import in_process
+from trained import run_without_plots
 
-import forecast
 from forecast.data.bars import Bars
 from forecast.data.sources import FileSource
 from forecast.model.building import build_covariates
@@ -22,7 +22,7 @@ def served(request, tmp_path_factory):
     for seed, ticker in enumerate(("A", "B", "X")):
         random_bars(300, seed=seed, first="2023-10-02").to_csv(folder / "bars" / f"{ticker}.csv")
     tickers = "[A]" if request.param == "single" else "[A,B]"
-    forecast.run(
+    run_without_plots(
         "source=files", f"source.path={folder / 'bars'}", f"data=no_processing_{request.param}",
         f"data.tickers={tickers}", "model=ridge", "trainer=smoke", "tracker=none", "baselines=none",
         "covariates=calendar", "data.covariates.calendar.fields=[weekday]", "data.seq_len=6",

@@ -9,8 +9,8 @@ from commands import SMALL
 from exchange import list_bars
 from markets import random_bars
 from service import in_process, window
+from trained import run_without_plots
 
-import forecast
 from forecast.serve.model_store import load_model
 
 ROW = b"[101,99,100,1000]"
@@ -153,7 +153,7 @@ def test_a_forecaster_that_looks_beyond_the_lookback_gets_the_rows_it_needs(tmp_
     """A moving average of 50 over a window of 20 was the mean of those 20."""
     run = tmp_path / "run"
     choices = ("tracker=none", "baselines=none", "model=moving_average", "model.window=50")
-    forecast.run(SMALL[0], *choices, directory=run)
+    run_without_plots(SMALL[0], *choices, directory=run)
     model = load_model(run)
     assert model.rows_needed == 50
     with in_process(run, tmp_path) as started:
@@ -177,7 +177,7 @@ def test_rows_of_tickers_that_close_at_different_times(tmp_path, beside, calenda
     names = ["7203.T", "AAPL"] if beside == "7203.T" else ["AAPL", "COIN"]  # the second closes later
     keys = ("data=no_processing_multiple", f"data.tickers=[{','.join(names)}]", f"data.calendar={calendar}")
     plain = ("tracker=none", "baselines=none", "source=files", f"source.path={listed}", "data.horizon=1")
-    run = forecast.run(*SMALL, *plain, *keys, directory=tmp_path / "run")
+    run = run_without_plots(*SMALL, *plain, *keys, directory=tmp_path / "run")
     first, later = (tables[name][["High", "Low", "Close", "Volume"]] for name in names)
     test = run.forecasts[run.forecasts["split"] == "test"].set_index("date")["forecast"]
     with in_process(run.directory, tmp_path) as app:

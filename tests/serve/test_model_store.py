@@ -9,8 +9,8 @@ import shutil
 
 import pytest
 from commands import SMALL
+from trained import run_without_plots
 
-import forecast
 from forecast.errors import UserError
 from forecast.serve.model_store import ModelStore
 
@@ -19,7 +19,7 @@ from forecast.serve.model_store import ModelStore
 def other(tmp_path_factory):
     """Another run."""
     folder = tmp_path_factory.mktemp("other") / "run"
-    forecast.run(*SMALL, "data=range_single", "tracker=none", "baselines=none", directory=folder)
+    run_without_plots(*SMALL, "data=range_single", "tracker=none", "baselines=none", directory=folder)
     return folder
 
 

@@ -14,8 +14,7 @@ import pytest
 from commands import SMALL
 from forgery import seal, set_config
 from service import PATIENCE_S, first_reply, is_running, refused, serving, wait, window
-
-import forecast
+from trained import run_without_plots
 
 BODY = json.dumps({"sequence": window(20)}).encode()
 HALF = len(BODY) // 2
@@ -213,7 +212,7 @@ def test_a_killed_main_process_leaves_nothing(bundle, tmp_path):
 def test_a_model_of_several_threads_is_served(tmp_path):
     """Loaded before a fork, its threads would be missing in the process that computes, which waits for them for ever."""
     threads = ("trainer.threads=2", "model.hidden_size=64", "data.seq_len=30")
-    forecast.run(*SMALL, *threads, "tracker=none", "baselines=none", directory=tmp_path / "run")
+    run_without_plots(*SMALL, *threads, "tracker=none", "baselines=none", directory=tmp_path / "run")
     with serving(tmp_path, "bundle=run") as running:
         replies = [running.post("/infer", {"sequence": window(30)}) for _ in range(20)]
         assert {reply.status for reply in replies} == {200}

@@ -8,8 +8,8 @@ import shutil
 import pytest
 from commands import SMALL, run
 from service import serving
+from trained import run_without_plots
 
-import forecast
 from forecast import bundle
 from forecast.champion import ChampionConfig, Registry, promote
 from forecast.champion.store import ChampionStore
@@ -20,9 +20,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(empty_store, tmp_path_factory):
     """A folder with a champion that MLflow knows."""
     home = tmp_path_factory.mktemp("registered")
+    shutil.copy(empty_store, home)
     done = run(home, *SMALL, "baselines=none", "hydra.run.dir=made")
     assert done.code == 0, done.err
     uri = f"sqlite:///{home / 'mlflow.db'}"
@@ -108,7 +109,7 @@ def test_an_alias_that_moves_is_followed(home, tmp_path):
         tmp_path, "bundle=models:/forecast@champion", f"tracker_uri={uri}", "registry_poll_s=1"
     ) as running:
         before = running.get("/readyz").json()["model_version"]
-        forecast.run(*SMALL, "baselines=none", "seed=1", "tracker=none", directory=folder / "second")
+        run_without_plots(*SMALL, "baselines=none", "seed=1", "tracker=none", directory=folder / "second")
         place = ChampionConfig(directory=str(folder / "champion"))
         registry = Registry(uri=uri, patience_s=60.0, name="forecast")
         assert promote(folder / "second", champion=place, registry=registry).changed

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from forgery import seal
 from service import in_process, wait, window
+from trained import run_without_plots
 
-import forecast
 from forecast.data.sources import SampleSource
 from forecast.serve.monitoring import Monitoring, Outcomes
 
@@ -32,7 +32,7 @@ def served(request, tmp_path_factory):
     model, *facts = CASES[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     plain = ("trainer=smoke", "tracker=none", "baselines=none", "data.period=4y", "data.horizon=2")
-    forecast.run(*plain, f"target={request.param}", f"model={model}", directory=folder / "run")
+    run_without_plots(*plain, f"target={request.param}", f"model={model}", directory=folder / "run")
     watch = Monitoring(outcomes=Outcomes(file="outcomes.db"))
     with in_process(folder / "run", folder / "served", watch=watch, deadline_s=60.0) as app:
         yield app, pd.read_parquet(folder / "run" / "forecasts.parquet"), request.param, *facts

@@ -13,8 +13,8 @@ import pytest
 from commands import SMALL
 from omegaconf import OmegaConf
 from service import serving
+from trained import run_without_plots
 
-import forecast
 from forecast.config import build
 from forecast.data.features import warm_up
 from forecast.serve.engines import ForecastAPI, GreedyLoop
@@ -50,7 +50,7 @@ def made(tmp_path_factory):
         if key not in known:
             folder = tmp_path_factory.mktemp("run")
             plain = ("tracker=none", "baselines=none", "data.period=4y")
-            forecast.run(f"data={strategy}", *SMALL, *plain, *also, directory=folder)
+            run_without_plots(f"data={strategy}", *SMALL, *plain, *also, directory=folder)
             known[key] = folder
         return known[key]
 

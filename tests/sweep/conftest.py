@@ -14,15 +14,6 @@ from forecast.config.multirun import JobContext
 from forecast.sweep.job import JobRunner, current_job
 from forecast.sweep.record import JobResult
 from forecast.track import process
-from forecast.track.connection import connect
-
-
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow store without a run; to make one takes seconds."""
-    database = tmp_path_factory.mktemp("store") / "mlflow.db"
-    connect(f"sqlite:///{database}", patience_s=60.0)
-    return database
 
 
 @pytest.fixture

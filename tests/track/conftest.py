@@ -24,13 +24,6 @@ ROOT = Path(__file__).parents[2]
 SERVER_READY_S = 120.0
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    database = tmp_path_factory.mktemp("store") / "mlflow.db"
-    connect(f"sqlite:///{database}", patience_s=60.0)
-    return database
-
-
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path) -> str:
     """The address of a store that exists and is empty."""

@@ -4,8 +4,8 @@ import pytest
 from commands import SMALL
 from paging import KEY
 from service import serving
+from trained import run_without_plots
 
-import forecast
 from forecast.data.sources import SampleSource
 
 
@@ -19,7 +19,7 @@ def runs(bundle, tmp_path_factory):
         source.bars(ticker).to_csv(folder / "bars" / f"{ticker}.csv")
     files = ("source=files", f"source.path={folder / 'bars'}", "data.tickers=[AAPL,IBM]")
     panel = ("data=no_processing_panel", "data.horizon=3", "tracker=none", "baselines=none", *files)
-    return [bundle, forecast.run(*SMALL, *panel, directory=folder / "panel").directory]
+    return [bundle, run_without_plots(*SMALL, *panel, directory=folder / "panel").directory]
 
 
 @pytest.fixture(scope="package")
