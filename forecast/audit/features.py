@@ -187,10 +187,13 @@ def _without_trading(bars: pd.DataFrame, cut: int) -> pd.DataFrame:
 
 def _shocked(bars: pd.DataFrame, where: NDArray[np.bool_], price: float, volume: float) -> pd.DataFrame:
     """The bars with some of them times a shock."""
-    shocked = bars.copy()
-    for column in bars.columns:
-        shocked.loc[where, column] *= volume if column == "Volume" else price
-    return shocked
+    import numpy as np
+    import pandas as pd
+
+    sizes = [volume if column == "Volume" else price for column in bars.columns]
+    values = bars.to_numpy(np.float64)
+    shocked = np.where(where[:, None], values * sizes, values)
+    return pd.DataFrame(shocked, index=bars.index, columns=bars.columns)
 
 
 def _shock_cuts(bars: pd.DataFrame) -> list[int]:
