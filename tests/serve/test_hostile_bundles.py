@@ -17,7 +17,11 @@ from forecast.serve.model_store import load_model
 
 @pytest.fixture
 def run(bundle, tmp_path):
-    return shutil.copytree(bundle, tmp_path / "run")
+    copy = shutil.copytree(bundle, tmp_path / "run")
+    (copy / "plots").mkdir()
+    (copy / "plots" / "errors.png").write_bytes(b"a plot")
+    seal(copy, also=["plots/errors.png"])
+    return copy
 
 
 def refusal(run):

@@ -205,10 +205,10 @@ def test_a_line_a_request(service):
 
 
 def test_figures_survive_an_inference_process_that_is_killed(bundle, tmp_path):
-    with serving(tmp_path, f"bundle={bundle}", "engine=workers") as service:
+    with serving(tmp_path, f"bundle={bundle}", "engine=workers", "engine.processes=2") as service:
         infer(service, 10)
         before = monitor(service)
-        (victim,) = (process["pid"] for process in before["processes"] if process["forecasts"])
+        victim = next(process["pid"] for process in before["processes"] if process["forecasts"])
         os.kill(victim, signal.SIGKILL)
         service.wait(lambda: service.post("/infer", {"sequence": window()}).status == 200, "another process")
         infer(service, 9)
