@@ -28,18 +28,23 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", default=["0", "1", "2"])
     parser.add_argument("--evaluation", default="holdout", choices=("holdout", "walk_forward"))
     options = parser.parse_args()
-    print(f"{'test_theil_u':40}" + "".join(f"{f'seed {seed}':>10}" for seed in options.seeds))
+    print("| strategy | " + " | ".join(f"seed {seed}" for seed in options.seeds) + " |")
+    print("|---" * (1 + len(options.seeds)) + "|")
     worst = 0.0
     for strategy in STRATEGIES:
         ratios = [_ratio(f"data={strategy}", seed, options.evaluation) for seed in options.seeds]
         worst = max(worst, *ratios)
-        print(f"{strategy:40}" + "".join(f"{ratio:>10.4f}" for ratio in ratios), flush=True)
+        _print_row(strategy, ratios)
     if options.evaluation == "walk_forward":
-        print(f"worst {worst:.4f} (limit {_LIMIT})")
+        print(f"worst {worst:.4f} (limit {_LIMIT})", file=sys.stderr)
         return 1 if worst > _LIMIT else 0
     raw = [_ratio("data.anchor=none", seed, options.evaluation) for seed in options.seeds]
-    print(f"{'no_processing_single data.anchor=none':40}" + "".join(f"{ratio:>10.4f}" for ratio in raw))
+    _print_row("no_processing_single data.anchor=none", raw)
     return 0
+
+
+def _print_row(name: str, ratios: list[float]) -> None:
+    print(f"| `{name}` | " + " | ".join(f"{ratio:.4f}" for ratio in ratios) + " |", flush=True)
 
 
 def _ratio(override: str, seed: str, evaluation: str) -> float:

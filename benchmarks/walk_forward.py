@@ -1,19 +1,13 @@
-"""What a walk-forward costs and what it is worth: python -m benchmarks.walk_forward [cost|skill]
+"""What a walk-forward costs: python -m benchmarks.walk_forward
 
-cost: 5 tickers, 20 folds, all baselines but the ARIMA family, one process; wall over the sum of the fits.
-skill: every strategy with its defaults over the last five years of the embedded data; pooled RMSE ratio to
-"tomorrow = today", and the coverage of adaptive 90 % intervals, ticker by ticker.
+5 tickers, 20 folds, all baselines but the ARIMA family, one process; wall over the sum of the fits.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-import forecast
-from benchmarks.skill import STRATEGIES
 
 
 def cost() -> None:
@@ -39,26 +33,5 @@ def cost() -> None:
     print(f"wall {wall:.1f} s, network fits {fits:.1f} s, ratio {wall / fits:.3f}")
 
 
-def skill() -> None:
-    """Print a row a strategy."""
-    for strategy in STRATEGIES:
-        with tempfile.TemporaryDirectory() as folder:
-            run = forecast.run(
-                f"data={strategy}",
-                "evaluation=walk_forward",
-                "intervals=adaptive",
-                "tracker=none",
-                directory=Path(folder) / "run",
-            )
-            table = run.forecasts.query("split == 'test'")
-        inside = (table["lower"] <= table["actual"]) & (table["actual"] <= table["upper"])
-        covered = ", ".join(
-            f"{ticker} {100 * share:.1f} %"
-            for ticker, share in inside.groupby(table["ticker"]).mean().items()
-        )
-        print(f"{strategy:24} ratio {run.metrics['test_theil_u']:.4f}; covered: {covered}", flush=True)
-
-
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ["cost", "skill"]:
-        {"cost": cost, "skill": skill}[name]()
+    cost()
