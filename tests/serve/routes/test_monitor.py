@@ -212,8 +212,11 @@ def test_figures_survive_an_inference_process_that_is_killed(bundle, tmp_path):
         os.kill(victim, signal.SIGKILL)
         service.wait(lambda: service.post("/infer", {"sequence": window()}).status == 200, "another process")
         infer(service, 9)
+        service.wait(
+            lambda: victim not in {process["pid"] for process in monitor(service)["processes"]},
+            "the dead process to leave the list",
+        )
         after = monitor(service)
-        assert victim not in {process["pid"] for process in after["processes"]}
         assert after["total_inferences"] >= before["total_inferences"] + 10
         scraped = metrics(service)
         labels = (("method", "POST"), ("route", "/infer"), ("status", "200"))
