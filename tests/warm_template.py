@@ -132,7 +132,7 @@ def become(task: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(task["environment"])
     for number, name in enumerate(("stdin", "stdout", "stderr")):
-        stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+        stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115  it stays open
         if number == 2:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
         setattr(sys, name, stream)

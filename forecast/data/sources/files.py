@@ -270,16 +270,16 @@ class FileSource:
             raise refused[0][1]
         for file, reason in refused:
             layout = [*opened.values()][-1].layout
-            told = {"dates": layout.dates, "decimal": layout.decimal, "thousands": layout.thousands}
-            told = {key: value for key, value in told.items() if value is not None}
+            keys = {"dates": layout.dates, "decimal": layout.decimal, "thousands": layout.thousands}
+            known = {key: value for key, value in keys.items() if value is not None}
             try:
-                opened[file] = self._open(file, ticker, bars=bars, told=told)
+                opened[file] = self._open(file, ticker, bars=bars, known=known)
             except UserError:
                 raise reason from None
         return opened
 
     def _open(
-        self, file: Path, ticker: str, *, bars: bool = True, told: Mapping[str, Any] | None = None
+        self, file: Path, ticker: str, *, bars: bool = True, known: Mapping[str, Any] | None = None
     ) -> _Opened:
         """A file's cells and its layout; a file of several tickers is kept for the next of them."""
         from forecast.data.sources.layout import FileLayout
@@ -293,7 +293,7 @@ class FileSource:
             return kept
         self._opened.pop(file, None)
         raw = RawFile(file)
-        entry, said = self._entry(file, ticker), {**(told or {}), **self._said(file, ticker)}
+        entry, said = self._entry(file, ticker), {**(known or {}), **self._said(file, ticker)}
         if self._is_whole(entry):
             layout = said_over(said, FileLayout.from_json(entry))
             table = raw_table(raw, layout)
