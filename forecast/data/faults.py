@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from forecast.data.bars import COLUMNS
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Dates = NDArray[np.datetime64]  # (bars,) datetime64[ns]
+Columns = NDArray[np.float64]  # (5, bars), in the order of COLUMNS
 
-    Dates = NDArray[np.datetime64]  # (bars,) datetime64[ns]
-    Columns = NDArray[np.float64]  # (5, bars), in the order of COLUMNS
 
 # Providers hand out prices rounded to float32: differences below are none.
 _ROUNDING = 1e-6
@@ -43,11 +42,24 @@ class Finding:
     rest: NDArray[np.intp] | None = None
     advice: str | None = None
 
+    @property
+    def first(self) -> str:
+        """The first day of a kind of fault, and how many more there are."""
+        more = f" ({len(self.days) - 1} more)" if len(self.days) > 1 else ""
+        return f"{day(self.days[0])}: {self.detail(0)}{more}"
+
+    def records(self, most: int) -> list[tuple[str | None, str]]:
+        """Day and detail of the first few faults; one more, of no day, sums up the rest."""
+        found: list[tuple[str | None, str]] = [
+            (day(date), self.detail(i)) for i, date in enumerate(self.days[:most])
+        ]
+        if left := len(self.days) - len(found):
+            found.append((None, f"{left} more, the last on {day(self.days[-1])}"))
+        return found
+
 
 def duplicates(dates: Dates, columns: Columns) -> Finding | None:
     """Bars of a day that the table had before; the first of a day is no fault."""
-    import numpy as np
-
     if (dates[1:] > dates[:-1]).all():
         return None
     first = np.sort(np.unique(dates, return_index=True)[1])
@@ -64,8 +76,6 @@ def duplicates(dates: Dates, columns: Columns) -> Finding | None:
 
 def _cause_of_duplicates(dates: Dates, columns: Columns) -> tuple[str, str] | None:
     """Why a good part of all days come twice and more, and what helps; None = the same bars are there again."""
-    import numpy as np
-
     at = {int(date): row for row, date in reversed(list(enumerate(dates.astype(np.int64))))}
     firsts = np.array([at[int(date)] for date in dates.astype(np.int64)])
     same = (columns == columns[:, firsts]) | (np.isnan(columns) & np.isnan(columns[:, firsts]))
@@ -87,8 +97,6 @@ def _cause_of_duplicates(dates: Dates, columns: Columns) -> tuple[str, str] | No
 
 def order(dates: Dates, _: Columns) -> Finding | None:
     """Bars that follow a later day; removing the fault is sorting."""
-    import numpy as np
-
     latest = np.maximum.accumulate(dates)
     late = np.flatnonzero(dates < latest)
     if not late.size:
@@ -109,8 +117,6 @@ def sessions(
         calendar: its name.
         known: first and last day about which the calendar says anything.
     """
-    import numpy as np
-
     if len(dates) == len(expected) and (dates == expected).all():
         return None
     absent = np.setdiff1d(expected, dates)
@@ -137,8 +143,6 @@ def prices(dates: Dates, columns: Columns, *, adjusted: bool = False) -> Finding
         columns: of the bars.
         adjusted: prices were multiplied by Adj Close / Close, so that a Close of 0 or less is an Adj Close.
     """
-    import numpy as np
-
     wrong = ~np.isfinite(columns)
     wrong[:4] |= columns[:4] <= 0
     wrong[4] |= columns[4] < 0
@@ -163,8 +167,6 @@ def prices(dates: Dates, columns: Columns, *, adjusted: bool = False) -> Finding
 
 def high_low(dates: Dates, columns: Columns) -> Finding | None:
     """High below Low, or Open or Close outside of them."""
-    import numpy as np
-
     opening, high, low, close, _ = columns
     over = np.maximum(opening, close) > high * (1 + _ROUNDING)
     under = np.minimum(opening, close) < low * (1 - _ROUNDING)
@@ -195,8 +197,6 @@ def splits(dates: Dates, columns: Columns) -> Finding | None:
 
     2:1 to 50:1 and the other way round, within what the price moves from bar to bar anyway.
     """
-    import numpy as np
-
     usable = np.flatnonzero(np.isfinite(columns[:4]).all(axis=0) & (columns[:4] > 0).all(axis=0))
     if len(usable) < 3:
         return None
@@ -241,8 +241,6 @@ def splits(dates: Dates, columns: Columns) -> Finding | None:
 
 def copied_opens(dates: Dates, columns: Columns) -> Finding | None:
     """Nearly every Open is the Close before it: it was filled in, so that nothing between two sessions is seen."""
-    import numpy as np
-
     if len(dates) < _FEW or (dates.astype("datetime64[D]") != dates).any():
         return None
     if not np.is_busday(dates.astype("datetime64[D]")).mean() > 0.9:  # a market that never closes opens so
@@ -275,8 +273,6 @@ def shifted(dates: Dates, expected: Dates, *, calendar: str, named: bool) -> Fin
         named: whether the ticker's ending names the exchange; else the weekdays on which it was closed must show
             that the days are its own.
     """
-    import numpy as np
-
     if len(dates) < _FEW or (dates.astype("datetime64[D]") != dates).any():
         return None
     days = np.unique(dates)
@@ -315,8 +311,6 @@ def jumps(dates: Dates, columns: Columns, *, factor: float, levels: Dates | None
         factor: beyond which a price jumps.
         levels: dates of bars at which a new level begins, as at a split: no jump.
     """
-    import numpy as np
-
     usable = np.flatnonzero(np.isfinite(columns[:4]).all(axis=0) & (columns[:4] > 0).all(axis=0))
     if not usable.size:
         return None
@@ -368,8 +362,6 @@ def stale(dates: Dates, columns: Columns) -> Finding | None:
 
     One fault a run, on the day of its fifth bar.
     """
-    import numpy as np
-
     alike = np.abs(np.diff(columns[:4], axis=1)) <= _ROUNDING * columns[:4, 1:]  # never of NaN
     volume = columns[4]
     same = alike.all(axis=0) & ((volume[1:] == volume[:-1]) | (volume[1:] == 0))
@@ -391,8 +383,6 @@ def stale(dates: Dates, columns: Columns) -> Finding | None:
 
 def _at(dates: Dates, rows: NDArray[np.intp], detail: Callable[[int], str]) -> Finding:
     """Bars at fault that can be left out."""
-    import numpy as np
-
     return Finding(dates[rows], detail, np.delete(np.arange(len(dates)), rows))
 
 

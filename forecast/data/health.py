@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from annotated_types import Ge, Gt
 
-from forecast.data import calendars, faults
+from forecast.data import calendars
 from forecast.data.bars import COLUMNS, Bars
-from forecast.data.faults import Finding
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
-    from forecast.data.faults import Columns, Dates
+    from forecast.data.faults import Columns, Dates, Finding
 
 log = logging.getLogger(__name__)
 
@@ -112,9 +113,8 @@ class HealthCheck:
             "ends_early": ends_early,
         }
         for kind, policy in self.policies.items():
-            if kind in ("ends_early", *_WARNED) and policy is None:
-                continue
-            if policy not in get_args(Policy) or (kind in _NOT_DROPPED and policy == "drop"):
+            allowed = ("error", "keep") if kind in _NOT_DROPPED else get_args(Policy)
+            if policy not in allowed and not (policy is None and kind in ("ends_early", *_WARNED)):
                 rule = "error or keep" if kind in _NOT_DROPPED else "error, drop or keep"
                 raise UserError(f"data.health.{kind}={policy}: must be {rule}")
         self.jump_factor = jump_factor
@@ -140,81 +140,77 @@ class HealthCheck:
         Raises:
             UserError: faults whose policy is error, all kinds in one line; or no bar is left.
         """
-        import numpy as np
-
         if list(bars.columns) != list(COLUMNS):
             raise UserError(
                 f"{ticker}: its source delivers {list(bars.columns)} where {list(COLUMNS)} must be"
             )
+        if bars.empty:
+            raise UserError(f"{ticker}: holds no bars")
+        findings, policies, rows = self._findings(ticker, bars)
+        if refused := {kind: found for kind, found in findings.items() if policies[kind] == "error"}:
+            raise _refusal(ticker, refused)
+        for kind in _WARNED:
+            if kind in findings and bars.attrs.get("adjusted") is None and self.policies[kind] is None:
+                log.warning("%s: %s; %s", ticker, findings[kind].first, findings[kind].advice)
+        passed = [
+            Fault(ticker, date, kind, detail, _action(kind, policies[kind]))
+            for kind, found in findings.items()
+            for date, detail in found.records(_MOST_RECORDS)
+        ]
+        if not rows.size:
+            reasons = "; ".join(
+                f"{fault.kind}: {fault.detail}" for fault in passed if fault.action == "dropped"
+            )
+            raise UserError(
+                f"{ticker}: data.health drops each of its {len(bars)} bars ({reasons}); look at the source"
+            )
+        untouched = all(policies[kind] == "keep" for kind in findings)
+        return (bars if untouched else bars.iloc[rows]), passed
+
+    def _findings(
+        self, ticker: str, bars: pd.DataFrame
+    ) -> tuple[dict[str, Finding], dict[str, str | None], NDArray[np.intp]]:
+        """What is wrong with bars by kind, the policy of each kind, and the rows that are left."""
+        import numpy as np
+
+        from forecast.data import faults
+
         dates = bars.index.to_numpy().astype("datetime64[ns]", copy=False)
         columns = np.ascontiguousarray(bars.to_numpy(np.float64).T)  # [5, N]
-        if not dates.size:
-            raise UserError(f"{ticker}: holds no bars")
-        off_sessions = self._off_sessions(dates)
         rows = np.arange(len(dates))
         findings: dict[str, Finding] = {}
+        policies = {**self.policies, "copied_opens": self.policies["copied_opens"] or "keep"}
         # Whether prices were brought to an Adj Close that ever differs from Close; None = the source has none.
-        adjusted = bars.attrs.get("adjusted")
-        policies = {**self.policies}
-        policies["copied_opens"] = policies["copied_opens"] or "keep"
-
-        def splits(dates: Dates, columns: Columns) -> Finding | None:
-            found = faults.splits(dates, columns)
-            if policies["splits"] is None:  # one that would be a jump is treated as one
-                far = found is not None and faults.jumps(dates, columns, factor=self.jump_factor) is not None
-                policies["splits"] = "error" if far and self.policies["jumps"] == "error" else "keep"
-            return found
-
-        def jumps(dates: Dates, columns: Columns) -> Finding | None:
-            split = findings.get("splits")
-            return faults.jumps(
-                dates, columns, factor=self.jump_factor, levels=None if split is None else split.days
-            )
-
+        adjusted = bool(bars.attrs.get("adjusted"))
+        jumps = partial(faults.jumps, factor=self.jump_factor)
         looks: dict[str, Callable[[Dates, Columns], Finding | None]] = {
             "duplicates": faults.duplicates,
             "order": faults.order,
-            "prices": partial(faults.prices, adjusted=bool(adjusted)),
+            "prices": partial(faults.prices, adjusted=adjusted),
             "high_low": faults.high_low,
-            **({} if adjusted else {"splits": splits}),
-            "jumps": jumps,
+            **({} if adjusted else {"splits": faults.splits}),
+            "jumps": lambda *bars: jumps(
+                *bars, levels=found.days if (found := findings.get("splits")) else None
+            ),
             "stale": faults.stale,
         }
         if calendars.calendar_of(ticker) not in ("24/7", "24/5"):
             looks["copied_opens"] = faults.copied_opens
         with np.errstate(invalid="ignore", over="ignore"):  # bars at fault may hold anything
             for kind, look in looks.items():
-                finding = look(dates, columns)
-                if finding is None:
+                if (finding := look(dates, columns)) is None:
                     continue
                 findings[kind] = finding
+                if policies[kind] is None:  # a split that would be a jump is treated as one
+                    far = jumps(dates, columns) is not None
+                    policies[kind] = "error" if far and policies["jumps"] == "error" else "keep"
                 # Where an error is due the bar is left out too: it would spoil what is said of others.
                 if policies[kind] != "keep" and finding.rest is not None:
                     dates, columns, rows = dates[finding.rest], columns[:, finding.rest], rows[finding.rest]
-        if (off_days := self._shifted(ticker, bars)) is not None:
-            findings["shifted"] = off_days
-        if off_sessions is not None:
-            findings["sessions"] = off_sessions
-        refused = {kind: finding for kind, finding in findings.items() if policies[kind] == "error"}
-        if refused:
-            raise _refusal(ticker, refused)
-        for kind in _WARNED:
-            if kind in findings and adjusted is None and self.policies[kind] is None:
-                log.warning("%s: %s; %s", ticker, _first_of(findings[kind]), findings[kind].advice)
-        found_faults = [
-            fault
-            for kind, found in findings.items()
-            for fault in _records(ticker, kind, found, action=_action(kind, policies[kind]))
-        ]
-        if not rows.size:
-            reasons = "; ".join(
-                f"{fault.kind}: {fault.detail}" for fault in found_faults if fault.action == "dropped"
-            )
-            raise UserError(
-                f"{ticker}: data.health drops each of its {len(bars)} bars ({reasons}); look at the source"
-            )
-        untouched = all(policies[kind] == "keep" for kind in findings)
-        return (bars if untouched else bars.iloc[rows]), found_faults
+        dates = np.sort(bars.index.to_numpy().astype("datetime64[ns]", copy=False))
+        others = {"shifted": self._shifted(ticker, dates), "sessions": self._off_sessions(dates)}
+        findings |= {kind: finding for kind, finding in others.items() if finding is not None}
+        return findings, policies, rows
 
     def check_ends(
         self, last_dates: Mapping[str, pd.Timestamp], *, panel: bool = False
@@ -241,9 +237,7 @@ class HealthCheck:
         policy = self.policies["ends_early"] or ("keep" if panel else "error")
         if policy == "error":
             first, *others = details
-            more = (
-                f" (likewise {', '.join(others[:5])}{', ...' if len(others) > 5 else ''})" if others else ""
-            )
+            more = f" (likewise {', '.join(others[:5])}{', ...' * (len(others) > 5)})" if others else ""
             raise UserError(
                 f"{first}: {str(last_dates[first])[:10]}: {details[first]}{more}; mend the source where bars are "
                 "missing, set an earlier data.end, or data.health.ends_early=keep, so that delisted tickers stay in "
@@ -256,14 +250,15 @@ class HealthCheck:
         ]
         return (set(details) if action == "dropped" else set()), kept
 
-    def _shifted(self, ticker: str, bars: pd.DataFrame) -> Finding | None:
+    def _shifted(self, ticker: str, dates: Dates) -> Finding | None:
         """Days of another zone than the ticker's exchange has."""
         import numpy as np
 
+        from forecast.data import faults
+
         calendar = calendars.calendar_of(ticker)
-        if calendar in (None, "24/7", "24/5", "CMES") or self.calendar is None or len(bars) < 2:
+        if calendar in (None, "24/7", "24/5", "CMES") or self.calendar is None or len(dates) < 2:
             return None
-        dates = np.sort(bars.index.to_numpy().astype("datetime64[ns]", copy=False))
         day = np.timedelta64(1, "D")
         try:
             expected = calendars.sessions(calendar, str(dates[0] - day), str(dates[-1] + day)).to_numpy()
@@ -274,16 +269,16 @@ class HealthCheck:
     def _off_sessions(self, dates: Dates) -> Finding | None:
         import numpy as np
 
+        from forecast.data import faults
+
         market = self.market
-        named = self.calendar not in (None, "auto", market.calendar)
-        if named and market.interval == "1d":
+        if self.calendar not in (None, "auto", market.calendar):  # one that is named for this check alone
+            if market.interval != "1d":
+                return None
             market = Bars(calendar=self.calendar)
-        if self.calendar is None or market.calendar is None or (named and market.interval != "1d"):
+        if self.calendar is None or market.calendar is None or market.interval in ("1wk", "1mo"):
             return None
-        if market.interval in ("1wk", "1mo"):
-            return None
-        if not (dates[1:] > dates[:-1]).all():
-            dates = np.unique(dates)
+        dates = np.unique(dates)
         expected = market.times_between(dates[0], dates[-1])
         first, last = (moment.to_datetime64() for moment in calendars.reach(market.calendar))
         known = (first, last + np.timedelta64(1, "D") if market.intraday else last)
@@ -298,7 +293,7 @@ def _action(kind: str, policy: str | None) -> Action:
 
 def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     """One line: the first day of each kind, how many more there are, and the ways out."""
-    shown = [_first_of(finding) for finding in findings.values()]
+    shown = [finding.first for finding in findings.values()]
     keys = [
         f"data.health.{kind}={'keep' if found.rest is None else 'drop'}"
         for kind, found in findings.items()
@@ -308,22 +303,3 @@ def _refusal(ticker: str, findings: Mapping[str, Finding]) -> UserError:
     if keys:
         ways.append(f"mend the source, or set {', '.join(keys)}")
     return UserError(f"{ticker}: {'; '.join(shown)}; {'; '.join(ways)}")
-
-
-def _first_of(finding: Finding) -> str:
-    """The first day of a kind of fault, and how many more there are."""
-    more = f" ({len(finding.days) - 1} more)" if len(finding.days) > 1 else ""
-    return f"{faults.day(finding.days[0])}: {finding.detail(0)}{more}"
-
-
-def _records(ticker: str, kind: str, finding: Finding, *, action: Action) -> list[Fault]:
-    """The first few faults one by one, the rest summed up."""
-    first = [
-        Fault(ticker, faults.day(date), kind, finding.detail(i), action)
-        for i, date in enumerate(finding.days[:_MOST_RECORDS])
-    ]
-    left = len(finding.days) - len(first)
-    if left:
-        last = faults.day(finding.days[-1])
-        first.append(Fault(ticker, None, kind, f"{left} more, the last on {last}", action))
-    return first

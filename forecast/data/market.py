@@ -17,7 +17,6 @@ from forecast.data.features import PRICE, Features, sessions_ahead, with_calenda
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.reader import BarReader, TickerBars, check_reach, check_size
 from forecast.data.scaler import TimeSeriesScaler
-from forecast.data.scales import naive_error, training_mean
 from forecast.data.target import Close, Target
 from forecast.errors import IncompatibleError, UserError
 
@@ -239,6 +238,7 @@ class MarketData:
             UserError: a split without a single window.
         """
         from forecast.data.normaliser import fit_normaliser
+        from forecast.data.split import naive_error, training_mean
         from forecast.data.windows import WindowIndex
 
         self.split_ranges_ = dict(ranges)

@@ -1,13 +1,20 @@
-"""Train, validation and test as ranges of one calendar."""
+"""Train, validation and test as ranges of one calendar, and what errors are held against, over training rows alone."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from forecast.errors import UserError
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from forecast.data.panel import Panel
+    from forecast.data.target import Target
+
 SPLITS = ("train", "val", "test")
-SplitRanges = dict[
-    str, tuple[int, int]
-]  # split -> (first, last) position in the panel's calendar, both inclusive
+# split -> (first, last) position in the panel's calendar, both inclusive
+SplitRanges = dict[str, tuple[int, int]]
 
 
 def split_by_ratio(
@@ -47,3 +54,49 @@ def split_by_ratio(
             )
         ranges[name] = (first, stop - 1)
     return ranges
+
+
+def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
+    """Mean absolute error of the one-step naive forecast over each series' training rows, the scale of MASE.
+
+    Args:
+        panel: the run's bars.
+        rows: first and last position in the calendar of the training split.
+        target: what is forecast.
+        column: of the panel that holds its values.
+
+    Returns:
+        (series,) in the target's unit; NaN where a series has no two training rows that follow one another.
+
+    Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
+    """
+    import numpy as np
+
+    total, count = np.zeros((2, len(panel.names)))
+    for owner, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
+        first, after = start + np.searchsorted(panel.times[start:stop], (rows[0], rows[1] + 1))
+        values = panel.values[first:after, column].astype(np.float64)
+        ahead = target.lead + 1
+        errors = np.abs(target.in_unit(values[ahead:]) - target.naive(values[:-ahead, None]))
+        total[owner] += errors.sum()
+        count[owner] += len(errors)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)
+
+
+def training_mean(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
+    """Mean of what each series was in its training rows, in the target's unit, (series,); NaN without any.
+
+    Args:
+        panel: the run's bars.
+        rows: first and last position in the calendar of the training split.
+        target: what is forecast.
+        column: of the panel that holds its values.
+    """
+    import numpy as np
+
+    means = np.full(len(panel.names), np.nan)
+    for number, (first, after) in enumerate(panel.rows_between(*rows)):
+        if after > first:
+            means[number] = target.in_unit(panel.values[first:after, column].astype(np.float64)).mean()
+    return means

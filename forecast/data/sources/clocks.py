@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from forecast.data import calendars
+from forecast.data.sources.dates import Stamps
 from forecast.data.sources.layout import FileLayout, Rows
 from forecast.errors import UserError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+Times = NDArray[np.datetime64]
 
-    from forecast.data.sources.dates import Stamps
-
-    Times = NDArray[np.datetime64]
 
 # One zone for each rule of summer time that markets have, the most traded first.
 _ZONES = (
@@ -40,9 +41,6 @@ def check_zone(key: str, zone: str | None) -> None:
     Raises:
         UserError: with the nearest names.
     """
-    import difflib
-    from zoneinfo import ZoneInfo, available_timezones
-
     if zone is None:
         return
     try:
@@ -75,8 +73,6 @@ def sniff_clock(
     Raises:
         UserError: times without a zone, or zones that do not belong together, and nothing tells.
     """
-    import numpy as np
-
     rows = _rows(stamps)
     written = ~np.isnat(stamps.offset)
     if timezone is None and stamps.timed.any() and written.any():
@@ -105,8 +101,6 @@ def read_clock(stamps: Stamps, layout: FileLayout, *, origin: str) -> Times:
     Raises:
         UserError: times without a zone that the clocks of their zone never showed, or showed twice.
     """
-    import numpy as np
-
     if layout.rows == "days" and layout.timezone is None:
         return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
     utc = stamps.local - np.where(np.isnat(stamps.offset), np.timedelta64(0), stamps.offset)
@@ -125,8 +119,6 @@ def read_clock(stamps: Stamps, layout: FileLayout, *, origin: str) -> Times:
 
 
 def _rows(stamps: Stamps) -> Rows:
-    import numpy as np
-
     if not stamps.timed.any():
         return "days"
     distinct = np.unique(stamps.local)
@@ -136,8 +128,6 @@ def _rows(stamps: Stamps) -> Rows:
 
 def _check_mixture(stamps: Stamps, origin: str) -> None:
     """Refuse a file that is in part of days and in part of moments."""
-    import numpy as np
-
     days = stamps.local.astype("datetime64[D]")
     _, inverse, counts = np.unique(days, return_inverse=True, return_counts=True)
     alone = (counts[inverse] == 1) & (stamps.local == stamps.local.astype("datetime64[D]"))
@@ -155,8 +145,6 @@ def _check_mixture(stamps: Stamps, origin: str) -> None:
 
 def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> None:
     """Offsets of one zone alone: one, or those of its winter and summer."""
-    import numpy as np
-
     bare = ~written & stamps.timed
     if bare.any():
         raise UserError(
@@ -175,8 +163,6 @@ def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> N
 
 
 def _shown(stamps: Stamps, which: NDArray[np.bool_]) -> str:
-    import numpy as np
-
     row = int(which.argmax())
     text = str(stamps.local[row])[:16].replace("T", " ")
     if np.isnat(stamps.offset[row]):
@@ -187,8 +173,6 @@ def _shown(stamps: Stamps, which: NDArray[np.bool_]) -> str:
 
 def _zone_of_offsets(stamps: Stamps, ticker: str) -> str | None:
     """The zone whose clocks all written offsets are; None where no market's is, or all are UTC."""
-    import numpy as np
-
     written = ~np.isnat(stamps.offset)
     local, offset = stamps.local[written], stamps.offset[written]
     if not len(local):
@@ -218,8 +202,6 @@ def _zone_of_days(
     stamps: Stamps, written: NDArray[np.bool_], ticker: str, clock: str | None, origin: str
 ) -> tuple[str | None, str | None]:
     """The zone in which rows that stand at odd times are days of a market."""
-    import numpy as np
-
     utc = stamps.local - np.where(written, stamps.offset, np.timedelta64(0))
     clock = clock or (None if written.all() else "UTC")
     as_written = stamps.local.astype("datetime64[D]")
@@ -271,8 +253,6 @@ def _zone_of_days(
 
 def _weekdays(days: Times) -> NDArray[np.float64]:
     """The share of each weekday, Monday first."""
-    import numpy as np
-
     number = (days.astype("datetime64[D]").astype(np.int64) + 3) % 7  # the first of 1970 was a Thursday
     return np.asarray(np.bincount(number, minlength=7) / len(days))
 
@@ -283,8 +263,6 @@ def _session_zone(local: Times, ticker: str, origin: str) -> tuple[str, str]:
     Raises:
         UserError: neither does, or both do.
     """
-    import numpy as np
-
     calendar = calendars.calendar_of(ticker)
     if calendar is not None and calendar not in ("24/7", "24/5", "CMES"):
         zone = calendars.zone_of(calendar)
@@ -309,9 +287,6 @@ def _no_zone(origin: str, example: str) -> UserError:
 
 def _local(utc: Times, zone: str) -> Times:
     """Moments in UTC -> what the clocks of a zone show."""
-    import numpy as np
-    import pandas as pd
-
     return np.asarray(
         pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy(),
         "datetime64[ns]",
@@ -320,9 +295,6 @@ def _local(utc: Times, zone: str) -> Times:
 
 def _localised(local: Times, zone: str) -> Times:
     """What clocks of a zone show -> moments in UTC, roughly: an hour they show twice is the second."""
-    import numpy as np
-    import pandas as pd
-
     index = pd.DatetimeIndex(local).tz_localize(
         zone, ambiguous=np.zeros(len(local), bool), nonexistent="shift_forward"
     )
@@ -340,9 +312,6 @@ def _to_utc(local: Times, zone: str, origin: str) -> Times:
     Raises:
         UserError: an hour that the clocks skipped, or one they show twice and the order does not tell.
     """
-    import numpy as np
-    import pandas as pd
-
     index = pd.DatetimeIndex(local)
     skipped = index.tz_localize(zone, ambiguous=np.zeros(len(local), bool), nonexistent="NaT").isna()
     if skipped.any():

@@ -1,28 +1,61 @@
-"""A column of dates: which order day, month and year have in it, and the strict reading of them."""
+"""Dates as people write them: which order day, month and year have in a column, and the strict reading of them."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from forecast.data.sources.date_text import (
-    DIGITS,
-    ORDERS,
-    PLAIN,
-    bare_date,
-    date_parts,
-    fits_order,
-    minutes_ahead,
-)
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from forecast.errors import UserError
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
-
+# What source.dates may say, besides a format of strptime.
+ORDERS = ("ymd", "dmy", "mdy", "roc")  # roc: year of Taiwan, month, day; 113/06/28 is of 2024
+_MONTHS = {
+    stem: number
+    for number, stems in enumerate(
+        (
+            "jan ene gen janv янв sty oca ιαν", "feb fev févr фев lut şub", "mar mrt mär mrz maa мар",
+            "apr avr abr апр kwi nis",
+            "may mai mag mei maj май мая mayo", "jun juin giu июн cze haz", "jul juil lug июл lip tem",
+            "aug aou ago авг sie ağu", "sep set sept сен wrz eyl", "oct okt ott out окт paź eki", "nov ноя lis kas",
+            "dec dez dic дек gru ara",
+        ),
+        start=1,
+    )
+    for stem in stems.split()
+}  # fmt: skip
+_ZONES = {"Z": 0, "UTC": 0, "GMT": 0, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "PST": -480, "PDT": -420,
+          "CET": 60, "CEST": 120, "BST": 60, "MSK": 180, "JST": 540, "KST": 540, "IST": 330, "HKT": 480, "AEST": 600,
+          "AEDT": 660, "BRT": -180}  # fmt: skip
+_ZONE = rf"(?:GMT|UTC)?[+-]\d\d:?(?:\d\d)?|{'|'.join(_ZONES)}|[A-Z]\w+/\w+(?:/\w+)?"
+_TIME = (
+    r"(?:(?:[T ,]|\s)\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?"
+    r"\s?(?P<half>[AaPp]\.?\s?[Mm]\.?)?"
+    rf"\s?(?P<zone>{_ZONE})?(?:\s?\(.*\))?)?"
+)
+_NUMERIC = re.compile(
+    rf"(?:[^\W\d]+\.?,?\s+)?(?P<a>\d{{1,4}})\s?(?P<sep>[./\-])\s?(?P<b>\d{{1,2}})\s?(?P=sep)\s?(?P<c>\d{{1,4}})\.?{_TIME}"
+)
+_NAMED = re.compile(
+    r"(?:[^\W\d]+\.?,?\s+)??(?:(?P<a>\d{1,4})(?:\.|st|nd|rd|th)?[\s\-/.]*(?:de\s+|of\s+)?)?(?P<b>[^\W\d]{3,})\.?"
+    r"(?:(?:[\s\-/.]*|\s*,\s*)(?:de\s+)?(?P<c>\d{1,4})(?:st|nd|rd|th)?)(?:(?:,\s*|[\s\-/.]+)(?P<d>\d{4}))?,?"
+    + _TIME
+)
+DIGITS = re.compile(
+    r"(?P<year>[12]\d{3})(?P<month>\d\d)(?P<day>\d\d)"
+    rf"(?:(?:T| {{1,2}}|-)?(?P<clock>\d{{4}}|\d{{6}}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?\s?(?P<zone>{_ZONE})?)?"
+)
+_CJK = str.maketrans({"年": "-", "月": "-", "日": " ", "년": "-", "월": "-", "일": " "})
+PLAIN = re.compile(r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?")
 _UNITS = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
 EXCEL = "excel"  # days since 1899-12-30, as spreadsheets save them
 KINDS = (*ORDERS, *_UNITS, EXCEL)
@@ -49,8 +82,6 @@ class Stamps:
     @classmethod
     def joined(cls, parts: Sequence[Stamps]) -> Stamps:
         """One after the other."""
-        import numpy as np
-
         if len(parts) == 1:
             return parts[0]
         names = [one.name for one in fields(cls)]
@@ -71,8 +102,6 @@ def sniff_dates(cells: pd.Series, *, origin: str) -> str:
     Raises:
         UserError: more than one way fits every row, and the ways differ.
     """
-    import pandas as pd
-
     if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
         return "ymd"
     first_row: Any = cells.first_valid_index()
@@ -125,8 +154,6 @@ def read_dates(cells: pd.Series, kind: str, *, origin: str = "") -> Stamps:
     Raises:
         UserError: `kind` is no format.
     """
-    import pandas as pd
-
     if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
         return _from_datetimes(cells)
     if kind in _UNITS or kind == EXCEL:
@@ -143,9 +170,6 @@ def read_dates(cells: pd.Series, kind: str, *, origin: str = "") -> Stamps:
 
 
 def _from_datetimes(cells: pd.Series) -> Stamps:
-    import numpy as np
-    import pandas as pd
-
     if cells.dtype == object:
         zones = {str(getattr(cell, "tzinfo", None)) for cell in cells.dropna().iloc[:1000]}
         if zones <= {"None"}:
@@ -168,8 +192,6 @@ def _naive(cell: Any) -> Any:
 
 def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
     """As datetime64[ns]; what nanoseconds cannot hold is NaT."""
-    import numpy as np
-
     values = dates.to_numpy()
     if values.dtype != "datetime64[ns]":
         far = (values < np.datetime64("1678-01-01")) | (values > np.datetime64("2262-01-01"))  # never of NaT
@@ -179,16 +201,11 @@ def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
 
 
 def _stamps(local: NDArray[np.datetime64], offset: NDArray[np.timedelta64]) -> Stamps:
-    import numpy as np
-
     timed = (local.astype("datetime64[D]") != local) & ~np.isnat(local)
     return Stamps(local, offset, timed)
 
 
 def _from_numbers(cells: pd.Series, kind: str) -> Stamps:
-    import numpy as np
-    import pandas as pd
-
     numbers = pd.to_numeric(cells, errors="coerce")
     whole = pd.api.types.is_integer_dtype(numbers)
     values = numbers.to_numpy(dtype=np.int64 if whole else np.float64)
@@ -213,8 +230,6 @@ def _from_numbers(cells: pd.Series, kind: str) -> Stamps:
 
 
 def _from_format(text: pd.Series, form: str, origin: str) -> Stamps:
-    import pandas as pd
-
     try:
         found = pd.to_datetime(text.str.strip(), format=form, errors="coerce", utc="%z" in form)
     except ValueError as error:
@@ -228,9 +243,6 @@ def _from_format(text: pd.Series, form: str, origin: str) -> Stamps:
 
 def _from_iso(text: pd.Series) -> Stamps | None:
     """The fast way, for dates that begin YYYY-MM-DD all alike; None = not so."""
-    import numpy as np
-    import pandas as pd
-
     dates = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
     if not dates.isna().any():
         local = _ns(dates)
@@ -244,9 +256,6 @@ def _from_iso(text: pd.Series) -> Stamps | None:
 
 
 def _offsets(zones: pd.Series) -> NDArray[np.timedelta64]:
-    import numpy as np
-    import pandas as pd
-
     codes, distinct = pd.factorize(zones)
     minutes = [minutes_ahead(str(zone)) or 0 for zone in distinct]
     table = np.array(
@@ -257,9 +266,6 @@ def _offsets(zones: pd.Series) -> NDArray[np.timedelta64]:
 
 def _from_parts(text: pd.Series, order: str) -> Stamps:
     """Dates taken apart, distinct ones once."""
-    import numpy as np
-    import pandas as pd
-
     codes, distinct = pd.factorize(text)
     local = np.full(len(distinct) + 1, np.datetime64("NaT"), "datetime64[ns]")
     offset = np.full(len(distinct) + 1, np.timedelta64("NaT"), "timedelta64[ns]")
@@ -303,12 +309,10 @@ def _numeric_kind(example: str, smallest: float, largest: float, origin: str) ->
 
 def _holds_dates(cells: pd.Series) -> bool:
     """Whether a column of objects holds dates: date, datetime, Timestamp."""
-    import datetime
-
     if cells.dtype != object:
         return False
     present = cells.dropna()
-    return bool(len(present) and isinstance(present.iloc[0], datetime.date))
+    return bool(len(present) and isinstance(present.iloc[0], date))
 
 
 def _example(cell: str, order: str) -> str:
@@ -339,3 +343,135 @@ def check_kind(value: str | None) -> None:
         raise UserError(
             f"source.dates={value}: must be {', '.join(KINDS)}, or a format of strptime such as '%d.%m.%Y %H:%M'"
         )
+
+
+def is_date(cell: str) -> bool:
+    """Whether a cell may be a date in some way of writing them; a bare number of 5, 9 or more digits may be one."""
+    text = bare_date(cell)
+    if PLAIN.fullmatch(text):
+        return len(text.partition(".")[0]) in (8, 9, 10, 12, 13, 14, 16, 19) or "e" in text.lower()
+    return bool(DIGITS.fullmatch(text) or _NUMERIC.fullmatch(text) or _named(text) or _month_alone(text))
+
+
+def is_time(cell: str) -> bool:
+    """Whether a cell may be a time of day: 09:30, 9:30:00 PM, 093000."""
+    return re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?([AaPp][Mm])?|\d{1,6}", cell.strip()) is not None
+
+
+def minutes_ahead(zone: str, moment: datetime | None = None) -> int | None:
+    """Minutes before UTC of Z, UTC, EST, +02:00, -0500, GMT+0200, and at a moment of US/Eastern; None = no zone."""
+    if zone.upper() in _ZONES:
+        return _ZONES[zone.upper()]
+    if "/" in zone:
+        try:
+            ahead = ZoneInfo(zone).utcoffset(moment)
+        except (ValueError, OSError, LookupError):
+            return None
+        return None if ahead is None else int(ahead.total_seconds()) // 60
+    sign, digits = re.sub("^(GMT|UTC)", "", zone.upper())[0], re.sub(r"\D", "", zone)
+    return (-1 if sign == "-" else 1) * (60 * int(digits[:2]) + int(digits[2:4] or 0))
+
+
+def fits_order(cell: str, order: str) -> bool:
+    return date_parts(cell, order) is not None
+
+
+@lru_cache(maxsize=1 << 16)  # looked at once and read once, and the same days are in every file of a folder
+def date_parts(cell: str, order: str) -> tuple[str, int | None, int | None] | None:
+    """ISO date, nanoseconds of the day, minutes before UTC; None where the cell is no date of this order."""
+    if (match := DIGITS.fullmatch(cell)) is not None:
+        digits = (match["clock"] or "").replace(":", "").ljust(6, "0")
+        clock = (digits[:2], digits[2:4], digits[4:], match["part"], None) if match["clock"] else None
+        written = (match["year"], match["month"], match["day"])
+        return _date(*written, clock, match["zone"]) if order == "ymd" else None
+    if (alone := _month_alone(cell)) is not None:
+        return _date(*alone, "1") if order == "ymd" else None
+    if order == "roc" and re.fullmatch(r"\d{7}", cell):
+        return _date(str(int(cell[:3]) + 1911), cell[3:5], cell[5:])
+    match = _NUMERIC.fullmatch(cell)
+    if match is not None:
+        parts = dict(
+            zip("ymd" if order == "roc" else order, (match["a"], match["b"], match["c"]), strict=True)
+        )
+        if len(parts["y"]) not in ((2, 3) if order == "roc" else (2, 4)) or any(
+            len(parts[name]) > 2 for name in "md"
+        ):
+            return None
+        if order == "roc":
+            parts["y"] = str(int(parts["y"]) + 1911)
+    elif (match := _named(cell)) is not None:
+        month = _month(match["b"])
+        numbers = [match[name] for name in "acd" if match[name]]
+        if month is None or len(numbers) != 2:
+            return None
+        year, day = sorted(numbers, key=len, reverse=True) if len({*map(len, numbers)}) > 1 else numbers[::-1]
+        if order != ("mdy" if not match["a"] else "ymd" if len(match["a"]) == 4 else "dmy"):
+            return None
+        parts = {"y": year, "m": str(month), "d": day}
+    else:
+        return None
+    time = (match["hour"], match["minute"], match["second"] or "0", match["part"], match["half"])
+    return _date(parts["y"], parts["m"], parts["d"], time if match["hour"] else None, match["zone"])
+
+
+def _month_alone(cell: str) -> tuple[str, str] | None:
+    """Year and month of 2024-06, 06/2024, June 2024; not of Jun-24, which may be a day."""
+    match = re.fullmatch(r"(\d{4})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{4})|([^\W\d]{3,})\.?[\s\-/]*(\d{4})", cell)
+    month = match and (match[2] or match[3] or _month(match[5]))
+    return None if match is None or not month else (match[1] or match[4] or match[6], str(month))
+
+
+def _date(
+    year: str,
+    month: str,
+    day: str,
+    clock: tuple[str, str, str, str | None, str | None] | None = None,
+    zone: str | None = None,
+) -> tuple[str, int | None, int | None] | None:
+    whole = int(year)
+    if len(year) == 2:  # as strptime has it
+        whole += 1900 if whole >= 69 else 2000
+    passed = _clock(*clock) if clock is not None else None
+    if not 1700 <= whole <= 2200 or (clock is not None and passed is None):
+        return None
+    try:
+        found = date(whole, int(month), int(day))
+    except ValueError:
+        return None
+    if zone is None:
+        return found.isoformat(), passed, None
+    moment = datetime.combine(found, datetime.min.time()) + timedelta(microseconds=(passed or 0) // 1000)
+    minutes = minutes_ahead(zone, moment)
+    return None if minutes is None else (found.isoformat(), passed, minutes)
+
+
+def _clock(hour: str, minute: str, second: str, part: str | None, half: str | None) -> int | None:
+    hours = int(hour)
+    if half:
+        if not 1 <= hours <= 12:
+            return None
+        hours = hours % 12 + (12 if half[0] in "pP" else 0)
+    if hours > 23 or int(minute) > 59 or int(second) > 59:
+        return None
+    return ((hours * 60 + int(minute)) * 60 + int(second)) * 10**9 + int((part or "0")[:9].ljust(9, "0"))
+
+
+def _named(cell: str) -> re.Match[str] | None:
+    match = _NAMED.fullmatch(cell)
+    return match if match is not None and _month(match["b"]) is not None else None
+
+
+def _month(word: str) -> int | None:
+    folded = word.casefold()
+    plain = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+    for text in (folded, plain):
+        for length in (4, 3):
+            if text[:length] in _MONTHS:
+                return _MONTHS[text[:length]]
+    return None
+
+
+def bare_date(cell: str) -> str:
+    return (
+        cell.strip().strip("'\"").translate(_CJK).strip() if not cell.isascii() else cell.strip().strip("'\"")
+    )

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from forecast.data.sources.layout import FileLayout
 from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 # Cells that say there is no number, besides those of pandas.
 _MISSING = re.compile(
@@ -169,9 +167,6 @@ def read_numbers(cells: pd.Series, layout: FileLayout) -> tuple[NDArray[np.float
         cells: text, NaN where there is none.
         layout: of the file.
     """
-    import numpy as np
-    import pandas as pd
-
     codes, distinct = pd.factorize(cells)  # volumes and percentages repeat
     values, wrong = np.full(len(distinct) + 1, np.nan), np.zeros(len(distinct) + 1, bool)  # the last: no text
     plain = _plain_numbers(distinct, layout)

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
+import lzma
 import re
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from forecast.data.sources import headers
 from forecast.data.sources.layout import SPACES, FileLayout
 from forecast.data.sources.text_shape import decode, first_lines, labels_of, lines_of, split
 from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 Label = str | tuple[str, str]  # of a column; (ticker, name) where the header names tickers
 
@@ -58,9 +62,6 @@ class RawTable:
 
     def rows_of(self, ticker: str, place: int) -> NDArray[np.intp]:
         """The rows in whose column at `place` a ticker stands, in their order."""
-        import numpy as np
-        import pandas as pd
-
         if self._groups is None:
             codes, names = pd.factorize(self.frame[place].astype("str").str.strip())
             order = np.argsort(codes, kind="stable")
@@ -141,8 +142,6 @@ class RawFile:
         Raises:
             UserError: it is broken.
         """
-        import pandas as pd
-
         try:
             table = pd.read_parquet(BytesIO(self.content), engine="pyarrow")
         except (OSError, ValueError) as error:
@@ -182,8 +181,6 @@ class RawFile:
         Raises:
             UserError: a row has more fields than the header, or a quote is never closed.
         """
-        import pandas as pd
-
         labels = labels_of(first_lines(text), shape, self.origin)
         body, separator = text, shape.separator
         if shape.footer or shape.comment or separator == SPACES:
@@ -266,11 +263,6 @@ def _unpacked(content: bytes, origin: str) -> bytes:
     Raises:
         UserError: it is damaged, or an archive of several files.
     """
-    import bz2
-    import gzip
-    import lzma
-    import zipfile
-    import zlib
 
     def zstd(content: bytes) -> bytes:
         import pyarrow
@@ -326,8 +318,6 @@ def _labels(columns: pd.Index) -> list[Label]:
 
 def _plain_series(column: Any) -> pd.Series:
     """A column as pandas' own types: categories as their values, periods as their begin."""
-    import pandas as pd
-
     series = pd.Series(column).reset_index(drop=True)
     if isinstance(series.dtype, pd.CategoricalDtype):
         return series.astype(series.cat.categories.dtype)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from forecast.data.sources import headers
 from forecast.data.sources.clocks import read_clock
@@ -15,11 +18,6 @@ from forecast.data.sources.number_text import read_numbers
 from forecast.data.sources.raw_files import RawFile, RawTable
 from forecast.data.sources.text_shape import first_lines, labels_of
 from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
 
 _EVENT = re.compile(r"dividend|split|dividende|dividendo|aktiensplit|capital gain", re.IGNORECASE)
 _RULER = re.compile(r"[-=+:]+")  # what is drawn below the header of a table
@@ -124,9 +122,6 @@ def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, origi
     Raises:
         UserError: there is none, a column of the layout is not there, or a date is none, named with its line.
     """
-    import numpy as np
-    import pandas as pd
-
     places = places_of(table, layout, ticker=ticker, origin=origin)
     frame = table.frame
     if layout.tickers_in == "column" and ticker is not None:
@@ -169,8 +164,6 @@ def date_cells(rows: pd.DataFrame, places: Mapping[str, int]) -> pd.Series:
 
 def _events(rows: pd.DataFrame, places: Mapping[str, int]) -> NDArray[np.bool_]:
     """Rows of a dividend or a split, which some vendors set among the bars."""
-    import numpy as np
-
     found = np.zeros(len(rows), bool)
     for ours in ("Open", "High", "Low", "Close"):
         if ours in places and rows[places[ours]].dtype.kind not in "iufb":
@@ -181,8 +174,6 @@ def _events(rows: pd.DataFrame, places: Mapping[str, int]) -> NDArray[np.bool_]:
 
 def _headings(rows: pd.DataFrame, places: Mapping[str, int], layout: FileLayout) -> NDArray[np.bool_]:
     """Rows that repeat the header, as in files that were joined, or are drawn below it."""
-    import numpy as np
-
     prices = rows[places.get("Close", places["Date"])]
     if (
         not layout.header
@@ -222,16 +213,12 @@ def read_others(
 
 
 def _index(parts: Sequence[DatedRows], layout: FileLayout) -> pd.DatetimeIndex:
-    import pandas as pd
-
     stamps = Stamps.joined([part.stamps for part in parts])
     return pd.DatetimeIndex(read_clock(stamps, layout, origin=parts[0].origin), name="Date")
 
 
 def _joined(parts: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
     """The columns that all parts have, one after the other."""
-    import numpy as np
-
     if len(parts) == 1:
         return parts[0]
     return {
@@ -242,8 +229,6 @@ def _joined(parts: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArra
 
 
 def _bar_columns(part: DatedRows) -> dict[str, NDArray[np.float64]]:
-    import numpy as np
-
     columns: dict[str, NDArray[np.float64]] = {}
     for ours in headers.NUMBERS:
         name = "Adj Close" if ours == "AdjClose" else ours
@@ -255,8 +240,6 @@ def _bar_columns(part: DatedRows) -> dict[str, NDArray[np.float64]]:
 
 
 def _numbers(part: DatedRows, cells: pd.Series, name: str) -> NDArray[np.float64]:
-    import numpy as np
-
     if cells.dtype.kind in "iuf":
         return cells.to_numpy(np.float64, na_value=np.nan)
     values, wrong = read_numbers(cells, part.layout)
@@ -270,8 +253,6 @@ def _numbers(part: DatedRows, cells: pd.Series, name: str) -> NDArray[np.float64
 
 
 def _other_columns(part: DatedRows) -> dict[str, NDArray[np.float64]]:
-    import numpy as np
-
     whole = {"Open", "High", "Low", "Close"} <= part.layout.columns.keys()
     keys = part.places if whole else ("Date", "Time", "Ticker")
     taken = {part.places[ours] for ours in keys if ours in part.places}

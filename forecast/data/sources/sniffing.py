@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from forecast.data.bars import COLUMNS
 from forecast.data.sources import headers
 from forecast.data.sources.clocks import sniff_clock
-from forecast.data.sources.date_text import is_date
-from forecast.data.sources.dates import sniff_dates
+from forecast.data.sources.dates import Stamps, is_date, sniff_dates
 from forecast.data.sources.layout import FileLayout
 from forecast.data.sources.number_text import sniff_notation, unclear_notation
 from forecast.data.sources.raw_files import Label, RawFile, RawTable, sample_rows
 from forecast.data.sources.reading import date_cells, places_of, raw_table
 from forecast.data.sources.text_shape import first_lines, headerless, labels_of, sniff_shape
 from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    from forecast.data.sources.dates import Stamps
 
 _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved without a name
 
@@ -201,8 +199,6 @@ def _nameless_dates(
     names: Sequence[str], rows: Sequence[Sequence[str]], table: RawTable | None
 ) -> str | None:
     """The column of dates that has no name of dates: a nameless index, in parquet the one of the type."""
-    import pandas as pd
-
     dated = []
     for place, name in enumerate(names):
         typed = table is not None and pd.api.types.is_datetime64_any_dtype(table.frame[place])

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from forecast.data.sources import headers
-from forecast.data.sources.date_text import is_date, is_time
+from forecast.data.sources.dates import is_date, is_time
 from forecast.data.sources.layout import SPACE, SPACES, FileLayout
 from forecast.data.sources.number_text import is_number
 from forecast.errors import UserError
