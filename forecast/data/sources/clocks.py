@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from forecast.data import calendars
 from forecast.data.sources.dates import Stamps
-from forecast.data.sources.layout import FileLayout, Rows
+from forecast.data.sources.layout import FileError, FileLayout, Rows
 from forecast.errors import UserError
 
 Times = NDArray[np.datetime64]
@@ -54,7 +54,7 @@ def check_zone(key: str, zone: str | None) -> None:
 
 
 def sniff_clock(
-    stamps: Stamps, layout: FileLayout, *, ticker: str, timezone: str | None, clock: str | None, origin: str
+    stamps: Stamps, layout: FileLayout, *, ticker: str, timezone: str | None, clock: str | None
 ) -> FileLayout:
     """The layout with what its dates show: days or moments, and the zone.
 
@@ -68,38 +68,36 @@ def sniff_clock(
         ticker: whose ending may name an exchange.
         timezone: what source.timezone says; None = to be found.
         clock: what source.clock says; likewise.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: times without a zone, or zones that do not belong together, and nothing tells.
+        FileError: times without a zone, or zones that do not belong together, and nothing tells.
     """
     rows = _rows(stamps)
     written = ~np.isnat(stamps.offset)
     if timezone is None and stamps.timed.any() and written.any():
-        _check_offsets(stamps, written, origin)
+        _check_offsets(stamps, written)
     if rows == "moments":
-        _check_mixture(stamps, origin)
+        _check_mixture(stamps)
         if timezone is None and clock is None and not written.all():
-            timezone, clock = _session_zone(stamps.local, ticker, origin)
+            timezone, clock = _session_zone(stamps.local, ticker)
         elif timezone is None:
             timezone = _zone_of_offsets(stamps, ticker) or clock
     elif timezone is None and stamps.timed.any() and (stamps.local.astype(np.int64) % _DAY).any():
-        timezone, clock = _zone_of_days(stamps, written, ticker, clock, origin)
+        timezone, clock = _zone_of_days(stamps, written, ticker, clock)
     elif not stamps.timed.any():
         timezone = None
     return replace(layout, rows=rows, timezone=timezone, clock=clock)
 
 
-def read_clock(stamps: Stamps, layout: FileLayout, *, origin: str) -> Times:
+def read_clock(stamps: Stamps, layout: FileLayout) -> Times:
     """The index of a bar table: midnights of days, or moments in UTC without a zone.
 
     Args:
         stamps: as written, none of them NaT.
         layout: says how they are to be taken.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: times without a zone that the clocks of their zone never showed, or showed twice.
+        FileError: times without a zone that the clocks of their zone never showed, or showed twice.
     """
     if layout.rows == "days" and layout.timezone is None:
         return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
@@ -110,8 +108,8 @@ def read_clock(stamps: Stamps, layout: FileLayout, *, origin: str) -> Times:
             return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
         zone = layout.clock or layout.timezone
         if zone is None:
-            raise _no_zone(origin, str(stamps.local[bare][0])[:16])
-        utc[bare] = _to_utc(stamps.local[bare], zone, origin)
+            raise _no_zone(str(stamps.local[bare][0])[:16])
+        utc[bare] = _to_utc(stamps.local[bare], zone)
     if layout.rows == "moments":
         return utc
     assert layout.timezone is not None
@@ -126,7 +124,7 @@ def _rows(stamps: Stamps) -> Rows:
     return "days" if count >= 0.98 * len(distinct) else "moments"
 
 
-def _check_mixture(stamps: Stamps, origin: str) -> None:
+def _check_mixture(stamps: Stamps) -> None:
     """Refuse a file that is in part of days and in part of moments."""
     days = stamps.local.astype("datetime64[D]")
     _, inverse, counts = np.unique(days, return_inverse=True, return_counts=True)
@@ -136,19 +134,19 @@ def _check_mixture(stamps: Stamps, origin: str) -> None:
         np.diff(others, prepend=-1, append=len(alone)).max() <= _FEW
     ):  # the last bar of a week may stand at midnight
         return
-    raise UserError(
-        f"{origin}: holds days ({alone.sum()} rows such as {days[alone][0]}) and moments "
+    raise FileError(
+        f"holds days ({alone.sum()} rows such as {days[alone][0]}) and moments "
         f"({(~alone).sum()} such as {str(stamps.local[~alone][0])[:16].replace('T', ' ')}); "
         "give the days and the moments a file each"
     )
 
 
-def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> None:
+def _check_offsets(stamps: Stamps, written: NDArray[np.bool_]) -> None:
     """Offsets of one zone alone: one, or those of its winter and summer."""
     bare = ~written & stamps.timed
     if bare.any():
-        raise UserError(
-            f"{origin}: some times have a zone ({_shown(stamps, written)}) and some have none "
+        raise FileError(
+            f"some times have a zone ({_shown(stamps, written)}) and some have none "
             f"({_shown(stamps, bare)}); set source.timezone to the market's, in which those without one are meant"
         )
     offsets = np.unique(stamps.offset[written])
@@ -156,8 +154,8 @@ def _check_offsets(stamps: Stamps, written: NDArray[np.bool_], origin: str) -> N
         return
     first = written & (stamps.offset == offsets[0])
     other = written & (stamps.offset == offsets[-1])
-    raise UserError(
-        f"{origin}: mixes time zones, {_shown(stamps, first)} and {_shown(stamps, other)}; set source.timezone to the "
+    raise FileError(
+        f"mixes time zones, {_shown(stamps, first)} and {_shown(stamps, other)}; set source.timezone to the "
         "market's, in which the days are counted"
     )
 
@@ -199,7 +197,7 @@ def _calendar(ticker: str) -> str | None:
 
 
 def _zone_of_days(
-    stamps: Stamps, written: NDArray[np.bool_], ticker: str, clock: str | None, origin: str
+    stamps: Stamps, written: NDArray[np.bool_], ticker: str, clock: str | None
 ) -> tuple[str | None, str | None]:
     """The zone in which rows that stand at odd times are days of a market."""
     utc = stamps.local - np.where(written, stamps.offset, np.timedelta64(0))
@@ -244,8 +242,8 @@ def _zone_of_days(
     if not constant and len(midnights) == 1:
         return midnights[0], clock  # 22:00 in summer and 23:00 in winter are nothing but a midnight
     shown = ", ".join(f"{days[-1]} in {zone or 'the zone written'}" for zone, days in found)
-    raise UserError(
-        f"{origin}: {_shown(stamps, np.arange(len(utc)) == len(utc) - 1)} is {shown}; set source.timezone to "
+    raise FileError(
+        f"{_shown(stamps, np.arange(len(utc)) == len(utc) - 1)} is {shown}; set source.timezone to "
         f"the market's, "
         "in which the days are counted"
     )
@@ -257,11 +255,11 @@ def _weekdays(days: Times) -> NDArray[np.float64]:
     return np.asarray(np.bincount(number, minlength=7) / len(days))
 
 
-def _session_zone(local: Times, ticker: str, origin: str) -> tuple[str, str]:
+def _session_zone(local: Times, ticker: str) -> tuple[str, str]:
     """Market's zone and clock of times without a zone: the exchange's, or UTC, whichever puts them into its sessions.
 
     Raises:
-        UserError: neither does, or both do.
+        FileError: neither does, or both do.
     """
     calendar = calendars.calendar_of(ticker)
     if calendar is not None and calendar not in ("24/7", "24/5", "CMES"):
@@ -275,12 +273,12 @@ def _session_zone(local: Times, ticker: str, origin: str) -> tuple[str, str]:
         for clock, other in ((zone, "UTC"), ("UTC", zone)):
             if shares[clock] >= 0.95 and shares[other] < 0.9:
                 return zone, clock
-    raise _no_zone(origin, str(local[0])[:16])
+    raise _no_zone(str(local[0])[:16])
 
 
-def _no_zone(origin: str, example: str) -> UserError:
-    return UserError(
-        f"{origin}: times such as {example.replace('T', ' ')} have no zone; set source.timezone to that of the market "
+def _no_zone(example: str) -> FileError:
+    return FileError(
+        f"times such as {example.replace('T', ' ')} have no zone; set source.timezone to that of the market "
         "(America/New_York, ...), or to UTC where they are written in it"
     )
 
@@ -301,23 +299,22 @@ def _localised(local: Times, zone: str) -> Times:
     return np.asarray(index.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")
 
 
-def _to_utc(local: Times, zone: str, origin: str) -> Times:
+def _to_utc(local: Times, zone: str) -> Times:
     """What clocks of a zone show -> moments in UTC; the order of rows says which of two equal hours is meant.
 
     Args:
         local: oldest first.
         zone: whose clocks.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: an hour that the clocks skipped, or one they show twice and the order does not tell.
+        FileError: an hour that the clocks skipped, or one they show twice and the order does not tell.
     """
     index = pd.DatetimeIndex(local)
     skipped = index.tz_localize(zone, ambiguous=np.zeros(len(local), bool), nonexistent="NaT").isna()
     if skipped.any():
         when = str(index[int(skipped.argmax())])
-        raise UserError(
-            f"{origin}: {when} does not exist in {zone}, whose clocks skipped it; source.timezone is that of another "
+        raise FileError(
+            f"{when} does not exist in {zone}, whose clocks skipped it; source.timezone is that of another "
             "market, or source.clock=UTC"
         )
     try:
@@ -325,8 +322,8 @@ def _to_utc(local: Times, zone: str, origin: str) -> Times:
     except ValueError:
         twice = index.tz_localize(zone, ambiguous="NaT").isna()
         when = str(index[int(twice.argmax())])
-        raise UserError(
-            f"{origin}: {when} came twice in {zone}, when its clocks were set back, and the order of the rows does not "
+        raise FileError(
+            f"{when} came twice in {zone}, when its clocks were set back, and the order of the rows does not "
             "tell which is meant; write the times with their zone, or in UTC with source.clock=UTC"
         ) from None
     return np.asarray(localised.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")

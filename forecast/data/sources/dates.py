@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecast.data.sources.layout import FileError
 from forecast.errors import UserError
 
 # What source.dates may say, besides a format of strptime.
@@ -92,15 +93,14 @@ class Stamps:
         return Stamps(self.local[::-1], self.offset[::-1], self.timed[::-1])
 
 
-def sniff_dates(cells: pd.Series, *, origin: str) -> str:
+def sniff_dates(cells: pd.Series) -> str:
     """How a column's dates are written: one of KINDS.
 
     Args:
         cells: text or numbers, some of them perhaps missing.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: more than one way fits every row, and the ways differ.
+        FileError: more than one way fits every row, and the ways differ.
     """
     if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
         return "ymd"
@@ -117,7 +117,7 @@ def sniff_dates(cells: pd.Series, *, origin: str) -> str:
         return "ymd"
     if PLAIN.fullmatch(first):
         numbers = pd.to_numeric(text, errors="coerce")
-        return _numeric_kind(first, float(numbers.min()), float(numbers.max()), origin)
+        return _numeric_kind(first, float(numbers.min()), float(numbers.max()))
     distinct = [bare_date(cell) for cell in text.unique()]
     # A year of three digits shows Taiwan's; one of two is no sign of it.
     orders = ORDERS if any(re.match(r"\D*\d{3}\D", distinct[end]) for end in (0, -1)) else ORDERS[:3]
@@ -134,25 +134,22 @@ def sniff_dates(cells: pd.Series, *, origin: str) -> str:
     if len(fitting) > 1:
         examples = " or ".join(_example(first, order) for order in fitting)
         keys = " or ".join(f"source.dates={order}" for order in fitting)
-        raise UserError(
-            f"{origin}: Date={text.iloc[0]!r} may be {examples}, and no other date tells; set {keys}"
-        )
+        raise FileError(f"Date={text.iloc[0]!r} may be {examples}, and no other date tells; set {keys}")
     if fitting:
         return fitting[0]
     # Some rows are wrong under each order: the one that most rows fit, so that the wrong ones are named.
     return max(ORDERS, key=lambda order: sum(fits_order(cell, order) for cell in distinct[:1000]))
 
 
-def read_dates(cells: pd.Series, kind: str, *, origin: str = "") -> Stamps:
+def read_dates(cells: pd.Series, kind: str) -> Stamps:
     """Dates as written, NaT where a cell is none in this way of writing.
 
     Args:
         cells: text, numbers or dates.
         kind: one of KINDS, or a format of strptime.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: `kind` is no format.
+        FileError: `kind` is no format.
     """
     if pd.api.types.is_datetime64_any_dtype(cells) or _holds_dates(cells):
         return _from_datetimes(cells)
@@ -163,7 +160,7 @@ def read_dates(cells: pd.Series, kind: str, *, origin: str = "") -> Stamps:
         cells = cells.where(whole).astype("Int64").astype("str").where(whole)
     text = cells.astype("str").where(cells.notna())
     if kind not in ORDERS:
-        return _from_format(text, kind, origin)
+        return _from_format(text, kind)
     if kind == "ymd" and (found := _from_iso(text)) is not None:
         return found
     return _from_parts(text, kind)
@@ -229,12 +226,12 @@ def _from_numbers(cells: pd.Series, kind: str) -> Stamps:
     return Stamps(local, offset, np.asarray(good))
 
 
-def _from_format(text: pd.Series, form: str, origin: str) -> Stamps:
+def _from_format(text: pd.Series, form: str) -> Stamps:
     try:
         found = pd.to_datetime(text.str.strip(), format=form, errors="coerce", utc="%z" in form)
     except ValueError as error:
-        raise UserError(
-            f"{origin}: source.dates={form}: {str(error).splitlines()[0]}; must be {', '.join(KINDS)} or a "
+        raise FileError(
+            f"source.dates={form}: {str(error).splitlines()[0]}; must be {', '.join(KINDS)} or a "
             f"format such as "
             "'%d.%m.%Y %H:%M'"
         ) from None
@@ -282,11 +279,11 @@ def _from_parts(text: pd.Series, order: str) -> Stamps:
     return Stamps(local[codes], offset[codes], timed[codes])
 
 
-def _numeric_kind(example: str, smallest: float, largest: float, origin: str) -> str:
+def _numeric_kind(example: str, smallest: float, largest: float) -> str:
     """What a bare number counts, by its size: days of a spreadsheet, or a unit since 1970.
 
     Raises:
-        UserError: nothing that gives dates of our time, or another unit in some rows.
+        FileError: nothing that gives dates of our time, or another unit in some rows.
     """
     if 10_000 <= smallest <= largest < 100_000:
         return EXCEL
@@ -295,13 +292,13 @@ def _numeric_kind(example: str, smallest: float, largest: float, origin: str) ->
     scales = {kind: 10**9 / nanoseconds for kind, nanoseconds in _UNITS.items()}
     kind = next((kind for kind, scale in scales.items() if _EPOCH[0] <= largest / scale < _EPOCH[1]), None)
     if kind is None or _TICKS[0] <= largest < _TICKS[1]:
-        raise UserError(
-            f"{origin}: Date={example} counts neither days of a spreadsheet nor a unit since 1970 that gives dates of "
+        raise FileError(
+            f"Date={example} counts neither days of a spreadsheet nor a unit since 1970 that gives dates of "
             f"our time; set source.dates={'|'.join(_UNITS)} if it does, or a format such as '%y%m%d'; or YYYY-MM-DD"
         )
     if any(_EPOCH[0] <= smallest / scale < _EPOCH[1] for scale in scales.values() if scale < scales[kind]):
-        raise UserError(
-            f"{origin}: Date counts in two units since 1970, {smallest:.0f} and {largest:.0f}; name another column of "
+        raise FileError(
+            f"Date counts in two units since 1970, {smallest:.0f} and {largest:.0f}; name another column of "
             f"dates with source.columns={{Date: NAME}}, mend the file, or set source.dates={kind} if all are in that"
         )
     return kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -98,20 +98,17 @@ class FileSource:
             "header": header,
         }
         self._chosen: dict[str, Any] = {
-            name: value for name, value in chosen.items() if value not in (None, {})
+            key: value for key, value in chosen.items() if value not in (None, {})
         }
         self._saved = [dict(entry) for entry in layouts or ()]
         self._files: dict[str, Path] = {}  # name of a file -> file
-        self._stems: dict[Path, str] = {}  # the other way round
         self._series: dict[str, list[Path]] = {}  # ticker by name -> file, or its pieces
         self._inside: dict[str, list[Path]] = {}  # ticker that files name -> those files
-        self._unclear: dict[Path, str] = {}  # file -> why its tickers could not be looked up
+        self._unclear = ""  # why the tickers of a file could not be looked up
         self._opened: dict[Path, _Opened] = {}
-        self._layouts: dict[
-            str, dict[str, FileLayout]
-        ] = {}  # ticker that was read -> name of a file -> layout
+        # Ticker that was read -> name of a file -> layout.
+        self._layouts: dict[str, dict[str, FileLayout]] = {}
         self._notes: dict[str, str] = {}  # ticker -> what was left out
-        self._checked = False
 
     def tickers(self) -> list[str]:
         """Names of all tickers, sorted.
@@ -135,41 +132,21 @@ class FileSource:
             UserError: no such ticker, or its file is empty, unreadable, lacks a column, has text for a number, or can
                 be read in two ways.
         """
-        import numpy as np
         import pandas as pd
 
         from forecast.data.sources.reading import read_bars
 
         parts, layout = self._rows(ticker)
-        index, columns = read_bars(parts, layout)
-        left_out = [
-            f"{count} row{'s' * (count > 1)} of {what}"
-            for part in parts
-            for what, count in part.left_out.items()
-        ]
-        if len(parts) > 1:
-            again = _again(parts, index, columns)
-            if again.any():
-                index, columns = index[~again], {name: values[~again] for name, values in columns.items()}
-                left_out.append(f"{again.sum()} that two files have alike")
+        index, columns, left_out = read_bars(parts, layout)
         self._notes[ticker] = "; left out " + ", ".join(left_out) if left_out else ""
         self._layouts[ticker] = self._written(parts, layout)
         table = pd.DataFrame(
             adjusted(columns, adjust=self.adjust, adjust_volume=self.adjust_volume), index=index
         )
         if "Adj Close" in columns:
-            same = np.array_equal(columns["Adj Close"], columns["Close"])
+            same = (columns["Adj Close"] == columns["Close"]).all()
             table.attrs["adjusted"] = self.adjust and not same
         return table
-
-    def _written(self, parts: list[DatedRows], layout: FileLayout) -> dict[str, FileLayout]:
-        """How each file of a ticker is written, by its name."""
-        return {
-            self._stems[Path(part.origin)]: replace(
-                part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
-            )
-            for part in parts
-        }
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """The other columns of a ticker's file that hold numbers, for instance as covariates.
@@ -228,9 +205,20 @@ class FileSource:
             lines.append(f"{', '.join(tickers[:3])}{more}: {text}")
         return lines
 
+    def _written(self, parts: list[DatedRows], layout: FileLayout) -> dict[str, FileLayout]:
+        """How each file of a ticker is written, by its name."""
+        names = {file: name for name, file in self._files.items()}
+        return {
+            names[part.file]: replace(
+                part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
+            )
+            for part in parts
+        }
+
     def _rows(self, ticker: str, *, bars: bool = True) -> tuple[list[DatedRows], FileLayout]:
         """A ticker's rows in each of its files, the oldest first, and how their dates are taken."""
         from forecast.data.sources.dates import Stamps
+        from forecast.data.sources.layout import named
         from forecast.data.sources.reading import dated_rows
         from forecast.data.sources.sniffing import sniff_ticker
 
@@ -247,99 +235,98 @@ class FileSource:
                 if ticker not in inside and len(inside) > 1:
                     raise _several(file, sorted(inside))
                 inner = ticker if ticker in inside else one.tickers[0]
-            parts.append(dated_rows(one.table, one.layout, ticker=inner, origin=str(file)))
+            with named(file):
+                parts.append(dated_rows(one.table, one.layout, ticker=inner, file=file))
         parts.sort(key=lambda part: part.stamps.local.min())
-        last = parts[-1].layout
-        if not self._is_whole(self._entry(files[-1], ticker)):
+        layout = parts[-1].layout
+        said, whole = self._said(files[-1], ticker)
+        if not whole:
             name = ticker if "." in ticker or len(inside) != 1 else next(iter(inside))
             stamps = Stamps.joined([part.stamps for part in parts])
-            said = self._said(files[-1], ticker)
-            last = sniff_ticker(stamps, last, name=name, said=said, origin=parts[0].origin)
-        return parts, last
+            with named(parts[0].file):
+                layout = sniff_ticker(stamps, layout, name=name, said=said)
+        return parts, layout
 
     def _open_all(self, files: Sequence[Path], ticker: str, *, bars: bool) -> dict[Path, _Opened]:
         """A ticker's files; what one piece leaves open, such as 01/02/2024, the others tell."""
         opened: dict[Path, _Opened] = {}
-        refused: list[tuple[Path, UserError]] = []
+        refused: dict[Path, UserError] = {}
         for file in files:
             try:
                 opened[file] = self._open(file, ticker, bars=bars)
             except UserError as error:
-                refused.append((file, error))
+                refused[file] = error
         if refused and not opened:
-            raise refused[0][1]
-        for file, reason in refused:
+            raise next(iter(refused.values()))
+        for file, reason in refused.items():
             layout = [*opened.values()][-1].layout
             keys = {"dates": layout.dates, "decimal": layout.decimal, "thousands": layout.thousands}
-            known = {key: value for key, value in keys.items() if value is not None}
             try:
-                opened[file] = self._open(file, ticker, bars=bars, known=known)
+                opened[file] = self._open(file, ticker, bars=bars, known=keys)
             except UserError:
                 raise reason from None
         return opened
 
     def _open(
-        self, file: Path, ticker: str, *, bars: bool = True, known: Mapping[str, Any] | None = None
+        self, file: Path, ticker: str, *, bars: bool = True, known: dict[str, str | None] | None = None
     ) -> _Opened:
         """A file's cells and its layout; a file of several tickers is kept for the next of them."""
-        from forecast.data.sources.layout import FileLayout
+        from forecast.data.sources.layout import FileError, FileLayout, named
         from forecast.data.sources.raw_files import RawFile
         from forecast.data.sources.reading import raw_table
-        from forecast.data.sources.sniffing import said_over, sniff_file, tickers_of
+        from forecast.data.sources.sniffing import sniff_file, tickers_of
 
         stamp = _stamp(file)
         kept = self._opened.get(file)
         if kept is not None and kept.stamp == stamp:
             return kept
         self._opened.pop(file, None)
-        raw = RawFile(file)
-        entry, said = self._entry(file, ticker), {**(known or {}), **self._said(file, ticker)}
-        if self._is_whole(entry):
-            layout = said_over(said, FileLayout.from_json(entry))
-            table = raw_table(raw, layout)
-        else:
-            try:
-                layout, table = sniff_file(raw, said)
-            except UserError:
-                if bars:
-                    raise
-                layout, table = sniff_file(raw, said, bars=False)  # a file of other things than bars
-        opened = _Opened(stamp, layout, table, tickers_of(table, layout))
+        said, whole = self._said(file, ticker)
+        said = {**{key: value for key, value in (known or {}).items() if value is not None}, **said}
+        with named(file):
+            raw = RawFile(file)
+            if whole:
+                layout = FileLayout.from_json(said)
+                table = raw_table(raw, layout)
+            else:
+                try:
+                    layout, table = sniff_file(raw, said)
+                except FileError:
+                    if bars:
+                        raise
+                    layout, table = sniff_file(raw, said, bars=False)  # a file of other things than bars
+            opened = _Opened(stamp, layout, table, tickers_of(table, layout))
         if len(opened.tickers) > 1 and bars:
             self._opened[file] = opened
         return opened
 
-    def _entry(self, file: Path, ticker: str) -> dict[str, Any]:
-        """What `layouts` says of a ticker's file."""
-        for names in ({self._stems[file]}, {ticker}, None) if self._saved else ():
-            for entry in self._saved:
-                of = set(entry.get("tickers") or ())
-                if not of if names is None else names & of:
-                    return {name: value for name, value in entry.items() if name != "tickers"}
-        return {}
-
-    @staticmethod
-    def _is_whole(entry: Mapping[str, Any]) -> bool:
-        """Whether `layouts` says all of a file, so that nothing is looked at."""
-        return {"columns", "dates", "rows", "order"} <= entry.keys()
-
-    def _said(self, file: Path, ticker: str) -> dict[str, Any]:
-        """What the keys say of a ticker's file."""
+    def _said(self, file: Path, ticker: str) -> tuple[dict[str, Any], bool]:
+        """What `layouts` and above it the keys say of a ticker's file, and whether that is all there is to say."""
         from forecast.data.sources.layout import KEYS
 
-        entry = self._entry(file, ticker)
-        if self._is_whole(entry):
-            return self._chosen
+        name = next(name for name, other in self._files.items() if other == file)
+        entries = [(set(entry.get("tickers") or ()), entry) for entry in self._saved]
+        fitting = (
+            {key: value for key, value in entry.items() if key != "tickers"}
+            for wanted in (name, ticker, None)
+            for tickers, entry in entries
+            if wanted in tickers or (wanted is None and not tickers)
+        )
+        entry: dict[str, Any] = next(fitting, {})
+        if {"columns", "dates", "rows", "order"} <= entry.keys():
+            return {
+                **entry,
+                **self._chosen,
+                "columns": entry["columns"] | self._chosen.get("columns", {}),
+            }, True
         if unknown := sorted(entry.keys() - {*KEYS}):
             raise UserError(
                 f"source.layouts: {unknown[0]} is no part of a layout; known are tickers, {', '.join(KEYS)}"
             )
-        return {**entry, **self._chosen}
+        return {**entry, **self._chosen}, False
 
     def _check_keys(self) -> None:
         """Refuse keys that are none, once something is read."""
-        if self._checked:
-            return
         from forecast.data.sources.clocks import check_zone
         from forecast.data.sources.dates import check_kind
         from forecast.data.sources.headers import NAMES
@@ -353,15 +340,13 @@ class FileSource:
         thousands = self._chosen.get("thousands")
         if thousands is not None and thousands == self._chosen.get("decimal"):
             raise UserError(f"source.thousands={thousands}: is source.decimal as well")
-        self._checked = True
 
     def _list(self) -> None:
         from forecast.data.sources.folder import find_files, series_of
 
         self._files = find_files(self.path)
-        self._stems = {file: stem for stem, file in self._files.items()}
         self._series = series_of(self._files)
-        self._inside, self._unclear = {}, {}
+        self._inside = {}
 
     def _find(self, ticker: str) -> list[Path]:
         """The files of a ticker: one, or its pieces."""
@@ -385,10 +370,8 @@ class FileSource:
         available = {
             of for name, inside in contents.items() for of in (inside if len(inside) > 1 else [name])
         }
-        note = next(iter(self._unclear.values()), "")
-        raise missing_ticker(
-            ticker, available=sorted(available), origin=f"source.path={self.path}", note=note
-        )
+        origin = f"source.path={self.path}"
+        raise missing_ticker(ticker, available=sorted(available), origin=origin, note=self._unclear)
 
     def _twice(self, ticker: str, one: Path, other: Path) -> UserError:
         return UserError(
@@ -397,7 +380,7 @@ class FileSource:
 
     def _contents(self) -> Iterator[tuple[str, dict[str, list[Path]]]]:
         """Each name of `_series`, and the tickers that its files name -> those files."""
-        self._unclear = {}
+        self._unclear = ""
         for name, files in self._series.items():
             inside: dict[str, list[Path]] = {}
             for file in files:
@@ -407,42 +390,21 @@ class FileSource:
 
     def _tickers_in(self, file: Path, name: str) -> list[str]:
         """The tickers that a file names; none where it cannot be understood, which is refused when it is read."""
+        from forecast.data.sources.layout import named
         from forecast.data.sources.raw_files import RawFile
         from forecast.data.sources.sniffing import names_tickers
 
         if file in self._opened:
             return self._opened[file].tickers
         try:
-            known = self._is_whole(self._entry(file, name))
-            if not known and not names_tickers(RawFile(file, head=True), self._said(file, name)):
-                return []
+            said, whole = self._said(file, name)
+            with named(file):
+                if not whole and not names_tickers(RawFile(file, head=True), said):
+                    return []
             return self._open(file, name).tickers
         except UserError as error:
-            self._unclear[file] = str(error)
+            self._unclear = self._unclear or str(error)
             return []
-
-
-def _again(parts: Sequence[DatedRows], index: pd.DatetimeIndex, columns: Mapping[str, Any]) -> Any:
-    """Rows that an earlier piece of the series has too.
-
-    Raises:
-        UserError: it has other numbers for them.
-    """
-    import numpy as np
-    import pandas as pd
-
-    piece = np.repeat(np.arange(len(parts)), [len(part.frame) for part in parts])
-    table = pd.DataFrame(dict(columns)).assign(time=index, piece=piece)
-    again = table.duplicated("time").to_numpy() & ~table.duplicated(["time", "piece"]).to_numpy()
-    if (other := again & ~table.drop(columns="piece").duplicated().to_numpy()).any():
-        row = int(other.argmax())
-        first = piece[int((index == index[row]).argmax())]
-        raise UserError(
-            f"{parts[first].origin} and {Path(parts[piece[row]].origin).name}, pieces of one series by their names, "
-            f"have other numbers for {str(index[row]).removesuffix(' 00:00:00')}; remove one, or ask for "
-            "each by its whole name without the ending"
-        )
-    return again
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from forecast.errors import UserError
+from forecast.data.sources.layout import FileError
 
 # What a file may hold for us, by the keys of source.columns.
 NAMES = ("Date", "Time", "Ticker", "Open", "High", "Low", "Close", "AdjClose", "Volume")
@@ -163,39 +163,38 @@ def split_tickers(labels: Sequence[str]) -> list[str | tuple[str, str]]:
     return [pairs[label] if label in pairs and pairs[label][0] in whole else label for label in labels]
 
 
-def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int], origin: str) -> dict[str, str]:
+def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int]) -> dict[str, str]:
     """Our names -> the names in a header, as far as they are known ones.
 
     Args:
         header: names of a file's columns, as they stand there.
         chosen: what source.columns says: a name, or a place counted from 1; none = there is no such column.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: a chosen column is not there, or two columns may equally be meant.
+        FileError: a chosen column is not there, or two columns may equally be meant.
     """
     found: dict[str, str] = {}
     for ours in NAMES:
         if ours in chosen:
-            name = _chosen(ours, chosen[ours], header, origin)
+            name = _chosen(ours, chosen[ours], header)
             if name is not None:
                 found[ours] = name
     taken = set(found.values())
     for ours in NAMES:
         if ours in chosen:
             continue
-        name = _best(ours, [name for name in header if name not in taken], origin)
+        name = _best(ours, [name for name in header if name not in taken])
         if name is not None:
             found[ours] = name
             taken.add(name)
     return found
 
 
-def _chosen(ours: str, value: str | int, header: Sequence[str], origin: str) -> str | None:
+def _chosen(ours: str, value: str | int, header: Sequence[str]) -> str | None:
     if isinstance(value, int):
         if not 1 <= value <= len(header):
-            raise UserError(
-                f"{origin}: source.columns.{ours}={value}: the file has {len(header)} columns; "
+            raise FileError(
+                f"source.columns.{ours}={value}: the file has {len(header)} columns; "
                 "counted from 1, or write the column's name"
             )
         return header[value - 1]
@@ -205,13 +204,13 @@ def _chosen(ours: str, value: str | int, header: Sequence[str], origin: str) -> 
         if same in header:
             return same
     shown = ", ".join(name or "''" for name in header[:12])
-    raise UserError(
-        f"{origin}: source.columns.{ours}={value}: no such column; it has {shown}"
+    raise FileError(
+        f"source.columns.{ours}={value}: no such column; it has {shown}"
         + (", ..." if len(header) > 12 else "")
     )
 
 
-def _best(ours: str, header: Sequence[str], origin: str) -> str | None:
+def _best(ours: str, header: Sequence[str]) -> str | None:
     ranked = sorted((place, name) for name in header if (place := rank(ours, name)) is not None)
     if not ranked:
         ranked = [(0.0, name) for name in header if _begins_as(ours, name)]
@@ -219,10 +218,10 @@ def _best(ours: str, header: Sequence[str], origin: str) -> str | None:
         return None
     best = [name for place, name in ranked if place == ranked[0][0]]
     if len(best) > 1:
-        raise UserError(
-            f"{origin}: {' and '.join(best)} may each be {ours}; say which with source.columns.{ours}={best[0]!r}"
+        raise FileError(
+            f"{' and '.join(best)} may each be {ours}; say which with source.columns.{ours}={best[0]!r}"
             if len(set(best)) > 1
-            else f"{origin}: has the column {best[0]} twice; remove one"
+            else f"has the column {best[0]} twice; remove one"
         )
     return best[0]
 

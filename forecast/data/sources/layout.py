@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -26,6 +27,28 @@ KEYS = (
     "header",
 )
 _OF_TEXT = ("separator", "skip", "header", "footer", "comment")
+
+
+class FileError(UserError):
+    """What is wrong in a file, without its name, which `named` puts before it.
+
+    Args:
+        message: what it is, and the way out.
+        place: where it stands, such as ", line 7".
+    """
+
+    def __init__(self, message: str, *, place: str = "") -> None:
+        super().__init__(message)
+        self.place = place
+
+
+@contextmanager
+def named(file: object) -> Iterator[None]:
+    """Put the name of the file that is read before what is wrong in it."""
+    try:
+        yield
+    except FileError as error:
+        raise UserError(f"{file}{error.place}: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecast.data.sources.layout import FileLayout
-from forecast.errors import UserError
+from forecast.data.sources.layout import FileError, FileLayout
 
 # Cells that say there is no number, besides those of pandas.
 _MISSING = re.compile(
@@ -50,7 +49,7 @@ def _bare(cell: str) -> str:
 
 
 def sniff_notation(
-    cells: Iterable[str], *, decimal: str | None, thousands: str | None, origin: str, comma_country: bool
+    cells: Iterable[str], *, decimal: str | None, thousands: str | None, comma_country: bool
 ) -> tuple[str, str | None] | None:
     """The signs in all of a file's numbers.
 
@@ -61,7 +60,6 @@ def sniff_notation(
         cells: text of numbers; others are passed over.
         decimal: what source.decimal says; None = to be found.
         thousands: likewise.
-        origin: the file, named in errors.
         comma_country: the file's separator or dates are those of countries that write 1.234,56, so that 1.234 too is
             ambiguous.
 
@@ -70,7 +68,7 @@ def sniff_notation(
         should be looked at.
 
     Raises:
-        UserError: both signs are used as the decimal one.
+        FileError: both signs are used as the decimal one.
     """
     decimals: dict[str, str] = {}  # sign -> an example
     groups: dict[str, str] = {}
@@ -82,7 +80,7 @@ def sniff_notation(
         body = match["body"]
         _weigh(body, bool(match["exp"]), decimals, groups, unclear)
     if decimal is None:
-        decimal = _decimal(decimals, groups, unclear, thousands, origin, comma_country)
+        decimal = _decimal(decimals, groups, unclear, thousands, comma_country)
         if decimal is None:
             return None
     if thousands is None:
@@ -91,13 +89,13 @@ def sniff_notation(
     return decimal, thousands
 
 
-def unclear_notation(cells: Iterable[str], origin: str) -> UserError:
+def unclear_notation(cells: Iterable[str]) -> FileError:
     """The refusal where `sniff_notation` finds no evidence in the whole file."""
     example = next((cell.strip() for cell in cells if _ambiguous(cell)), "1,234")
     sign = "," if "," in example else "."
     other = "." if sign == "," else ","
-    return UserError(
-        f"{origin}: {example} may be a number with three decimals or one in thousands, and no other number tells; "
+    return FileError(
+        f"{example} may be a number with three decimals or one in thousands, and no other number tells; "
         f"set source.decimal='{sign}' (decimals) or source.decimal='{other}' (thousands)"
     )
 
@@ -135,7 +133,6 @@ def _decimal(
     groups: dict[str, str],
     unclear: dict[str, str],
     thousands: str | None,
-    origin: str,
     comma_country: bool,
 ) -> str | None:
     if thousands in (".", ","):
@@ -145,8 +142,8 @@ def _decimal(
         one, other = (
             list(decimals.values())[:2] if len(decimals) == 2 else (decimals[both[0]], groups[both[0]])
         )
-        raise UserError(
-            f"{origin}: writes its numbers in two ways, {one} and {other}; set source.decimal, or mend the file"
+        raise FileError(
+            f"writes its numbers in two ways, {one} and {other}; set source.decimal, or mend the file"
         )
     if decimals:
         return next(iter(decimals))

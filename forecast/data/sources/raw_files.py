@@ -21,9 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecast.data.sources import headers
-from forecast.data.sources.layout import SPACES, FileLayout
+from forecast.data.sources.layout import SPACES, FileError, FileLayout
 from forecast.data.sources.text_shape import decode, first_lines, labels_of, lines_of, split
-from forecast.errors import UserError
 
 Label = str | tuple[str, str]  # of a column; (ticker, name) where the header names tickers
 
@@ -99,18 +98,17 @@ class RawFile:
         head: of a plain text file the first lines are enough.
 
     Raises:
-        UserError: it cannot be read or unpacked.
+        FileError: it cannot be read or unpacked.
     """
 
     def __init__(self, path: Path, *, head: bool = False) -> None:
         self.path = path
-        self.origin = str(path)
         try:
             content = _first_bytes(path) if head else None
-            self.content = _unpacked(path.read_bytes(), self.origin) if content is None else content
+            self.content = _unpacked(path.read_bytes()) if content is None else content
         except (OSError, EOFError) as error:
             reason = getattr(error, "strerror", None) or first_line(error)
-            raise UserError(f"{path}: cannot be read ({reason})") from None
+            raise FileError(f"cannot be read ({reason})") from None
         stem = path.name.lower()
         for ending in PACKED:
             stem = stem.removesuffix(ending)
@@ -118,20 +116,20 @@ class RawFile:
 
     def decoded(self, encoding: str | None) -> tuple[str, str]:
         """The text and its encoding, see text_shape.decode."""
-        return decode(self.content, encoding=encoding, origin=self.origin)
+        return decode(self.content, encoding=encoding)
 
     def parquet_labels(self) -> list[Label]:
         """Names of a parquet file's columns as its schema has them, its index among them.
 
         Raises:
-            UserError: it is broken.
+            FileError: it is broken.
         """
         from pyarrow import parquet
 
         try:
             names = parquet.read_schema(BytesIO(self.content)).names
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.path}: cannot be read ({first_line(error)})") from None
+            raise FileError(f"cannot be read ({first_line(error)})") from None
         if any(name.startswith("('") for name in names):  # as pandas saves two levels of names
             return list(self.parquet().labels)
         return headers.split_tickers(names)
@@ -140,13 +138,13 @@ class RawFile:
         """The columns of a parquet file, its index among them.
 
         Raises:
-            UserError: it is broken.
+            FileError: it is broken.
         """
         try:
             table = pd.read_parquet(BytesIO(self.content), engine="pyarrow")
         except (OSError, ValueError) as error:
             # pyarrow's ArrowInvalid is a ValueError, but a truncated page is an OSError.
-            raise UserError(f"{self.path}: cannot be read ({first_line(error)})") from None
+            raise FileError(f"cannot be read ({first_line(error)})") from None
         if not (isinstance(table.index, pd.RangeIndex) and table.index.name is None):
             names = ["" if name is None else str(name) for name in table.index.names]
             levels = [table.index.get_level_values(level) for level in range(table.index.nlevels)]
@@ -179,9 +177,9 @@ class RawFile:
             as_text: read every column as text.
 
         Raises:
-            UserError: a row has more fields than the header, or a quote is never closed.
+            FileError: a row has more fields than the header, or a quote is never closed.
         """
-        labels = labels_of(first_lines(text), shape, self.origin)
+        labels = labels_of(first_lines(text), shape)
         body, separator = text, shape.separator
         if shape.footer or shape.comment or separator == SPACES:
             body = _without(text, shape)
@@ -215,10 +213,10 @@ class RawFile:
         except pd.errors.EmptyDataError:
             frame = pd.DataFrame({place: [] for place in range(len(labels))}, dtype="str")
         except pd.errors.ParserWarning:
-            raise UserError(f"{self.path}: its first row has more fields than the header") from None
+            raise FileError("its first row has more fields than the header") from None
         except (pd.errors.ParserError, csv.Error) as error:
             reason = first_line(error).removeprefix("Error tokenizing data. C error: ")
-            raise UserError(f"{self.path}: cannot be read as CSV ({reason})") from None
+            raise FileError(f"cannot be read as CSV ({reason})") from None
         return RawTable(labels, frame, text=body, shape=shape)
 
 
@@ -257,11 +255,11 @@ def _first_bytes(path: Path) -> bytes | None:
     return None if len(content) < _HEAD or binary else content[: content.rfind(b"\n") + 1] or None
 
 
-def _unpacked(content: bytes, origin: str) -> bytes:
+def _unpacked(content: bytes) -> bytes:
     """The content of a packed file, recognised by its first bytes.
 
     Raises:
-        UserError: it is damaged, or an archive of several files.
+        FileError: it is damaged, or an archive of several files.
     """
 
     def zstd(content: bytes) -> bytes:
@@ -273,7 +271,7 @@ def _unpacked(content: bytes, origin: str) -> bytes:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if not re.match(r"\.|__MACOSX|.*/$", name)]
             if len(names) != 1:
-                raise UserError(f"{origin}: is an archive of {len(names)} files; unpack it into a folder")
+                raise FileError(f"is an archive of {len(names)} files; unpack it into a folder")
             return archive.read(names[0])
 
     openers: dict[bytes, Callable[[bytes], bytes]] = {
@@ -286,7 +284,7 @@ def _unpacked(content: bytes, origin: str) -> bytes:
     unpack = next((opener for mark, opener in openers.items() if content.startswith(mark)), None)
     try:
         return content if unpack is None else unpack(content)
-    except UserError:
+    except FileError:
         raise
     except (
         OSError,
@@ -297,7 +295,7 @@ def _unpacked(content: bytes, origin: str) -> bytes:
         lzma.LZMAError,
         zipfile.BadZipFile,
     ) as error:
-        raise UserError(f"{origin}: cannot be unpacked ({first_line(error)})") from None
+        raise FileError(f"cannot be unpacked ({first_line(error)})") from None
 
 
 def _labels(columns: pd.Index) -> list[Label]:

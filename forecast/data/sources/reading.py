@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from forecast.data.sources import headers
 from forecast.data.sources.clocks import read_clock
 from forecast.data.sources.dates import Stamps, join_time, read_dates
-from forecast.data.sources.layout import FileLayout, Order
+from forecast.data.sources.layout import FileError, FileLayout, Order, named
 from forecast.data.sources.number_text import read_numbers
 from forecast.data.sources.raw_files import RawFile, RawTable
 from forecast.data.sources.text_shape import first_lines, labels_of
@@ -31,7 +32,7 @@ class DatedRows:
     Args:
         table: of the file.
         layout: of the file.
-        origin: the file, named in errors.
+        file: it was read from.
         ticker: of those the file names; None where it is of one.
         frame: (rows, columns) cells by place.
         places: our names -> places.
@@ -42,7 +43,7 @@ class DatedRows:
 
     table: RawTable
     layout: FileLayout
-    origin: str
+    file: Path
     ticker: str | None
     frame: pd.DataFrame
     places: Mapping[str, int]
@@ -63,18 +64,15 @@ def raw_table(
         as_text: read every column as text.
 
     Raises:
-        UserError: it is not as the layout says.
+        FileError: it is not as the layout says.
     """
     if file.is_parquet != (layout.encoding is None):
-        raise _not_as_saved(file.origin, "is a parquet file" if file.is_parquet else "is no parquet file")
+        raise _not_as_saved("is a parquet file" if file.is_parquet else "is no parquet file")
     if file.is_parquet:
         return file.parquet()
     if text is None:
         text, _ = file.decoded(layout.encoding)
-    labels = [
-        label if isinstance(label, str) else label[1]
-        for label in labels_of(first_lines(text), layout, file.origin)
-    ]
+    labels = [label if isinstance(label, str) else label[1] for label in labels_of(first_lines(text), layout)]
     places = {ours: labels.index(name) for ours, name in layout.columns.items() if name in labels}
     return file.csv(
         text,
@@ -86,17 +84,15 @@ def raw_table(
     )
 
 
-def _not_as_saved(origin: str, what: str) -> UserError:
-    return UserError(
-        f"{origin}: {what}, other than source.layouts says; source.layouts=null looks at the file anew"
-    )
+def _not_as_saved(what: str) -> FileError:
+    return FileError(f"{what}, other than source.layouts says; source.layouts=null looks at the file anew")
 
 
-def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None, origin: str) -> dict[str, int]:
+def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None) -> dict[str, int]:
     """Our names -> places of the columns that belong to a ticker.
 
     Raises:
-        UserError: a column of the layout is not there.
+        FileError: a column of the layout is not there.
     """
     by_name: dict[str, int] = {}
     for place, name in table.names(ticker if layout.tickers_in == "header" else None).items():
@@ -106,23 +102,23 @@ def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None, origin
         if name in by_name:
             places[ours] = by_name[name]
         elif name != headers.ABSENT:
-            raise _not_as_saved(origin, f"has no column {name!r} for {ours}")
+            raise _not_as_saved(f"has no column {name!r} for {ours}")
     return places
 
 
-def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, origin: str) -> DatedRows:
+def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, file: Path) -> DatedRows:
     """The rows of a ticker, without blank ones, repeated headers, dividends and splits, and their dates.
 
     Args:
         table: of the file.
         layout: of the file.
         ticker: of those the file names; None where it is of one.
-        origin: the file, named in errors.
+        file: it was read from.
 
     Raises:
-        UserError: there is none, a column of the layout is not there, or a date is none, named with its line.
+        FileError: there is none, a column of the layout is not there, or a date is none, named with its line.
     """
-    places = places_of(table, layout, ticker=ticker, origin=origin)
+    places = places_of(table, layout, ticker=ticker)
     frame = table.frame
     if layout.tickers_in == "column" and ticker is not None:
         frame = frame.iloc[table.rows_of(ticker, places["Ticker"])]
@@ -136,24 +132,23 @@ def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, origi
     if any(found.any() for found in left_out.values()):
         frame = frame.loc[~np.logical_or.reduce([*left_out.values()])]
     if not len(frame):
-        raise UserError(f"{origin}: holds no bars")
+        raise FileError("holds no bars")
     cells = date_cells(frame, places)
-    stamps = read_dates(cells, layout.dates, origin=origin)
+    stamps = read_dates(cells, layout.dates)
     wrong = np.isnat(stamps.local)
     if wrong.any():
         row = int(wrong.argmax())
         cell = cells.iloc[row]
-        where = table.place(int(frame.index[row]))
         what = "has no Date" if pd.isna(cell) else f"Date={cell!r} is no date as {layout.dates}"
-        raise UserError(
-            f"{origin}{where}: {what}; write YYYY-MM-DD, or say how dates are written with source.dates, a format "
-            "such as '%d %b %Y'"
+        raise FileError(
+            f"{what}; write YYYY-MM-DD, or say how dates are written with source.dates, a format such as '%d %b %Y'",
+            place=table.place(int(frame.index[row])),
         )
     order = _order_of(stamps.local)
     if order == "newest first":
         frame, stamps = frame.iloc[::-1], stamps.backwards()
     counts = {what: int(found.sum()) for what, found in left_out.items() if found.any()}
-    return DatedRows(table, layout, origin, ticker, frame, places, stamps, order, counts)
+    return DatedRows(table, layout, file, ticker, frame, places, stamps, order, counts)
 
 
 def date_cells(rows: pd.DataFrame, places: Mapping[str, int]) -> pd.Series:
@@ -189,7 +184,7 @@ def _headings(rows: pd.DataFrame, places: Mapping[str, int], layout: FileLayout)
 
 def read_bars(
     parts: Sequence[DatedRows], layout: FileLayout
-) -> tuple[pd.DatetimeIndex, dict[str, NDArray[np.float64]]]:
+) -> tuple[pd.DatetimeIndex, dict[str, NDArray[np.float64]], list[str]]:
     """The bars of one ticker, its files one after the other.
 
     Args:
@@ -197,35 +192,72 @@ def read_bars(
         layout: says how their dates are taken.
 
     Returns:
-        (rows,) midnights of days, or moments in UTC; and name -> (rows,): Open to Volume, perhaps Adj Close.
+        (rows,) midnights of days, or moments in UTC; name -> (rows,), Open to Volume, perhaps Adj Close; and in words
+        which rows were left out.
 
     Raises:
-        UserError: a number is none, or a time cannot be; named with its line.
+        UserError: a number is none, a time cannot be, or two files have other numbers for one.
     """
-    return _index(parts, layout), _joined([_bar_columns(part) for part in parts])
+    index, columns = _index(parts, layout), _joined(parts, _bar_columns)
+    left_out = [
+        f"{count} row{'s' * (count > 1)} of {what}" for part in parts for what, count in part.left_out.items()
+    ]
+    if len(parts) > 1 and (again := _again(parts, index, columns)).any():
+        index, columns = index[~again], {name: values[~again] for name, values in columns.items()}
+        left_out.append(f"{again.sum()} that two files have alike")
+    return index, columns, left_out
 
 
 def read_others(
     parts: Sequence[DatedRows], layout: FileLayout
 ) -> tuple[pd.DatetimeIndex, dict[str, NDArray[np.float64]]]:
     """As `read_bars`, the columns that hold numbers alone and are not bars; a file may have none of these."""
-    return _index(parts, layout), _joined([_other_columns(part) for part in parts])
+    return _index(parts, layout), _joined(parts, _other_columns)
 
 
 def _index(parts: Sequence[DatedRows], layout: FileLayout) -> pd.DatetimeIndex:
     stamps = Stamps.joined([part.stamps for part in parts])
-    return pd.DatetimeIndex(read_clock(stamps, layout, origin=parts[0].origin), name="Date")
+    with named(parts[0].file):
+        return pd.DatetimeIndex(read_clock(stamps, layout), name="Date")
 
 
-def _joined(parts: Sequence[dict[str, NDArray[np.float64]]]) -> dict[str, NDArray[np.float64]]:
+def _joined(
+    parts: Sequence[DatedRows], read: Callable[[DatedRows], dict[str, NDArray[np.float64]]]
+) -> dict[str, NDArray[np.float64]]:
     """The columns that all parts have, one after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    return {
-        name: np.concatenate([part[name] for part in parts])
-        for name in parts[0]
-        if all(name in part for part in parts)
-    }
+    found = []
+    for part in parts:
+        with named(part.file):
+            found.append(read(part))
+    first, *others = found
+    if not others:
+        return first
+    shared = [name for name in first if all(name in other for other in others)]
+    return {name: np.concatenate([one[name] for one in found]) for name in shared}
+
+
+def _again(
+    parts: Sequence[DatedRows], index: pd.DatetimeIndex, columns: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.bool_]:
+    """Rows that an earlier piece of the series has too.
+
+    Raises:
+        UserError: it has other numbers for them.
+    """
+    piece = np.repeat(np.arange(len(parts)), [len(part.frame) for part in parts])
+    table = pd.DataFrame(dict(columns)).assign(time=index, piece=piece)
+    again: NDArray[np.bool_] = (
+        table.duplicated("time").to_numpy() & ~table.duplicated(["time", "piece"]).to_numpy()
+    )
+    if (other := again & ~table.drop(columns="piece").duplicated().to_numpy()).any():
+        row = int(other.argmax())
+        first = piece[int((index == index[row]).argmax())]
+        raise UserError(
+            f"{parts[first].file} and {parts[piece[row]].file.name}, pieces of one series by their names, "
+            f"have other numbers for {str(index[row]).removesuffix(' 00:00:00')}; remove one, or ask for "
+            "each by its whole name without the ending"
+        )
+    return again
 
 
 def _bar_columns(part: DatedRows) -> dict[str, NDArray[np.float64]]:
@@ -248,7 +280,7 @@ def _numbers(part: DatedRows, cells: pd.Series, name: str) -> NDArray[np.float64
         where = part.table.place(int(cells.index[row]))
         plain = part.layout.decimal == "." and part.layout.thousands is None
         hint = "" if plain else f" with the decimal sign {part.layout.decimal!r}"
-        raise UserError(f"{part.origin}{where}: {name}={str(cells.iloc[row])!r} is no number{hint}")
+        raise FileError(f"{name}={str(cells.iloc[row])!r} is no number{hint}", place=where)
     return values
 
 

@@ -15,12 +15,11 @@ from forecast.data.bars import COLUMNS
 from forecast.data.sources import headers
 from forecast.data.sources.clocks import sniff_clock
 from forecast.data.sources.dates import Stamps, is_date, sniff_dates
-from forecast.data.sources.layout import FileLayout
+from forecast.data.sources.layout import FileError, FileLayout
 from forecast.data.sources.number_text import sniff_notation, unclear_notation
 from forecast.data.sources.raw_files import Label, RawFile, RawTable, sample_rows
 from forecast.data.sources.reading import date_cells, places_of, raw_table
 from forecast.data.sources.text_shape import first_lines, headerless, labels_of, sniff_shape
-from forecast.errors import UserError
 
 _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved without a name
 
@@ -28,20 +27,14 @@ _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved 
 Said = Mapping[str, Any]  # what the user says of files, by the names in layout.KEYS
 
 
-def said_over(said: Said, layout: FileLayout) -> FileLayout:
-    """A saved layout with what is said now."""
-    columns = {**layout.columns, **{ours: str(name) for ours, name in said.get("columns", {}).items()}}
-    return replace(layout, **{**said, "columns": columns}) if said else layout
-
-
 def sniff_text(file: RawFile, said: Said) -> tuple[str, FileLayout]:
     """The text of a file and its shape.
 
     Raises:
-        UserError: it is no text, or has no header and no row.
+        FileError: it is no text, or has no header and no row.
     """
     text, encoding = file.decoded(said.get("encoding"))
-    return text, sniff_shape(text, encoding=encoding, said=said, origin=file.origin)
+    return text, sniff_shape(text, encoding=encoding, said=said)
 
 
 def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLayout, RawTable]:
@@ -53,31 +46,31 @@ def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLay
         bars: prices and volume must be among the columns; else Date alone.
 
     Raises:
-        UserError: a column is missing, or something may be read in two ways.
+        FileError: a column is missing, or something may be read in two ways.
     """
     sample: list[list[str]] = []
     if file.is_parquet:
         table = file.parquet()
-        layout = FileLayout(columns=_columns(table.labels, said, file.origin, bars=bars, table=table))
+        layout = FileLayout(columns=_columns(table.labels, said, bars=bars, table=table))
     else:
         text, shape = sniff_text(file, said)
-        labels = labels_of(first_lines(text), shape, file.origin)
+        labels = labels_of(first_lines(text), shape)
         dated = any(isinstance(label, str) and headers.is_date_name(label) for label in labels)
         needed = shape.header == 0 or not bars or not dated or shape.separator == ";"
         sample = sample_rows(text, shape) if needed else []
-        columns = _columns(labels, said, file.origin, bars=bars, header=shape.header, rows=sample)
+        columns = _columns(labels, said, bars=bars, header=shape.header, rows=sample)
         other = {".": ",", ",": "."}.get(said.get("thousands", ""), ".")
         layout = replace(shape, columns=columns, decimal=said.get("decimal", other))
         table = raw_table(file, layout, text=text)
     layout = _with_tickers(layout, table, said)
     layout = _with_used_volume(layout, table, said)
-    places = _places(table, layout, file.origin)
-    dates = said.get("dates") or sniff_dates(date_cells(table.frame, places), origin=file.origin)
+    places = _places(table, layout)
+    dates = said.get("dates") or sniff_dates(date_cells(table.frame, places))
     layout = replace(layout, dates=dates)
     return _with_notation(file, layout, table, places, said, sample)
 
 
-def sniff_ticker(stamps: Stamps, layout: FileLayout, *, name: str, said: Said, origin: str) -> FileLayout:
+def sniff_ticker(stamps: Stamps, layout: FileLayout, *, name: str, said: Said) -> FileLayout:
     """A file's layout with what the dates of one ticker show: days or moments, and zone.
 
     Args:
@@ -85,21 +78,20 @@ def sniff_ticker(stamps: Stamps, layout: FileLayout, *, name: str, said: Said, o
         layout: of the file.
         name: of the ticker, whose ending may name an exchange.
         said: what stands above what is found.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: they do not show it, see clocks.sniff_clock.
+        FileError: they do not show it, see clocks.sniff_clock.
     """
     utc = any(headers.says_utc(layout.columns.get(ours, "")) for ours in ("Date", "Time"))
     clock = said.get("clock", "UTC" if utc else None)
-    return sniff_clock(stamps, layout, ticker=name, timezone=said.get("timezone"), clock=clock, origin=origin)
+    return sniff_clock(stamps, layout, ticker=name, timezone=said.get("timezone"), clock=clock)
 
 
 def names_tickers(file: RawFile, said: Said) -> bool:
     """Whether a file has a column, or a line of its header, of tickers; its rows are not read.
 
     Raises:
-        UserError: it is no text, or has no header and no row.
+        FileError: it is no text, or has no header and no row.
     """
     if "Ticker" in said.get("columns", {}):
         return True
@@ -108,8 +100,8 @@ def names_tickers(file: RawFile, said: Said) -> bool:
     else:
         text, shape = sniff_text(file, said)
         if shape.header == 0:
-            return "Ticker" in headerless(sample_rows(text, shape), file.origin)
-        labels = labels_of(first_lines(text), shape, file.origin)
+            return "Ticker" in headerless(sample_rows(text, shape))
+        labels = labels_of(first_lines(text), shape)
     return any(not isinstance(label, str) or headers.rank("Ticker", label) is not None for label in labels)
 
 
@@ -119,14 +111,13 @@ def tickers_of(table: RawTable, layout: FileLayout) -> list[str]:
         return table.header_tickers()
     if "Ticker" not in layout.columns:
         return []
-    place = _places(table, layout, "")["Ticker"]
+    place = _places(table, layout)["Ticker"]
     return [str(name) for name in table.frame[place].dropna().astype("str").str.strip().unique()]
 
 
 def _columns(
     labels: Sequence[Label],
     said: Said,
-    origin: str,
     *,
     bars: bool,
     header: int = 1,
@@ -138,7 +129,6 @@ def _columns(
     Args:
         labels: of the file.
         said: what stands above what is found.
-        origin: the file, named in errors.
         bars: prices and volume must be among them; else Date alone.
         header: lines of the header.
         rows: some of a text file's.
@@ -151,10 +141,10 @@ def _columns(
     absent = [ours for ours in ("AdjClose", "Volume") if picked.get(ours) == headers.ABSENT]
     if header == 0:
         if rows and not {"Date", "Close"} <= picked.keys():
-            found_places = headerless(rows, origin) if bars else {"Date": _date_place(rows) or headers.ABSENT}
+            found_places = headerless(rows) if bars else {"Date": _date_place(rows) or headers.ABSENT}
             picked = {**found_places, **picked}
         picked = {**dict.fromkeys(headers.NAMES, headers.ABSENT), **picked}
-    found = headers.recognised(names, chosen=picked, origin=origin)
+    found = headers.recognised(names, chosen=picked)
     if "Date" not in found and picked.get("Date") is None:
         name = _nameless_dates(names, rows, table)
         if name is not None:
@@ -171,7 +161,7 @@ def _columns(
         if "Date" in missing and table is not None:
             where += " and no index of dates"
         needed = f"needs {', '.join(('Date', *COLUMNS) if bars else ('Date',))}"
-        raise UserError(f"{origin}: no column {', '.join(missing)} {where}; {needed}; {_way_out(missing)}")
+        raise FileError(f"no column {', '.join(missing)} {where}; {needed}; {_way_out(missing)}")
     if "Volume" in absent:
         found["Volume"] = headers.ABSENT
     return found
@@ -214,10 +204,10 @@ def _nameless_dates(
     return dated[0] if len(dated) == 1 else None
 
 
-def _places(table: RawTable, layout: FileLayout, origin: str) -> dict[str, int]:
+def _places(table: RawTable, layout: FileLayout) -> dict[str, int]:
     """Of the columns of the first ticker."""
     first = table.header_tickers()[0] if layout.tickers_in == "header" else None
-    return places_of(table, layout, ticker=first, origin=origin)
+    return places_of(table, layout, ticker=first)
 
 
 def _with_tickers(layout: FileLayout, table: RawTable, said: Said) -> FileLayout:
@@ -226,7 +216,7 @@ def _with_tickers(layout: FileLayout, table: RawTable, said: Said) -> FileLayout
         return replace(layout, tickers_in="header")
     if "Ticker" not in layout.columns:
         return layout
-    places = _places(table, layout, "")
+    places = _places(table, layout)
     cells, dates = table.frame[places["Ticker"]].dropna(), table.frame[places["Date"]]
     count = cells.nunique()
     if count < 2:
@@ -280,9 +270,7 @@ def _with_notation(
     decimal, thousands = said.get("decimal"), said.get("thousands")
 
     def sniffed(cells: Iterable[str]) -> tuple[str, str | None] | None:
-        return sniff_notation(
-            cells, decimal=decimal, thousands=thousands, origin=file.origin, comma_country=comma_country
-        )
+        return sniff_notation(cells, decimal=decimal, thousands=thousands, comma_country=comma_country)
 
     def read_with(sign: str) -> RawTable:
         """With another decimal sign, columns of plain numbers are numbers."""
@@ -304,7 +292,7 @@ def _with_notation(
         # A change in percent may tell what the prices do not.
         found = sniffed(_cells(whole, columns)) or sniffed(_cells(whole, [*columns, *others]))
         if found is None:
-            raise unclear_notation(_cells(whole, columns), file.origin)
+            raise unclear_notation(_cells(whole, columns))
     return replace(layout, decimal=found[0], thousands=found[1]), read_with(found[0])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from forecast.data.sources import headers
 from forecast.data.sources.dates import is_date, is_time
-from forecast.data.sources.layout import SPACE, SPACES, FileLayout
+from forecast.data.sources.layout import SPACE, SPACES, FileError, FileLayout
 from forecast.data.sources.number_text import is_number
 from forecast.errors import UserError
 
@@ -27,16 +27,15 @@ _OF_TICKERS = ("ticker", "tickers", "symbol", "symbols", "")  # what a header's 
 _LINE = re.compile(r"\r\n|\n|\r")
 
 
-def decode(content: bytes, *, encoding: str | None, origin: str) -> tuple[str, str]:
+def decode(content: bytes, *, encoding: str | None) -> tuple[str, str]:
     """The text of a file and its encoding.
 
     Args:
         content: of the file.
         encoding: what source.encoding says; None = to be found.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: it is no text in that encoding, or none at all.
+        FileError: it is no text in that encoding, or none at all.
     """
     if encoding is None:
         encoding = next((name for mark, name in _BOMS if content.startswith(mark)), None)
@@ -50,15 +49,13 @@ def decode(content: bytes, *, encoding: str | None, origin: str) -> tuple[str, s
         except LookupError:
             raise UserError(f"source.encoding={encoding}: Python knows no such encoding") from None
         except UnicodeDecodeError:
-            raise UserError(
-                f"{origin}: is no {encoding} text; save it as UTF-8, or set source.encoding"
-            ) from None
+            raise FileError(f"is no {encoding} text; save it as UTF-8, or set source.encoding") from None
     try:
         return content.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
         pass
     if b"\x00" in content:
-        raise UserError(f"{origin}: is no text; save it as CSV UTF-8, or as parquet")
+        raise FileError("is no text; save it as CSV UTF-8, or as parquet")
     texts = {}
     for name in _LEGACY:
         try:
@@ -109,17 +106,16 @@ def split(line: str, separator: str) -> list[str]:
         return [line]
 
 
-def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any], origin: str) -> FileLayout:
+def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any]) -> FileLayout:
     """Separator, header and what is no row, from the first and last lines.
 
     Args:
         text: the whole of it.
         encoding: it was read in.
         said: what the user says of separator, skip and header.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: it is empty, or no line of it looks like bars.
+        FileError: it is empty, or no line of it looks like bars.
     """
     lines = _head(text)
     separator, skip, header = said.get("separator"), said.get("skip"), said.get("header")
@@ -128,9 +124,7 @@ def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any], origin: st
         separator = hint[1]
     first = skip if skip is not None else 1 if hint else 0
     if not any(line.strip() for line in lines):
-        raise UserError(
-            f"{origin}: is empty; it needs a header such as Date,Open,High,Low,Close,Volume and rows"
-        )
+        raise FileError("is empty; it needs a header such as Date,Open,High,Low,Close,Volume and rows")
     found = None if header == 0 else _find_header([""] * first + lines[first:], separator)
     if found is not None:
         at, separator = found
@@ -140,7 +134,7 @@ def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any], origin: st
         start = max(start, skip or 0)
         count = count if header is None else header
     else:
-        row, separator = _find_row(lines, first, separator, header, origin)
+        row, separator = _find_row(lines, first, separator, header)
         above = row - 1
         while above >= first and not lines[above].strip():
             above -= 1
@@ -153,13 +147,12 @@ def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any], origin: st
     return replace(shape, footer=_footer(text, shape))
 
 
-def labels_of(lines: Sequence[str], shape: FileLayout, origin: str) -> list[str | tuple[str, str]]:
+def labels_of(lines: Sequence[str], shape: FileLayout) -> list[str | tuple[str, str]]:
     """Names of the columns: text; (ticker, name) where a line of the header names tickers; places without a header.
 
     Args:
         lines: of the text.
         shape: of it.
-        origin: the file, named in errors.
     """
     end = shape.skip + shape.header
     rows = [split(line, shape.separator) for line in islice(filter(shape.is_row, lines[end:]), 20)]
@@ -168,9 +161,7 @@ def labels_of(lines: Sequence[str], shape: FileLayout, origin: str) -> list[str 
         return [str(number + 1) for number in range(width)]
     block = [split(line, shape.separator) for line in lines[shape.skip : end] if line.strip()]
     if not block:
-        raise UserError(
-            f"{origin}: has no header in its line {shape.skip + 1}; set source.header=0 where it has none"
-        )
+        raise FileError(f"has no header in its line {shape.skip + 1}; set source.header=0 where it has none")
     names = max(block, key=_score)
     index = next(
         (cells[0] for cells in block if cells is not names and not any(cells[1:]) and cells[0]), None
@@ -261,9 +252,7 @@ def _is_row(cells: Sequence[str]) -> bool:
     return False
 
 
-def _find_row(
-    lines: Sequence[str], first: int, separator: str | None, header: int | None, origin: str
-) -> tuple[int, str]:
+def _find_row(lines: Sequence[str], first: int, separator: str | None, header: int | None) -> tuple[int, str]:
     """Place of the first row of a file whose header is not known, and the separator that makes most rows of it."""
     best: tuple[int, int, str] | None = None
     for sign in (separator,) if separator else (*SEPARATORS, SPACES, SPACE):
@@ -275,8 +264,8 @@ def _find_row(
         return row, max(SEPARATORS, key=lambda sign: len(split(lines[row], separator or sign)))
     if best is None:
         shown = next(line for line in lines if line.strip())[:80]
-        raise UserError(
-            f"{origin}: no header with the names of prices and no row with a date and numbers in its first {_LOOK} "
+        raise FileError(
+            f"no header with the names of prices and no row with a date and numbers in its first {_LOOK} "
             f"lines, which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; source.columns gives other "
             "names, source.separator another sign between fields, source.header=0 places for names"
         )
@@ -316,15 +305,14 @@ def _footer(text: str, shape: FileLayout) -> int:
     return count if count < len(filled) - shape.header else 0
 
 
-def headerless(rows: Sequence[Sequence[str]], origin: str) -> dict[str, str | int]:
+def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
     """Our names -> places, counted from 1, of a file without a header: dates, then Open, High, Low, Close, Volume.
 
     Args:
         rows: some of the file's.
-        origin: the file, named in errors.
 
     Raises:
-        UserError: the numbers behind the date are not in that order, or there are too few.
+        FileError: the numbers behind the date are not in that order, or there are too few.
     """
     width = min(map(len, rows))
     at = next((place for place in range(min(4, width)) if all(is_date(row[place]) for row in rows)), None)
@@ -350,9 +338,9 @@ def headerless(rows: Sequence[Sequence[str]], origin: str) -> dict[str, str | in
             if width > behind + 4:
                 places["Volume"] = behind + 5
             return places
-    raise UserError(
-        f"{origin}: has no header, and the numbers behind its date are not Open, High, Low, Close in this "
-        f"order; say which "
+    raise FileError(
+        "has no header, and the numbers behind its date are not Open, High, Low, Close in this "
+        "order; say which "
         "is which by place: source.columns={Date: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6}"
     )
 
