@@ -1,7 +1,8 @@
 """Commands: what is printed where, and the exit codes. The one place where a UserError becomes a line.
 
-Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake, one line a fault on stderr, nothing left
-behind; 130 interrupted. With -m every job runs; then 1 if any failed, or 2 if all that failed were the user's mistake.
+Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake or a full disk, one line a fault on stderr,
+nothing left behind; 130 interrupted. With -m every job runs; then 1 if any failed, or 2 if all that failed were the
+user's mistake.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from forecast.errors import UserError
+from forecast.files import refused_by_disk
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -69,6 +71,11 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
         job = getattr(error, "__notes__", None)  # run elsewhere by a sweeper that reports only one failure
         print(f"{job[0]}: {error}" if job else error, file=sys.stderr)
         return FAILED if job else USERS_MISTAKE
+    except OSError as error:
+        if (refused := refused_by_disk(error)) is None:
+            raise
+        print(refused, file=sys.stderr)
+        return USERS_MISTAKE
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return INTERRUPTED

@@ -7,8 +7,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from typing import Any
+
+from forecast.errors import UserError
+
+_REFUSALS = (ENOSPC, EDQUOT, EFBIG, EROFS)  # of a disk that is full or closed to writing
 
 
 @contextmanager
@@ -46,6 +51,30 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, value: object) -> Path:
     """Replace a file by strict JSON (no NaN)."""
     return write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def disk_error(error: BaseException) -> OSError | None:
+    """What a disk that is full or closed to writing raised, wherever a library wrapped it; None of any other error."""
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno in _REFUSALS):
+        cause = cause.__cause__ or cause.__context__
+    return cause
+
+
+def refused_by_disk(error: BaseException, where: str = "") -> UserError | None:
+    """The same as one line for the user.
+
+    Args:
+        error: that was raised.
+        where: key and folder that were written to; "" = the file that the error names.
+    """
+    full = disk_error(error)
+    if full is None:
+        return None
+    reason = os.strerror(full.errno or 0)  # some libraries say more, over several lines
+    return UserError(
+        f"{where or full.filename or 'a file'}: cannot be written ({reason}); make room, or name another folder"
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         )
     began = time.monotonic()
     trainer = make_trainer(config)
-    with logged() as run_log, trainer.pinned():
+    with logged() as run_log, trainer.pinned(), ExitStack() as stack:
         # Parts: whatever can be refused is refused before a bar is fetched.
         data = build(config.data, source=build(config.source), target=build(config.get("target")))
         evaluation = build(config.get("evaluation")) or Holdout()
@@ -130,7 +130,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
             return read_run(found)
 
         # Directory.
-        bundle.begin(directory)
+        stack.enter_context(bundle.begin(directory))
         run_log.into(directory / "run.log")
         config_text = snapshot(
             config,
@@ -362,13 +362,9 @@ def _tracked(
         log.debug("interrupted" if isinstance(error, KeyboardInterrupt) else "stopped: others do better")
         live.finish(status="KILLED", metrics={})
         raise
-    except UserError:
-        # Refused only now, by what the model found in the training bars; whoever called says why.
-        live.finish(status="FAILED", metrics={})
-        bundle.discard(directory)
-        raise
-    except BaseException:
-        log.debug("the run failed", exc_info=True)
+    except BaseException as error:
+        if not isinstance(error, UserError):  # refused only now, by what the model found in the training bars
+            log.debug("the run failed", exc_info=True)
         live.finish(status="FAILED", metrics={})
         raise
 

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class _LogFile(logging.FileHandler):
+    """A file that loses what a full disk does not take: the run itself says so."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 class RunLog:
@@ -20,7 +33,7 @@ class RunLog:
 
     def into(self, path: Path) -> None:
         """Write what was kept and what follows to a file."""
-        file = logging.FileHandler(path, mode="w", encoding="utf-8")
+        file = _LogFile(path, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter(_FORMAT))
         self.memory.setTarget(file)
         self.memory.flush()

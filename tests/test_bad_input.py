@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -128,7 +129,7 @@ WHOLE = CONFIGS[::9]
 
 
 @pytest.mark.parametrize(("typed", "words"), WHOLE, ids=[typed for typed, _ in WHOLE])
-def test_a_config_that_cannot_be_told_by_the_command(tmp_path, typed, words):
+def test_a_config_that_cannot_be_by_the_command(tmp_path, typed, words):
     refused(tmp_path, run(tmp_path, *arguments_of(tmp_path, *typed.split())), *words)
 
 
@@ -180,14 +181,14 @@ RULES = {
 }
 
 
-def test_all_broken_rules_are_told_at_once(tmp_path):
+def test_all_broken_rules_are_named_at_once(tmp_path):
     done = run(tmp_path, *arguments_of(tmp_path, *RULES))
     assert (done.code, done.out, list(tmp_path.iterdir())) == (2, "", [])
-    told = set(done.err.splitlines())
-    assert told == {f"{typed}: {rule}" for typed, rule in RULES.items()}
+    named = set(done.err.splitlines())
+    assert named == {f"{typed}: {rule}" for typed, rule in RULES.items()}
 
 
-def test_an_objective_that_no_epoch_reports_is_told_with_the_other_faults(tmp_path):
+def test_an_objective_that_no_epoch_reports_is_named_with_the_other_faults(tmp_path):
     done = run(tmp_path, *arguments_of(tmp_path, "objective.metric=val_rsme", "data.seq_len=0"))
     assert (done.code, done.out, list(tmp_path.iterdir())) == (2, "", [])
     first, second = done.err.splitlines()
@@ -195,7 +196,17 @@ def test_an_objective_that_no_epoch_reports_is_told_with_the_other_faults(tmp_pa
     assert second.startswith("objective.metric=val_rsme: no epoch reports it; did you mean val_rmse?")
 
 
-def test_every_node_whose_target_is_wrong_is_told_at_once(tmp_path):
+def test_a_mistyped_key_does_not_hide_the_other_faults(tmp_path):
+    done = run(tmp_path, "objective.metrik=x", "data.seq_len=0", "nope=1", "evaluation=hldout", "seed=-1")
+    assert (done.code, done.out, list(tmp_path.iterdir())) == (2, "", [])
+    lines = done.err.splitlines()
+    assert {line.partition(":")[0] for line in lines} == {
+        "objective.metrik", "data.seq_len=0", "nope", "evaluation=hldout", "seed=-1"
+    }  # fmt: skip
+    assert len(lines) == 5
+
+
+def test_every_node_whose_target_is_wrong_is_named_at_once(tmp_path):
     wrong = {
         "data.features._target_=forecast.data.features.Range": "forecast.data.features has no Range",
         "source._target_=nowhere.Source": "No module named 'nowhere'",
@@ -203,8 +214,8 @@ def test_every_node_whose_target_is_wrong_is_told_at_once(tmp_path):
     }
     done = run(tmp_path, *arguments_of(tmp_path, *wrong))
     assert (done.code, len(done.err.splitlines()), list(tmp_path.iterdir())) == (2, len(wrong), [])
-    for told in wrong.values():
-        assert told in done.err
+    for named in wrong.values():
+        assert named in done.err
 
 
 def bars() -> pd.DataFrame:
@@ -355,7 +366,7 @@ def test_dropping_a_ticker_that_a_multiple_strategy_needs(tmp_path):
     refused(tmp_path, done, "data.health.ends_early=drop", "OLD", "data=..._panel")
 
 
-def test_what_is_let_pass_is_told(tmp_path):
+def test_what_is_let_pass_is_noted(tmp_path):
     old = random_bars(300, seed=1, first="2010-01-01")
     arguments = files(tmp_path, OLD=old, NEW=bars(), ALSO=random_bars(300, seed=3))
     strategy = ["data=range_panel", "data.tickers=null", "data.health.ends_early=drop", "tracker=none"]
@@ -363,8 +374,8 @@ def test_what_is_let_pass_is_told(tmp_path):
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "run" / "data.json").read_text())
     assert record["tickers"] == ["ALSO", "NEW"]
-    told = {(fault["ticker"], fault["kind"], fault["action"]) for fault in record["faults"]}
-    assert ("OLD", "ends_early", "dropped") in told
+    named = {(fault["ticker"], fault["kind"], fault["action"]) for fault in record["faults"]}
+    assert ("OLD", "ends_early", "dropped") in named
 
 
 def test_a_fault_that_was_kept_but_cannot_be_used(tmp_path):
@@ -388,6 +399,24 @@ def test_an_output_folder_that_cannot_be_written_to(tmp_path, key, folder):
     done = run(tmp_path, *arguments_of(tmp_path, f"{key}={folder}", *mode))
     refused(tmp_path, done, folder, "cannot be ", "another folder", key)
     assert (tmp_path / "bars").read_text() == "a file where a folder should be"
+
+
+@pytest.mark.parametrize("room", [1_000, 20_000], ids=["for nothing", "for half of the files"])
+def test_a_disk_that_is_full_in_the_middle_of_a_run(tmp_path, room):
+    """Truly: the kernel refuses what goes beyond."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        done = run(tmp_path, *SMALL, "tracker=none", f"hydra.run.dir={tmp_path / 'run'}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert done.code == 2, done
+    line = done.err.splitlines()[-1]
+    assert line == (
+        f"hydra.run.dir={tmp_path / 'run'}: cannot be written (File too large); make room, or name another folder"
+    )
+    assert "Traceback" not in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_from_a_shell(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from forecast.bundle.manifest import (
     MANIFEST as MANIFEST,
     begin as begin,
-    discard as discard,
     finish as finish,
     is_finished as is_finished,
     verify as verify,

@@ -6,11 +6,13 @@ A directory without `manifest.json` is no finished run, and one whose files do n
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from forecast.errors import UserError
-from forecast.files import read_json, write_json, write_whole
+from forecast.files import read_json, refused_by_disk, write_json, write_whole
 
 MANIFEST = "manifest.json"
 # What every run writes; whatever else stands in the folder is somebody else's.
@@ -46,24 +48,35 @@ _UNLISTED = ("run.log", "mlflow.json")
 _FORMAT = 2
 
 
-def begin(directory: Path) -> None:
+@contextmanager
+def begin(directory: Path) -> Iterator[None]:
     """Take a directory for a run; the files of an earlier run in it are gone.
 
+    Of a run that is refused meanwhile nothing is left, and no folder that is empty then.
+
     Raises:
-        UserError: it cannot be written to.
+        UserError: it cannot be written to, now or later.
     """
+    where = f"hydra.run.dir={directory}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         _clear(directory)
         write_whole(directory / "run.log", "")
     except OSError as error:
-        raise UserError(
-            f"hydra.run.dir={directory}: cannot be written to ({error.strerror}); name another folder"
-        ) from error
+        raise UserError(f"{where}: cannot be written to ({error.strerror}); name another folder") from error
+    try:
+        yield
+    except UserError:
+        _discard(directory)
+        raise
+    except Exception as error:
+        if (refused := refused_by_disk(error, where)) is None:
+            raise
+        _discard(directory)
+        raise refused from error
 
 
-def discard(directory: Path) -> None:
-    """Leave nothing of a run that was refused after it had begun, and no folder that is empty then."""
+def _discard(directory: Path) -> None:
     _clear(directory)
     for folder in (directory / "plots", directory):
         if folder.is_dir() and not any(folder.iterdir()):

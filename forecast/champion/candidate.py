@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from forecast import bundle
 from forecast.config.messages import nearest
 from forecast.errors import UserError
-from forecast.files import read_json
+from forecast.files import disk_error, read_json
 from forecast.runs import Subject, describe_target, identity_of, read_config, strategy_name
 from forecast.track.connection import (
     call_with_timeout,
@@ -359,7 +358,7 @@ def download(candidate: Candidate, *, uri: str, patience_s: float, scratch: Path
     except UserError:
         raise
     except Exception as error:  # MLflow, its drivers and the network raise anything
-        if (full := _disk_error(error)) is not None:
+        if (full := disk_error(error)) is not None:
             raise full from error
         raise UserError(
             f"tracker.uri={redact_password(uri)}: the copy of run {run_id} cannot be had "
@@ -380,13 +379,3 @@ def check_metric_value(directory: Path, candidate: Candidate, metric: str) -> No
             f"run {candidate.name}: MLflow says {metric}={ranked:.9g}, its metrics.json says {there}; "
             "somebody changed one of them, so it is not ranked by it; delete the run in MLflow or send it anew"
         )
-
-
-def _disk_error(error: BaseException) -> OSError | None:
-    """A full or forbidden disk, wherever MLflow wrapped it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in (ENOSPC, EDQUOT, EFBIG, EROFS):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None

@@ -13,6 +13,7 @@ import re
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, ForwardRef, Literal, Protocol, TypeVar, Union, get_args, get_origin
 
 import annotated_types
@@ -20,7 +21,7 @@ from annotated_types import Interval, MinLen
 from omegaconf import DictConfig
 
 from forecast.config.building import Signature, locate, signature
-from forecast.config.composing import plain
+from forecast.config.composing import composed, plain, task_of
 from forecast.config.messages import (
     MISSING,
     SAVED_CONFIG,
@@ -93,6 +94,33 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
         faults.setdefault(fault.key, fault)  # the first is the most telling
     if faults:
         raise UserError("\n".join(str(fault) for fault in faults.values()))
+
+
+def further_faults(first: str, overrides: Sequence[str], *, folder: Path, config_name: str) -> list[str]:
+    """All that is wrong with overrides of which Hydra refused one: it stops there, so the others are tried without it.
+
+    Args:
+        first: the line about that one.
+        overrides: as typed.
+        folder: absolute, with the primary config.
+        config_name: of the primary config.
+    """
+    found, rest = [first], list(overrides)
+    while True:
+        named = {word: word.lstrip("+~").partition("=")[0] for word in rest}
+        about = [word for word in rest if re.match(re.escape(named[word]) + "[:=@.]", found[-1])]
+        if not about or len(rest) == 1:
+            return found
+        rest.remove(max(about, key=lambda word: len(named[word])))
+        try:
+            config = task_of(composed(folder, config_name, rest))
+            check(config, only={key.partition(".")[0] for word, key in named.items() if word in rest})
+        except UserError as error:
+            lines = [line for line in str(error).splitlines() if line not in found]
+            found += lines
+            if isinstance(error.__cause__, Exception) and lines:
+                continue  # Hydra again
+        return found
 
 
 def _root(tree: dict[str, Any]) -> Iterator[ConfigFault]:

@@ -28,6 +28,9 @@ _TICKERS = re.compile(r"(\+{0,2}data\.tickers=)(\[[^][{}()'\"$\\]*\](?:,\[[^][{}
 # `data.tickers=^GSPC`: no list, which the check says of what Hydra can read.
 _BARE_TICKER = re.compile(r"(\+{0,2}data\.tickers=)([^][{}()'\"$\\,]*[\^=&][^][{}()'\"$\\,]*)")
 _PLAIN_NAME = re.compile(r"(?!(?:null|true|false|nan|inf)$)[A-Za-z][\w.-]*", re.ASCII | re.IGNORECASE)
+# Groups of which one option is taken: Hydra would merge the keys of several.
+_ONE_OF = "source|data|target|model|trainer|tracker|evaluation|intervals|champion|tuner|cluster|engine"
+_SEVERAL = re.compile(rf"\+{{0,2}}({_ONE_OF})=\[(.*)\]")
 # A saved config has no groups to choose from, but to leave one out is the same there.
 _NONE = re.compile(r"(trainer|tracker|champion|baselines|intervals)=none")
 
@@ -95,10 +98,13 @@ def readable_override(override: str, *, saved: bool = False) -> str:
         saved: of a saved config, where `tracker=none` becomes `+tracker=none`: on top of what it says.
 
     Raises:
-        UserError: it has no key.
+        UserError: it has no key, or names a list of options where one is taken.
     """
     if override.startswith("=") or not override.strip():
         raise UserError(f"{override!r}: has no key; write key=value")
+    if several := _SEVERAL.fullmatch(override):
+        way_out = f"name one, or sweep over them: -m {several[1]}={several[2].replace(' ', '')}"
+        raise UserError(f"{override}: one option of {several[1]} is taken, no list; {way_out}")
     if saved and _NONE.fullmatch(override):
         return f"+{override}"
     if found := _BARE_TICKER.fullmatch(override):

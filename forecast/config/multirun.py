@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import sys
@@ -136,7 +137,7 @@ class Launch:
         if self._session is None:
             self._remove_empty()
             if error is not None:
-                self._raise(error)
+                self._raise(error, arguments)
             if self._failed is not None:
                 raise self._failed
             return None
@@ -212,13 +213,19 @@ class Launch:
                     (path / "multirun.yaml").unlink()
                 path.rmdir()
 
-    def _raise(self, error: BaseException) -> NoReturn:
+    def _raise(self, error: BaseException, arguments: list[str]) -> NoReturn:
         """Raise what Hydra let out, as a UserError where it is about what the user wrote."""
         message = None
         if isinstance(error, Exception) and not hasattr(error, "__notes__"):
             message = self._not_made(error) or to_message(error, saved=self.saved)
         if message is None or isinstance(error, UserError):
             raise error
+        if not any(word.startswith("-") for word in arguments):  # else other files, or several jobs
+            from forecast.config.checking import further_faults
+
+            conf = Path(inspect.getfile(self.task)).absolute().parent / CONFIG_PATH
+            lines = further_faults(message, arguments, folder=conf, config_name=self.config_name)
+            message = "\n".join(lines)
         raise UserError(message) from error
 
     def _not_made(self, error: Exception) -> str | None:

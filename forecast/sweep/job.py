@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -224,7 +224,8 @@ class _Job:
         result.run_id = _run_id(self.own)
         self.end("skipped" if isinstance(error, IncompatibleError) else "failed")
         if not bundle.is_finished(self.own):  # else the log is that of an earlier run
-            with (self.own / "run.log").open("a", encoding="utf-8") as file:
+            # What a full disk does not take is on the screen.
+            with suppress(OSError), (self.own / "run.log").open("a", encoding="utf-8") as file:
                 file.write(f"{text}\n")
         if visible and result.status == "failed":
             message = f"{result.title}: {text}" if mistake else f"{result.title}: failed\n{text}"

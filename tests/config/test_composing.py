@@ -73,6 +73,10 @@ def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
             "data.columns=[a^b]: cannot be read ('^' after 'data.columns=[a'); write key=value, text in quotes: "
             "\"data.columns=['a^b']\"",
         ),
+        (
+            "model=[lstm,gru]",
+            "model=[lstm,gru]: one option of model is taken, no list; name one, or sweep over them: -m model=lstm,gru",
+        ),
         ("seed=1,2", "seed=1,2: several values; add -m to sweep over them, or write [a,b] for a list"),
         (
             "seed=range(1,3)",
