@@ -45,6 +45,7 @@ class Timing(Protocol):
 
 
 _WEEK = 7 * grid.DAY
+ONE_WEEKDAY = ("fixed", "before", "after")  # ways to name weeks by the same one of each
 # Sessions are counted over these years, as far as a calendar knows them.
 _COUNTED = (2010, 2019)
 
@@ -91,7 +92,7 @@ def _following_intraday(bars: Timing, after: Times, count: int) -> Times:
 def _following_periods(bars: Timing, after: Times, count: int) -> Times:
     """Weeks and months by the date that names them."""
     week = bars.interval == "1wk"
-    if bars.naming == "fixed" and week:
+    if week and bars.naming in ONE_WEEKDAY:
         return _following_weeks(bars, after, count)
     months = after.astype("datetime64[M]")
     if not week and bars.naming in ("fixed", "end"):
@@ -102,12 +103,14 @@ def _following_periods(bars: Timing, after: Times, count: int) -> Times:
         length = (ahead + 1).astype("datetime64[D]") - ahead.astype("datetime64[D]")
         found = ahead.astype("datetime64[D]") + np.minimum(day, length - 1)
         return np.asarray(found.astype("datetime64[ns]"))
-    # Named by a session: the first or last one of each period that has one.
+    # Named by a session, or a weekday: the first or last one of each period that has one.
     begin, end = after[0] - np.timedelta64(40, "D"), after[-1] + np.timedelta64(40 * (count + 2), "D")
     days = sessions_between(bars, begin, end)
+    if bars.naming.endswith("_weekday"):
+        days = _weekdays_between(grid.WEEKDAYS, begin, end)
     number = period_number(bars, days)
     changes = np.flatnonzero(np.diff(number))
-    names = days[changes] if bars.naming == "last" else days[changes + 1]
+    names = days[changes] if bars.naming.startswith("last") else days[changes + 1]
     place = period_number(bars, names).searchsorted(period_number(bars, after), side="right")
     if not len(names) or place[-1] + count > len(names):
         _refuse(bars, after[-1], count)
@@ -120,10 +123,11 @@ def _following_weeks(bars: Timing, after: Times, count: int) -> Times:
     if bars.calendar in (None, "24/7", "24/5") or after[-1] + (count + 8) * week > _knows(bars)[1]:
         return np.asarray(after[:, None] + np.arange(1, count + 1) * week)
     ahead = after[:, None] + np.arange(1, count + 9) * week
-    held = np.isin(
-        period_number(bars, ahead),
-        period_number(bars, sessions_between(bars, after[0], ahead[-1, -1] + week)),
-    )
+    first = period_start(bars, period_number(bars, ahead)) if bars.naming == "fixed" else ahead
+    if bars.naming == "after":
+        first = ahead - np.timedelta64(6 * grid.DAY, "ns")
+    sessions = sessions_between(bars, after[0] - week, ahead[-1, -1] + week)
+    held = sessions.searchsorted(first) < sessions.searchsorted(first + week)
     order = np.argsort(~held, axis=1, kind="stable")[:, :count]
     return np.take_along_axis(ahead, order, axis=1)
 
@@ -154,8 +158,12 @@ def sessions_between(bars: Timing, first: Any, last: Any) -> Times:
     """(days,) sessions from one day to another, both included; none outside of what the calendar knows."""
     if bars.calendar is not None:
         return calendars.sessions(bars.calendar, str(first)[:10], str(last)[:10]).to_numpy()
+    return _weekdays_between(bars.weekmask, first, last)
+
+
+def _weekdays_between(mask: str, first: Any, last: Any) -> Times:
     days = np.arange(first.astype("datetime64[D]"), last.astype("datetime64[D]") + 1)
-    return days[np.is_busday(days, weekmask=bars.weekmask)].astype("datetime64[ns]")
+    return days[np.is_busday(days, weekmask=mask)].astype("datetime64[ns]")
 
 
 def expected(bars: Timing, first: Any, last: Any) -> Times:
@@ -224,7 +232,7 @@ def known(bars: Timing, times: Times) -> Times:
         place = np.minimum(sessions.days.searchsorted(times), len(closes) - 1)
         return np.where(sessions.days[place] == times, closes[place], never)
     # The last session of the period that the date lies in; of a date that may begin the period, of the whole one.
-    if bars.naming == "fixed" and bars.interval == "1wk":
+    if bars.interval == "1wk" and bars.naming in ONE_WEEKDAY:
         after = times + np.timedelta64(_WEEK, "ns")
     else:
         after = period_start(bars, period_number(bars, times) + 1)

@@ -13,7 +13,7 @@ import numpy as np
 from forecast.data import calendars, grid
 from forecast.data.bars import INTERVALS, MINUTES, Bars, Interval
 from forecast.data.grid import Hours
-from forecast.data.timing import Naming
+from forecast.data.naming import check_last, naming_of, weekdays_of
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _FEW = 15
 BULK = 0.2
 # Likewise, that makes another calendar worth a look: a year has a dozen holidays.
 _DOUBTFUL = 0.02
+# Likewise of weeks and months, above which no calendar that nobody named is taken.
+_TOLD = 0.05
 # Another calendar is better by at least so much.
 _CLEARLY = 0.01
 # Sessions, the newest, that show where in a session bars begin.
@@ -118,9 +120,29 @@ def find_bars(
     if not (times[1:] > times[:-1]).all():
         times = np.unique(times)
     _check_interval(ticker, times, interval)
+    found = _find(ticker, times, interval, calendar, assumed, zone, key)
+    if found.bars.interval in ("1wk", "1mo"):
+        check_last(ticker, times, found.bars)
+    return found
+
+
+def _find(
+    ticker: str,
+    times: Times,
+    interval: Interval,
+    calendar: str | None,
+    assumed: str | None,
+    zone: str | None,
+    key: str,
+) -> FoundBars:
     if calendar == "none" or (calendar is None and assumed is None):
         own = _by_weekdays(times, interval, zone, legacy=calendar is None)
-        return FoundBars(bars=own, why=f"no calendar; {_mask_words(own.weekmask)}")
+        unsure = (
+            f"{ticker}: {own.label}s are named by their {own.naming} session, and without a calendar holidays are not "
+            "known: a next date may be a day off"
+        )
+        why = f"no calendar; {_mask_words(own.weekmask)}"
+        return FoundBars(bars=own, why=why, warnings=(unsure,) if own.naming in ("first", "last") else ())
     if calendar not in (None, "auto"):
         return _named(ticker, times, str(calendar), interval, zone, key)
     name = assumed or calendars.calendar_of(ticker)
@@ -133,7 +155,8 @@ def find_bars(
     except UserError as error:
         note = f"{error}; the next bars follow the bars' own weekdays, holidays are not known"
         return _own_weekdays(times, interval, zone, note)
-    if not fit.contradicts and (fit.closed <= _DOUBTFUL or sure) and fit.missing < BULK:
+    most = 0.0 if interval in ("1wk", "1mo") else _DOUBTFUL  # a holiday names few weeks, and none elsewhere
+    if not fit.contradicts and (fit.closed <= most or sure) and fit.missing < BULK:
         if not _reaches(name, times):
             note = (
                 f"calendar {name} does not reach {times[-1].astype('datetime64[D]')}, the last bar; the next bars "
@@ -190,6 +213,8 @@ def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | 
     """The well known calendar that bars fit best; without one that fits, their own weekdays."""
     fits: dict[str, _Fit] = {}
     for name in dict.fromkeys([*([tried] if tried else []), *_candidates(times, interval, zone)]):
+        if name != tried and not _reaches(name, times[-_FEW : -_FEW + 1]):
+            continue
         try:
             fits[name] = _fit(times, name, interval)
         except UserError:
@@ -197,13 +222,21 @@ def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | 
     best = max(fits, key=lambda name: fits[name].score, default=None)
     if tried in fits and best is not None and fits[best].score < fits[tried].score + _CLEARLY:
         best = tried
-    if best is None or fits[best].contradicts or not _reaches(best, times):
+    most = _TOLD if interval in ("1wk", "1mo") else BULK
+    if best is None or fits[best].contradicts or fits[best].closed > most or not _reaches(best, times):
         note = "no calendar fits the bars; the next ones follow their own weekdays, holidays are not known"
         return _own_weekdays(times, interval, zone, note)
     fit = fits[best]
     warnings: tuple[str, ...] = ()
     if fit.missing >= BULK:
         warnings = (f"{100 * fit.missing:.0f} % of the sessions of {best} have no bar",)
+    alike = [name for name in fits if name != best and fits[name].score > fit.score - 1e-9]
+    if interval in ("1wk", "1mo") and best != tried and alike:
+        warnings = (
+            f"{', '.join([best, *alike[:3]])} fit the bars alike; data.calendar=NAME says which it is",
+        )
+    elif fit.closed > _DOUBTFUL:
+        warnings = (f"{_disagreement(fit, best, interval)}; data.calendar=NAME names another",)
     return FoundBars(
         bars=fit.bars,
         why=f"{best}, by the bars' own rhythm",
@@ -240,7 +273,7 @@ def _fit(times: Times, name: str, interval: Interval) -> _Fit:
     inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
     bars = Bars(interval=interval, calendar=name)
     if interval in ("1wk", "1mo"):
-        bars.naming, share = _naming(inside, bars)
+        bars.naming, share = naming_of(inside, bars)
         return _Fit(bars=bars, closed=1.0 - share)
     if len(inside) < _FEW:
         return _Fit(bars=bars)
@@ -326,30 +359,12 @@ def _covered(times: Times, regular: NDArray[np.int64], step: int, zone: str) -> 
     return float((near < max(width, 1)).mean())
 
 
-def _naming(times: Times, bars: Bars) -> tuple[Naming, float]:
-    """The date that names weeks or months, and the share of bars that are named so."""
-    if bars.interval not in ("1wk", "1mo") or len(times) < 2:
-        return "fixed", 1.0
-    days = times.astype("datetime64[D]")
-    month = days.astype("datetime64[M]")
-    place = (days.astype(np.int64) + 3) % 7 if bars.interval == "1wk" else (days - month).astype(int)
-    shares: dict[Naming, float] = {"fixed": np.bincount(place).max() / len(days)}
-    if bars.interval == "1mo":
-        shares["end"] = float((days == (month + 1).astype("datetime64[D]") - 1).mean())
-    for naming in ("first", "last"):
-        own = Bars(interval=bars.interval, calendar=bars.calendar, weekmask=bars.weekmask, naming=naming)
-        try:
-            shares[naming] = float((own.next_times(times[:-1], 1)[:, 0] == times[1:]).mean())
-        except UserError:
-            continue  # beyond what the calendar knows
-    best = max(shares, key=lambda naming: shares[naming])
-    return best, shares[best]
-
-
 def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: bool = False) -> Bars:
     """Bars without a calendar: on the weekdays on which they stand."""
     shows = interval in (*MINUTES, "1d") and len(times) >= _FEW
     mask = _weekmask(times) if shows else grid.WEEKDAYS
+    if interval in ("1wk", "1mo") and len(times) >= _FEW:
+        mask = weekdays_of(times, interval)
     if legacy and interval == "1d" and mask != grid.WEEKDAYS and mask.count("1") < 5:
         mask = grid.WEEKDAYS  # a few bars, not a market's habit
     zone = zone or "UTC"
@@ -357,7 +372,7 @@ def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: 
     if interval in MINUTES and len(times) >= _FEW:
         hours = grid.learn_slots(times, grid.sessions_of(None, mask, zone), zone)
     bars = Bars(interval=interval, weekmask=mask, zone=zone, hours=hours)
-    bars.naming, _ = _naming(times, bars)
+    bars.naming, _ = naming_of(times, bars)
     return bars
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Interval = Literal["1m", "5m", "15m", "30m", "1h", "1d", "1wk", "1mo"]
 MINUTES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60}  # of an intraday bar
 INTERVALS: tuple[Interval, ...] = get_args(Interval)  # ascending
-Naming = Literal["fixed", "first", "last", "end"]
+Naming = Literal["fixed", "before", "after", "first", "last", "end", "first_weekday", "last_weekday"]
 _LABELS = {"1m": "minute", "1h": "hour", "1d": "day", "1wk": "week", "1mo": "month"}
 
 
@@ -30,8 +30,9 @@ class Bars:
         weekmask: weekdays with sessions, Monday first, where there is no calendar.
         zone: IANA name of the market's clock; None = the calendar's.
         hours: where in a session intraday bars begin; None = from the open.
-        naming: date that names a week or a month: `fixed` the same day of each, `first` or `last` its first or last
-            session, `end` the month's last day.
+        naming: date that names a week or a month: `fixed` the same day of each, which lies in it, `before` or `after`
+            the first or the last of a week's seven days, `first` or `last` its first or last session, `end` the
+            month's last day, `first_weekday` or `last_weekday` those of Monday to Friday, holidays or not.
     """
 
     def __init__(

@@ -291,13 +291,59 @@ def test_two_days_of_minutes_around_the_clock(ticker, every):
     np.testing.assert_array_equal(found.bars.next_times(every[-601:-600], 600)[0], every[-600:])
 
 
-@pytest.mark.parametrize(("interval", "rule"), [("1wk", "W"), ("1mo", "M")])
-def test_weeks_and_months_named_by_sessions_show_their_market(interval, rule):
-    days = pd.Series(times("XTKS", "1d", last="2024-11-15", count=800))
-    every = days.groupby(days.dt.to_period(rule)).first().to_numpy()
-    found = find_bars("mine", every[:-3], interval=interval, calendar="auto")
-    assert found.bars.calendar == "XTKS"
+# How vendors and pandas name weeks and months of days.
+WAYS = {
+    "first": lambda days, rule: days.groupby(days.dt.to_period(rule)).first(),
+    "last": lambda days, rule: days.groupby(days.dt.to_period(rule)).last(),
+    "W-SUN": lambda days, _: pd.Series(days.dt.to_period("W-SUN").dt.end_time.dt.normalize().unique()),
+    "from Sunday": lambda days, _: pd.Series(days.dt.to_period("W-SAT").dt.start_time.unique()),
+    "BME": lambda days, _: pd.Series(
+        pd.offsets.BMonthEnd().rollback(day)
+        for day in days.dt.to_period("M").dt.end_time.dt.normalize().unique()
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("ticker", "market", "way", "rule"),
+    [
+        ("mine", "XTKS", "first", "W"),
+        ("mine", "XTKS", "first", "M"),
+        ("2222.SR", "XSAU", "first", "W-SAT"),
+        ("mine", "XSAU", "last", "W-SAT"),
+        ("mine", "XSAU", "first", "M"),
+        ("2222.SR", "XSAU", "W-SUN", "W"),
+        ("mine", "XSHG", "W-SUN", "W"),
+        ("600000.SS", "XSHG", "from Sunday", "W"),
+        ("7203.T", "XTKS", "BME", "M"),
+    ],
+)
+def test_weeks_and_months_show_how_they_are_named(ticker, market, way, rule):
+    days = pd.Series(times(market, "1d", last="2024-11-29", count=900))
+    every = WAYS[way](days, rule).to_numpy().astype("datetime64[ns]")[1:-1]
+    found = find_bars(ticker, every[:-9], interval="1mo" if rule == "M" else "1wk", calendar="auto")
+    assert found.bars.calendar == market
+    assert not any("alike" in warning for warning in found.warnings)
+    np.testing.assert_array_equal(found.bars.next_times(every[-10:-9], 9)[0], every[-9:])
+
+
+def test_weeks_by_sessions_of_no_calendar_say_that_holidays_are_not_known():
+    days = pd.Series(times("XSAU", "1d", last="2024-11-29", count=500))
+    every = WAYS["first"](days, "W-SAT").to_numpy().astype("datetime64[ns]")
+    found = find_bars("mine", every[:-3], interval="1wk", calendar="none")
+    assert found.bars.weekmask == "1111001"
+    assert found.bars.naming == "first"
+    assert "holidays are not known" in found.warnings[0]
     np.testing.assert_array_equal(found.bars.next_times(every[-4:-3], 3)[0], every[-3:])
+
+
+def test_the_running_week_has_no_next_one():
+    mondays = np.arange("2023-01-02", "2024-01-01", 7, dtype="datetime64[D]")
+    every = np.append(mondays, np.datetime64("2024-01-03")).astype("datetime64[ns]")
+    with pytest.raises(
+        UserError, match=r"dated 2024-01-03, not by the weekday .* data\.end=2023-12-25 leaves it out"
+    ):
+        find_bars("AAPL", every, interval="1wk", calendar="auto")
 
 
 def test_a_week_without_a_session_has_no_bar():
