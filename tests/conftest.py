@@ -23,16 +23,17 @@ os.environ["FORECAST_TESTS_SESSION"] = str(
 )
 
 # Folders whose tests share what is expensive to make: one worker gets all of a folder's tests, another all of the next.
+# What takes longest comes first.
 GROUPS = {
+    "tests/sweep": "sweep",
     "tests/ray_tune_sweeper": "ray",
     "tests/test_tuner.py": "ray",
-    "tests/sweep": "sweep",
+    "tests/serve/training": "serve training",
+    "tests/serve/page": "serve page",
     "tests/test_docs.py": "docs",
     "tests/champion": "champion",
     "tests/track": "track",
     "tests/predict": "predict",
-    "tests/serve/training": "serve training",
-    "tests/serve/page": "serve page",
 }
 
 
@@ -42,15 +43,29 @@ def group_of(path: str) -> str:
     return GROUPS[max(places, key=len)] if places else path
 
 
+def group_of_test(nodeid: str) -> str:
+    """The group of a test, by its node id, which begins with its file below the project's folder."""
+    return group_of(nodeid.partition("::")[0])
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Name each test's group for xdist; the large groups come first, so that the workers end at the same time."""
-    for item in items:
-        item.add_marker(
-            pytest.mark.xdist_group(group_of(item.path.relative_to(item.config.rootpath).as_posix()))
-        )
-    large = set(GROUPS.values())
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] not in large)
+    """The large groups come first, in the order of GROUPS, so that the workers end at the same time."""
+    order = {group: place for place, group in enumerate(dict.fromkeys(GROUPS.values()))}
+    items.sort(key=lambda item: order.get(group_of_test(item.nodeid), len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which `-p no:xdist` leaves out
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out whole groups. Its own `--dist loadgroup` renames tests, which pytest 9.2 does not allow any more."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of_test(nodeid)
+
+    config.option.loadscopereorder = False  # by number of tests, which says little of how long they take
+    return Groups(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
