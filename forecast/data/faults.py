@@ -109,14 +109,7 @@ def order(dates: Dates, _: Columns) -> Finding | None:
 def sessions(
     dates: Dates, expected: Dates, *, calendar: str, known: tuple[np.datetime64, np.datetime64]
 ) -> Finding | None:
-    """Days on which the exchange was open and there is no bar, and bars of days on which it was closed.
-
-    Args:
-        dates: days of the bars, ascending.
-        expected: the calendar's sessions from the first to the last of them.
-        calendar: its name.
-        known: first and last day about which the calendar says anything.
-    """
+    """Sessions `expected` of a calendar that have no bar, and bars within its `known` days on which it was closed."""
     if len(dates) == len(expected) and (dates == expected).all():
         return None
     absent = np.setdiff1d(expected, dates)
@@ -138,10 +131,7 @@ def sessions(
 def prices(dates: Dates, columns: Columns, *, adjusted: bool = False) -> Finding | None:
     """Prices that are no positive number, and volumes that are no number of 0 or more.
 
-    Args:
-        dates: of the bars.
-        columns: of the bars.
-        adjusted: prices were multiplied by Adj Close / Close, so that a Close of 0 or less is an Adj Close.
+    A Close of 0 or less is an Adj Close where prices are `adjusted`, multiplied by Adj Close / Close.
     """
     wrong = ~np.isfinite(columns)
     wrong[:4] |= columns[:4] <= 0
@@ -303,13 +293,7 @@ def jumps(dates: Dates, columns: Columns, *, factor: float, levels: Dates | None
     """Prices above `factor` times, or below a `factor`-th of, the last good Close before them.
 
     A bar that jumps is not good, so a lasting change of level is a fault of every bar that follows. Until
-    there is a good bar, a bar is held against its own Close.
-
-    Args:
-        dates: of the bars.
-        columns: of the bars.
-        factor: beyond which a price jumps.
-        levels: dates of bars at which a new level begins, as at a split: no jump.
+    there is a good bar, a bar is held against its own Close. At `levels`, the days of splits, a new level may begin.
     """
     usable = np.flatnonzero(np.isfinite(columns[:4]).all(axis=0) & (columns[:4] > 0).all(axis=0))
     if not usable.size:

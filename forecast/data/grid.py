@@ -118,14 +118,6 @@ def session_bars(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Times of the bars of all sessions from one day to another.
 
-    Args:
-        sessions: of the market.
-        step: the interval, ns.
-        hours: where bars begin.
-        zone: of the market's clock.
-        first: day of the first session.
-        last: of the last, inclusive.
-
     Returns:
         (bars,) times, ns, ascending and distinct; (bars,) index of the session of each.
     """
@@ -195,12 +187,6 @@ def learn_slots(times: Times, sessions: Sessions, zone: str, *, recent: int = 12
 
     A bar belongs to the session of its local date; where that is none, as on the Sunday evening of a market that opens
     on Monday's date, to the session that follows.
-
-    Args:
-        times: (bars,) ascending.
-        sessions: of the market.
-        zone: of its clock.
-        recent: sessions of each weekday that are looked at.
     """
     local = to_local(times, zone)
     place = np.minimum(

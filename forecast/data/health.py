@@ -121,11 +121,7 @@ class HealthCheck:
         self.ends_early_days = ends_early_days
 
     def for_market(self, market: Bars) -> Self:
-        """The same checks of bars of a market, which says what is missing.
-
-        Args:
-            market: what the bars were found to be.
-        """
+        """The same checks of bars of a market, which says what is missing."""
         other = copy(self)
         other.market = market
         return other

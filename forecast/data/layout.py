@@ -49,12 +49,7 @@ class Layout:
 
 
 def behind(features: Features, target: Target | None) -> list[str]:
-    """Columns of a ticker that the network does not see: its price and the target, which other forecasters look at.
-
-    Args:
-        features: the strategy's.
-        target: what is forecast; None of a ticker that only stands beside.
-    """
+    """Columns of a ticker that the network does not see: its price and the target, which other forecasters look at."""
     wanted = dict.fromkeys((PRICE, *(() if target is None else (target.column, target.bar_column))))
     return [name for name in wanted if name is not None and name not in features.columns]
 

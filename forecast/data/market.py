@@ -379,11 +379,7 @@ class MarketData:
             self.warnings_.append(warning)
 
     def _check_target(self, ticker: str, bars: pd.DataFrame) -> None:
-        """Whether the target can be had from a ticker's bars, and what must be known of it then.
-
-        Raises:
-            UserError: it cannot.
-        """
+        """Whether the target can be had from a ticker's bars, and what must be known of it then."""
         if len(bars) <= self.target.warm_up and self.scope != "panel":
             raise UserError(
                 f"{ticker}: {len(bars):,} {self.bars.label}s, but target={self.target.name} is about "

@@ -59,10 +59,6 @@ class Panel:
     def rows_between(self, first: int, last: int) -> NDArray[np.int64]:
         """Rows of each series in a range of the calendar.
 
-        Args:
-            first: position in `calendar`.
-            last: likewise, inclusive.
-
         Returns:
             (series, 2) first row and the row after the last; the same twice where a series has none.
         """

@@ -115,12 +115,7 @@ class BarReader:
         return Bars(interval=self.resample or self.interval, calendar=None if named in NO_CALENDAR else named)
 
     def cut(self, ticker: str, whole: pd.DataFrame) -> pd.DataFrame:
-        """The rows of the range.
-
-        Args:
-            ticker: whose they are.
-            whole: as the source delivers them.
-        """
+        """The rows of the range."""
         return self.range.cut(whole, zone=self._zone(ticker, whole) if self.interval in MINUTES else None)
 
     def judge(self, ticker: str, bars: pd.DataFrame, whole: pd.DataFrame) -> TickerBars:
@@ -217,12 +212,7 @@ def check_reach(source: Source, interval: Interval, range: DateRange) -> None:
 
 
 def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list[str]:
-    """What forecast dates go by, where that is not the exchange's own calendar or was in doubt, in sentences.
-
-    Args:
-        markets: ticker -> what its bars are.
-        warnings: of the tickers, where bars and calendar disagree.
-    """
+    """What forecast dates go by, where that is not the exchange's own calendar or was in doubt, in sentences."""
     notes = list(warnings[:_MOST_WARNINGS])
     if len(warnings) > _MOST_WARNINGS:
         notes.append(f"{len(warnings) - _MOST_WARNINGS} more such tickers")

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 def record(data: MarketData) -> dict[str, Any]:
-    """Tickers, columns, dates, windows and every fault that was found, as plain JSON values.
-
-    Args:
-        data: prepared.
-    """
+    """Tickers, columns, dates, windows and every fault that was found, as plain JSON values."""
     panel = data.panel_
     return {
         "fingerprint": data.fingerprint_,
@@ -51,11 +47,7 @@ def record(data: MarketData) -> dict[str, Any]:
 
 
 def described_sources(data: MarketData) -> dict[str, DescribedSource]:
-    """Sources that find out how their files are written, the covariates' own too, by the dotted key of their node.
-
-    Args:
-        data: loaded.
-    """
+    """Sources that find out how their files are written, the covariates' own too, by the dotted key of their node."""
     nodes = {"source": data.source} | {
         f"data.covariates.{key}.source": getattr(node, "source", None)
         for key, node in data.covariates.by_key.items()
@@ -64,11 +56,7 @@ def described_sources(data: MarketData) -> dict[str, DescribedSource]:
 
 
 def calendars(data: MarketData) -> list[dict[str, Any]]:
-    """What the tickers' bars are, tickers of one market together, and how that is known.
-
-    Args:
-        data: loaded.
-    """
+    """What the tickers' bars are, tickers of one market together, and how that is known."""
     found: dict[str, dict[str, Any]] = {}
     for ticker, bars in data.markets_.items():
         facts = {"why": data.why_[ticker], "bars": bars.to_json()}
@@ -77,11 +65,7 @@ def calendars(data: MarketData) -> list[dict[str, Any]]:
 
 
 def markets_of(record: Mapping[str, Any]) -> dict[str, Bars]:
-    """Ticker -> what its bars are, of a record; of one that an earlier version wrote there is nothing.
-
-    Args:
-        record: as `record` made it.
-    """
+    """Ticker -> what its bars are, of a record; of one that an earlier version wrote there is nothing."""
     return {
         ticker: Bars.from_json(found["bars"])
         for found in record.get("calendars", ())

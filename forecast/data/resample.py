@@ -22,11 +22,6 @@ def resampled(table: pd.DataFrame, bars: Bars, to: Interval) -> tuple[pd.DataFra
     A bar is whole when the finer bars before its first one and after its last one belong to others, by the calendar:
     the running week is none. Open is the first, High the highest, Low the lowest, Close the last, Volume the sum.
 
-    Args:
-        table: a bar table, ascending, of distinct times.
-        bars: what its rows are.
-        to: the coarser interval.
-
     Returns:
         the table, and what its rows are: weeks are named by their first calendar day, months by the 1st.
     """

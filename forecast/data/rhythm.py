@@ -264,11 +264,7 @@ def _around_the_clock(times: Times) -> bool:
 
 
 def _fit(times: Times, name: str, interval: Interval) -> _Fit:
-    """How bars agree with a calendar.
-
-    Raises:
-        UserError: the calendar cannot be built.
-    """
+    """How bars agree with a calendar."""
     begin, end = (moment.to_datetime64() for moment in calendars.reach(name))
     inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
     bars = Bars(interval=interval, calendar=name)
@@ -416,11 +412,7 @@ def _disagreement(fit: _Fit, name: str, interval: Interval) -> str:
 
 
 def _check_interval(ticker: str, times: Times, interval: Interval) -> None:
-    """Refuse bars that are of another interval, or of two.
-
-    Raises:
-        UserError: they are; names the key.
-    """
+    """Refuse bars that are of another interval, or of two."""
     if len(times) < _FEW:
         return
     steps = np.diff(times).astype(np.int64) // grid.MINUTE

@@ -85,14 +85,7 @@ def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: 
 
 
 def training_mean(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
-    """Mean of what each series was in its training rows, in the target's unit, (series,); NaN without any.
-
-    Args:
-        panel: the run's bars.
-        rows: first and last position in the calendar of the training split.
-        target: what is forecast.
-        column: of the panel that holds its values.
-    """
+    """Mean of what each series was in its training rows, in the target's unit, (series,); NaN without any."""
     import numpy as np
 
     means = np.full(len(panel.names), np.nan)

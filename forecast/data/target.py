@@ -82,6 +82,7 @@ class Target:
     baselines: ClassVar[tuple[str, ...] | None] = None
     floor: float | None = None  # no forecast is below it, in the unit
     per_year: float = 252.0  # bars
+    span: int = 1  # bars that a value is of
     # Bars between the origin and the first value that is forecast, less one: a mean of the next n bars has n - 1, and
     # `values` then give, at each bar, the mean of the n bars up to it.
     lead: int = 0
@@ -113,7 +114,11 @@ class Target:
 
     def bar_values(self, bars: pd.DataFrame) -> pd.Series:
         """Values of each bar by itself, as if `span` were 1, for forecasters that weigh days, weeks and months."""
-        return self.values(bars)
+        if self.bar_column is None:
+            return self.values(bars)
+        one = copy(self)
+        one.span = 1
+        return one.values(bars)
 
     def naive(self, values: Values) -> Values:
         """The forecast that needs no model, for any step: as the last value was.
@@ -131,7 +136,10 @@ class Target:
 
     def in_unit(self, values: Values) -> Values:
         """Values in the target's unit; ascending in them, so that quantiles stay quantiles."""
-        return _exp(values) if self.logs else values
+        import numpy as np
+
+        found: Values = np.exp(values) if self.logs else values
+        return found
 
     def expected(self, values: Values, variance: Values | float) -> Values:
         """The mean, in the unit, of what a forecast value stands for.
@@ -153,11 +161,6 @@ class Target:
 
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """What a reader must know of a ticker's bars before believing forecasts of this target, in sentences.
-
-        Args:
-            ticker: whose.
-            bars: checked.
-            values: of these bars.
 
         Raises:
             UserError: the target cannot be had from such bars.
@@ -215,10 +218,6 @@ class Return(Target):
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.values."""
         return _log_return(bars, self.span)
-
-    def bar_values(self, bars: pd.DataFrame) -> pd.Series:
-        """See Target.bar_values."""
-        return _log_return(bars, 1)
 
 
 class Direction(Target):
@@ -297,11 +296,12 @@ class Volatility(Target):
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.values."""
-        return self._logs(bars, self.span)
+        import numpy as np
+        import pandas as pd
 
-    def bar_values(self, bars: pd.DataFrame) -> pd.Series:
-        """See Target.bar_values."""
-        return self._logs(bars, 1)
+        least = (self.floor / 100.0) ** 2 / self.per_year
+        found = variance(bars, self.estimator, span=self.span)
+        return pd.Series(np.log(np.maximum(found, least)), bars.index)
 
     def in_unit(self, values: Values) -> Values:
         """See Target.in_unit."""
@@ -338,14 +338,6 @@ class Volatility(Target):
                 )
         return found
 
-    def _logs(self, bars: pd.DataFrame, span: int) -> pd.Series:
-        import numpy as np
-        import pandas as pd
-
-        least = (self.floor / 100.0) ** 2 / self.per_year
-        found = variance(bars, self.estimator, span=span)
-        return pd.Series(np.log(np.maximum(found, least)), bars.index)
-
 
 class Range(Target):
     """Mean over the next bars of (High - Low) / Close, forecast in logs.
@@ -374,11 +366,7 @@ class Range(Target):
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.values."""
-        return self._logs(bars, self.span)
-
-    def bar_values(self, bars: pd.DataFrame) -> pd.Series:
-        """See Target.bar_values."""
-        return self._logs(bars, 1)
+        return _log_mean(bars, (bars["High"] - bars["Low"]) / bars["Close"], self.span, least=self.floor)
 
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """See Target.findings."""
@@ -395,9 +383,6 @@ class Range(Target):
                 f"target.floor={self.floor:g}"
             )
         return found
-
-    def _logs(self, bars: pd.DataFrame, span: int) -> pd.Series:
-        return _log_mean(bars, (bars["High"] - bars["Low"]) / bars["Close"], span, least=self.floor)
 
 
 class Volume(Target):
@@ -425,11 +410,7 @@ class Volume(Target):
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.values."""
-        return self._logs(bars, self.span)
-
-    def bar_values(self, bars: pd.DataFrame) -> pd.Series:
-        """See Target.bar_values."""
-        return self._logs(bars, 1)
+        return _log_mean(bars, bars["Volume"].where(bars["Volume"] > 0), self.span, least=0.0)
 
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """See Target.findings."""
@@ -441,9 +422,6 @@ class Volume(Target):
             )
         found = Target.findings(self, ticker, bars, values)
         return [f"{line} (Volume is 0)" for line in found]
-
-    def _logs(self, bars: pd.DataFrame, span: int) -> pd.Series:
-        return _log_mean(bars, bars["Volume"].where(bars["Volume"] > 0), span, least=0.0)
 
 
 def _log_return(bars: pd.DataFrame, span: int) -> pd.Series:
@@ -470,10 +448,3 @@ def _log_mean(bars: pd.DataFrame, values: pd.Series, span: int, *, least: float)
     with ind.undefined_is_nan():
         found = np.log(each if span == 1 else ind.mean(each, span))
     return pd.Series(np.where(np.isfinite(found), found, np.nan), bars.index)
-
-
-def _exp(values: Values) -> Values:
-    import numpy as np
-
-    found: Values = np.exp(values)
-    return found

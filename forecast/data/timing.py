@@ -96,10 +96,6 @@ class Bars:
     def next_times(self, after: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
         """The times of the bars that follow.
 
-        Args:
-            after: (rows,) times of bars.
-            count: bars wanted after each.
-
         Returns:
             (rows, count) datetime64[ns].
 
@@ -205,11 +201,6 @@ class Bars:
 
 def next_times(bars: Sequence[Bars], after: NDArray[np.datetime64], count: int) -> NDArray[np.datetime64]:
     """The times of the bars that follow bars of several markets.
-
-    Args:
-        bars: (rows,) what each is.
-        after: (rows,) their times.
-        count: bars wanted after each.
 
     Returns:
         (rows, count) datetime64[ns].

@@ -176,12 +176,6 @@ class Covariates:
     def attach(self, ticker: str, table: pd.DataFrame, *, bars: Bars, source: Source) -> pd.DataFrame:
         """A ticker's bars with the covariates as further columns.
 
-        Args:
-            ticker: whose bars they are.
-            table: bars, ascending.
-            bars: what they span and which come next.
-            source: the run's, for covariates without one of their own.
-
         Raises:
             UserError: a covariate cannot be had, or its policy refuses what there is.
         """

@@ -174,11 +174,7 @@ class PastCovariate:
         return Joined(row=row, age=age, usual=max(usual, 1), known=known, limit=limit)
 
     def note(self, rows: BarRows) -> str:
-        """What was understood of the series, and which row the last bar takes.
-
-        Args:
-            rows: the bars.
-        """
+        """What was understood of the series, and which row the last bar takes."""
         times = self._table(rows).index.to_numpy()
         joined = self.join(times, rows)
         every = "one a" if joined.usual == 1 else f"one every {joined.usual}"
@@ -191,9 +187,6 @@ class PastCovariate:
 
     def not_proved(self, rows: BarRows) -> str | None:
         """Where a value is taken that nothing shows to have been known when the forecast was made, for an audit.
-
-        Args:
-            rows: the bars.
 
         Returns:
             a sentence; None where every value was known.
@@ -299,11 +292,7 @@ class PastCovariate:
     def _by_policy(
         self, found: NDArray[np.float64], joined: Joined, times: Times, rows: BarRows
     ) -> NDArray[np.float64]:
-        """Values with NaN where a bar is left out.
-
-        Raises:
-            UserError: a value is missing, or too old, where the policy refuses that.
-        """
+        """Values with NaN where a bar is left out."""
         import numpy as np
 
         none_yet = joined.row < 0
@@ -361,11 +350,7 @@ class PastCovariate:
         return self.ticker or f"{', '.join(self.names)} of {rows.ticker}"
 
     def _table(self, rows: BarRows) -> pd.DataFrame:
-        """The wanted columns of the series, transformed, ascending.
-
-        Raises:
-            UserError: no such column, two rows of one time, or a logarithm of what is not above 0.
-        """
+        """The wanted columns of the series, transformed, ascending."""
         import numpy as np
 
         source, ticker = self.source or rows.source, self.ticker or rows.ticker

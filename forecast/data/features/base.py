@@ -73,12 +73,7 @@ def calendar_columns(features: Features) -> frozenset[str]:
 
 
 def for_market(features: Features, market: Bars | None) -> Features:
-    """The same features of bars of a market, where they look at its calendar in a method `for_market`.
-
-    Args:
-        features: the strategy's.
-        market: what the bars are; None = as the features know it.
-    """
+    """The same features of bars of a market, where they look at its calendar in a method `for_market`."""
     bind = getattr(features, "for_market", None)
     return features if market is None or bind is None else bind(market)
 

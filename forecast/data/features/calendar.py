@@ -222,12 +222,7 @@ def with_calendar(
 
 
 def sessions_ahead(*, lead: int, horizon: int) -> list[int]:
-    """The sessions after a bar that a forecast is about: the next one, and that of each step.
-
-    Args:
-        lead: of the target.
-        horizon: steps.
-    """
+    """The sessions after a bar that a forecast is about: the next one, and that of each step."""
     return sorted({1, *range(lead + 1, lead + horizon + 1)})
 
 

@@ -28,13 +28,9 @@ class Returns:
         span: bars of the recent past, this one among them.
     """
 
-    columns: ClassVar[Mapping[str, Relation]] = {
-        "Return": "free",
-        "Range": "free",
-        "RelativeReturn": "free",
-        "RelativeRange": "free",
-        "RelativeVolume": "free",
-    }
+    columns: ClassVar[Mapping[str, Relation]] = dict.fromkeys(
+        ("Return", "Range", "RelativeReturn", "RelativeRange", "RelativeVolume"), "free"
+    )
 
     def __init__(self, *, span: Annotated[int, Ge(2), Le(1000)] = 20) -> None:
         self.span = span

@@ -45,21 +45,12 @@ class Technical:
     warm_up: ClassVar[int] = _SPAN - 1
     columns: ClassVar[Mapping[str, Relation]] = {
         **NoProcessing.columns,
-        "SMARatio": "free",
-        "EMARatio": "free",
-        "RSI": "free",
-        "MACD": "free",
-        "MACDHistogram": "free",
-        "PercentB": "free",
-        "ATR": "free",
-        "StochasticK": "free",
-        "StochasticD": "free",
-        "WilliamsR": "free",
-        "ROC": "free",
-        "CCI": "free",
-        "OBVSlope": "free",
-        "Volatility": "free",
-    }
+        **dict.fromkeys(
+            ("SMARatio", "EMARatio", "RSI", "MACD", "MACDHistogram", "PercentB", "ATR", "StochasticK", "StochasticD",
+             "WilliamsR", "ROC", "CCI", "OBVSlope", "Volatility"),
+            "free",
+        ),
+    }  # fmt: skip
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute."""

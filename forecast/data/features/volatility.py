@@ -37,13 +37,8 @@ class Volatility:
 
     warm_up: ClassVar[int] = max(_SPANS)
     columns: ClassVar[Mapping[str, Relation]] = {
-        **{f"LogVariance{span}": "free" for span in _SPANS},
-        **{f"Fall{span}": "free" for span in _SPANS},
-        "Night": "free",
-        "NightSize": "free",
-        "LogSpread": "free",
-        "Volume1": "free",
-        "Volume5": "free",
+        **{f"{name}{span}": "free" for name in ("LogVariance", "Fall") for span in _SPANS},
+        **dict.fromkeys(("Night", "NightSize", "LogSpread", "Volume1", "Volume5"), "free"),
     }
 
     def __init__(
@@ -73,9 +68,8 @@ class Volatility:
             found["NightSize"] = np.abs(found["Night"])
             found["LogSpread"] = np.log(np.maximum(100.0 * (high - low) / close, self.least**0.5))
             amounts = np.log1p(volume)
-            usual = ind.relative(
-                amounts, [1.0 / 22] * 22
-            )  # the mean less the last one, exactly 0 where it stood
+            # The mean less the last one, exactly 0 where it stood.
+            usual = ind.relative(amounts, [1.0 / 22] * 22)
             found["Volume1"] = -usual
             found["Volume5"] = ind.relative(amounts, [1.0 / 5] * 5) - usual
         return ind.table(found, bars.index)

@@ -92,10 +92,6 @@ def sniff_clock(
 def read_clock(stamps: Stamps, layout: FileLayout) -> Times:
     """The index of a bar table: midnights of days, or moments in UTC without a zone.
 
-    Args:
-        stamps: as written, none of them NaT.
-        layout: says how they are to be taken.
-
     Raises:
         FileError: times without a zone that the clocks of their zone never showed, or showed twice.
     """
@@ -256,11 +252,7 @@ def _weekdays(days: Times) -> NDArray[np.float64]:
 
 
 def _session_zone(local: Times, ticker: str) -> tuple[str, str]:
-    """Market's zone and clock of times without a zone: the exchange's, or UTC, whichever puts them into its sessions.
-
-    Raises:
-        FileError: neither does, or both do.
-    """
+    """Market's zone and clock of times without one: the exchange's, or UTC, whichever puts them into its sessions."""
     calendar = calendars.calendar_of(ticker)
     if calendar is not None and calendar not in ("24/7", "24/5", "CMES"):
         zone = calendars.zone_of(calendar)
@@ -300,15 +292,7 @@ def _localised(local: Times, zone: str) -> Times:
 
 
 def _to_utc(local: Times, zone: str) -> Times:
-    """What clocks of a zone show -> moments in UTC; the order of rows says which of two equal hours is meant.
-
-    Args:
-        local: oldest first.
-        zone: whose clocks.
-
-    Raises:
-        FileError: an hour that the clocks skipped, or one they show twice and the order does not tell.
-    """
+    """What clocks of a zone show -> moments in UTC; the order of rows says which of two equal hours is meant."""
     index = pd.DatetimeIndex(local)
     skipped = index.tz_localize(zone, ambiguous=np.zeros(len(local), bool), nonexistent="NaT").isna()
     if skipped.any():

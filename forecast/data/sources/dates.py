@@ -96,9 +96,6 @@ class Stamps:
 def sniff_dates(cells: pd.Series) -> str:
     """How a column's dates are written: one of KINDS.
 
-    Args:
-        cells: text or numbers, some of them perhaps missing.
-
     Raises:
         FileError: more than one way fits every row, and the ways differ.
     """
@@ -143,10 +140,6 @@ def sniff_dates(cells: pd.Series) -> str:
 
 def read_dates(cells: pd.Series, kind: str) -> Stamps:
     """Dates as written, NaT where a cell is none in this way of writing.
-
-    Args:
-        cells: text, numbers or dates.
-        kind: one of KINDS, or a format of strptime.
 
     Raises:
         FileError: `kind` is no format.
@@ -280,11 +273,7 @@ def _from_parts(text: pd.Series, order: str) -> Stamps:
 
 
 def _numeric_kind(example: str, smallest: float, largest: float) -> str:
-    """What a bare number counts, by its size: days of a spreadsheet, or a unit since 1970.
-
-    Raises:
-        FileError: nothing that gives dates of our time, or another unit in some rows.
-    """
+    """What a bare number counts, by its size: days of a spreadsheet, or a unit since 1970."""
     if 10_000 <= smallest <= largest < 100_000:
         return EXCEL
     if 1_000_101 <= smallest <= largest <= 1_991_231:

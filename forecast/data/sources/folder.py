@@ -41,9 +41,6 @@ _DATED = re.compile(
 def find_files(where: str) -> dict[str, Path]:
     """The files of a folder that may be bars, or one file, by their names without endings.
 
-    Args:
-        where: source.path.
-
     Raises:
         UserError: there is no such folder, no such file in it, or two of one name.
     """
@@ -78,9 +75,6 @@ def series_of(files: dict[str, Path]) -> dict[str, list[Path]]:
 
     A file's name without what vendors add is its ticker, unless files of another kind would be called the same: they
     keep their whole names. Of a file whose name is a date alone it is the name of the folder.
-
-    Args:
-        files: name without ending -> file.
     """
     pieces: defaultdict[str, list[str]] = defaultdict(list)
     for stem in files:

@@ -158,12 +158,7 @@ def _decimal(
 
 
 def read_numbers(cells: pd.Series, layout: FileLayout) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Text as float64, and which cells are no number as the file writes them.
-
-    Args:
-        cells: text, NaN where there is none.
-        layout: of the file.
-    """
+    """Text as float64, and which cells are no number as the file writes them."""
     codes, distinct = pd.factorize(cells)  # volumes and percentages repeat
     values, wrong = np.full(len(distinct) + 1, np.nan), np.zeros(len(distinct) + 1, bool)  # the last: no text
     plain = _plain_numbers(distinct, layout)

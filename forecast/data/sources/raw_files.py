@@ -256,11 +256,7 @@ def _first_bytes(path: Path) -> bytes | None:
 
 
 def _unpacked(content: bytes) -> bytes:
-    """The content of a packed file, recognised by its first bytes.
-
-    Raises:
-        FileError: it is damaged, or an archive of several files.
-    """
+    """The content of a packed file, recognised by its first bytes."""
 
     def zstd(content: bytes) -> bytes:
         import pyarrow

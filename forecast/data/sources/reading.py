@@ -57,12 +57,6 @@ def raw_table(
 ) -> RawTable:
     """The cells of a file, its numbers read as the layout says.
 
-    Args:
-        file: to read.
-        layout: of it; of `columns` those that are there.
-        text: of the file, where it is known.
-        as_text: read every column as text.
-
     Raises:
         FileError: it is not as the layout says.
     """
@@ -108,12 +102,6 @@ def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None) -> dic
 
 def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, file: Path) -> DatedRows:
     """The rows of a ticker, without blank ones, repeated headers, dividends and splits, and their dates.
-
-    Args:
-        table: of the file.
-        layout: of the file.
-        ticker: of those the file names; None where it is of one.
-        file: it was read from.
 
     Raises:
         FileError: there is none, a column of the layout is not there, or a date is none, named with its line.
@@ -187,10 +175,6 @@ def read_bars(
 ) -> tuple[pd.DatetimeIndex, dict[str, NDArray[np.float64]], list[str]]:
     """The bars of one ticker, its files one after the other.
 
-    Args:
-        parts: a ticker's rows in each file, the oldest first.
-        layout: says how their dates are taken.
-
     Returns:
         (rows,) midnights of days, or moments in UTC; name -> (rows,), Open to Volume, perhaps Adj Close; and in words
         which rows were left out.
@@ -239,11 +223,7 @@ def _joined(
 def _again(
     parts: Sequence[DatedRows], index: pd.DatetimeIndex, columns: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.bool_]:
-    """Rows that an earlier piece of the series has too.
-
-    Raises:
-        UserError: it has other numbers for them.
-    """
+    """Rows that an earlier piece of the series has too."""
     piece = np.repeat(np.arange(len(parts)), [len(part.frame) for part in parts])
     table = pd.DataFrame(dict(columns)).assign(time=index, piece=piece)
     again: NDArray[np.bool_] = (

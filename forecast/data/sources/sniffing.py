@@ -40,11 +40,6 @@ def sniff_text(file: RawFile, said: Said) -> tuple[str, FileLayout]:
 def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLayout, RawTable]:
     """What is the same for every ticker of a file, and its cells.
 
-    Args:
-        file: to look at.
-        said: what stands above what is found.
-        bars: prices and volume must be among the columns; else Date alone.
-
     Raises:
         FileError: a column is missing, or something may be read in two ways.
     """
@@ -72,12 +67,6 @@ def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLay
 
 def sniff_ticker(stamps: Stamps, layout: FileLayout, *, name: str, said: Said) -> FileLayout:
     """A file's layout with what the dates of one ticker show: days or moments, and zone.
-
-    Args:
-        stamps: of the ticker's rows.
-        layout: of the file.
-        name: of the ticker, whose ending may name an exchange.
-        said: what stands above what is found.
 
     Raises:
         FileError: they do not show it, see clocks.sniff_clock.
@@ -124,16 +113,7 @@ def _columns(
     rows: Sequence[Sequence[str]] = (),
     table: RawTable | None = None,
 ) -> dict[str, str]:
-    """Our names -> those of the file, `none` for a volume that is not wanted.
-
-    Args:
-        labels: of the file.
-        said: what stands above what is found.
-        bars: prices and volume must be among them; else Date alone.
-        header: lines of the header.
-        rows: some of a text file's.
-        table: of a parquet file.
-    """
+    """Our names -> those of the file, `none` for a volume that is not wanted."""
     several = next((label[0] for label in labels if not isinstance(label, str)), None)
     names = [label if isinstance(label, str) else label[1] for label in labels
              if isinstance(label, str) or label[0] == several]  # fmt: skip

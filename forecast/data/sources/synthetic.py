@@ -137,13 +137,7 @@ def _axes(
 
 
 def _walk(rng: np.random.Generator, count: int, scale: np.ndarray | float) -> np.ndarray:
-    """Open, High, Low, Close, Volume of `count` bars, [count, 5] float64.
-
-    Args:
-        rng: of the ticker.
-        count: of bars.
-        scale: what the volatility of a day is multiplied by, one for all bars or (count,).
-    """
+    """Open, High, Low, Close, Volume of `count` bars, [count, 5] float64."""
     import numpy as np
 
     usual = rng.uniform(0.008, 0.03)  # daily volatility

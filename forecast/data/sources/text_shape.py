@@ -30,10 +30,6 @@ _LINE = re.compile(r"\r\n|\n|\r")
 def decode(content: bytes, *, encoding: str | None) -> tuple[str, str]:
     """The text of a file and its encoding.
 
-    Args:
-        content: of the file.
-        encoding: what source.encoding says; None = to be found.
-
     Raises:
         FileError: it is no text in that encoding, or none at all.
     """
@@ -109,11 +105,6 @@ def split(line: str, separator: str) -> list[str]:
 def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any]) -> FileLayout:
     """Separator, header and what is no row, from the first and last lines.
 
-    Args:
-        text: the whole of it.
-        encoding: it was read in.
-        said: what the user says of separator, skip and header.
-
     Raises:
         FileError: it is empty, or no line of it looks like bars.
     """
@@ -148,12 +139,7 @@ def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any]) -> FileLay
 
 
 def labels_of(lines: Sequence[str], shape: FileLayout) -> list[str | tuple[str, str]]:
-    """Names of the columns: text; (ticker, name) where a line of the header names tickers; places without a header.
-
-    Args:
-        lines: of the text.
-        shape: of it.
-    """
+    """Names of the columns: text; (ticker, name) where a line of the header names tickers; places without a header."""
     end = shape.skip + shape.header
     rows = [split(line, shape.separator) for line in islice(filter(shape.is_row, lines[end:]), 20)]
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
@@ -307,9 +293,6 @@ def _footer(text: str, shape: FileLayout) -> int:
 
 def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
     """Our names -> places, counted from 1, of a file without a header: dates, then Open, High, Low, Close, Volume.
-
-    Args:
-        rows: some of the file's.
 
     Raises:
         FileError: the numbers behind the date are not in that order, or there are too few.

@@ -91,10 +91,9 @@ class TradingHours:
         local = self._local(now)
         end = time_of_day.fromisoformat(self.close) if self.close else None
         day = local.date()
-        while (
-            datetime.combine(day, end) if end else datetime.combine(day + DAY, time_of_day())
-        ) + SETTLING > local:
-            day -= DAY
+        after = datetime.combine(day, end) if end else datetime.combine(day + DAY, time_of_day())
+        while after + SETTLING > local:
+            day, after = day - DAY, after - DAY
         return day
 
     def last_finished_bar(self, now: datetime, session: date | None) -> date:
@@ -368,12 +367,8 @@ def classify(error: BaseException, symbol: str, status: int | None = None) -> Ya
 
 def _no_bars(symbol: str, said: str | None) -> YahooError:
     if said is None:
-        return yahoo_error(
-            symbol,
-            "Yahoo has no daily bars for it",
-            "check the ticker; it may be new or delisted",
-            unknown=True,
-        )
+        advice = "check the ticker; it may be new or delisted"
+        return yahoo_error(symbol, "Yahoo has no daily bars for it", advice, unknown=True)
     lasting = any(text in said.lower() for text in ("no data found", "doesn't exist", "not available"))
     advice = "check the ticker; it may be delisted" if lasting else f"try again later, {_OFFLINE}"
     return yahoo_error(symbol, f"Yahoo gives no bars ({said})", advice, may_pass=not lasting, unknown=lasting)
@@ -383,18 +378,15 @@ def _network(symbol: str, names: set[str], detail: str) -> YahooError:
     if "CertificateVerifyError" in names:
         advice = "a proxy in between may need its certificate: set SSL_CERT_FILE or CURL_CA_BUNDLE"
         return yahoo_error(symbol, f"Yahoo's certificate is not accepted ({detail})", advice)
-    if "ProxyError" in names:
-        reason, advice = f"the proxy fails ({detail})", f"check HTTPS_PROXY, {_OFFLINE}"
-    elif "DNSError" in names:
-        reason, advice = "Yahoo's address cannot be found", f"check the network, {_OFFLINE}"
-    elif names & {"Timeout", "TimeoutError"}:
-        reason, advice = (
-            "Yahoo does not answer in time",
-            f"check the network, raise source.timeout_s, {_OFFLINE}",
-        )
-    else:
-        reason, advice = f"the connection to Yahoo fails ({detail})", f"check the network, {_OFFLINE}"
-    return yahoo_error(symbol, reason, advice, may_pass=True)
+    kinds = {
+        "ProxyError": (f"the proxy fails ({detail})", "check HTTPS_PROXY"),
+        "DNSError": ("Yahoo's address cannot be found", "check the network"),
+        "Timeout": ("Yahoo does not answer in time", "check the network, raise source.timeout_s"),
+        "TimeoutError": ("Yahoo does not answer in time", "check the network, raise source.timeout_s"),
+    }
+    other = (f"the connection to Yahoo fails ({detail})", "check the network")
+    reason, advice = next((texts for name, texts in kinds.items() if name in names), other)
+    return yahoo_error(symbol, reason, f"{advice}, {_OFFLINE}", may_pass=True)
 
 
 def yahoo_error(

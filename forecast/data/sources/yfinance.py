@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from annotated_types import Ge, Gt
@@ -35,7 +35,6 @@ from forecast.errors import UserError
 from forecast.files import LocalPath, write_whole
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 log = logging.getLogger(__name__)
@@ -168,23 +167,18 @@ class YFinanceSource:
             log.warning("%s: offline; %s", symbol, cached.age(now))
             return cached
         if cached is None or self.force_download:
-            return self._keep(symbol, self._download(symbol, cached))
-        if self.interval == "1d" and cached.is_current(now):
+            bars = self._download(symbol, cached)
+        elif self.interval == "1d" and cached.is_current(now):
             return cached
-        if self._client.is_down:
-            return self._instead(symbol, cached, "Yahoo was not asked, it is down", now)
-        try:
-            bars = self._update(symbol, cached)
-        except YahooError as failure:
-            return self._instead(symbol, cached, failure.reason, now)
-        return self._keep(symbol, bars)
-
-    def _instead(self, symbol: str, cached: CachedBars, reason: str, now: datetime) -> CachedBars:
-        log.warning("%s: %s; %s", symbol, reason, cached.age(now))
-        self._stand_ins[symbol] = reason
-        return cached
-
-    def _keep(self, symbol: str, bars: CachedBars) -> CachedBars:
+        else:
+            try:
+                if self._client.is_down:
+                    raise yahoo_error(symbol, "Yahoo was not asked, it is down", "")
+                bars = self._update(symbol, cached)
+            except YahooError as failure:
+                log.warning("%s: %s; %s", symbol, failure.reason, cached.age(now))
+                self._stand_ins[symbol] = failure.reason
+                return cached
         self._cache.write(symbol, bars)
         return bars
 
@@ -224,13 +218,7 @@ class YFinanceSource:
         return CachedBars(frame, fetched, answer.hours)
 
     def _finished(self, answer: Answer, fetched: datetime) -> pd.DataFrame:
-        if self.interval in MINUTES:
-            return finished_within(answer.bars, MINUTES[self.interval], fetched)
-        if self.interval != "1d":
-            return finished_periods(answer.bars, self.interval, fetched, answer.hours)
-        # As of the moment before asking: a session that ended while Yahoo answered may lack its last trades.
-        last = answer.hours.last_finished_bar(fetched, answer.session)
-        return finished(answer.bars, last, fetched.astimezone(ZoneInfo(answer.hours.zone)).date())
+        return finished(answer.bars, self.interval, fetched, answer.hours, answer.session)
 
 
 @dataclass(frozen=True)
@@ -372,54 +360,34 @@ def _parse(content: bytes, symbol: str) -> CachedBars:
     return CachedBars(pd.DataFrame(values, index=dates.as_unit("ns")), fetched, hours)
 
 
-def finished(bars: pd.DataFrame, last: date, today: date) -> pd.DataFrame:
-    """Leave out the bar of a running session.
-
-    Args:
-        bars: as `raw_bars` makes them.
-        last: the latest date whose session is over.
-        today: the exchange's date. A row of today without a price is no bar either: the client makes one to
-            hang an event on. Earlier rows without a price stay: judging them is HealthCheck's task.
-    """
-    import pandas as pd
-
-    keep = (bars.index <= pd.Timestamp(last)) & ((bars.index < pd.Timestamp(today)) | bars["Close"].notna())
-    return bars[keep]
-
-
-def finished_within(bars: pd.DataFrame, minutes: int, fetched: datetime) -> pd.DataFrame:
-    """Leave out the intraday bar that still runs, and rows without a price, which the client makes of gaps.
-
-    Args:
-        bars: as `raw_bars` makes them.
-        minutes: a bar spans.
-        fetched: when they were asked for, with a zone.
-    """
-    import pandas as pd
-
-    now = pd.Timestamp(fetched).tz_convert("UTC").tz_localize(None)
-    over = pd.DatetimeIndex(bars.index) <= now - pd.Timedelta(minutes=minutes)
-    kept: pd.DataFrame = bars[over & bars["Close"].notna()]
-    return kept
-
-
-def finished_periods(
-    bars: pd.DataFrame, interval: Interval, fetched: datetime, hours: TradingHours
+def finished(
+    bars: pd.DataFrame, interval: Interval, fetched: datetime, hours: TradingHours, session: date | None
 ) -> pd.DataFrame:
-    """Leave out the week or month that still runs.
+    """Leave out the bar that still runs, and rows without a price, which the client makes of gaps and events.
+
+    Of days, only today's row needs a price to be a bar: judging earlier ones is HealthCheck's task.
 
     Args:
-        bars: as `raw_bars` makes them, by the first day of each.
-        interval: 1wk or 1mo.
-        fetched: when they were asked for, with a zone.
+        bars: as `raw_bars` makes them; weeks and months by their first day.
+        interval: what a bar spans.
+        fetched: moment before they were asked for: a session that ended meanwhile may lack its last trades.
         hours: of the exchange.
+        session: see TradingHours.last_finished_bar.
     """
     import pandas as pd
 
-    last = pd.Timestamp(hours.last_day_over(fetched))
-    spans = pd.DateOffset(days=6) if interval == "1wk" else pd.DateOffset(months=1) - pd.DateOffset(days=1)
-    over = pd.Series([first + spans <= last for first in pd.DatetimeIndex(bars.index)], index=bars.index)
-    kept: pd.DataFrame = bars[bars["Close"].notna() & over]
+    begins, keep = pd.DatetimeIndex(bars.index), bars["Close"].notna()
+    if interval in MINUTES:
+        now = pd.Timestamp(fetched).tz_convert("UTC").tz_localize(None)
+        keep &= begins <= now - pd.Timedelta(minutes=MINUTES[interval])
+    elif interval == "1d":
+        today = fetched.astimezone(ZoneInfo(hours.zone)).date()
+        keep |= begins < pd.Timestamp(today)
+        keep &= begins <= pd.Timestamp(hours.last_finished_bar(fetched, session))
+    else:
+        span = pd.DateOffset(weeks=1) if interval == "1wk" else pd.DateOffset(months=1)
+        keep &= begins + span <= pd.Timestamp(hours.last_day_over(fetched) + DAY)
+    kept: pd.DataFrame = bars[keep]
     return kept
 
 
@@ -434,6 +402,7 @@ def merge(old: pd.DataFrame, new: pd.DataFrame, *, rewriting: Sequence[str] = EV
         new: later ones.
         rewriting: columns of the events that change every earlier adjusted price.
     """
+    import numpy as np
     import pandas as pd
 
     if old.empty or new.empty:
@@ -445,16 +414,10 @@ def merge(old: pd.DataFrame, new: pd.DataFrame, *, rewriting: Sequence[str] = EV
     if (added[list(rewriting)].fillna(0.0) != 0.0).to_numpy().any():
         return None
     compared = [*PRICES, "Adj Close", *rewriting]
-    if not _alike(seen[compared].to_numpy(), again[compared].to_numpy()):
+    if not np.allclose(seen[compared], again[compared], rtol=TOLERANCE, atol=0.0, equal_nan=True):
         return None
     merged: pd.DataFrame = pd.concat([before, new])
     return merged
-
-
-def _alike(one: np.ndarray, other: np.ndarray) -> bool:
-    import numpy as np
-
-    return bool(np.allclose(one, other, rtol=TOLERANCE, atol=0.0, equal_nan=True))
 
 
 def file_name(symbol: str) -> str:
@@ -463,8 +426,3 @@ def file_name(symbol: str) -> str:
     if _DEVICE.fullmatch(stem):
         stem = f"%{ord(stem[0]):02X}{stem[1:]}"
     return stem + SUFFIX
-
-
-def symbol_of(name: str) -> str:
-    """The symbol `file_name` made this name from."""
-    return unquote(PurePath(name).name.removesuffix(SUFFIX))

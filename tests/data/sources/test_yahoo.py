@@ -7,13 +7,15 @@ import pickle
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
+import pandas as pd
 import pytest
 from curl_cffi.requests import exceptions
 from hypothesis import given, settings, strategies as st
 
 from forecast.data.sources.yahoo import TradingHours, classify, yahoo_symbol
-from forecast.data.sources.yfinance import file_name, symbol_of
+from forecast.data.sources.yfinance import file_name, finished
 from forecast.errors import SourceError, UserError
 
 # yfinance keeps the databases of its caches open in every thread that asked, and Python 3.13 says so.
@@ -65,7 +67,7 @@ symbols = st.from_regex(r"[A-Za-z0-9^][A-Za-z0-9.\-=^&_]{0,31}", fullmatch=True)
 @pytest.mark.parametrize("ticker", REAL)
 def test_real_tickers_pass(ticker):
     assert yahoo_symbol(ticker) == ticker
-    assert symbol_of(file_name(ticker)) == ticker
+    assert unquote(file_name(ticker).removesuffix(".parquet")) == ticker
 
 
 def test_plain_tickers_keep_plain_file_names():
@@ -76,7 +78,7 @@ def test_plain_tickers_keep_plain_file_names():
 def test_no_file_is_named_like_a_device(ticker):
     symbol = yahoo_symbol(ticker)
     assert not DEVICE.fullmatch(file_name(symbol))
-    assert symbol_of(file_name(symbol)) == symbol
+    assert unquote(file_name(symbol).removesuffix(".parquet")) == symbol
 
 
 @pytest.mark.parametrize("ticker", HOSTILE, ids=ascii)
@@ -112,7 +114,7 @@ def test_any_text_is_refused_or_stays_in_the_folder(text):
     path = folder / file_name(symbol)
     assert path.parent == folder
     assert path.resolve().parent == folder.resolve()
-    assert symbol_of(path.name) == symbol == text.upper()
+    assert unquote(path.name.removesuffix(".parquet")) == symbol == text.upper()
 
 
 @settings(deadline=None, derandomize=True)
@@ -178,6 +180,18 @@ def test_the_close_follows_summer_time():
 )
 def test_todays_bar_counts_by_todays_close_alone(session, day):
     assert NEW_YORK.last_finished_bar(at(21), session) == day
+
+
+@pytest.mark.parametrize(
+    ("interval", "begins"),
+    [("1wk", ["2024-01-01", "2024-01-08"]), ("1mo", ["2023-12-01", "2024-01-01"])],
+)
+def test_the_running_week_or_month_is_left_out(interval, begins):
+    bars = pd.DataFrame({"Close": 1.0}, index=pd.DatetimeIndex(begins, name="Date").as_unit("ns"))
+    for day, count in ((11, 1), (30, 1 + (interval == "1wk"))):
+        now = datetime(2024, 1, day, 12, tzinfo=UTC)
+        assert len(finished(bars, interval, now, NEW_YORK, None)) == count
+    assert len(finished(bars, interval, datetime(2024, 2, 1, 12, tzinfo=UTC), NEW_YORK, None)) == 2
 
 
 @settings(deadline=None, derandomize=True)
