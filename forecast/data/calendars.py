@@ -7,6 +7,7 @@ import functools
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from forecast.errors import UserError
 
@@ -196,6 +197,24 @@ def check_calendar(calendar: str, *, key: str) -> None:
     near = difflib.get_close_matches(str(calendar).upper(), names, n=3, cutoff=0.5)
     hint = f"nearest: {', '.join(near)}" if near else "known are XNYS, XLON, XTKS, 24/7 and a hundred more"
     raise UserError(f"{key}={calendar}: exchange_calendars has no such calendar; {hint}")
+
+
+def check_zone(key: str, zone: str | None) -> None:
+    """Refuse a name that is no time zone.
+
+    Raises:
+        UserError: names the nearest.
+    """
+    if zone is None:
+        return
+    try:
+        ZoneInfo(zone)
+    except (ValueError, OSError, LookupError):
+        names = available_timezones()
+        near = difflib.get_close_matches(zone, names, n=2, cutoff=0.5)
+        near += [name for name in sorted(names) if zone.casefold() in name.casefold()][:2]
+        hint = f"; nearest: {', '.join(dict.fromkeys(near))}" if near else ""
+        raise UserError(f"{key}={zone}: is no time zone such as Europe/Paris or UTC{hint}") from None
 
 
 @functools.cache

@@ -91,6 +91,11 @@ def _of_mask(weekmask: str, zone: str, hours_before: int = 0) -> Sessions:
     return Sessions(days, opens.astype(np.int64), closes.astype(np.int64), *2 * [closes.astype(np.int64)])
 
 
+def midnights(times: Times) -> Times:
+    """The day of each time, datetime64[ns]."""
+    return times.astype("datetime64[D]").astype("datetime64[ns]")
+
+
 def to_local(times: Times, zone: str) -> Times:
     """Times in UTC -> the clock of a zone, both without a zone."""
     import pandas as pd
@@ -190,7 +195,7 @@ def learn_slots(times: Times, sessions: Sessions, zone: str, *, recent: int = 12
     """
     local = to_local(times, zone)
     place = np.minimum(
-        sessions.days.searchsorted(local.astype("datetime64[D]").astype("datetime64[ns]")),
+        sessions.days.searchsorted(midnights(local)),
         len(sessions.days) - 1,
     )
     days = sessions.days[place]

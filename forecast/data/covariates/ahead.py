@@ -7,18 +7,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from annotated_types import Ge, Le, MinLen
 
+from forecast.data import grid
+from forecast.data.calendars import check_calendar, check_zone, planned_sessions, schedule
 from forecast.data.covariates.base import BarRows, Kind
 from forecast.errors import UserError
 from forecast.files import LocalPath
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    Times = NDArray[Any]  # datetime64[ns]
+    from forecast.data.grid import Times
 
 Field = Literal["hour", "weekday", "monthday", "month", "turn_of_month"]
 _HOURS_A_DAY, _WEEKDAYS, _MONTHS = 24.0, 7.0, 12.0
@@ -51,23 +53,15 @@ class CalendarCovariate:
     @property
     def columns(self) -> list[str]:
         """See Covariate.columns."""
-        names: list[str] = []
-        for field in self.fields:
-            if field == "turn_of_month":
-                names.append(field)
-            else:
-                waves = self.harmonics if field == "hour" else 1
-                names += [
-                    f"{field}_{wave}{number if number > 1 else ''}"
-                    for number in range(1, waves + 1)
-                    for wave in ("sin", "cos")
-                ]
-        return names
+        return [
+            field if field == "turn_of_month" else f"{field}_{wave}{number if number > 1 else ''}"
+            for field in self.fields
+            for number in range(1, (self.harmonics if field == "hour" else 1) + 1)
+            for wave in (("",) if field == "turn_of_month" else ("sin", "cos"))
+        ]
 
     def values(self, rows: BarRows) -> NDArray[np.float64]:
         """See Covariate.values."""
-        import numpy as np
-
         if "hour" in self.fields and not rows.bars.intraday:
             raise UserError(
                 f"fields={self.fields}: a {rows.bars.label} has no hour; hour is for data.interval=1h and shorter"
@@ -87,14 +81,11 @@ class CalendarCovariate:
             elif field == "month":
                 found += _cycle(months.astype(np.int64) % 12, _MONTHS)
             elif field == "monthday":
-                length = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(
-                    np.int64
-                )
-                found += _cycle(monthday, length)
+                length = (months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")
+                found += _cycle(monthday, length.astype(np.int64))
             else:
-                weekday = np.busday_count(
-                    months.astype("datetime64[D]"), days
-                )  # weekdays of the month before it
+                # Weekdays of the month before it, and from it on.
+                weekday = np.busday_count(months.astype("datetime64[D]"), days)
                 left = np.busday_count(days, (months + 1).astype("datetime64[D]"))
                 found.append(((weekday < 3) | (left <= 1)).astype(np.float64))
         return np.stack(found, axis=-1)
@@ -119,17 +110,11 @@ class HolidayCovariate:
 
     def __init__(self, *, calendar: str | None = None) -> None:
         if calendar is not None:
-            from forecast.data.calendars import check_calendar
-
             check_calendar(calendar, key="calendar")
         self.calendar = calendar
 
     def values(self, rows: BarRows) -> NDArray[np.float64]:
         """See Covariate.values."""
-        import numpy as np
-
-        from forecast.data.calendars import planned_sessions, schedule
-
         calendar = self.calendar or rows.bars.calendar
         if calendar is None:
             raise UserError("calendar=null: the bars have none either; name an exchange, as calendar=XNYS")
@@ -186,10 +171,7 @@ class EventCovariate:
         ticker: str | None = None,
         timezone: str | None = None,
     ) -> None:
-        if timezone is not None:
-            from forecast.data.covariates.past import check_zone
-
-            check_zone(timezone)
+        check_zone("timezone", timezone)
         self.path = path
         self.date = date
         self.kinds = kinds
@@ -205,8 +187,6 @@ class EventCovariate:
 
     def values(self, rows: BarRows) -> NDArray[np.float64]:
         """See Covariate.values."""
-        import numpy as np
-
         table = self._table
         if self.ticker is not None:
             table = table[table[self.ticker].astype(str) == rows.ticker]
@@ -239,25 +219,18 @@ class EventCovariate:
         rows: BarRows,
     ) -> NDArray[np.float64]:
         """(bars, horizon) of events that fall into a bar but were announced too late for its forecast."""
-        import numpy as np
-
         unknown = np.zeros((len(edges), edges.shape[1] - 1))
-        made = rows.known
         for moment, announced, size in zip(due, since, weight, strict=True):
+            begun, over = (
+                (edges < moment, edges >= moment) if side == "right" else (edges <= moment, edges > moment)
+            )
             # Forecasts made before the announcement that reach the event.
-            late = announced >= made
-            inside = (edges[:, :-1] < moment) & (moment <= edges[:, 1:])
-            if side == "left":
-                inside = (edges[:, :-1] <= moment) & (moment < edges[:, 1:])
-            unknown += size * (inside & late[:, None])
+            unknown += size * (begun[:, :-1] & over[:, 1:] & (announced >= rows.known)[:, None])
         return unknown
 
     def _times(self, table: pd.DataFrame, column: str, rows: BarRows, *, end: bool = False) -> Times:
         """(events,) as the bars are dated; with `end` the moment in UTC, of a date the end of its day."""
-        import numpy as np
         import pandas as pd
-
-        from forecast.data.covariates.past import to_utc
 
         times = pd.DatetimeIndex(table[column])
         zone = self.timezone or rows.bars.zone
@@ -266,7 +239,7 @@ class EventCovariate:
         else:
             local = times.to_numpy().astype("datetime64[ns]")
             dates = local == local.astype("datetime64[D]")
-            utc = to_utc(np.where(dates & end, local + np.timedelta64(1, "D"), local), zone)
+            utc = grid.to_utc(np.where(dates & end, local + np.timedelta64(1, "D"), local), zone)
         if end or rows.bars.intraday:
             return utc
         market = pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(rows.bars.zone).tz_localize(None)
@@ -322,8 +295,6 @@ def read_table(path: str) -> pd.DataFrame:
 
 def _with_following(rows: BarRows) -> Times:
     """(bars, horizon + 1) where each bar that is forecast begins, and where the one after the last does."""
-    import numpy as np
-
     last = rows.ahead[:, -1]
     return np.concatenate((rows.ahead[:, 1:], rows.bars.next_times(last, 1)), axis=1)
 
@@ -332,15 +303,10 @@ def _local(times: Times, rows: BarRows) -> Times:
     """Times of bars by the market's clock; those of days and longer are dates already."""
     if not rows.bars.intraday:
         return times
-    import pandas as pd
-
-    local = pd.DatetimeIndex(times.ravel()).tz_localize("UTC").tz_convert(rows.bars.zone).tz_localize(None)
-    return local.to_numpy().astype("datetime64[ns]").reshape(times.shape)
+    return grid.to_local(times.ravel(), rows.bars.zone).reshape(times.shape)
 
 
 def _cycle(place: NDArray[Any], length: NDArray[Any] | float) -> list[NDArray[np.float64]]:
     """Sine and cosine of a place in a cycle."""
-    import numpy as np
-
     angle = 2.0 * math.pi * place / length
     return [np.sin(angle), np.cos(angle)]

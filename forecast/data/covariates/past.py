@@ -12,26 +12,27 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from annotated_types import Ge, MinLen
 
+from forecast.data import grid
 from forecast.data.bars import COLUMNS
+from forecast.data.calendars import check_zone, schedule
 from forecast.data.covariates.base import BarRows, Kind
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    Times = NDArray[Any]  # datetime64[ns]
+    from forecast.data.grid import Times
 
 log = logging.getLogger(__name__)
 
-_DAY = 86_400 * 10**9  # nanoseconds
 _PUBLISHED = re.compile(r"(?:\+(\d{1,3})d )?([01]\d|2[0-3]):([0-5]\d)")
 # Bars that a value may be old, and twice the usual distance of two values at least.
 _LEAST_AGE = 5
-_LONG_WEEKEND = 4 * _DAY
+_LONG_WEEKEND = 4 * grid.DAY
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ class PastCovariate:
         self.transform = transform
         self.lag = lag
         self.published = None if published is None else _time_of_day(published)
-        if timezone is not None:
-            check_zone(timezone)
+        check_zone("timezone", timezone)
         self.timezone = timezone
         self.stamp = stamp
         self.missing = missing
@@ -126,8 +126,6 @@ class PastCovariate:
 
     def values(self, rows: BarRows) -> NDArray[np.float64]:
         """See Covariate.values."""
-        import numpy as np
-
         table = self._table(rows)
         times, values = table.index.to_numpy(), table.to_numpy(np.float64)
         if self.missing == "last":
@@ -152,8 +150,6 @@ class PastCovariate:
             times: (rows,) of the series, ascending, as its source dates them.
             rows: the bars.
         """
-        import numpy as np
-
         known, limit = self._clocks(times, rows)
         if self.lag is None:
             row = known.searchsorted(limit, side="left") - 1
@@ -194,8 +190,7 @@ class PastCovariate:
 
         times = self._table(rows).index.to_numpy()
         joined = self.join(times, rows)
-        bar = self._late(joined)
-        if bar is None:
+        if (bar := self._late(joined)) is None:
             return None
         remedy = (
             "lag=1, or published=HH:MM if it is known in time" if self.published is None else "a larger lag"
@@ -207,16 +202,12 @@ class PastCovariate:
 
     def _late(self, joined: Joined) -> int | None:
         """The first bar that takes a row which nothing shows to have been known in time."""
-        import numpy as np
-
         taken = np.flatnonzero(joined.row >= 0)
         late = taken[joined.known[joined.row[taken]] >= joined.limit[taken]]
         return int(late[0]) if len(late) else None
 
     def _clocks(self, times: Times, rows: BarRows) -> tuple[Times, Times]:
         """(rows,) when each row is known and (bars,) when each forecast is made, by one clock."""
-        import numpy as np
-
         if self.published is None:
             return self._over(times, rows)
         if not _are_dates(times):
@@ -229,41 +220,35 @@ class PastCovariate:
                 "lag=1"
             )
         local = self._last_days(times) + np.timedelta64(self.published, "m")
-        return to_utc(local, self.timezone or rows.bars.zone), rows.known
+        return grid.to_utc(local, self.timezone or rows.bars.zone), rows.known
 
     def _over(self, times: Times, rows: BarRows) -> tuple[Times, Times]:
         """(rows,) when the span of each row is over and (bars,) of each bar: both dates, or both moments in UTC."""
-        import numpy as np
-
         dated = _are_dates(times)
         if dated and not rows.bars.intraday:
             over = self._last_days(times) + np.timedelta64(1, "D")
             return over, self._bar_days(rows) + np.timedelta64(1, "D")
         if dated:
             day_after = self._last_days(times) + np.timedelta64(1, "D")
-            return to_utc(day_after, self.timezone or rows.bars.zone), rows.known
+            return grid.to_utc(day_after, self.timezone or rows.bars.zone), rows.known
         span = np.timedelta64(0 if self.stamp == "end" else _span(times), "ns")
         return times + span, rows.known
 
     def _last_days(self, times: Times) -> Times:
         """(rows,) the last day of each row's span."""
-        import numpy as np
-
-        days = times.astype("datetime64[D]").astype("datetime64[ns]")
+        days = grid.midnights(times)
         if self.stamp == "end" or not _are_dates(times):
             return days
         span = _span(times)
-        if span >= 28 * _DAY:  # months and longer: up to the day before the same day of a later month
-            months = round(span / (30.44 * _DAY))
+        if span >= 28 * grid.DAY:  # months and longer: up to the day before the same day of a later month
+            months = round(span / (30.44 * grid.DAY))
             month = days.astype("datetime64[M]")
             same_day = (month + months).astype("datetime64[ns]") + (days - month.astype("datetime64[ns]"))
             return np.asarray(same_day - np.timedelta64(1, "D"))
-        return days + np.timedelta64(max(int(span // _DAY), 1) - 1, "D") if span >= 5 * _DAY else days
+        return days + np.timedelta64(max(int(span // grid.DAY), 1) - 1, "D") if span >= 5 * grid.DAY else days
 
     def _bar_days(self, rows: BarRows) -> Times:
         """(bars,) the last day of each bar of a day or longer."""
-        import numpy as np
-
         if rows.bars.interval == "1d":
             return rows.times
         known = rows.bars.known_times(rows.times)
@@ -274,17 +259,13 @@ class PastCovariate:
         """(bars,) before when a value must be known that is taken by `lag`: where its publication is known, before the
         bar that is forecast begins, else before the forecast is made.
         """
-        import numpy as np
-
         if self.published is None:
             return made
         following = rows.ahead[:, 1] if rows.lead == 0 else rows.bars.next_times(rows.times, 1)[:, 0]
         if rows.bars.intraday:
             return following
         if rows.bars.calendar is None:
-            return to_utc(following, rows.bars.zone)
-        from forecast.data.calendars import schedule
-
+            return grid.to_utc(following, rows.bars.zone)
         days, opens, *_ = schedule(rows.bars.calendar)
         place = np.minimum(days.searchsorted(following), len(days) - 1)
         return opens[place].view("datetime64[ns]")
@@ -293,18 +274,22 @@ class PastCovariate:
         self, found: NDArray[np.float64], joined: Joined, times: Times, rows: BarRows
     ) -> NDArray[np.float64]:
         """Values with NaN where a bar is left out."""
-        import numpy as np
-
         none_yet = joined.row < 0
         if self.missing == "last":
             limit = max(_LEAST_AGE, 2 * joined.usual) if self.max_age is None else self.max_age
             old = ~none_yet & (joined.age > limit)
             if old.any():
                 bar = int(old.argmax())
+                ended = joined.row[bar] == len(times) - 1
+                why = (
+                    f"it ends {_shown(times[-1])}: cut the bars with data.end, or"
+                    if ended
+                    else "it has a gap there:"
+                )
                 raise UserError(
                     f"{self._who(rows)}: {rows.bars.text(rows.times[bar])}: the last value known is of "
                     f"{_shown(times[joined.row[bar]])}, {joined.age[bar]} {rows.bars.label}s old, and max_age is "
-                    f"{limit}; {self._remedy(joined.row[bar], times)}set max_age or missing=drop"
+                    f"{limit}; {why} set max_age or missing=drop"
                 )
             lacking = none_yet
         else:
@@ -326,33 +311,17 @@ class PastCovariate:
             )
         if lacking.any():
             log.info(
-                "%s: %d of %d bars of %s are left out, which have no value of it yet (it begins %s)"
-                if self.missing == "last"
-                else "%s: %d of %d bars of %s are left out, which have no value of it (it begins %s)",
-                self._who(rows),
-                int(lacking.sum()),
-                len(lacking),
-                rows.ticker,
-                _shown(times[0]),
+                "%s: %d of %d bars of %s are left out, which have no value of it%s (it begins %s)",
+                *(self._who(rows), int(lacking.sum()), len(lacking), rows.ticker),
+                *(" yet" if self.missing == "last" else "", _shown(times[0])),
             )
         return found
-
-    @staticmethod
-    def _remedy(row: int, times: Times) -> str:
-        ended = row == len(times) - 1
-        return (
-            f"it ends {_shown(times[-1])}: cut the bars with data.end, or "
-            if ended
-            else "it has a gap there: "
-        )
 
     def _who(self, rows: BarRows) -> str:
         return self.ticker or f"{', '.join(self.names)} of {rows.ticker}"
 
     def _table(self, rows: BarRows) -> pd.DataFrame:
         """The wanted columns of the series, transformed, ascending."""
-        import numpy as np
-
         source, ticker = self.source or rows.source, self.ticker or rows.ticker
         table = self._read(source, ticker)
         if not table.index.is_unique:
@@ -404,56 +373,27 @@ def _time_of_day(text: str) -> int:
     return int(found[1] or 0) * 1440 + int(found[2]) * 60 + int(found[3])
 
 
-def check_zone(name: str) -> None:
-    """Refuse a zone that is none."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise UserError(f"timezone={name}: no such zone; an IANA name, as America/New_York or UTC") from None
-
-
-def to_utc(local: Times, zone: str) -> Times:
-    """(times,) by the clock of a zone -> in UTC; of an hour that a change of the clock repeats, the later one."""
-    import numpy as np
-    import pandas as pd
-
-    index = pd.DatetimeIndex(local)
-    # Ambiguous: False = standard time, which is the later of the two.
-    located = index.tz_localize(zone, ambiguous=np.zeros(len(index), bool), nonexistent="shift_forward")
-    return located.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[ns]")
-
-
 def _are_dates(times: Times) -> bool:
     """Whether all times are midnights."""
-    import numpy as np
-
-    return not (times.astype("datetime64[ns]").astype(np.int64) % _DAY).any()
+    return not (times.astype("datetime64[ns]").astype(np.int64) % grid.DAY).any()
 
 
 def _span(times: Times) -> int:
     """Nanoseconds from one row to the next, as a rule."""
-    import numpy as np
-
     if len(times) < 2:
-        return _DAY if _are_dates(times) else 0
+        return grid.DAY if _are_dates(times) else 0
     return int(np.median(np.diff(times.astype("datetime64[ns]").astype(np.int64))))
 
 
 def _distance(times: Times) -> float:
     """Nanoseconds from bar to bar on average, nights and weekends included."""
-    import numpy as np
-
     if len(times) < 2:
-        return float(_DAY)
+        return float(grid.DAY)
     first, last = times[[0, -1]].astype("datetime64[ns]").astype(np.int64)
     return float(last - first) / (len(times) - 1)
 
 
 def _shown(time: Any) -> str:
     """A row's time: its date, and the time of day where it has one."""
-    import numpy as np
-
     moment = np.asarray(time, "datetime64[ns]")
     return str(moment)[:10] if _are_dates(moment.reshape(1)) else f"{str(moment)[:16]}Z"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecast.data import calendars
+from forecast.data import calendars, grid
 from forecast.data.sources.dates import Stamps
 from forecast.data.sources.layout import FileError, FileLayout, Rows
-from forecast.errors import UserError
 
 Times = NDArray[np.datetime64]
 
@@ -30,27 +27,8 @@ _ZONES = (
     "America/Denver", "America/Halifax", "Asia/Tehran", "Australia/Brisbane", "Australia/Adelaide", "Pacific/Honolulu",
     "UTC",
 )  # fmt: skip
-_DAY = 86_400 * 10**9
 _FEW = 5  # days in a row with one row each, at midnight, among moments
 _MOST_LATE = 0.01  # share of a market's days that may fall on a weekend
-
-
-def check_zone(key: str, zone: str | None) -> None:
-    """Refuse a name that is no time zone.
-
-    Raises:
-        UserError: with the nearest names.
-    """
-    if zone is None:
-        return
-    try:
-        ZoneInfo(zone)
-    except (ValueError, OSError, LookupError):
-        names = available_timezones()
-        near = difflib.get_close_matches(zone, names, n=2, cutoff=0.5)
-        near += [name for name in sorted(names) if zone.casefold() in name.casefold()][:2]
-        hint = f"; nearest: {', '.join(dict.fromkeys(near))}" if near else ""
-        raise UserError(f"{key}={zone}: is no time zone such as Europe/Paris or UTC{hint}") from None
 
 
 def sniff_clock(
@@ -82,7 +60,7 @@ def sniff_clock(
             timezone, clock = _session_zone(stamps.local, ticker)
         elif timezone is None:
             timezone = _zone_of_offsets(stamps, ticker) or clock
-    elif timezone is None and stamps.timed.any() and (stamps.local.astype(np.int64) % _DAY).any():
+    elif timezone is None and stamps.timed.any() and (stamps.local.astype(np.int64) % grid.DAY).any():
         timezone, clock = _zone_of_days(stamps, written, ticker, clock)
     elif not stamps.timed.any():
         timezone = None
@@ -96,12 +74,12 @@ def read_clock(stamps: Stamps, layout: FileLayout) -> Times:
         FileError: times without a zone that the clocks of their zone never showed, or showed twice.
     """
     if layout.rows == "days" and layout.timezone is None:
-        return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
+        return grid.midnights(stamps.local)
     utc = stamps.local - np.where(np.isnat(stamps.offset), np.timedelta64(0), stamps.offset)
     bare = np.isnat(stamps.offset)
     if bare.any():
         if layout.rows == "days" and layout.clock is None:
-            return stamps.local.astype("datetime64[D]").astype("datetime64[ns]")
+            return grid.midnights(stamps.local)
         zone = layout.clock or layout.timezone
         if zone is None:
             raise _no_zone(str(stamps.local[bare][0])[:16])
@@ -109,7 +87,7 @@ def read_clock(stamps: Stamps, layout: FileLayout) -> Times:
     if layout.rows == "moments":
         return utc
     assert layout.timezone is not None
-    return _local(utc, layout.timezone).astype("datetime64[D]").astype("datetime64[ns]")
+    return grid.midnights(grid.to_local(utc, layout.timezone))
 
 
 def _rows(stamps: Stamps) -> Rows:
@@ -175,7 +153,7 @@ def _zone_of_offsets(stamps: Stamps, ticker: str) -> str | None:
         return "UTC"
     utc = local - offset
     for zone in _candidates(ticker):
-        if (_local(utc, zone) == local).all():
+        if (grid.to_local(utc, zone) == local).all():
             return zone
     return None
 
@@ -203,8 +181,8 @@ def _zone_of_days(
     own = None if calendar is None else calendars.zone_of(calendar)
     found: list[tuple[str | None, Times]] = [(None, as_written)]  # zone -> days in it
     for zone in _candidates(ticker):
-        local = _local(utc, zone)
-        times = local.astype(np.int64) % _DAY
+        local = grid.to_local(utc, zone)
+        times = local.astype(np.int64) % grid.DAY
         # Midnights of a zone; the opening of the exchange that the ticker's ending names.
         if not times.any() or (zone == own and (times == times[0]).all()):
             days = local.astype("datetime64[D]")
@@ -231,7 +209,7 @@ def _zone_of_days(
             return (fitting[0], clock) if fitting[0] else (None, None)
         if fitting:
             break
-    constant = len(np.unique(stamps.local.astype(np.int64) % _DAY)) == 1
+    constant = len(np.unique(stamps.local.astype(np.int64) % grid.DAY)) == 1
     if constant and not written.any() and None in fitting:
         return None, None  # the same time of day without a zone, such as that of the close
     midnights = [one for one, _ in found[1:]]
@@ -259,7 +237,7 @@ def _session_zone(local: Times, ticker: str) -> tuple[str, str]:
         _, opens, closes, *_ = calendars.schedule(calendar)
         shares = {}
         for clock in (zone, "UTC"):
-            utc = _localised(local, clock).astype(np.int64)
+            utc = grid.to_utc(local, clock).astype(np.int64)
             session = np.searchsorted(opens, utc, side="right") - 1
             shares[clock] = float(((session >= 0) & (utc <= closes[session])).mean())
         for clock, other in ((zone, "UTC"), ("UTC", zone)):
@@ -273,22 +251,6 @@ def _no_zone(example: str) -> FileError:
         f"times such as {example.replace('T', ' ')} have no zone; set source.timezone to that of the market "
         "(America/New_York, ...), or to UTC where they are written in it"
     )
-
-
-def _local(utc: Times, zone: str) -> Times:
-    """Moments in UTC -> what the clocks of a zone show."""
-    return np.asarray(
-        pd.DatetimeIndex(utc).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy(),
-        "datetime64[ns]",
-    )
-
-
-def _localised(local: Times, zone: str) -> Times:
-    """What clocks of a zone show -> moments in UTC, roughly: an hour they show twice is the second."""
-    index = pd.DatetimeIndex(local).tz_localize(
-        zone, ambiguous=np.zeros(len(local), bool), nonexistent="shift_forward"
-    )
-    return np.asarray(index.tz_convert("UTC").tz_localize(None).to_numpy(), "datetime64[ns]")
 
 
 def _to_utc(local: Times, zone: str) -> Times:

@@ -327,7 +327,7 @@ class FileSource:
 
     def _check_keys(self) -> None:
         """Refuse keys that are none, once something is read."""
-        from forecast.data.sources.clocks import check_zone
+        from forecast.data.calendars import check_zone
         from forecast.data.sources.dates import check_kind
         from forecast.data.sources.headers import NAMES
 
