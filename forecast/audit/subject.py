@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from forecast.data.bars import Source
+    from forecast.data.features.base import Features
     from forecast.data.market import MarketData
     from forecast.data.reader import BarReader
     from forecast.evaluate.folds import Evaluation, Fold
@@ -221,16 +222,19 @@ class Subject:
         return data
 
     def table(self, bars: pd.DataFrame) -> pd.DataFrame:
-        """Features of a ticker's bars and what stands behind them, computed by objects built anew."""
+        """Features of a ticker's bars and what stands behind them, computed by objects that have seen no others."""
+        return rows(copy.deepcopy(self._features), bars, self.original.target)
+
+    @cached_property
+    def _features(self) -> Features:
         data = self.config.data
-        features = with_calendar(
+        return with_calendar(
             build(data.features),
             data.calendar,
             show=data.get("calendar_features"),
             interval=self.original.bars.interval,
             ahead=sessions_named(self.original.features.columns),
         )
-        return rows(features, bars, self.original.target)
 
     def column(self, name: str) -> str:
         """What a column of `table` is, for messages."""

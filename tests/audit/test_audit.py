@@ -135,7 +135,8 @@ def test_every_strategy_is_audited():
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_is_shipped_passes(strategy):
-    config = compose(f"data={strategy}", *QUICK)
+    several = [] if strategy.endswith("_single") else ["data.tickers=[AAPL,MSFT]"]
+    config = compose(f"data={strategy}", *QUICK, "data.period=3y", *several)
     check(config)
     outcomes = list(audit(Subject(config)))
     assert [found.check for found in outcomes] == list(CHECKS)

@@ -54,6 +54,7 @@ def test_champions_rollback_and_training(browser, operated):
     browser.keys(ADMIN, Keys.ENTER)
     browser.wait("document.querySelector('#job').textContent.startsWith('Back to 1-')")
     browser.wait("document.querySelector('#version').textContent.startsWith('model 1-')")
+    browser.wait("document.querySelector('#champions tbody tr').cells[1].textContent === 'rolled back'")
     assert [(row[0][:2], row[1]) for row in rows(browser)] == [("2-", "rolled back"), ("1-", "current")]
     assert not button.is_enabled()  # there is none before it
     assert browser.script("return document.documentElement.scrollWidth") <= PHONE[0]
