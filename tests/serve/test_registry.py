@@ -14,7 +14,7 @@ from forecast import bundle
 from forecast.champion import ChampionConfig, Registry, promote
 from forecast.champion.store import ChampionStore
 from forecast.errors import UserError
-from forecast.serve.registry import registered
+from forecast.serve.registry import fetched, registered
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def home(empty_store, tmp_path_factory):
 def test_by_alias_and_by_version(home, tmp_path):
     folder, uri = home
     found = registered("models:/forecast@champion", uri=uri, folder=tmp_path)
-    assert registered("models:/forecast/1", uri=uri, folder=tmp_path) == found
+    assert fetched("models:/forecast/1", uri=uri, folder=tmp_path) == found
     bundle.verify(found)
     made = bundle.verify(folder / "made")["files"]
     assert bundle.verify(found)["files"]["model.safetensors"] == made["model.safetensors"]
@@ -59,35 +59,32 @@ def test_decisions_are_kept_in_mlflow(home):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("ask", "name", "refusal"),
     [
-        (
-            "models:/forecast@nobody",
-            "bundle=models:/forecast@nobody: cannot be had from tracker_uri=sqlite:///",
-        ),
-        ("models:/nothing/1", "bundle=models:/nothing/1: cannot be had from tracker_uri=sqlite:///"),
-        ("models:/forecast", "bundle=models:/forecast: must be models:/name@alias or models:/name/version"),
-        ("models:/../x@y", "bundle=models:/../x@y: must be models:/name@alias or models:/name/version"),
+        (registered, "models:/forecast@nobody", "cannot be had from tracker_uri=sqlite:///"),
+        (fetched, "models:/nothing/1", "cannot be had from tracker_uri=sqlite:///"),
+        (registered, "models:/forecast", "must be models:/name@alias or models:/name/version"),
+        (registered, "models:/../x@y", "must be models:/name@alias or models:/name/version"),
     ],
 )
-def test_what_is_not_there_is_told(home, tmp_path, name, told):
+def test_what_is_not_there_is_refused_in_a_line(home, tmp_path, ask, name, refusal):
     _, uri = home
     with pytest.raises(UserError) as refused:
-        registered(name, uri=uri, folder=tmp_path)
-    assert str(refused.value).startswith(told)
+        ask(name, uri=uri, folder=tmp_path)
+    assert str(refused.value).startswith(f"bundle={name}: {refusal}")
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     with pytest.raises(UserError, match="no such database"):
-        registered("models:/forecast@champion", uri=f"sqlite:///{tmp_path}/no.db", folder=tmp_path)
+        fetched("models:/forecast@champion", uri=f"sqlite:///{tmp_path}/no.db", folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_an_altered_copy_is_not_taken(home, tmp_path):
     folder, uri = home
-    found = registered("models:/forecast@champion", uri=uri, folder=tmp_path / "first")
+    found = fetched("models:/forecast@champion", uri=uri, folder=tmp_path / "first")
     assert found.is_relative_to(tmp_path) or not found.is_relative_to(folder / "champions")
     copies = folder.rglob("artifacts/model.safetensors")  # of the run; its logged model has one as well
     weights = next((path for path in copies if "models" not in path.parts), None)
@@ -97,7 +94,7 @@ def test_an_altered_copy_is_not_taken(home, tmp_path):
         weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
         shutil.rmtree(tmp_path / "first", ignore_errors=True)
         with pytest.raises(UserError, match="was altered"):
-            bundle.verify(registered("models:/forecast@champion", uri=uri, folder=tmp_path / "second"))
+            bundle.verify(fetched("models:/forecast@champion", uri=uri, folder=tmp_path / "second"))
     finally:
         weights.write_bytes(kept)
 
