@@ -7,6 +7,7 @@ interpreter starts (its locale, its warnings, what it has not imported) is teste
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -32,10 +33,10 @@ class Process:
     """A process that was started warm; see subprocess.Popen.
 
     Args:
-        command: sys.executable and what follows it: a script, `-m MODULE` or `-c CODE`.
+        command: sys.executable and what follows it: perhaps `-W` filters, then a script, `-m MODULE` or `-c CODE`.
         cwd: where it is started.
         env: its environment.
-        stdin: a file; None = nothing to read.
+        stdin: a file or PIPE; None = nothing to read.
         stdout: a file or PIPE; None = as here.
         stderr: a file, PIPE or STDOUT; None = as here.
         text: pipes give text.
@@ -63,7 +64,12 @@ class Process:
             "environment": dict(os.environ if env is None else env),
             "new_session": start_new_session,
         }
-        nothing = os.open(os.devnull, os.O_RDONLY)
+        self.stdin: IO[Any] | None = None
+        if stdin == PIPE:
+            nothing, write = os.pipe()
+            self.stdin = os.fdopen(write, "w" if text else "wb")
+        else:
+            nothing = os.open(os.devnull, os.O_RDONLY)
         theirs, ours = [nothing], []
         for given, number in ((stdout, 1), (stderr, 2)):
             if given == PIPE:
@@ -73,11 +79,10 @@ class Process:
             else:
                 ours.append(None)
                 theirs.append(number if given is None else given)
-        self.stdin: IO[Any] | None = None
         self.stdout: IO[Any] | None = ours[0]
         self.stderr: IO[Any] | None = ours[1]
         streams = [one if isinstance(one, int) else one.fileno() for one in theirs]
-        streams[0] = nothing if stdin is None else stdin.fileno()
+        streams[0] = nothing if stdin in (None, PIPE) else stdin.fileno()
         if stderr == STDOUT:
             streams[2] = streams[1]
         self._connection = _connect()
@@ -125,9 +130,12 @@ class Process:
         """Ask it to end."""
         self.send_signal(signal.SIGTERM)
 
-    def communicate(self, input: None = None, timeout: float | None = None) -> tuple[Any, Any]:
-        """What it wrote to its pipes until it ended."""
-        assert input is None
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
+        """Write to its standard input and close that; what it wrote to its pipes until it ended."""
+        if self.stdin is not None and not self.stdin.closed:
+            with contextlib.suppress(BrokenPipeError), self.stdin:
+                if input is not None:
+                    self.stdin.write(input)
         until = None if timeout is None else time.monotonic() + timeout
         found: dict[int, Any] = {}
 

@@ -6,6 +6,7 @@ streams; the answers are its process id and, when it has ended, its exit code.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import errno
 import gc
@@ -13,12 +14,14 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import runpy
 import selectors
 import signal
 import socket
 import sys
 import types
+import warnings
 from typing import Any
 
 import forecast
@@ -140,10 +143,16 @@ def become(task: dict[str, Any], streams: list[int]) -> None:
 
 
 def execute(words: list[str]) -> None:
-    """`python SCRIPT ...`, `python - ...`, `python -c CODE ...` or `python -m MODULE ...`."""
+    """`python SCRIPT ...`, `python - ...`, `python -c CODE ...` or `python -m MODULE ...`, after `-W` filters."""
+    while words[0] == "-W":
+        action, message, category = [*words[1].split(":"), "", ""][:3]
+        kind = getattr(builtins, category or "Warning")
+        warnings.filterwarnings(action, re.escape(message), kind)  # type: ignore[arg-type]
+        words = words[2:]
     before = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     if words[0] == "-m":
         sys.argv, sys.path[:] = words[1:], [os.getcwd(), *before, *sys.path[1:]]
+        sys.modules.pop(words[1], None)  # runpy warns of a module that is there already
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     elif words[0] in ("-c", "-"):
         code, rest = (sys.stdin.read(), words[1:]) if words[0] == "-" else (words[1], words[2:])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from commands import REPOSITORY, environment, run
 
@@ -31,9 +31,7 @@ def config(*overrides: str):
 def test_as_a_stranger_types_it(world, uri, ordered, tmp_path):
     """In processes of its own, the proof included; the bundle loads, replays, and says what it is."""
     asked = [sys.executable, "-m", "forecast.champion", f"tracker.uri={uri}"]
-    done = subprocess.run(
-        asked, cwd=tmp_path, env=environment(REPOSITORY), capture_output=True, text=True, check=False
-    )
+    done = warm.run(asked, cwd=tmp_path, env=environment(REPOSITORY))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from champion.made_up import made_up_run
 from commands import REPOSITORY, environment
 
@@ -42,13 +43,8 @@ print(promote(sys.argv[1], champion=ChampionConfig(directory=sys.argv[2]), progr
     ("how", "earlier"), [("killed", "earlier"), ("full", "")], ids=["killed", "disk full"]
 )
 def test_at_every_step(tmp_path, how, earlier):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(HERE / "every_step.py"), how, str(tmp_path), earlier],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-W", "error", str(HERE / "every_step.py"), how, str(tmp_path), earlier]
+    done = warm.run(command, env=environment())
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 40, "fewer steps than there are files"
 
@@ -78,11 +74,11 @@ def test_a_disk_that_takes_no_more(tmp_path, room):
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def start(tmp_path: Path) -> Iterator[Callable[[Path], warm.Process]]:
     """Begin to promote a run in a process of its own."""
     started = []
 
-    def begin(run: Path) -> subprocess.Popen[str]:
+    def begin(run: Path) -> warm.Process:
         command = [
             sys.executable,
             "-W",
@@ -92,8 +88,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
             str(run),
             str(tmp_path / "outputs" / "champion"),
         ]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(
+        pipe = warm.PIPE
+        process = warm.Process(
             command, env=environment(REPOSITORY), stdin=pipe, stdout=pipe, stderr=pipe, text=True
         )
         started.append(process)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 
 import pandas as pd
 import pytest
+import warm
 from commands import REPOSITORY, environment
 
 import forecast
@@ -219,15 +219,7 @@ def test_as_a_process_of_its_own(runs, tmp_path):
     command = [sys.executable, "-m", "forecast.predict"]
 
     def start(*words):
-        return subprocess.run(
-            [*command, *words],
-            cwd=tmp_path,
-            env=environment(REPOSITORY),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return warm.run([*command, *words], cwd=tmp_path, env=environment(REPOSITORY))
 
     done = start(f"run={runs['single']}", "data.tickers=[IBM]")
     assert (done.returncode, done.stderr) == (0, "")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from forecast.track.connection import connect
 
@@ -104,18 +105,16 @@ def serve(tmp_path: Path) -> Iterator[Callable[[str, int], subprocess.Popen[byte
 
 
 @pytest.fixture
-def python() -> Callable[..., subprocess.Popen[str]]:
+def python() -> Callable[..., warm.Process]:
     """Start a script in a process of its own that can import the package."""
 
     # As pyproject.toml has it for this process: warnings are errors, but for what MLflow does itself.
     filters = ["-W", "error", "-W", "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"]
 
-    def start(script: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    def start(script: str, *arguments: object) -> warm.Process:
         command = [sys.executable, *filters, "-c", script, *map(str, arguments)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe, **options
-        )
+        pipe = warm.PIPE
+        return warm.Process(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
 
     return start

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from forecast.track.connection import artifact_folder, connect
 
@@ -38,7 +38,7 @@ sys.exit(max(os.waitstatus_to_exitcode(os.wait()[1]) for _ in range(8)))
 
 @pytest.mark.slow
 def test_eight_processes_on_a_fresh_store_are_all_recorded(
-    tmp_path: Path, python: Callable[..., subprocess.Popen[str]], runs: Callable[..., list[Any]]
+    tmp_path: Path, python: Callable[..., warm.Process], runs: Callable[..., list[Any]]
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'new' / 'folder' / 'mlflow.db'}"
     jobs = python(EIGHT_AT_ONCE, uri, tmp_path / "jobs")
@@ -53,7 +53,7 @@ def test_eight_processes_on_a_fresh_store_are_all_recorded(
 
 
 @pytest.mark.slow
-def test_killed_while_the_store_is_made(tmp_path: Path, python: Callable[..., subprocess.Popen[str]]) -> None:
+def test_killed_while_the_store_is_made(tmp_path: Path, python: Callable[..., warm.Process]) -> None:
     database = tmp_path / "mlflow.db"
     script = (
         "import sys; from forecast.track.connection import connect; connect(sys.argv[1], patience_s=60.0)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from forecast.track import MLflowTracker, sync
 from forecast.track.__main__ import main
@@ -218,7 +219,7 @@ def test_two_at_once_send_it_once(
     directory: Path,
     pending: Callable[[Path], str],
     runs: Callable[..., list[Any]],
-    python: Callable[..., subprocess.Popen[str]],
+    python: Callable[..., warm.Process],
 ) -> None:
     store = pending(directory)
     script = "import sys; from forecast.track.__main__ import main; sys.exit(main(['sync', sys.argv[1]]))"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from forecast.track import MLflowTracker, delivery, tracker
 from forecast.track.connection import connect
@@ -213,7 +214,7 @@ def test_runs_of_dead_processes_are_ended_and_those_of_living_ones_are_not(
     store: str,
     make_directory: Callable[[str], Path],
     runs: Callable[..., list[Any]],
-    python: Callable[..., subprocess.Popen[str]],
+    python: Callable[..., warm.Process],
 ) -> None:
     dead = python(HANG, store, make_directory("dead"))
     assert dead.stdout is not None
