@@ -224,7 +224,11 @@ def rollback(
         UserError: it was altered, or the disk does not take it.
     """
     store = ChampionStore(Path(champion.directory), by=by, why="rolled back by hand")
-    if store.current is None:
+    try:
+        present = store.current
+    except UserError as error:  # put there by hand: no champion before it is known
+        raise NothingBeforeError(str(error)) from error
+    if present is None:
         raise NothingBeforeError(f"champion.directory={store.link}: there is no champion to roll back")
     with store.lock(progress):
         present = store.current

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -96,7 +97,7 @@ class Spread:
             both = np.concatenate((batch.windows, batch.future[:, :1]), axis=1)
             regressors.append(made._regressors(batch.windows))
             sizes.append(regressors[-1][:, 0])
-            outcomes.append(np.abs(made._moves(both[:, -2:])[:, -1]))
+            outcomes.append(np.abs(made._measured(both[:, -2:])[0][:, -1]))
         x, size, y = np.concatenate(regressors), np.concatenate(sizes), np.concatenate(outcomes)
         good = np.isfinite(x).all(axis=1) & np.isfinite(y) & (size > 0)
         if good.sum() > x.shape[1]:
@@ -122,33 +123,27 @@ class Spread:
     def _regressors(self, windows: NDArray[np.float32]) -> Column:
         """(batch, columns) mean over the window, last bar, mean over the week of sizes; last bar and week of falls; of
         a price with ranges, whose sizes are true ranges, last bar and week of |changes| too."""
-        moves = self._moves(windows)
-        falls, columns = np.maximum(-moves, 0.0), []
-        sizes = self._true_ranges(windows) if self.move == "range" else np.abs(moves)
-        columns += [sizes.mean(axis=1), sizes[:, -1], sizes[:, -_WEEK:].mean(axis=1)]
-        columns += [falls[:, -1], falls[:, -_WEEK:].mean(axis=1)]
+        moves, sizes = self._measured(windows)
+        means = _means(moves.shape[1])
+        columns = [sizes @ means, np.maximum(-moves, 0.0) @ means[:, 1:]]
         if self.move == "range":
-            columns += [np.abs(moves[:, -1]), np.abs(moves[:, -_WEEK:]).mean(axis=1)]
-        return np.stack(columns, axis=1)
+            columns.append(np.abs(moves) @ means[:, 1:])
+        return np.concatenate(columns, axis=1)
 
-    def _moves(self, windows: NDArray[np.float32]) -> Column:
-        """(batch, bars - 1) moves."""
+    def _measured(self, windows: NDArray[np.float32]) -> tuple[Column, Column]:
+        """Moves and their sizes, (batch, bars - 1) each; the size of a price with ranges is the true one, from the
+        lowest to the highest of a bar and the Close before."""
         values = windows[..., self.columns[0]].astype(np.float64)
         before, after = values[:, :-1], values[:, 1:]
-        if self.move == "difference":
-            return after - before
-        if self.move == "level":
-            return after - self.centre
+        if self.move in ("difference", "level"):
+            moves = after - (before if self.move == "difference" else self.centre)
+            return moves, np.abs(moves)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return np.asarray((after - before) / before)
-
-    def _true_ranges(self, windows: NDArray[np.float32]) -> Column:
-        """(batch, bars - 1) from the lowest to the highest of a bar and the Close before, as a share of that."""
-        close, high, low = (windows[..., column].astype(np.float64) for column in self.columns)
-        before = close[:, :-1]
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            reach = np.maximum(high[:, 1:], before) - np.minimum(low[:, 1:], before)
-            return np.asarray(np.abs(reach / before))
+            moves = (after - before) / before
+            if self.move == "share":
+                return moves, np.abs(moves)
+            high, low = (windows[:, 1:, column] for column in self.columns[1:])
+            return moves, np.abs((np.maximum(high, before) - np.minimum(low, before)) / before)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -165,6 +160,16 @@ class Spread:
     def from_json(cls, state: Mapping[str, Any]) -> Spread:
         """Restore from to_json."""
         return cls(**state)
+
+
+@lru_cache(maxsize=32)
+def _means(count: int) -> Column:
+    """(bars, 3) weights that give the mean of so many bars, the last one, and the mean of the last week."""
+    weights = np.zeros((count, 3))
+    weights[:, 0], weights[-1, 1] = 1 / count, 1.0
+    weights[-_WEEK:, 2] = 1 / min(_WEEK, count)
+    weights.flags.writeable = False  # shared
+    return weights
 
 
 def _measure(layout: Layout, target: Target) -> tuple[Move, tuple[int, ...]]:

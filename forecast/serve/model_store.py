@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.data.bars import Bars
 from forecast.data.layout import bars_before_join, behind
 from forecast.errors import UserError
 from forecast.serve.allowlist import check_built, check_plain, check_targets
@@ -71,6 +72,13 @@ class LoadedModel:
     loaded_at: datetime
     reference: Reference | None = None
     interval_warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def market(self) -> Bars:
+        """What a row is, of several tickers of the first; of a run by an earlier version what its config says."""
+        predictor, data = self.predictor, self.config["data"]
+        own = predictor.markets.get(predictor.tickers[0])
+        return own or Bars(interval=data.get("interval", "1d"), calendar=data.get("calendar"))
 
     @property
     def threads(self) -> int:
@@ -412,11 +420,10 @@ def _one_line(directory: Path) -> Iterator[None]:
 
 
 def _interval_warnings(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
-    from forecast.data.timing import Bars
     from forecast.evaluate.findings import coverage_warnings
 
     record = (_json(folder / "evaluation.json") or {}).get("intervals") or {}
-    bar = Bars(interval=config["data"].get("interval", "1d")).label
+    bar = Bars(interval=config["data"].get("resample") or config["data"].get("interval", "1d")).label
     return tuple(coverage_warnings(record, bar=bar))
 
 

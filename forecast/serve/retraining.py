@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from forecast.serve.training_jobs import RUN, Comparison, JobState
 if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
+
+    from forecast.data.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -173,8 +176,9 @@ def compare(candidate: Path, champion: Path) -> Comparison | str:
         return "the bars changed while it was trained; ask again"
     objective = _config(champion).get("objective") or {}
     metric, mode = str(objective.get("metric")), str(objective.get("mode"))
+    names = _target(_config(candidate)).metrics
     figures = [
-        _metrics(both.assign(forecast=both[column]), horizon=asked["horizon"])
+        _metrics(both.assign(forecast=both[column]), names=names, horizon=asked["horizon"])
         for column in ("forecast", "champion")
     ]
     if metric not in figures[0]:
@@ -260,7 +264,6 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
     from forecast.config import build
 
     directory, started_from = folder / RUN, None if state.champion is None else Path(state.champion)
-
     # The champion's place here, with the rules of the config.
     rules: Any = config.get("champion")
     registry, run = None if rules is None else registry_of(config), from_directory(directory)
@@ -274,6 +277,7 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
         return rejected(f"its {config.objective.metric} is undefined")
     try:
         check_rules(directory, run, place)
+        _ = ChampionStore(link).current  # one that was put there by hand is not replaced
     except UserError as error:
         return rejected(str(error))
     if started_from is None:
@@ -311,14 +315,24 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
 
 def _question(directory: Path) -> dict[str, Any]:
     """What a run forecasts."""
+    from forecast.serve.monitoring.monitoring import measure_of
+
     facts, config = _json(directory / "scaler.json"), _config(directory)
-    target = (config.get("target") or {}).get("_target_", "close")
     return {
-        "target": str(target).rpartition(".")[2].lower(),
-        "interval": str(config.data.get("interval", "1d")),
+        "target": measure_of(_target(config)),
+        "interval": str(config.data.get("resample") or config.data.get("interval", "1d")),
         "tickers": sorted(facts["tickers"]) if facts["scope"] == "panel" else facts["tickers"][:1],
         "horizon": int(facts.get("horizon", facts["output_size"])),
     }
+
+
+def _target(config: DictConfig) -> Target:
+    """What a run forecasts; of an earlier version the Close."""
+    from forecast.config import build
+    from forecast.data.target import Close
+
+    found: Target | None = build(config.get("target"))
+    return found or Close()
 
 
 def _validation_rows(candidate: Path, *, since: str) -> pd.DataFrame:
@@ -340,9 +354,12 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
     from forecast.config import build
     from forecast.data.bars import Bars
     from forecast.data.reader import BarReader
+    from forecast.model.building import build_covariates
 
     predictor = bundle.load(champion)
-    config = _config(candidate)
+    config, lead = _config(candidate), predictor.target.lead
+    covariates = build_covariates(_config(champion), lead=lead, horizon=predictor.horizon)
+    predictor.check_covariates(covariates.columns)
     source, health = build(config.source), build(config.data.get("health"))
     first = rows["date"].min()
     reader = BarReader.of(config.data, source=source, health=health, until_now=True)
@@ -353,8 +370,10 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
         judged = reader.judge(ticker, whole, whole)
         bars, markets[ticker] = judged.table, judged.bars
         if predictor.enough is not None:  # what lies further back changes nothing
-            needed = int(bars.index.searchsorted(first)) - predictor.enough - predictor.horizon
+            needed = int(bars.index.searchsorted(first)) - predictor.enough - predictor.horizon - lead
             bars = bars.iloc[max(0, needed) :]
+        if predictor.covariates_of(ticker):
+            bars = covariates.attach(ticker, bars, bars=markets[ticker], source=source)
         tables[ticker] = bars
     if predictor.scope == "multiple":  # they stand on their common dates
         common = sorted(set.intersection(*(set(bars.index) for bars in tables.values())))
@@ -363,7 +382,7 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
     pieces = []
     for ticker, bars in tables.items():
         own = found[found["ticker"] == ticker]
-        ahead = bars.index.get_indexer(pd.Index(own["origin"])) + own["step"].to_numpy()
+        ahead = bars.index.get_indexer(pd.Index(own["origin"])) + own["step"].to_numpy() + lead
         own = own[ahead < len(bars)]
         pieces.append(own.assign(date=bars.index[ahead[ahead < len(bars)]]))
     dated = pd.concat(pieces).rename(columns={"forecast": "champion", "naive": "close"})
@@ -372,7 +391,7 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
     return pd.DataFrame(dated, columns=columns)
 
 
-def _metrics(rows: pd.DataFrame, *, horizon: int) -> dict[str, float | None]:
+def _metrics(rows: pd.DataFrame, *, names: Sequence[str] | None, horizon: int) -> dict[str, float | None]:
     """Figures of rows as a run's own, `val_rmse` and so on."""
     from dataclasses import replace
 
@@ -380,7 +399,7 @@ def _metrics(rows: pd.DataFrame, *, horizon: int) -> dict[str, float | None]:
     from forecast.evaluate.table import from_frame
 
     table = from_frame(rows.assign(split=SPLIT), split=SPLIT, scale_from=SPLIT)
-    return Metrics().of(replace(table, horizon=horizon))
+    return Metrics(names=names).of(replace(table, horizon=horizon))
 
 
 def _config(directory: Path) -> DictConfig:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.data.bars import Bars
 from forecast.data.calendars import calendar_of, planned_sessions
 from forecast.data.features import calendar_columns, warm_up
 from forecast.data.layout import closes_later, rows
@@ -278,10 +277,7 @@ def _dates(model: LoadedModel, count: int) -> tuple[pd.DatetimeIndex, list[str]]
     predictor = model.predictor
     if not calendar_columns(predictor.features):
         return pd.date_range("2000-01-03", periods=count, freq="B", name="Date"), []
-    now, data = datetime.now(UTC), model.config["data"]
-    market = predictor.markets.get(predictor.tickers[0])
-    if market is None:  # of a run by an earlier version
-        market = Bars(interval=data.get("interval", "1d"), calendar=data.get("calendar"))
+    now, market = datetime.now(UTC), model.market
     if market.interval == "1d" and market.calendar is not None:
         times = _sessions(market.calendar, count, now.date())
     else:

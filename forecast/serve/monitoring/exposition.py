@@ -8,21 +8,22 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from forecast.champion.store import ChampionStore
 from forecast.runs import package_version
 from forecast.serve.monitoring.counters import Figures, Latency
 from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.outcomes import OutcomeSummary
+from forecast.serve.training_jobs import Kind, State, TrainingJobs
 
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from forecast.serve.model_store import LoadedModel
     from forecast.serve.monitoring.monitoring import Monitoring
-    from forecast.serve.training_jobs import TrainingJobs
 
 _MAX_SERIES = 64  # a feature each in /metrics; of more features only the largest index is shown
 _DECISIONS = ("promoted", "refused", "rolled back")
@@ -144,8 +145,9 @@ def _training(figures: Figures, jobs: TrainingJobs) -> Iterator[Metric]:
 
     text = "Trainings that this server started and that came to an end."
     trainings = CounterMetricFamily("forecast_trainings", text, labels=("kind", "state"))
-    for (kind, state), number in sorted(figures.trainings.items()):
-        trainings.add_metric((kind, state), number)
+    for kind, state in product(get_args(Kind), get_args(State)):
+        if state != "running":  # a counter that begins at 1 has not increased, for Prometheus: 0 is said, too
+            trainings.add_metric((kind, state), figures.trainings.get((kind, state), 0))
     yield trainings
     yield _gauge("forecast_training_running", "Whether one is at work.", float(jobs.current() is not None))
     text = "Decisions on the champion that its log holds."

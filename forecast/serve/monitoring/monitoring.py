@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from forecast.data.bars import MINUTES
 from forecast.serve.monitoring.counters import Counters, Figures, ProcessCounters
 from forecast.serve.monitoring.drift import Drift, DriftCounts, read_drift
 from forecast.serve.monitoring.outcomes import PRICE, Outcomes, OutcomeSummary
@@ -377,8 +376,7 @@ def measure_of(target: Target) -> str:
 
 def _is_intraday(model: LoadedModel) -> bool:
     """Whether a model's bars are shorter than a day."""
-    data = model.config["data"]
-    return (data.get("resample") or data.get("interval", "1d")) in MINUTES
+    return model.market.intraday
 
 
 def _days(moments: NDArray[np.datetime64], *, intraday: bool) -> list[Any]:

@@ -41,8 +41,13 @@ function unlockAdmin() {
 async function retrain() {
   const period = byId("period").value.trim();
   const body = period ? { period } : {};
-  const started = await ask("train/update?wait=false", { body, admin: true });
-  job = started.job;
+  try {
+    job = (await ask("train/update?wait=false", { body, admin: true })).job;
+  } catch (error) {
+    const [, other] = /\/train\/([\w-]+)/.exec(error.message) ?? [];
+    if (!other) throw error;
+    job = other; // it is at work already: of another tab, or of this one before it was loaded again
+  }
   await watchJob();
 }
 

@@ -188,7 +188,7 @@ function futureSpec(days, past, ahead) {
 function sessions(place, naive, forecast) {
   const bounded = forecast.some(({ lower }) => lower !== undefined && lower !== null);
   const against = isPrice() ? ["against the last close"] : naive === undefined ? [] : [about.naive];
-  const head = ["session", "forecast", ...against, ...(bounded ? ["lower", "upper"] : [])];
+  const head = [about.bar === "day" ? "session" : about.bar, "forecast", ...against, ...(bounded ? ["lower", "upper"] : [])];
   const rows = forecast.map(({ date, prediction, lower, upper }) => {
     const beside = against.map(() => (isPrice() ? percentText(prediction / naive - 1) : valueText(naive)));
     return [date, valueText(prediction), ...beside, ...(bounded ? [valueText(lower), valueText(upper)] : [])];
@@ -219,4 +219,5 @@ function offer() {
   byId("horizon-field").hidden = about.horizon === 1;
   byId("horizon").max = about.horizon;
   byId("horizon").value = about.horizon;
+  byId("future-title").textContent = `The next ${about.bar === "day" ? "session" : about.bar}s`;
 }

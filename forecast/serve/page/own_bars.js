@@ -36,11 +36,13 @@ function numberOf(cell) {
   return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(cell) ? Number(cell) : NaN;
 }
 
+// When a bar is of, in days; null for what is no date. A zone is left aside: all bars have the same.
 function dayOf(cell) {
-  const found = /^(\d{4}-\d\d-\d\d)(?:[T ].*)?$/.exec(cell);
-  const day = found ? Date.parse(found[1]) : NaN;
-  return Number.isNaN(day) ? null : day / DAY;
+  const found = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d)?.*)?$/.exec(cell);
+  const time = found ? Date.parse(`${found[1]}T${found[2] ?? "00:00"}Z`) : NaN;
+  return Number.isNaN(time) ? null : time / DAY;
 }
+
 // { sequence, notes }; an Error says in one line what cannot be read, and where.
 function sequenceOf(text) {
   const trimmed = text.trim();
@@ -221,7 +223,7 @@ function explain() {
   const many = enough === null ? `at least ${lookback}; give all there are` : `${enough} of them`;
   const named = columns.length > 8 ? `${columns.slice(0, 8).join(", ")} and so on, ${columns.length} columns` : columns.join(", ");
   const alone = !about.closes_alone ? "" : " Closes alone will do, and the answer says what that costs.";
-  byId("window-help").textContent = `Daily bars, ${many}: ${named}; with or without dates, in any order if the first line names the columns.${alone}`;
+  byId("window-help").textContent = `A row a ${about.bar}, ${many}: ${named}; with or without dates, in any order if the first line names the columns.${alone}`;
   byId("own-ticker-field").hidden = scope === "multiple" || about.tickers.length === 1;
   byId("shown").hidden = !about.closes_alone;
 }

@@ -56,6 +56,7 @@ class ModelCard(Answer):
     enough: Annotated[
         int | None, Field(description="bars that suffice for a window; null: give all there are")
     ]
+    bar: Annotated[str, Field(description="what a bar spans: day, week, hour, 30-minute bar")]
     horizon: Annotated[int, Field(ge=1, description="bars forecast at once")]
     levels: Annotated[list[float], Field(description="nominal coverage of its intervals, 0 to 1")]
     adjust: Annotated[bool, Field(description="whether its prices were adjusted by Adj Close in training")]
@@ -179,6 +180,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         columns=list(model.row_names),
         lookback=predictor.lookback,
         enough=None if warm_up(predictor.features) is None else model.rows_needed,
+        bar=model.market.label,
         horizon=predictor.horizon,
         levels=list(predictor.levels),
         adjust=predictor.adjust,

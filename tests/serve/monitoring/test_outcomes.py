@@ -2,8 +2,8 @@
 
 import sqlite3
 from contextlib import closing
+from copy import copy
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -358,8 +358,8 @@ def test_a_window_of_one_bar_names_no_place(kept):
 
 def test_another_model_with_another_lookback_is_resolved_by_the_new_ones_windows(monitoring, served, golden):
     short = golden.windows[:, -12:]
-    own = served.predictor
-    predictor = SimpleNamespace(lookback=12, layout=own.layout, target=own.target)
+    predictor = copy(served.predictor)
+    predictor.lookback = 12
     old = replace(served, version="old@1", predictor=predictor, reference=None)
     monitoring.forecasts(old, short[:3], ["AAPL"] * 3, golden.forecast[:3], None)
     monitoring.forecasts(served, golden.windows[3:8], ["AAPL"] * 5, golden.forecast[3:8], None)

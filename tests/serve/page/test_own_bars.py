@@ -1,5 +1,7 @@
 """Bars that a person pastes or uploads: read as they are meant, answered as the route does."""
 
+import re
+
 import pytest
 from paging import CSV, ROWS, enter, paste, price, text
 from selenium.webdriver.common.keys import Keys
@@ -9,6 +11,12 @@ SAME = [
     pytest.param(CSV.replace(",", "\t"), id="spreadsheet"),
     pytest.param(CSV.replace(",", ";").replace(".", ","), id="decimal commas"),
     pytest.param("\n".join([CSV.splitlines()[0], *CSV.splitlines()[:0:-1]]), id="newest first"),
+    pytest.param(
+        re.sub(
+            r"2024-01-(\d\d)", lambda day: f"2024-01-0{1 + int(day[1]) // 20} {int(day[1]) % 20:02}:30", CSV
+        ),
+        id="hours of two days",
+    ),
     pytest.param("\n".join(" ".join(map(str, row)) for row in ROWS), id="bare numbers"),
     pytest.param(str(ROWS), id="JSON"),
 ]
@@ -26,7 +34,7 @@ def test_pasted_bars(browser, served, content):
     assert answer["model_version"] in notes
     for warning in answer.get("warnings", []):
         assert warning.lower() in notes.lower()
-    assert ("turned round" in notes) == (content.splitlines()[-1].startswith("2024-01-01"))
+    assert ("turned round" in notes) == content.splitlines()[-1].startswith("2024-01-01,")
     browser.wait("document.querySelector('#window-chart circle')")
     assert browser.complaints() == []
 

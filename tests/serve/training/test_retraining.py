@@ -279,6 +279,27 @@ class TestUpdate:
         assert state.comparison.rows > 20
         assert state.comparison.champion > 0
 
+    def test_is_compared_in_what_is_forecast(self, world):
+        """Bars between the origin and what is forecast were left out of account, and all targets compared as prices."""
+        weekly = ("target=volatility", "target.span=5", "objective.metric=val_qlike", "intervals=none")
+        run = world.another_run("weekly", *weekly)
+        world.promote(run)
+        state = world.train("update", bundle=run)
+        assert (state.state, state.comparison.metric) == ("kept", "val_qlike"), state.message
+        assert state.comparison.newcomer == pytest.approx(state.comparison.champion, rel=1e-5)
+        config = config_of(run)
+        config.target.span = 1
+        daily = shutil.copytree(run, world.folder / "daily", dirs_exist_ok=True)
+        OmegaConf.save(config, daily / "config.yaml")
+        differing = "target volatility/5/garman_klass instead of volatility/1/garman_klass"
+        assert differing in retraining.compare(run, daily)
+
+    def test_leaves_what_was_put_there_by_hand(self, world):
+        shutil.copytree(world.run, world.link)
+        state = world.train("update")
+        assert (state.state, "no link made here" in state.message) == ("kept", True)
+        assert not world.link.is_symlink()
+
     def test_that_cannot_be_compared_says_so_and_leaves_the_champion(self, world):
         before = world.promote()
         (before / "model.safetensors").write_bytes(b"")

@@ -286,6 +286,11 @@ def test_only_one_of_many_at_once_gets_to_start(training, endless):
 def test_a_rollback_is_done_in_a_process_of_its_own(world, training):
     with pytest.raises(NothingBeforeError, match="no champion"):
         training.roll_back()
+    world.link.parent.mkdir(exist_ok=True)
+    world.link.symlink_to(world.run)
+    with pytest.raises(NothingBeforeError, match=r"leads to .*, no champion of"):
+        training.roll_back()
+    world.link.unlink()
     first = world.promote()
     with pytest.raises(NothingBeforeError, match="no champion before"):
         training.roll_back()
