@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from forecast.data.bars import Bars
 from forecast.data.reader import BarReader, calendar_notes
 from forecast.errors import UserError
@@ -259,8 +261,6 @@ def forecast_ahead(
     Raises:
         UserError: no ticker can be forecast.
     """
-    import numpy as np
-
     if bars:
         table, without_window = predictor.predict_many(bars)
         refused = {**refused, **without_window}

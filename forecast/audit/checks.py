@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from forecast.audit.control import bars_before_the_next, believable_skill, shuffled_control
 from forecast.audit.covariates import covariates_known_in_time
 from forecast.audit.features import features_of_a_prefix, moved_dates, shock
@@ -19,7 +21,6 @@ from forecast.data.features import calendar_columns, warm_up
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -36,7 +37,6 @@ def data_of_a_prefix(subject: Subject) -> str:
     Raises:
         LeakError: it does not; names column, series and the earliest date found.
     """
-    import numpy as np
     import pandas as pd
 
     panel = subject.original.panel_
@@ -58,8 +58,6 @@ def data_of_a_prefix(subject: Subject) -> str:
 
 def _same_panel(whole: Panel, short: Panel, last: int, columns: list[str]) -> None:
     """The rows of a panel that was cut after a position of the calendar are those of the whole one up to there."""
-    import numpy as np
-
     for name in short.names:
         ours, theirs = (panel.first_rows[panel.names.index(name) :][:2] for panel in (whole, short))
         a, b = slice(*ours), slice(*theirs)
@@ -123,8 +121,6 @@ def window_borders(subject: Subject) -> str:
     Raises:
         LeakError: names split and date.
     """
-    import numpy as np
-
     data = subject.original
     counts = {}
     panel = data.panel_
@@ -156,8 +152,6 @@ def future_corruption(subject: Subject) -> str:
     Raises:
         LeakError: they are not; names what differs.
     """
-    import numpy as np
-
     data = subject.original
     last = data.split_ranges_["val"][1]
     corrupted = _corrupted(subject, last, seed=_CORRUPTION_SEED)
@@ -188,8 +182,6 @@ def future_corruption(subject: Subject) -> str:
 
 
 def _fitted_on_train_alone(subject: Subject, fold: Fold) -> str:
-    import numpy as np
-
     last = fold.ranges["train"][1]
     end = _date(subject.original.panel_, last)
     ours = subject.original.with_split(fold.ranges)
@@ -260,8 +252,6 @@ def batch_invariance(subject: Subject) -> str:
     Raises:
         LeakError: it is not.
     """
-    import numpy as np
-
     windows = subject.original.windows_["val"]
     index = windows.spread(256)
 

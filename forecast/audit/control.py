@@ -10,12 +10,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from forecast.audit.subject import LeakError, Shuffled, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -124,8 +125,6 @@ def bars_before_the_next(subject: Subject) -> str:
     Raises:
         LeakError: they do.
     """
-    import numpy as np
-
     from forecast.model.forecaster import one_thread
 
     learn, judge = [], []
@@ -168,8 +167,6 @@ def skill_of(
             last value and its means over 5 and 22 bars, as far as a window reaches).
         first_step: of the horizon alone.
     """
-    import numpy as np
-
     train = data.windows_["train"]
     table = _references(data, train.take(train.spread(_MOST_WINDOWS)), references)
     answers, outcomes, origins = [], [], []
@@ -205,8 +202,6 @@ def _both(data: MarketData, model: Forecaster) -> Iterator[tuple[str, _Answer]]:
 
 def _boosted_trees(data: MarketData) -> _Answer:
     """Trees that see the window as a network does and the target's last values, and answer with what is forecast."""
-    import numpy as np
-
     from forecast.model.forecaster import one_thread
     from forecast.model.regression import flat_inputs
 
@@ -245,8 +240,6 @@ def _trees() -> Any:
 
 def _references(data: MarketData, train: WindowBatch, names: tuple[str, ...]) -> dict[str, _Answer]:
     """Each reference as a function of windows, fitted to training windows."""
-    import numpy as np
-
     y = _moves(data, train.outcome, train)  # (N, h)
     # Of each ticker: how busy one is beside another is no secret.
     means = np.tile(y.mean(axis=0), (len(data.panel_.names), 1))  # (series, h)
@@ -264,8 +257,6 @@ def _references(data: MarketData, train: WindowBatch, names: tuple[str, ...]) ->
 
 def _three_means(data: MarketData, batch: WindowBatch) -> Values:
     """(batch, 4): 1, and means of the last 1, 5 and 22 values that each window saw (Corsi 2009)."""
-    import numpy as np
-
     seen = _moves(data, batch.history, batch)
     return np.stack([np.ones(len(seen)), *(seen[:, -bars:].mean(axis=1) for bars in (1, 5, 22))], axis=1)
 
@@ -280,8 +271,6 @@ def _compare(
     signs: bool = True,
 ) -> Skill:
     """Gain and right signs, (rows, steps) each, with errors that count what stands at one time as one observation."""
-    import numpy as np
-
     from forecast.evaluate.significance.diebold_mariano import ratios
 
     with np.errstate(over="ignore", invalid="ignore"):
@@ -320,7 +309,6 @@ def _moves(data: MarketData, values: Values, batch: WindowBatch) -> Values:
 def _two_bars(bars: pd.DataFrame) -> tuple[Values, Values]:
     """(bars, columns) what each bar and the one before it were, and (bars,) the return that followed, in units of the
     returns before; NaN where none did."""
-    import numpy as np
     import pandas as pd
 
     with np.errstate(divide="ignore", invalid="ignore"):

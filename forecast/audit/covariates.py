@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forecast.audit.subject import LeakError, Subject
 from forecast.data.covariates import BarRows, Covariates
 from forecast.model.building import build_covariates
@@ -57,8 +59,6 @@ def _built(subject: Subject) -> Covariates:
 
 def _prefixes(subject: Subject, ticker: str, bars: pd.DataFrame) -> int:
     """Compare at an even spread of cuts; how many."""
-    import numpy as np
-
     data = subject.original
     columns = list(data.covariates.columns)
 

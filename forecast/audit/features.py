@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forecast.audit.subject import LeakError, Subject
 from forecast.data.features import calendar_columns, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -53,8 +54,6 @@ def shock(subject: Subject) -> str:
     Raises:
         LeakError: one does not; names feature, ticker and date.
     """
-    import numpy as np
-
     looked_at = rows_seen = 0
     memory = warm_up(subject.original.features)
     for ticker, bars in subject.bars.items():
@@ -109,8 +108,6 @@ def _read_from_dates_alone(
     subject: Subject, ticker: str, bars: pd.DataFrame, table: pd.DataFrame, declared: frozenset[str]
 ) -> None:
     """Columns declared as calendar columns are the same whatever the bars are."""
-    import numpy as np
-
     names = [column for column in table.columns if column in declared]
     if not names:
         return
@@ -127,8 +124,6 @@ def _read_from_dates_alone(
 
 def _compare(subject: Subject, ticker: str, bars: pd.DataFrame, too_few: dict[str, None]) -> int:
     """Compare at every cut, of the bars as they are and with a day without trading at the cut; how many cuts."""
-    import numpy as np
-
     last = len(bars) - 2
     cuts = sorted({*(cut for cut in _EARLY if cut <= last), *np.linspace(0, last, _SPREAD).astype(int)})
     as_they_are = subject.table(bars)
@@ -159,16 +154,12 @@ def _compare(subject: Subject, ticker: str, bars: pd.DataFrame, too_few: dict[st
 
 def _first_difference(whole: pd.DataFrame, prefix: pd.DataFrame) -> tuple[int, int] | None:
     """Row and column of the earliest value that differs."""
-    import numpy as np
-
     wrong = np.argwhere(_differs(whole, prefix))
     return (int(wrong[0][0]), int(wrong[0][1])) if len(wrong) else None
 
 
 def _differs(whole: pd.DataFrame, other: pd.DataFrame) -> NDArray[np.bool_]:
     """(rows, columns) where two tables are not the same beyond rounding."""
-    import numpy as np
-
     a, b = whole.to_numpy(np.float64), other.to_numpy(np.float64)
     size = np.nanmax(np.abs(np.where(np.isfinite(a), a, np.nan)), axis=0, initial=0.0)  # (F,)
     with np.errstate(invalid="ignore"):
@@ -187,7 +178,6 @@ def _without_trading(bars: pd.DataFrame, cut: int) -> pd.DataFrame:
 
 def _shocked(bars: pd.DataFrame, where: NDArray[np.bool_], price: float, volume: float) -> pd.DataFrame:
     """The bars with some of them times a shock."""
-    import numpy as np
     import pandas as pd
 
     sizes = [volume if column == "Volume" else price for column in bars.columns]
@@ -198,8 +188,6 @@ def _shocked(bars: pd.DataFrame, where: NDArray[np.bool_], price: float, volume:
 
 def _shock_cuts(bars: pd.DataFrame) -> list[int]:
     """An even spread, and bars that are themselves unusual: a rare day may also be known by what stands out in it."""
-    import numpy as np
-
     last = len(bars) - 2
     if last < 0:
         return []
@@ -243,8 +231,6 @@ def _every_row(subject: Subject, ticker: str, bars: pd.DataFrame, whole: pd.Data
     A difference is looked at once more with that one bar shocked alone: features that look back further than they
     say are no leak.
     """
-    import numpy as np
-
     seen = 0
     for first in _starts(memory, len(bars)):
         shocked_rows = np.arange(first, len(bars), memory + 2)
@@ -267,8 +253,6 @@ def _starts(memory: int, count: int) -> Iterator[int]:
 
 def _moved_by(index: pd.Index) -> int:
     """Bars in 300 sessions, or in a third of those there are; 0 where there are too few to move at all."""
-    import numpy as np
-
     days = index.to_numpy().astype("datetime64[D]")
     firsts = np.flatnonzero(np.concatenate(([True], days[1:] != days[:-1])))
     return int(firsts[min(_MOVED_SESSIONS, len(firsts) // 3)]) if len(firsts) else 0

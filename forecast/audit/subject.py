@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forecast.config import build
 from forecast.data.features import sessions_named, with_calendar
 from forecast.data.layout import rows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from omegaconf import DictConfig
 
@@ -106,8 +107,6 @@ class CorruptedAfter:
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """Prices after `last_day` times a random path of 5 % steps, volumes times a factor from 1/4 to 4."""
-        import numpy as np
-
         bars = self.source.bars(ticker).copy()
         later = np.flatnonzero(bars.index > self.last_day)
         rng = _generator(self.seed, ticker)
@@ -141,7 +140,6 @@ class Shuffled:
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """Dates stay; prices are chained anew from permuted relative bars."""
-        import numpy as np
         import pandas as pd
 
         bars = self.source.bars(ticker)
@@ -182,8 +180,6 @@ def further_columns(source: Source, ticker: str) -> pd.DataFrame:
 
 def _generator(seed: int, ticker: str) -> np.random.Generator:
     import zlib
-
-    import numpy as np
 
     return np.random.default_rng((seed, zlib.crc32(ticker.encode())))
 

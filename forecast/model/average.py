@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from annotated_types import MinLen
 
 from forecast.errors import UserError
@@ -68,8 +69,6 @@ class Average:
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         values = [member.forecast(batch).values for member in self.members.values()]
         return Forecast(np.mean(values, axis=0))
 

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+import numpy as np
+
 from forecast.data.target import Target
 from forecast.errors import UserError
 from forecast.model.forecaster import Forecaster, measure_errors
 from forecast.model.naive import last_values
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -203,8 +204,6 @@ def _checked_forecast(member: Forecaster, batch: WindowBatch) -> NDArray[np.floa
     Raises:
         ValueError: they are not.
     """
-    import numpy as np
-
     values = np.asarray(member.forecast(batch).values, np.float64)
     wanted = (len(batch.rows), batch.horizon)
     if values.shape != wanted:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
+import numpy as np
 from annotated_types import Ge, Le
 
 from forecast.errors import UserError
@@ -14,7 +15,6 @@ from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
 from forecast.model.naive import by_series, last_values, values_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -97,8 +97,6 @@ class AutoArima(Stateless):
         self.logs_ = facts.get("logs", True)  # not there in a run before there were other targets than prices
 
     def _choose(self, logs: Column) -> Arima:
-        import numpy as np
-
         once = needs_difference(logs)
         values = np.diff(logs) if once else logs
         mean = float(values.mean())
@@ -166,8 +164,6 @@ def _fit_each(data: MarketData, fit: Callable[[Column], Model], *, max_series: i
     Raises:
         UserError: more series, or a value that has no logarithm.
     """
-    import numpy as np
-
     names = data.panel_.names
     if len(names) > max_series:
         raise UserError(
@@ -202,8 +198,6 @@ def _forecast_each(
             which knows the values up to its origin alone.
         logs: whether a logarithm is taken of the values.
     """
-    import numpy as np
-
     values = np.repeat(last_values(batch), batch.horizon, axis=1)
     for series, places in by_series(batch.series):
         model = models.get(batch.panel.names[series])
@@ -253,7 +247,6 @@ def needs_difference(logs: Column) -> bool:
 
 
 def _roll_arima(model: Arima, logs: Column, places: NDArray[np.int64], horizon: int) -> Column:
-    import numpy as np
     from statsmodels.tsa.arima.model import ARIMA
 
     p, d, q = model.orders
@@ -294,7 +287,6 @@ def _choose_ets(logs: Column) -> Ets:
 
 
 def _roll_ets(model: Ets, logs: Column, places: NDArray[np.int64], horizon: int) -> Column:
-    import numpy as np
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
     process = ETSModel(logs, error="add", trend=model.trend, damped_trend=model.damped)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from annotated_types import Ge
 
 from forecast.errors import UserError
@@ -12,7 +13,6 @@ from forecast.model.forecaster import LEAST_CHANCE, Forecast, OnEpoch, one_threa
 from forecast.model.regression import denormalise, flat_inputs, normaliser_of, training_table
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -103,8 +103,6 @@ class Estimator:
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         assert self.normaliser is not None, "not fitted"
         inputs = flat_inputs(self.normaliser, batch.windows).astype(np.float64)
         chance = self.normaliser.target_relation == "probability"
@@ -119,8 +117,6 @@ class Estimator:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster: each step's model as skops writes it, byte by byte."""
-        import numpy as np
-
         assert self.normaliser is not None, "not fitted"
         saved = {f"step_{n}": np.frombuffer(data, np.uint8) for n, data in enumerate(self._saved(), start=1)}
         return saved, {"normaliser": self.normaliser.to_json()}
@@ -165,8 +161,6 @@ def _classes_of(estimator: Any) -> list[str]:
 
 def _log_odds(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     """(batch,) of the class 1, no surer than 99 %; of a classifier that was shown one class alone, as sure as that."""
-    import numpy as np
-
     chances = np.zeros(len(inputs))
     for place, label in enumerate(model.classes_):
         if label == 1:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -146,8 +147,6 @@ def measure_errors(forecaster: Forecaster, data: MarketData) -> None:
         forecaster: fitted.
         data: that it was fitted to.
     """
-    import numpy as np
-
     own: Any = forecaster
     own.error_variance = None
     if not data.target.curved or getattr(forecaster, "uncorrected", False):
@@ -175,8 +174,6 @@ def restore_errors(forecaster: Forecaster, facts: Mapping[str, Any]) -> None:
         forecaster: restored.
         facts: of its run.
     """
-    import numpy as np
-
     found = facts.get("error_variance")
     own: Any = forecaster
     own.error_variance = None if found is None else np.asarray(found, np.float64)
@@ -210,7 +207,6 @@ def _scored_windows(
     forecaster: Forecaster, data: MarketData, windows: WindowIndex, score: Score
 ) -> tuple[dict[str, float], float]:
     """Metrics, and the mean squared error in the units that networks are trained in, of windows evenly spread."""
-    import numpy as np
     import torch
 
     index = windows.spread(_MAX_MEASURED)

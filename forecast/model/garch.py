@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+import numpy as np
 from annotated_types import Ge
 
 from forecast.errors import UserError
@@ -14,7 +15,6 @@ from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
 from forecast.model.naive import Origins, by_series, training_origins
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.layout import Layout
@@ -92,8 +92,6 @@ class Garch(Stateless):
         Raises:
             UserError: the target is no variance, or there are more than `max_series`.
         """
-        import numpy as np
-
         if data.target.variance_power is None:
             raise UserError(
                 f"Garch: forecasts a variance, which target={data.target.name} is not; use target=volatility or range"
@@ -134,8 +132,6 @@ class Garch(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         values = self._logs(batch.panel, batch.layout, batch.series, batch.rows, batch.horizon)
         place = {name: number for number, name in enumerate(self.parameters_)}
         which = np.asarray([place.get(name, -1) for name in batch.panel.names])[batch.series]
@@ -166,7 +162,6 @@ class Garch(Stateless):
         Raises:
             _NotFittedError: there are none.
         """
-        import numpy as np
         from arch import arch_model
 
         scale = float(returns.std()) if len(returns) else 0.0
@@ -195,8 +190,6 @@ class Garch(Stateless):
 
     def _rescale(self, panel: Panel, layout: Layout, origins: Origins) -> None:
         """Learn by how much the logs of each series are moved."""
-        import numpy as np
-
         logs = self._logs(panel, layout, origins.series, origins.rows, origins.future.shape[1])
         errors = origins.future - logs
         own = [errors[origins.series == panel.names.index(name)] for name in self.parameters_]
@@ -212,8 +205,6 @@ class Garch(Stateless):
         horizon: int,
     ) -> Values:
         """(rows, horizon) logs of the mean variance of each step's bars, before they are moved."""
-        import numpy as np
-
         found = np.empty((len(rows), horizon))
         for one, places in by_series(series):
             parameters = self.parameters_.get(panel.names[one], self.other_)
@@ -239,7 +230,6 @@ def filtered(parameters: Parameters, returns: Values) -> Values:
         parameters: of the series.
         returns: in units of `parameters.scale`, oldest first.
     """
-    import numpy as np
     import pandas as pd
 
     errors = returns - parameters.mean
@@ -260,8 +250,6 @@ def _steps_ahead(parameters: Parameters, after: Values, steps: int) -> Values:
         after: (rows,) variance of the next return.
         steps: how many.
     """
-    import numpy as np
-
     persistence = parameters.alpha + parameters.gamma / 2 + parameters.beta
     ahead = [after]
     for _ in range(steps - 1):
@@ -271,7 +259,5 @@ def _steps_ahead(parameters: Parameters, after: Values, steps: int) -> Values:
 
 def _log_returns(panel: Panel, layout: Layout, first: int, stop: int) -> Values:
     """(bars - 1,) of the rows of one series, from `first` to `stop` - 1; gaps are closed up."""
-    import numpy as np
-
     found: Values = np.diff(np.log(panel.values[first:stop, layout.close].astype(np.float64)))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from annotated_types import Ge, Le, MinLen
 
 from forecast.errors import UserError
@@ -12,7 +13,6 @@ from forecast.model.forecaster import LEAST_CHANCE, Forecast, OnEpoch, one_threa
 from forecast.model.naive import last_values_of, training_origins
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.layout import Layout
@@ -87,8 +87,6 @@ class Har:
         Raises:
             UserError: too few training bars have a whole history before them.
         """
-        import numpy as np
-
         target = data.target
         self.logs_, self.positive_ = target.logs, target.positive
         self.chances_ = target.relation == "probability"
@@ -118,8 +116,6 @@ class Har:
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster; where a series has fewer bars than a mean is taken over, it is taken over those."""
-        import numpy as np
-
         inputs = self._regressors(batch.panel, batch.layout, batch.series, batch.rows)[:, :, None]
         further = self._further(batch.panel, batch.layout, batch.rows, batch.horizon)
         if further.shape[1]:
@@ -156,15 +152,11 @@ class Har:
 
     def _further(self, panel: Panel, layout: Layout, rows: Rows, horizon: int) -> Values:
         """(rows, covariates, horizon): what is known of each step beside the bars."""
-        import numpy as np
-
         columns = np.asarray([self._beside(layout, step) for step in range(1, horizon + 1)], np.int64)
         return panel.values[rows[:, None, None], columns.T].astype(np.float64)
 
     def _regressors(self, panel: Panel, layout: Layout, series: Rows, rows: Rows) -> Values:
         """(rows, regressors): means, in logs where the target has them, then negative returns."""
-        import numpy as np
-
         first = panel.first_rows[series]
         columns = np.empty((len(rows), len(self.bars) * (1 + self.leverage)))
         size = max(_CHUNK // self.history, 1)
@@ -188,8 +180,6 @@ def running_means(values: Values, known: NDArray[np.bool_], spans: Sequence[int]
         known: (rows, bars) whether there is such a bar.
         spans: bars.
     """
-    import numpy as np
-
     return [
         np.where(known[:, :span], values[:, :span], 0.0).sum(axis=1) / known[:, :span].sum(axis=1)
         for span in spans
@@ -204,8 +194,6 @@ def _mean_returns(closes: Values, known: NDArray[np.bool_], spans: Sequence[int]
         known: (rows, bars) whether there is such a bar.
         spans: bars.
     """
-    import numpy as np
-
     logs = np.log(closes)
     return [
         (logs[:, 0] - logs[:, span]) / np.maximum(known[:, 1 : span + 1].sum(axis=1), 1) for span in spans
@@ -220,8 +208,6 @@ def _least_squares(inputs: Values, further: Values, outputs: Values) -> tuple[Va
         further: (rows, regressors, horizon) of each step its own.
         outputs: (rows, horizon).
     """
-    import numpy as np
-
     if not further.shape[1]:
         return _solved(inputs, outputs)
     steps = [
@@ -232,8 +218,6 @@ def _least_squares(inputs: Values, further: Values, outputs: Values) -> tuple[Va
 
 
 def _solved(inputs: Values, outputs: Values) -> tuple[Values, Values]:
-    import numpy as np
-
     middle, level = inputs.mean(axis=0), outputs.mean(axis=0)
     away = inputs - middle
     spread = away.std(axis=0)

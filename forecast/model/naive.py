@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.model.forecaster import Forecast, OnEpoch, Stateless
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.layout import Layout
@@ -42,8 +42,6 @@ def values_of(batch: WindowBatch, series: int, stop: int) -> Values:
 
 def by_series(series: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
     """Each series of a batch with the places of its windows."""
-    import numpy as np
-
     order = np.argsort(series, kind="stable")
     found, begins = np.unique(series[order], return_index=True)
     for one, places in zip(found, np.split(order, begins[1:]), strict=True):
@@ -60,8 +58,6 @@ class Origins(NamedTuple):
 
 def training_origins(data: MarketData) -> Origins:
     """Every bar of the training split whose future lies in it, however short the history before it."""
-    import numpy as np
-
     from forecast.data.windows import WindowIndex
 
     first, last = data.split_ranges_["train"]
@@ -89,8 +85,6 @@ def last_values_of(
     Returns:
         (rows, count) newest first, and whether there is such a bar; where not, the oldest one stands.
     """
-    import numpy as np
-
     places = rows[:, None] - np.arange(count)
     known = places >= first[:, None]
     values = panel.values[np.maximum(places, first[:, None]), column].astype(np.float64)
@@ -110,8 +104,6 @@ class Naive(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         last = last_values(batch).repeat(batch.horizon, axis=1)
         return Forecast(last if self.value_ is None else np.full_like(last, self.value_))
 
@@ -148,16 +140,12 @@ class Drift(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         slopes = np.asarray([self.slope_.get(name, 0.0) for name in batch.panel.names])
         steps = np.arange(1, batch.horizon + 1)
         return Forecast(last_values(batch) + slopes[batch.series][:, None] * steps)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster."""
-        import numpy as np
-
         return {"slope": np.asarray([*self.slope_.values()], np.float64)}, {"series": [*self.slope_]}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -183,8 +171,6 @@ class HistoricalMean(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         mean = np.zeros(len(batch.rows))
         # values of 0 give no finite mean, which whoever asked reports
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -230,8 +216,6 @@ class MovingAverage(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         first = batch.panel.first_rows[batch.series]
         values = batch.panel.values[:, batch.layout.target]
         mean = np.empty(len(batch.rows))
@@ -295,7 +279,6 @@ class Ewma(Stateless):
         self, panel: Panel, layout: Layout, series: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> Values:
         """(rows,) of the values up to and with each row."""
-        import numpy as np
         import pandas as pd
 
         means = np.empty(len(rows))
@@ -331,8 +314,6 @@ class TrainingMean(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         means = np.asarray([self.means_.get(name, self.other_) for name in batch.panel.names])
         return Forecast(means[batch.series][:, None].repeat(batch.horizon, axis=1))
 
@@ -384,8 +365,6 @@ class SeasonalMean(Stateless):
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         count = self.period_ * self.seasons
         values = np.empty((len(batch.rows), batch.horizon))
         steps = np.arange(batch.lead, batch.lead + batch.horizon) % self.period_
@@ -415,8 +394,6 @@ class SeasonalMean(Stateless):
 
 def usual_season(data: MarketData) -> int:
     """Bars of a week, a session or a year, at least 2."""
-    import numpy as np
-
     if not data.bars.intraday:
         periods = {"1d": 52, "1wk": 1, "1mo": 1}[data.bars.interval]
         return max(round(data.bars.per_year / periods), 2)

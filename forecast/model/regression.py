@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, MinLen
 
 from forecast.model.forecaster import Forecast, OnEpoch, one_thread
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from forecast.data.market import MarketData
@@ -123,7 +123,6 @@ class Ridge:
 
     def _fit_penalised(self, data: MarketData, alphas: list[float]) -> None:
         """Choose one penalty, then learn from all training bars."""
-        import numpy as np
         from sklearn import linear_model
 
         table = training_table(data, max_values=self.max_values)
@@ -224,8 +223,6 @@ class Trees:
 
     def forecast(self, batch: WindowBatch) -> Forecast:
         """See Forecaster."""
-        import numpy as np
-
         assert self.normaliser is not None, "not fitted"
         inputs = flat_inputs(self.normaliser, batch.windows)
         with one_thread():
@@ -234,7 +231,6 @@ class Trees:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster: each step's model as skops writes it, which is no pickle, byte by byte."""
-        import numpy as np
         from skops import io
 
         assert self.normaliser is not None, "not fitted"
@@ -273,8 +269,6 @@ def choose_alpha(alphas: list[float], errors: NDArray[np.float64], times: NDArra
     Source: the one-standard-error rule of Hastie, Tibshirani and Friedman (2009), The Elements of Statistical
     Learning, 7.10, with two, and on differences, for returns are hardly predictable and what seems so is mostly luck.
     """
-    import numpy as np
-
     _, time = np.unique(times, return_inverse=True)
     excess = errors - errors[errors.mean(axis=1).argmin()]
     by_time = np.stack([np.bincount(time, weights=row) for row in excess]) / np.bincount(time)

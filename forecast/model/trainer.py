@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.errors import UserError
@@ -128,7 +129,6 @@ class Trainer:
         """
         import random
 
-        import numpy as np
         import torch
 
         threads, strictness = torch.get_num_threads(), torch.get_deterministic_debug_mode()

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from forecast.evaluate.summary import number
 
 MAX_POINTS = 2500  # a line: ten years of days
@@ -244,8 +246,6 @@ def ticker_plot(
 
 def rounded(column: Iterable[Number], digits: int = DIGITS) -> list[Number]:
     """Plain numbers with as many digits as the largest one shows, None for what is not finite."""
-    import numpy as np
-
     values = np.array([np.nan if value is None else value for value in column], dtype=np.float64)
     known = np.isfinite(values)
     largest = float(np.abs(values[known]).max(initial=0.0))

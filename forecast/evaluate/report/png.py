@@ -6,10 +6,11 @@ import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from forecast.evaluate.report.plot import Number, Picture, Plot, Role, Series
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -98,8 +99,6 @@ def _draw(axes: Axes, plot: Plot) -> None:
 
 
 def _series(axes: Axes, x: Column, series: Series) -> None:
-    import numpy as np
-
     values, lower, upper = (
         None if column is None else _array(column) for column in (series.values, series.lower, series.upper)
     )
@@ -146,8 +145,6 @@ def _mark(axes: Axes, plot: Plot, x: Column, at: float, text: str) -> None:
 
 
 def _diagonal(axes: Axes, plot: Plot, x: Column) -> None:
-    import numpy as np
-
     columns = [_array(series.values) for series in plot.series if series.values is not None]
     known = x[np.isfinite(columns).any(axis=0)] if columns else x
     if not len(known):
@@ -163,8 +160,6 @@ def _diagonal(axes: Axes, plot: Plot, x: Column) -> None:
 
 
 def _array(column: Iterable[Number]) -> Column:
-    import numpy as np
-
     return np.array([np.nan if value is None else value for value in column], dtype=np.float64)
 
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forecast.evaluate.report.plot import MAX_POINTS, Plot, Series, Words
 from forecast.evaluate.summary import number
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -83,7 +84,6 @@ def forecast_plot(rows: pd.DataFrame, name: str, *, levels: Sequence[float] = ()
 
 def coverage_plot(rows: pd.DataFrame, name: str, shown: slice, *, level: float | None, words: Words) -> Plot:
     """Share of the outcomes that lay inside the interval, of the bars up to each one."""
-    import numpy as np
     import pandas as pd
 
     lower, upper, actual = (column(rows, key) for key in ("lower", "upper", "actual"))
@@ -103,8 +103,6 @@ def coverage_plot(rows: pd.DataFrame, name: str, shown: slice, *, level: float |
 
 def error_plots(rows: pd.DataFrame, name: str, shown: slice, *, words: Words) -> list[Plot]:
     """Rolling RMSE beside naive's, and the squared errors saved against it so far."""
-    import numpy as np
-
     days = _days(rows)[shown]
     errors, naive = _errors(rows)
     window = min(ROLLING, len(rows))
@@ -141,8 +139,6 @@ def error_plots(rows: pd.DataFrame, name: str, shown: slice, *, words: Words) ->
 
 def sizes_plot(rows: pd.DataFrame, name: str, *, words: Words) -> Plot:
     """How many errors there are of each size."""
-    import numpy as np
-
     errors, naive = _errors(rows)
     # A few crashes would squeeze everything into one bar: the outermost thousandths are left out.
     edge = float(np.quantile(np.abs(np.concatenate([errors, naive])), 0.995)) or 1e-9
@@ -173,8 +169,6 @@ def moves_plot(dots: pd.DataFrame, rows: pd.DataFrame, name: str, *, words: Word
         name: what is shown.
         words: how to name what was forecast.
     """
-    import numpy as np
-
     if words.relative:
         dots, rows = dots[dots["naive"] != 0], rows[rows["naive"] != 0]
     said, came = _moves(rows, words)
@@ -218,8 +212,6 @@ def moves_plot(dots: pd.DataFrame, rows: pd.DataFrame, name: str, *, words: Word
 
 def steps_plot(test: pd.DataFrame, name: str, *, words: Words) -> Plot:
     """RMSE by step."""
-    import numpy as np
-
     naive, model = (
         ((test["actual"] - test[kind]) ** 2).groupby(test["step"]).mean() ** 0.5
         for kind in ("naive", "forecast")
@@ -361,8 +353,6 @@ def _moves(rows: pd.DataFrame, words: Words) -> tuple[Column, Column]:
 
 def _days(rows: pd.DataFrame) -> Column:
     """Times as days since 1970-01-01."""
-    import numpy as np
-
     times = rows["date"].to_numpy(dtype="datetime64[ns]")
     days: Column = (times - np.datetime64(0, "ns")) / np.timedelta64(1, "D")
     return days
@@ -370,8 +360,6 @@ def _days(rows: pd.DataFrame) -> Column:
 
 def _times(rows: pd.DataFrame) -> list[str]:
     """Dates, with the time of day where there is one."""
-    import numpy as np
-
     times = rows["date"].to_numpy(dtype="datetime64[ns]")
     whole = bool((times == times.astype("datetime64[D]")).all())
     return [str(np.datetime64(time, "D" if whole else "m")).replace("T", " ") for time in times]
