@@ -10,7 +10,7 @@ __getattr__, __dir__, __all__ = lazy(
         "average": ["Average"],
         "baselines": ["Baselines"],
         "classical": ["AutoArima", "AutoEts"],
-        "estimator": ["Estimator"],
+        "estimator": ["Estimator", "Trees"],
         "forecaster": ["Forecast", "Forecaster", "TrainingResult"],
         "garch": ["Garch"],
         "har": ["Har"],
@@ -25,7 +25,7 @@ __getattr__, __dir__, __all__ = lazy(
             "TrainingMean",
         ],
         "network": ["AroundReference", "Ensemble", "LayeredNetwork"],
-        "regression": ["Ridge", "Trees"],
+        "regression": ["Ridge"],
         "trainer": ["Trainer"],
     },
 )

@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Ge, Le
 
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
+from forecast.model.forecaster import BarForecaster, Forecast, OnEpoch, one_thread
 from forecast.model.naive import by_series, last_values, values_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Ets(NamedTuple):
     damping: float  # of the trend, 1 where it is not damped
 
 
-class AutoArima(Stateless):
+class AutoArima(BarForecaster):
     """ARIMA of each series' log values by statsmodels, fitted to the training bars and not refitted.
 
     Differenced once unless the KPSS test finds log values stationary at 5 %; then AR and MA orders, then whether the
@@ -109,7 +109,7 @@ class AutoArima(Stateless):
         return Arima(orders=(p, int(once), q), mean=mean, params=params)
 
 
-class AutoEts(Stateless):
+class AutoEts(BarForecaster):
     """Exponential smoothing of each series' log values by statsmodels, fitted to the training bars and not refitted.
 
     Without trend, with one, or with a damped one, whichever the corrected Akaike criterion prefers (after Hyndman et

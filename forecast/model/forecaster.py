@@ -230,21 +230,31 @@ def _scored_windows(
     return metrics, squares / (len(index) * data.horizon)
 
 
-class Stateless:
-    """What forecasters of raw bars that learn nothing share."""
+class BarForecaster:
+    """What forecasters of raw bars share; by itself it learns nothing.
+
+    `learnt` names what is saved: each an attribute whose name ends in an underscore, an array or a JSON value.
+    """
 
     quantile_levels: tuple[float, ...] | None = None
     normaliser: WindowNormaliser | None = None
+    learnt: tuple[str, ...] = ()
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:
-        """See Forecaster: nothing to learn."""
+        """See Forecaster."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster: nothing was learnt."""
-        return {}, {}
+        """See Forecaster; what is None is left out."""
+        values = {name: getattr(self, f"{name}_") for name in self.learnt}
+        arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+        return arrays, {n: value for n, value in values.items() if n not in arrays and value is not None}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-        """See Forecaster: nothing was learnt."""
+        """See Forecaster; what an earlier version did not save stays as the class has it."""
+        known = {**facts, **arrays}
+        for name in self.learnt:
+            attribute = f"{name}_"
+            setattr(self, attribute, known.get(name, getattr(type(self), attribute, None)))
 
 
 def one_thread() -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from annotated_types import Ge
 
 from forecast.errors import UserError
-from forecast.model.forecaster import Forecast, OnEpoch, Stateless, one_thread
+from forecast.model.forecaster import BarForecaster, Forecast, OnEpoch, one_thread
 from forecast.model.naive import Origins, by_series, training_origins
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Parameters(NamedTuple):
     scale: float  # standard deviation of the training returns
 
 
-class Garch(Stateless):
+class Garch(BarForecaster):
     """GARCH(1,1), or GJR-GARCH, of each series' log returns from Close to Close.
 
     A return from Close to Close holds the night, which a variance from High and Low leaves out, so the forecast is

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 
 from forecast.errors import UserError
-from forecast.model.forecaster import LEAST_CHANCE, Forecast, OnEpoch, one_thread
+from forecast.model.forecaster import LEAST_CHANCE, BarForecaster, Forecast, OnEpoch, one_thread
 from forecast.model.naive import last_values_of, training_origins
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _CHUNK = 2**23
 _ROWS_PER_COEFFICIENT = 10
 
 
-class Har:
+class Har(BarForecaster):
     """Linear regression on means of the last values over a day, a week and a month, one for each step ahead.
 
     A target of logarithms (volatility, range, volume) or of prices is regressed in logs on logs of means, so that no
@@ -52,8 +52,7 @@ class Har:
     Econometrics 7, https://doi.org/10.1093/jjfinec/nbp001.
     """
 
-    quantile_levels: tuple[float, ...] | None = None
-    normaliser = None
+    learnt = ("coefficients", "intercepts", "series", "logs", "positive", "chances")
     series_: list[str]  # that have coefficients of their own
     coefficients_: Values  # (series + 1, regressors, horizon); the last ones are of all series together
     intercepts_: Values  # (series + 1, horizon)
@@ -133,18 +132,6 @@ class Har:
         if self.chances_:
             values = values.clip(LEAST_CHANCE, 1 - LEAST_CHANCE)
         return Forecast(values)
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        arrays = {"coefficients": self.coefficients_, "intercepts": self.intercepts_}
-        kind = {"logs": self.logs_, "positive": self.positive_, "chances": self.chances_}
-        return arrays, {"series": self.series_, **kind}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-        """See Forecaster."""
-        self.coefficients_, self.intercepts_ = arrays["coefficients"], arrays["intercepts"]
-        self.series_ = list(facts["series"])
-        self.logs_, self.positive_, self.chances_ = facts["logs"], facts["positive"], facts["chances"]
 
     def _beside(self, layout: Layout, step: int) -> list[int]:
         """Columns of the covariates that are regressors of a step."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
-from forecast.model.forecaster import Forecast, OnEpoch, Stateless
+from forecast.model.forecaster import BarForecaster, Forecast, OnEpoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,9 +91,10 @@ def last_values_of(
     return values, known
 
 
-class Naive(Stateless):
+class Naive(BarForecaster):
     """What the target calls naive, for every step: the last value, no move, an even chance."""
 
+    learnt = ("value",)
     history = 1
     uncorrected = True  # the last value as it was, see measure_errors
     value_: float | None = None  # None = the last one
@@ -107,16 +108,8 @@ class Naive(Stateless):
         last = last_values(batch).repeat(batch.horizon, axis=1)
         return Forecast(last if self.value_ is None else np.full_like(last, self.value_))
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {} if self.value_ is None else {"value": self.value_}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        self.value_ = facts.get("value")
-
-
-class Drift(Stateless):
+class Drift(BarForecaster):
     """Last value + step x (last - first training value) / (training bars - 1), a line through the training bars.
 
     A series without two training bars, or one that was not trained on, has no drift.
@@ -153,7 +146,7 @@ class Drift(Stateless):
         self.slope_ = dict(zip(facts["series"], arrays["slope"].tolist(), strict=True))
 
 
-class HistoricalMean(Stateless):
+class HistoricalMean(BarForecaster):
     """Last value x (1 + mean relative change from the first bar up to this one) ^ step, of each series by itself.
 
     Of logs it is the last value + step x mean change; of returns and chances, the mean of those so far.
@@ -162,6 +155,7 @@ class HistoricalMean(Stateless):
     can anything beat the historical average?, Review of Financial Studies 21.
     """
 
+    learnt = ("relation",)
     history = None
     relation_ = "ratio"  # see Target.relation
 
@@ -190,16 +184,8 @@ class HistoricalMean(Stateless):
             return Forecast(last_values(batch) + mean[:, None] * steps)
         return Forecast(mean[:, None].repeat(batch.horizon, axis=1))
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {"relation": self.relation_}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster: of a run before there were other targets, of prices."""
-        self.relation_ = facts.get("relation", "ratio")
-
-
-class MovingAverage(Stateless):
+class MovingAverage(BarForecaster):
     """Mean of the last values, the same for every step.
 
     Args:
@@ -229,7 +215,7 @@ class MovingAverage(Stateless):
         return Forecast(np.repeat(mean[:, None], batch.horizon, axis=1))
 
 
-class Ewma(Stateless):
+class Ewma(BarForecaster):
     """Exponentially weighted mean of all values so far, the same for every step.
 
     Of a target of logarithms the mean is taken of what they stand for (variances, volumes); its log lies above the mean
@@ -242,6 +228,7 @@ class Ewma(Stateless):
     Source: RiskMetrics Technical Document (1996), 4th edition, J.P. Morgan, section 5.2, with 0.94 for daily bars.
     """
 
+    learnt = ("logs", "shift")
     logs_ = False  # whether the target's values are logs
     shift_: Values | None = None  # (horizon,) that is added; None: nothing
 
@@ -267,14 +254,6 @@ class Ewma(Stateless):
         values = means[:, None].repeat(batch.horizon, axis=1)
         return Forecast(values if self.shift_ is None else values + self.shift_)
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {} if self.shift_ is None else {"shift": self.shift_}, {"logs": self.logs_}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-        """See Forecaster."""
-        self.logs_, self.shift_ = facts["logs"], arrays.get("shift")
-
     def _means(
         self, panel: Panel, layout: Layout, series: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> Values:
@@ -290,12 +269,13 @@ class Ewma(Stateless):
         return np.log(means) if self.logs_ else means
 
 
-class TrainingMean(Stateless):
+class TrainingMean(BarForecaster):
     """The mean of a series' training values, for every step: of a direction the share of bars that rose.
 
     A series that was not trained on takes the mean of all of them.
     """
 
+    learnt = ("means", "other")
     history = 1
     means_: dict[str, float]  # series -> its own
     other_: float  # of every other series
@@ -317,16 +297,8 @@ class TrainingMean(Stateless):
         means = np.asarray([self.means_.get(name, self.other_) for name in batch.panel.names])
         return Forecast(means[batch.series][:, None].repeat(batch.horizon, axis=1))
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {"means": self.means_, "other": self.other_}
 
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        self.means_, self.other_ = dict(facts["means"]), facts["other"]
-
-
-class SeasonalMean(Stateless):
+class SeasonalMean(BarForecaster):
     """Mean of the last season, and by how much this place in a season has differed from its mean: a day of the week.
 
     The difference is the mean over the last `seasons`. Places are counted in bars from the newest one back, so that a
@@ -340,6 +312,7 @@ class SeasonalMean(Stateless):
     https://otexts.com/fpp3, with means of what is past alone.
     """
 
+    learnt = ("period",)
     period_: int  # bars
 
     def __init__(
@@ -382,14 +355,6 @@ class SeasonalMean(Stateless):
             places = away.sum(axis=1) / np.maximum(whole.sum(axis=1), 1)[:, None]  # (b, period)
             values[some] = last[:, None] + places[:, steps]
         return Forecast(values)
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster."""
-        return {}, {"period": self.period_}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        self.period_ = facts["period"]
 
 
 def usual_season(data: MarketData) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, MinLen
 
 from forecast.model.forecaster import Forecast, OnEpoch, one_thread
 
@@ -22,8 +22,6 @@ _ALPHAS = (1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0)
 _HELD_OUT = 0.2
 # Fewer training windows than this would teach nothing, however wide they are.
 _MIN_WINDOWS = 100
-# Of scikit-learn's own classes, what a saved gradient boosting may be made of beyond what skops trusts by itself.
-_TREE_TYPES = ["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"]
 
 
 class TrainingTable(NamedTuple):
@@ -162,93 +160,6 @@ class Ridge:
         self.normaliser, self.history = normaliser_of(facts), facts["lookback"]
         self.alpha_ = facts["alpha"]
         self.coefficients_, self.intercept_ = arrays["coefficients"], arrays["intercept"]
-
-
-class Trees:
-    """Histogram gradient boosting from the normalised window the network sees to its targets, one model a step.
-
-    All series are pooled. The defaults are few and small trees: in daily prices there is little to find, and larger
-    ones learn noise (31 leaves: RMSE 1 to 5 % above that of "tomorrow = today" on the embedded data).
-
-    Args:
-        iterations: trees a step.
-        learning_rate: weight of each.
-        leaves: of a tree.
-        min_samples_leaf: training windows a leaf.
-        max_values: numbers to learn from, windows x lookback x features, all steps together; of more, evenly
-            spaced windows are taken.
-
-    Source: Friedman (2001), Greedy function approximation, Annals of Statistics 29; scikit-learn's,
-    https://scikit-learn.org/stable/modules/generated/sklearn.ensemble.HistGradientBoostingRegressor.html
-    """
-
-    quantile_levels = None
-    normaliser: WindowNormaliser | None = None
-    history: int | None = None  # the lookback, once fitted
-    models_: list[Any]  # one a step
-
-    def __init__(
-        self,
-        *,
-        iterations: Annotated[int, Ge(1)] = 50,
-        learning_rate: Annotated[float, Gt(0), Le(1)] = 0.02,
-        leaves: Annotated[int, Ge(2)] = 4,
-        min_samples_leaf: Annotated[int, Ge(1)] = 100,
-        max_values: Annotated[int, Ge(1)] = 4_000_000,
-    ) -> None:
-        self.iterations = iterations
-        self.learning_rate = learning_rate
-        self.leaves = leaves
-        self.min_samples_leaf = min_samples_leaf
-        self.max_values = max_values
-
-    def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
-        """See Forecaster."""
-        from sklearn.ensemble import HistGradientBoostingRegressor
-
-        self.normaliser, self.history = data.normaliser_, data.seq_len
-        table = training_table(data, max_values=self.max_values // data.horizon)
-        with one_thread():
-            self.models_ = [
-                HistGradientBoostingRegressor(
-                    max_iter=self.iterations,
-                    learning_rate=self.learning_rate,
-                    max_leaf_nodes=self.leaves,
-                    min_samples_leaf=self.min_samples_leaf,
-                    early_stopping=False,  # it would hold out windows at random, which overlap those it learns from
-                    random_state=0,
-                ).fit(table.inputs, targets)
-                for targets in table.targets.T
-            ]
-
-    def forecast(self, batch: WindowBatch) -> Forecast:
-        """See Forecaster."""
-        assert self.normaliser is not None, "not fitted"
-        inputs = flat_inputs(self.normaliser, batch.windows)
-        with one_thread():
-            answers = np.stack([model.predict(inputs) for model in self.models_], axis=1)
-        return denormalise(self.normaliser, batch.windows, answers)
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """See Forecaster: each step's model as skops writes it, which is no pickle, byte by byte."""
-        from skops import io
-
-        assert self.normaliser is not None, "not fitted"
-        arrays = {
-            f"step_{step}": np.frombuffer(io.dumps(model), np.uint8)
-            for step, model in enumerate(self.models_, start=1)
-        }
-        return arrays, {"normaliser": self.normaliser.to_json()}
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-        """See Forecaster."""
-        from skops import io
-
-        self.normaliser, self.history = normaliser_of(facts), facts["lookback"]
-        self.models_ = [
-            io.loads(arrays[f"step_{step}"].tobytes(), trusted=_TREE_TYPES)
-            for step in range(1, facts["horizon"] + 1)
-        ]
 
 
 def normaliser_of(facts: Mapping[str, Any]) -> WindowNormaliser:
