@@ -286,12 +286,10 @@ def _compare(
     ratio, error = ratios(by_time(gain), by_time(base), one, 1, lags=lags)
     if not math.isfinite(ratio[0]):
         return Skill(0.0, 0.0, None, 0.0)
-    if not signs:
-        return Skill(float(ratio[0]), float(error[0]), None, 0.0)
     moved = (outcomes != reference) & (answers != reference)
     right = moved & (np.sign(outcomes - reference) == np.sign(answers - reference))
     share, share_error = ratios(by_time(right.astype(float)), by_time(moved.astype(float)), one, 1, lags=lags)
-    if not math.isfinite(share[0]):
+    if not signs or not math.isfinite(share[0]):
         return Skill(float(ratio[0]), float(error[0]), None, 0.0)
     return Skill(float(ratio[0]), float(error[0]), float(share[0]), float(share_error[0]))
 

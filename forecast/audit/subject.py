@@ -46,7 +46,26 @@ class CheckResult:
     seconds: float
 
 
-class CachedSource:
+@dataclass
+class _Derived:
+    """A source with the tickers of another."""
+
+    source: Source
+
+    def tickers(self) -> list[str]:
+        """As the source says."""
+        return self.source.tickers()
+
+    def columns_of(self, ticker: str) -> pd.DataFrame:
+        """The columns of a ticker's file beside its bars, as covariates; none of a source that offers none."""
+        import pandas as pd
+
+        reader = getattr(self.source, "columns_of", None)
+        return pd.DataFrame(index=self.source.bars(ticker).index) if reader is None else reader(ticker)
+
+
+@dataclass
+class CachedSource(_Derived):
     """The bars a run would see, fetched once and kept.
 
     Args:
@@ -54,33 +73,17 @@ class CachedSource:
         reader: of the run, which knows the part of the history it uses.
     """
 
-    def __init__(self, source: Source, reader: BarReader) -> None:
-        self.source = source
-        self.reader = reader
-        self.bars = cache(self._bars)
+    reader: BarReader
 
-    def tickers(self) -> list[str]:
-        """As the source says."""
-        return self.source.tickers()
-
-    def _bars(self, ticker: str) -> pd.DataFrame:
-        return self.reader.cut(ticker, self.source.bars(ticker))
-
-    def columns_of(self, ticker: str) -> pd.DataFrame:
-        """Further columns, see further_columns."""
-        return further_columns(self.source, ticker)
+    def __post_init__(self) -> None:
+        self.bars = cache(lambda ticker: self.reader.cut(ticker, self.source.bars(ticker)))
 
 
-class Until:
+@dataclass
+class Until(_Derived):
     """Bars up to a day, as if the rest had not happened yet."""
 
-    def __init__(self, source: Source, last_day: pd.Timestamp) -> None:
-        self.source = source
-        self.last_day = last_day
-
-    def tickers(self) -> list[str]:
-        """As the source says."""
-        return self.source.tickers()
+    last_day: pd.Timestamp
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """Bars of `last_day` and before."""
@@ -89,21 +92,16 @@ class Until:
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """Further columns of `last_day` and before."""
-        table = further_columns(self.source, ticker)
+        table = super().columns_of(ticker)
         return table[table.index <= self.last_day]
 
 
-class CorruptedAfter:
+@dataclass
+class CorruptedAfter(_Derived):
     """Bars after a day take another course: plausible prices and volumes, but not those that came."""
 
-    def __init__(self, source: Source, last_day: pd.Timestamp, *, seed: int) -> None:
-        self.source = source
-        self.last_day = last_day
-        self.seed = seed
-
-    def tickers(self) -> list[str]:
-        """As the source says."""
-        return self.source.tickers()
+    last_day: pd.Timestamp
+    seed: int
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """Prices after `last_day` times a random path of 5 % steps, volumes times a factor from 1/4 to 4."""
@@ -119,7 +117,7 @@ class CorruptedAfter:
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """Further columns, after `last_day` times a factor from 1/4 to 4."""
-        table = further_columns(self.source, ticker).copy()
+        table = super().columns_of(ticker).copy()
         later = table.index > self.last_day
         table.loc[later] *= 4 ** _generator(self.seed + 1, ticker).uniform(
             -1, 1, (int(later.sum()), table.shape[1])
@@ -127,16 +125,11 @@ class CorruptedAfter:
         return table
 
 
-class Shuffled:
+@dataclass
+class Shuffled(_Derived):
     """The same bars in random order, each relative to the Close before it: nothing is left to be forecast."""
 
-    def __init__(self, source: Source, *, seed: int) -> None:
-        self.source = source
-        self.seed = seed
-
-    def tickers(self) -> list[str]:
-        """As the source says."""
-        return self.source.tickers()
+    seed: int
 
     def bars(self, ticker: str) -> pd.DataFrame:
         """Dates stay; prices are chained anew from permuted relative bars."""
@@ -165,17 +158,9 @@ class Shuffled:
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """Further columns, their rows permuted."""
-        table = further_columns(self.source, ticker)
+        table = super().columns_of(ticker)
         order = _generator(self.seed + 1, ticker).permutation(len(table))
         return table.iloc[order].set_axis(table.index, axis=0)
-
-
-def further_columns(source: Source, ticker: str) -> pd.DataFrame:
-    """The columns of a ticker's file beside its bars, as covariates; none of a source that offers none."""
-    import pandas as pd
-
-    reader = getattr(source, "columns_of", None)
-    return pd.DataFrame(index=source.bars(ticker).index) if reader is None else reader(ticker)
 
 
 def _generator(seed: int, ticker: str) -> np.random.Generator:

@@ -105,7 +105,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
         adjust=bool(config.source.get("adjust", False)),
         adjust_volume=bool(config.source.get("adjust_volume", False)),
         intervals=IntervalState.from_json(read_json(widths)) if widths.is_file() else None,
-        covariates=facts.get("covariates"),
+        covariates=facts.get("covariates") or {},
     )
 
 

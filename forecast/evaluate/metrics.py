@@ -268,11 +268,6 @@ class Metrics:
                     "@forecast.evaluate.metric(mode='min') or 'max' above it"
                 )
 
-    @property
-    def names(self) -> list[str]:
-        """What an epoch reports: `val_rmse` and so on."""
-        return [f"val_{name}" for name in (*self.package, *self.scores, *self.own)]
-
     def figures(self, table: ForecastTable) -> Figures:
         """The metrics of a table, without the name of the split; None where one is not defined."""
         totals = Totals.of(table)
@@ -304,11 +299,7 @@ class Metrics:
         return self.of(table_of(data, "val", rows=rows, forecast=target.forecast_in_unit(forecast, variance)))
 
     def check_objective(self, metric: str, mode: str) -> None:
-        """Refuse an objective that no epoch reports, or that is asked for in the wrong direction.
-
-        Raises:
-            UserError: either.
-        """
+        """See Score."""
         from difflib import get_close_matches
 
         modes = {"train_loss": "min", "val_loss": "min"} | {

@@ -74,6 +74,14 @@ class Returns:
             gain = LOSSES[loss](actual, beside) - LOSSES[loss](actual, forecast)
         return gain, None if every else known
 
+    def squared_error(self, name: str) -> Selected:
+        """Of the moves that a reference forecasts, on the rows that it forecast."""
+        moves = self.reference(name)
+        known = np.isfinite(moves)
+        with np.errstate(over="ignore", invalid="ignore"):
+            error: Column = (self.actual - moves) ** 2
+        return (error, None) if known.all() else (error[known], known)
+
     @cached_property
     def window(self) -> Index:
         """(rows,) number of the window within the block."""
@@ -136,8 +144,8 @@ def loss_differential(
     return differential
 
 
-def loss_of(returns: Returns, name: str) -> Column:
-    """(rows,) the table's main loss of the model, of `naive` or of a baseline.
+def loss_of(returns: Returns, name: str) -> Selected:
+    """The table's main loss of the model, of `naive` or of a baseline, of all rows.
 
     Args:
         returns: of a block.
@@ -147,9 +155,9 @@ def loss_of(returns: Returns, name: str) -> Column:
     with np.errstate(over="ignore", invalid="ignore"):
         if loss == ("log" if table.logs else "squared"):
             moves = returns.forecast if name == "model" else returns.reference(name)
-            return np.asarray((returns.actual - moves) ** 2)
-        given = {"model": table.forecast, "naive": table.naive}
-        return LOSSES[loss](table.actual, given[name] if name in given else table.baselines[name])
+            return np.asarray((returns.actual - moves) ** 2), None
+        given = {"model": table.forecast, "naive": table.naive, **table.baselines}
+        return LOSSES[loss](table.actual, given[name]), None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from forecast.evaluate.returns import (
     OriginSums,
     Returns,
     group_sums,
-    loss_differential,
     origin_range,
     sums_by_origin,
     usable,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from forecast.evaluate.returns import Selected
     from forecast.evaluate.table import ForecastTable
 
     Column = NDArray[np.float64]
@@ -57,9 +55,9 @@ def skill(table: ForecastTable, *, mean: str | None = None) -> Summary:
         mean = None
     references = {"r2_zero": "naive"} | ({} if mean is None else {"r2_mean": mean})
     columns = {
-        f"{name} {part}": partial(function, reference=reference)
+        f"{name} {part}": partial(function, name=reference)
         for name, reference in references.items()
-        for part, function in (("gain", _gain), ("error", _error))
+        for part, function in (("gain", Returns.gain), ("error", Returns.squared_error))
     }
     sums = sums_by_origin(table, columns)
     correlated = information_coefficients(table)
@@ -258,42 +256,23 @@ def _over_time(by_origin: Column, horizon: int) -> dict[str, float | int | None]
     }
 
 
-def _gain(returns: Returns, *, reference: str) -> Selected:
-    return returns.gain(reference)
-
-
-def _error(returns: Returns, *, reference: str) -> Selected:
-    """Squared error of a reference, of the rows that it forecast."""
-    moves = returns.reference(reference)
-    known = np.isfinite(moves)
-    with np.errstate(over="ignore", invalid="ignore"):
-        error: Column = (returns.actual - moves) ** 2
-    return (error, None) if known.all() else (error[known], known)
-
-
 def _ticker_r2(table: ForecastTable, references: Mapping[str, str]) -> dict[str, Any]:
     """R2 ticker by ticker, one column a figure."""
     count = len(table.names)
-    gains, errors = ({name: np.zeros(count) for name in references} for _ in range(2))
+    sums = {name: np.zeros((2, count)) for name in references}  # of gains, of the reference's errors
     rows = np.zeros(count)
-    for block in table.blocks():
-        returns = Returns(block)
-        rows += np.bincount(block.series, minlength=count)
-        for name, reference in references.items():
-            moves = returns.reference(reference)
-            known = np.isfinite(moves)
-            actual, series = returns.actual[known], block.series[known]
-            with np.errstate(over="ignore", invalid="ignore"):
-                errors[name] += np.bincount(series, (actual - moves[known]) ** 2, minlength=count)
-                gain = loss_differential(actual, returns.forecast[known], moves[known])
-                gains[name] += np.bincount(series, gain, minlength=count)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for block in table.blocks():
+            returns = Returns(block)
+            rows += np.bincount(block.series, minlength=count)
+            for name, reference in references.items():
+                for place, part in enumerate((Returns.gain, Returns.squared_error)):
+                    values, known = part(returns, reference)
+                    series = block.series if known is None else block.series[known]
+                    sums[name][place] += group_sums(values, series, count)
+        shares = {name: column(gain / error) for name, (gain, error) in sums.items()}
     columns: dict[str, Any] = {"ticker": list(table.names)}
-    for name in ("r2_zero", "r2_mean"):
-        if name not in references:
-            columns[name] = [None] * count
-            continue
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            columns[name] = column(gains[name] / errors[name])
+    columns |= {name: shares.get(name, [None] * count) for name in ("r2_zero", "r2_mean")}
     columns["why"] = [
         "no rows in this split" if not number else "the value never moved" if zero is None else None
         for number, zero in zip(rows, columns["r2_zero"], strict=True)
@@ -302,24 +281,22 @@ def _ticker_r2(table: ForecastTable, references: Mapping[str, str]) -> dict[str,
 
 
 def _lines(overall: dict[str, Any], mean: str | None, *, many: bool) -> list[str]:
-    def noise(value: float | None, form: str) -> str:
-        return "" if value is None else f" +/- {value:{form}}"
-
-    def percent(error: float | None) -> str:
-        return "" if error is None else f" +/- {100 * error:.2f}"
+    def noise(name: str, form: str, by: float = 1) -> str:
+        error = overall[f"{name}_se"]
+        return "" if error is None else f" +/- {by * error:{form}}"
 
     lines = []
     zero, beside = overall["r2_zero"], overall["r2_mean"]
     if zero is not None:
-        line = f"R2 of returns: {100 * zero:+.2f} %{percent(overall['r2_zero_se'])} against no move"
+        line = f"R2 of returns: {100 * zero:+.2f} %{noise('r2_zero', '.2f', 100)} against no move"
         if beside is not None:
-            line += f", {100 * beside:+.2f} %{percent(overall['r2_mean_se'])} against the mean move ({mean})"
+            line += f", {100 * beside:+.2f} %{noise('r2_mean', '.2f', 100)} against the mean move ({mean})"
         lines.append(line)
     if many and overall["ic"] is None:
         lines.append(f"IC: undefined, {overall['why']['ic']}")
     elif many:
-        line = f"IC {overall['ic']:+.3f}{noise(overall['ic_se'], '.3f')}, RankIC {overall['rank_ic']:+.3f}"
-        line += noise(overall["rank_ic_se"], ".3f")
+        line = f"IC {overall['ic']:+.3f}{noise('ic', '.3f')}, RankIC {overall['rank_ic']:+.3f}"
+        line += noise("rank_ic", ".3f")
         if overall["icir"] is not None:
             line += f", ICIR {overall['icir']:+.2f}"
         lines.append(f"{line} ({overall['ic_dates']:,} dates)")

@@ -64,8 +64,9 @@ class TradingRule:
         """
         gross, turnover, market, entered = _by_origin(usable(table)[0])
         cost = self.cost_bps / 10_000
-        strategy = self._figures(gross - cost * turnover) | _trading(gross, turnover)
-        strategy["why"] = (strategy["why"] or {}) | strategy.pop("trading_why") or None
+        strategy = self._figures(gross - cost * turnover)
+        traded, undefined = _trading(gross, turnover)
+        strategy |= traded | {"why": (strategy["why"] or {}) | undefined or None}
         held = self._figures(market - cost * entered)
         lines = self._lines(strategy, held)
         record = {
@@ -170,19 +171,18 @@ def _first(returns: Returns) -> NDArray[np.bool_]:
     return first
 
 
-def _trading(gross: Column, turnover: Column) -> dict[str, Any]:
-    """How much is traded a session, and the cost at which nothing would be left."""
+def _trading(gross: Column, turnover: Column) -> tuple[dict[str, float | None], dict[str, str]]:
+    """How much is traded a session, the cost at which nothing would be left, and why one of them is undefined."""
+    names = ("turnover", "break_even_bps")
     if not len(turnover):
-        why = dict.fromkeys(("turnover", "break_even_bps"), "no rows")
-        return {"turnover": None, "break_even_bps": None, "trading_why": why}
+        return dict.fromkeys(names), dict.fromkeys(names, "no rows")
     traded = float(turnover.mean())
-    if not traded:
-        why = {"break_even_bps": "no trade was made"}
-        return {"turnover": 0.0, "break_even_bps": None, "trading_why": why}
     with np.errstate(invalid="ignore", over="ignore"):
-        break_even = figure(10_000 * gross.mean() / traded)
-    why = {} if break_even is not None else {"break_even_bps": "returns too large"}
-    return {"turnover": traded, "break_even_bps": break_even, "trading_why": why}
+        break_even = figure(10_000 * gross.mean() / traded) if traded else None
+    reason = "returns too large" if traded else "no trade was made"
+    return {"turnover": traded, "break_even_bps": break_even}, (
+        {} if break_even is not None else {"break_even_bps": reason}
+    )
 
 
 def _sharpe(figures: dict[str, Any]) -> str:

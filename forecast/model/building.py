@@ -69,7 +69,7 @@ def build_forecaster(config: DictConfig, sizes: Mapping[str, int], *, score: Sco
             objective.
     """
     trainer = make_trainer(config)
-    trainer.check_objective(score.names)
+    score.check_objective(trainer.metric, trainer.mode)
     sizes = {**sizes, "output_size": sizes["output_size"] * len(trainer.quantile_levels or (0.5,))}
     with trainer.pinned():
         return _to_fit(config.model, sizes, trainer, score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -57,9 +57,12 @@ class TrainingResult:
 class Score(Protocol):
     """Metrics of the validation rows of an epoch; `forecast.evaluate` gives one."""
 
-    @property
-    def names(self) -> Sequence[str]:
-        """What it reports: `val_rmse` and so on."""
+    def check_objective(self, metric: str, mode: str) -> None:
+        """Refuse an objective that no epoch reports, or that is asked for in the wrong direction.
+
+        Raises:
+            UserError: either.
+        """
         ...
 
     def __call__(

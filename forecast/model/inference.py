@@ -60,13 +60,14 @@ class InferenceWindows:
         return np.empty((0, 0, 0), np.float32) if self.batch is None else self.batch.windows
 
 
+@dataclass(kw_only=True, eq=False)
 class Predictor:
     """A fitted forecaster that takes raw bars.
 
     Args:
         forecaster: fitted.
         features: the strategy's.
-        target: what is forecast; None = the Close.
+        target: what is forecast.
         scope: the strategy's.
         tickers: the run's; `multiple` wants all of them, `single` takes any one, `panel` any number.
         lookback: bars a window holds.
@@ -81,42 +82,26 @@ class Predictor:
         within_session: whether windows and forecasts stay inside one session.
     """
 
-    def __init__(
-        self,
-        *,
-        forecaster: Forecaster,
-        features: Features,
-        scope: Scope,
-        tickers: Sequence[str],
-        lookback: int,
-        horizon: int,
-        adjust: bool,
-        adjust_volume: bool = False,
-        target: Target | None = None,
-        intervals: IntervalState | None = None,
-        covariates: Mapping[str, int | None] | None = None,
-        markets: Mapping[str, Bars] | None = None,
-        join_by_ending: bool = True,
-        within_session: bool = False,
-    ) -> None:
-        self.forecaster = forecaster
-        self.features = features
-        self.target = target or Close()
-        self.scope = scope
-        self.tickers = list(tickers)
-        self.lookback = lookback
-        self.horizon = horizon
-        self.adjust = adjust
-        self.adjust_volume = adjust_volume
-        self.intervals = intervals
-        self.covariates = dict(covariates or {})
-        self.markets = dict(markets or {})
-        self.join_by_ending = join_by_ending
-        self.within_session = within_session
+    forecaster: Forecaster
+    features: Features
+    target: Target = field(default_factory=Close)
+    scope: Scope
+    tickers: list[str]
+    lookback: int
+    horizon: int
+    adjust: bool
+    adjust_volume: bool = False
+    intervals: IntervalState | None = None
+    covariates: Mapping[str, int | None] = field(default_factory=dict)
+    markets: Mapping[str, Bars] = field(default_factory=dict)
+    join_by_ending: bool = True
+    within_session: bool = False
+
+    def __post_init__(self) -> None:
         self.layout: Layout = layout(
-            features,
+            self.features,
             target=self.target,
-            tickers=self.tickers if scope == "multiple" else None,
+            tickers=self.tickers if self.scope == "multiple" else None,
             covariates=self.covariates,
         )
 
@@ -266,10 +251,8 @@ class Predictor:
         bounds = [] if self.intervals is None else self.intervals.columns
         if windows.batch is None:
             return pd.DataFrame(columns | {name: np.empty(0) for name in ("forecast", "naive", *bounds)})
-        forecast, naive = (
-            forecast_in_unit(self.forecaster, windows.batch, self.target),
-            self.naive(windows.windows),
-        )
+        forecast = forecast_in_unit(self.forecaster, windows.batch, self.target)
+        naive = self.naive(windows.windows)
         columns |= {"forecast": forecast.values.ravel(), "naive": np.repeat(naive, self.horizon)}
         if self.intervals is not None:
             both = self.intervals.bounds(
@@ -350,19 +333,17 @@ class Predictor:
             )
 
     def _bars(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        """A checked bar table, its covariates last."""
         beside = self.covariates_of(ticker)
-        if not beside:
-            return self._own_bars(ticker, table)
         missing = [name for name in beside if name not in table.columns]
         if missing:
             raise UserError(
                 f"{ticker}: the bars have no column {', '.join(missing)}, a covariate that the model looks at; "
                 "python -m forecast.predict and GET /forecast fetch it"
             )
-        own = self._own_bars(ticker, table.drop(columns=beside))
-        return own.assign(**{name: table[name].to_numpy(np.float64) for name in beside})
-
-    def _own_bars(self, ticker: str, table: pd.DataFrame) -> pd.DataFrame:
+        covariates = {name: table[name].to_numpy(np.float64) for name in beside}
+        if beside:
+            table = table.drop(columns=beside)
         if not is_bar_table(table):
             columns = [column for column in COLUMNS if column in table.columns]
             if "Close" not in columns:
@@ -374,7 +355,7 @@ class Predictor:
             )
         if not (table.index.is_monotonic_increasing and table.index.is_unique):
             raise UserError(f"{ticker}: dates must be ascending and distinct, oldest first")
-        return table
+        return table.assign(**covariates) if beside else table
 
     def _one_by_one(self, tables: Mapping[str, pd.DataFrame], refused: dict[str, str]) -> dict[str, Rows]:
         """Times and panel rows of each series, from all its bars."""

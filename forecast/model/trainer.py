@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import signal
 import sys
@@ -10,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ from forecast.errors import UserError
 from forecast.model.forecaster import OnEpoch, Score, TrainingResult
 
 if TYPE_CHECKING:
+    import pytorch_lightning as pl
+
     from forecast.data.market import MarketData
     from forecast.data.target import Target
     from forecast.model.neural import NetworkForecaster
@@ -30,6 +32,7 @@ class TrainingDivergedError(RuntimeError):
     """No epoch gave a finite objective."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Trainer:
     """Fit a forecaster, stop when the objective stalls, keep the best epoch's weights.
 
@@ -61,60 +64,40 @@ class Trainer:
         UserError: a GPU is asked for and there is none, or quantiles are out of order or lack 0.5.
     """
 
-    def __init__(
-        self,
-        *,
-        metric: str,
-        mode: Literal["min", "max"],
-        seed: int,
-        max_epochs: Annotated[int, Ge(1)] = 50,
-        learning_rate: Annotated[float, Gt(0)] = 1e-3,
-        weight_decay: Annotated[float, Ge(0)] = 3e-3,
-        decay: Literal["decoupled", "l2"] = "l2",
-        start: Literal["auto", "linear", "zero"] = "auto",
-        patience: Annotated[int, Ge(1)] | None = 10,
-        min_delta: Annotated[float, Ge(0)] = 0.0,
-        gradient_clip: Annotated[float, Gt(0)] | None = 1.0,
-        loss: Literal["mse", "mae", "huber", "quantile"] = "mse",
-        quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.05, 0.5, 0.95),
-        lr_schedule: Literal["constant", "cosine", "plateau"] = "cosine",
-        accelerator: Literal["cpu", "gpu", "auto"] = "cpu",
-        precision: Literal["32-true", "bf16-mixed"] = "32-true",
-        threads: Annotated[int, Ge(1), Le(256)] = 1,
-        progress: Literal["auto", "on", "off"] = "auto",
-    ) -> None:
-        if accelerator == "gpu" and not _has_gpu():
+    metric: str
+    mode: Literal["min", "max"]
+    seed: int
+    max_epochs: Annotated[int, Ge(1)] = 50
+    learning_rate: Annotated[float, Gt(0)] = 1e-3
+    weight_decay: Annotated[float, Ge(0)] = 3e-3
+    decay: Literal["decoupled", "l2"] = "l2"
+    start: Literal["auto", "linear", "zero"] = "auto"
+    patience: Annotated[int, Ge(1)] | None = 10
+    min_delta: Annotated[float, Ge(0)] = 0.0
+    gradient_clip: Annotated[float, Gt(0)] | None = 1.0
+    loss: Literal["mse", "mae", "huber", "quantile"] = "mse"
+    quantiles: Sequence[Annotated[float, Gt(0), Lt(1)]] = (0.05, 0.5, 0.95)
+    lr_schedule: Literal["constant", "cosine", "plateau"] = "cosine"
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: Annotated[int, Ge(1), Le(256)] = 1
+    progress: Literal["auto", "on", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.accelerator == "gpu" and not _has_gpu():
             raise UserError("trainer.accelerator=gpu: torch sees no GPU here; use cpu or auto")
-        if precision != "32-true" and (accelerator == "cpu" or not _has_gpu()):
-            raise UserError(f"trainer.precision={precision}: needs a GPU; use 32-true")
-        if list(quantiles) != sorted(set(quantiles)) or 0.5 not in quantiles:
+        if self.precision != "32-true" and (self.accelerator == "cpu" or not _has_gpu()):
+            raise UserError(f"trainer.precision={self.precision}: needs a GPU; use 32-true")
+        if list(self.quantiles) != sorted(set(self.quantiles)) or 0.5 not in self.quantiles:
             raise UserError(
-                f"trainer.quantiles={list(quantiles)}: must be ascending with 0.5, the forecast itself, among them; "
-                "such as [0.05,0.5,0.95]"
+                f"trainer.quantiles={list(self.quantiles)}: must be ascending with 0.5, the forecast itself, among "
+                "them; such as [0.05,0.5,0.95]"
             )
-        if decay == "decoupled" and weight_decay >= 1:
+        if self.decay == "decoupled" and self.weight_decay >= 1:
             raise UserError(
-                f"trainer.weight_decay={weight_decay:g}: a step cannot take that share off a weight; with "
+                f"trainer.weight_decay={self.weight_decay:g}: a step cannot take that share off a weight; with "
                 "trainer.decay=decoupled it must be below 1"
             )
-        self.metric = metric
-        self.mode = mode
-        self.seed = seed
-        self.max_epochs = max_epochs
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.decay = decay
-        self.start = start
-        self.patience = patience
-        self.min_delta = min_delta
-        self.gradient_clip = gradient_clip
-        self.loss = loss
-        self.quantiles = quantiles
-        self.lr_schedule = lr_schedule
-        self.accelerator = accelerator
-        self.precision = precision
-        self.threads = threads
-        self.progress = progress
 
     @property
     def quantile_levels(self) -> tuple[float, ...] | None:
@@ -159,23 +142,6 @@ class Trainer:
         name = self.metric if self.metric in one and self.metric in other else "val_loss"
         return sign * one[name] < sign * other[name] if name == self.metric else one[name] < other[name]
 
-    def check_objective(self, names: Sequence[str]) -> None:
-        """Refuse an objective that no epoch reports.
-
-        Args:
-            names: what a Score reports.
-
-        Raises:
-            UserError: the objective is none of them.
-        """
-        known = ["train_loss", "val_loss", *names]
-        if self.metric not in known:
-            near = difflib.get_close_matches(self.metric, known, n=1)
-            hint = f"did you mean {near[0]}? " if near else ""
-            raise UserError(
-                f"objective.metric={self.metric}: no epoch reports it; {hint}one of {', '.join(known)}"
-            )
-
     def check_loss(self, target: Target) -> None:
         """Refuse a loss that a probability has not.
 
@@ -203,14 +169,11 @@ class Trainer:
             UserError: the objective is no metric of an epoch.
             TrainingDivergedError: it was not a finite number in any epoch.
         """
-        import pytorch_lightning as pl
-        from pytorch_lightning.callbacks import EarlyStopping
-
         from forecast.model.optimisation import cross_entropy, loss_function
         from forecast.model.shrinkage import fit_linear
         from forecast.model.training import BestWeights, Chunks, EpochLog, ForecastModule
 
-        self.check_objective(score.names)
+        score.check_objective(self.metric, self.mode)
         linear = self.start == "linear" or (self.start == "auto" and self.decay == "decoupled")
         linear = linear and forecaster.reference is None  # whose forecasts are the start
         forecaster.start_from(fit_linear(data) if linear else None)
@@ -232,47 +195,13 @@ class Trainer:
         )
         best = BestWeights(forecaster=forecaster, metric=self.metric, mode=self.mode)
         bar = self.progress == "on" or (self.progress == "auto" and sys.stderr.isatty())
-        callbacks: list[pl.Callback] = [best, EpochLog(on_epoch=on_epoch, quiet=bar)]
-        if self.patience is not None:
-            # A missing or non-finite objective ends training at once.
-            stop = EarlyStopping(
-                monitor=self.metric,
-                mode=self.mode,
-                patience=self.patience,
-                min_delta=self.min_delta,
-                strict=False,
-            )
-            callbacks.append(stop)
+        train = Chunks(
+            data.windows_["train"], batch_size=data.batch_size, seed=self.seed if data.shuffle else None
+        )
+        val = Chunks(data.windows_["val"], batch_size=data.batch_size, seed=None)
         began = time.monotonic()
-        with warnings.catch_warnings(), quiet_lightning():
-            # Chunks are gathered in the main process on purpose: windows are views, workers would copy the panel.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # Lightning 2.6 asks torch in a way that torch 2.13 deprecates.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-            trainer = pl.Trainer(
-                max_epochs=self.max_epochs,
-                accelerator=self.accelerator,
-                devices=1,  # the steps below sum no gradients over processes
-                precision=self.precision,
-                callbacks=callbacks,
-                enable_progress_bar=bar,
-                enable_model_summary=False,
-                enable_checkpointing=False,
-                logger=False,
-                num_sanity_val_steps=0,
-            )
-            order = self.seed if data.shuffle else None
-            on_interrupt = signal.getsignal(signal.SIGINT)
-            try:
-                trainer.fit(
-                    module,
-                    Chunks(data.windows_["train"], batch_size=data.batch_size, seed=order),
-                    Chunks(data.windows_["val"], batch_size=data.batch_size, seed=None),
-                )
-            except SystemExit:
-                # Lightning turns Ctrl-C into exit code 1 and leaves the signal ignored.
-                signal.signal(signal.SIGINT, on_interrupt)
-                raise KeyboardInterrupt from None
+        with _quiet_lightning(), _ctrl_c():
+            self._lightning(best, EpochLog(on_epoch=on_epoch, quiet=bar), bar=bar).fit(module, train, val)
         if best.epoch is None:
             raise TrainingDivergedError(
                 f"trainer.learning_rate={self.learning_rate}: {self.metric} was not a number in any of "
@@ -288,17 +217,56 @@ class Trainer:
         forecaster.cpu()
         return TrainingResult(history=module.history, best_epoch=best.epoch, seconds=time.monotonic() - began)
 
+    def _lightning(self, *callbacks: pl.Callback, bar: bool) -> pl.Trainer:
+        """Lightning's trainer, which stops early where that is asked for."""
+        import pytorch_lightning as pl
+        from pytorch_lightning.callbacks import EarlyStopping
+
+        early = []
+        if self.patience is not None:
+            # A missing or non-finite objective ends training at once.
+            how: dict[str, Any] = {"patience": self.patience, "min_delta": self.min_delta, "strict": False}
+            early.append(EarlyStopping(monitor=self.metric, mode=self.mode, **how))
+        return pl.Trainer(
+            max_epochs=self.max_epochs,
+            accelerator=self.accelerator,
+            devices=1,  # training steps sum no gradients over processes
+            precision=self.precision,
+            callbacks=[*callbacks, *early],
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            logger=False,
+            num_sanity_val_steps=0,
+        )
+
 
 @contextmanager
-def quiet_lightning() -> Iterator[None]:
+def _quiet_lightning() -> Iterator[None]:
     """Lightning's remarks on devices and tips are no part of a run's log."""
     lightning = logging.getLogger("pytorch_lightning")
     level = lightning.level
     lightning.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            # Chunks are gathered in the main process on purpose: windows are views, workers would copy the panel.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Lightning 2.6 asks torch in a way that torch 2.13 deprecates.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
     finally:
         lightning.setLevel(level)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[None]:
+    """Lightning turns Ctrl-C into exit code 1 and leaves the signal ignored; here it stays an interrupt."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from None
 
 
 def _has_gpu() -> bool:

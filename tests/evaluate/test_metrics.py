@@ -72,7 +72,7 @@ def test_errors_agree_with_sklearn():
 
 def test_every_figure_has_its_name():
     assert set(figures(*rows(5))) == FIGURES
-    assert set(Metrics().names) == {f"val_{name}" for name in FIGURES}
+    assert set(Metrics().package) == set(FIGURES)
 
 
 def test_figures_of_three_days_by_hand():

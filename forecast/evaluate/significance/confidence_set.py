@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.evaluate.returns import Returns, loss_of, sums_by_origin
+from forecast.evaluate.returns import loss_of, sums_by_origin
 from forecast.evaluate.summary import figure
 
 if TYPE_CHECKING:
-    from forecast.evaluate.returns import Selected
     from forecast.evaluate.table import ForecastTable
 
 FEWEST = 50  # origins, below which a bootstrap tells nothing
@@ -36,7 +35,7 @@ def confidence_set(table: ForecastTable, *, size: float) -> dict[str, Any]:
     """
     names = [MODEL, NAIVE, *(name for name, values in table.baselines.items() if np.isfinite(values).all())]
     record: dict[str, Any] = {"size": size, "origins": 0, "why": None}
-    sums = sums_by_origin(table, {name: partial(_loss, name=name) for name in names})
+    sums = sums_by_origin(table, {name: partial(loss_of, name=name) for name in names})
     losses = np.stack([sums.means(name, None) for name in names], axis=1)  # (origins, forecasters)
     record["origins"] = len(losses)
     distinct, same_as = _distinct(losses)
@@ -82,25 +81,17 @@ def line_of(record: dict[str, Any]) -> str:
     return f"{100 * (1 - record['size']):g} % model confidence set: {kept} {beside}"
 
 
-def _loss(returns: Returns, *, name: str) -> Selected:
-    return loss_of(returns, name), None
-
-
 def _distinct(losses: Any) -> tuple[list[int], list[int]]:
     """Columns of which none is the same as an earlier one, and for each column its place among them: two forecasts
     that err alike on every bar would have no variance."""
     kept: list[int] = []
     same_as = []
-    for number in range(losses.shape[1]):
-        twin = next(
-            (
-                place
-                for place, other in enumerate(kept)
-                if np.allclose(losses[:, number], losses[:, other], rtol=1e-9, atol=0.0)
-            ),
-            None,
-        )
-        if twin is None:
+    for number, column in enumerate(losses.T):
+        twins = [
+            n for n, other in enumerate(kept) if np.allclose(column, losses[:, other], rtol=1e-9, atol=0.0)
+        ]
+        if not twins:
+            twins = [len(kept)]
             kept.append(number)
-        same_as.append(len(kept) - 1 if twin is None else twin)
+        same_as.append(twins[0])
     return kept, same_as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,27 +67,26 @@ class Significance:
         best = best or best_baseline(table)
         references = ["naive"] if best is None else ["naive", best]
         columns = {
-            f"{reference} {loss}": partial(_gain, reference=reference, loss=loss)
+            f"{reference} {loss}": partial(Returns.gain, name=reference, loss=loss)
             for reference in references
             for loss in table.losses
         }
         sums = sums_by_origin(table, columns | {"nested": _nested})
-        against: dict[str, Any] = {reference: {} for reference in references}
-        for reference in references:
-            for loss in table.losses:
-                overall, *steps = (
-                    compare(sums.means(f"{reference} {loss}", step), horizon=table.overlap(step)).record(
-                        horizon=table.overlap(step)
-                    )
-                    for step in _steps(table)
-                )
-                against[reference][loss] = {"overall": overall, "steps": _numbered(steps)}
-        nested, *by_step = (
-            clark_west(sums.means("nested", step), horizon=table.overlap(step)) for step in _steps(table)
-        )
-        signs, *sign_steps = (one.record() for one in pooled_directions(table, alpha=self.alpha))
+
+        def tested(name: str, test: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+            """Of all steps together, and of each."""
+            steps: tuple[int | None, ...] = (None, *range(1, table.horizon + 1))
+            return _by_step(test(sums.means(name, step), horizon=table.overlap(step)) for step in steps)
+
+        against: dict[str, Any] = {
+            reference: {loss: tested(f"{reference} {loss}", _diebold_mariano) for loss in table.losses}
+            for reference in references
+        }
+        nested = tested("nested", clark_west)
+        signs = _by_step(one.record() for one in pooled_directions(table, alpha=self.alpha))
         tickers, counts = self._tickers(table, references)
-        lines = self._lines(table, against, best, best_words, nested, signs, counts)
+        overall = (nested["overall"], signs["overall"], counts)
+        lines = self._lines(table, against, best, best_words, *overall)
         kept = None
         if self.confidence_set is not None and table.split == "test":
             kept = confidence_set(table, size=self.confidence_set)
@@ -102,18 +101,15 @@ class Significance:
             "best_baseline": best,
             "best_why": None if best else "no baseline besides naive",
             "against": against,
-            "clark_west": {"overall": nested, "steps": _numbered(by_step)},
-            "direction": {"overall": signs, "steps": _numbered(sign_steps)},
+            "clark_west": nested,
+            "direction": signs,
             "tickers": tickers,
             "holm": counts,
             "confidence_set": kept,
             "lines": lines,
         }
-        return Summary(
-            record=record,
-            metrics=prefixed(table.split, _figures(table.losses, against, best, nested, signs, counts)),
-            lines=lines,
-        )
+        figures = _figures(table.losses, against, best, *overall)
+        return Summary(record=record, metrics=prefixed(table.split, figures), lines=lines)
 
     def _tickers(self, table: ForecastTable, references: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
         """Columns, one entry a ticker, and how many pass after Holm's correction."""
@@ -180,8 +176,7 @@ class Significance:
         if len(table.names) > 1:
             lines.append(
                 f"{counts['tested']:,} ticker{'s' * (counts['tested'] != 1)} tested one by one against naive, after "
-                f"Holm's correction: "
-                f"{counts['better']:,} better, {counts['worse']:,} worse"
+                f"Holm's correction: {counts['better']:,} better, {counts['worse']:,} worse"
             )
         return lines
 
@@ -202,20 +197,21 @@ def best_baseline(table: ForecastTable) -> str | None:
     Args:
         table: usable rows.
     """
-    gains: dict[str, float] = {}
-    for name in table.baselines:
-        total, count = 0.0, 0
-        for block in table.blocks():
-            returns = Returns(block)
+    totals = {name: np.zeros(2) for name in table.baselines}  # gain on naive, rows that were forecast
+    for block in table.blocks():
+        returns = Returns(block)
+        for name, total in totals.items():
             reference = returns.reference(name)
             known = np.isfinite(reference)
             # Beside naive on the same rows, so that rows it did not forecast favour nobody.
-            actual, zero = returns.actual[known], np.zeros(int(known.sum()))
+            gain = loss_differential(returns.actual[known], reference[known], np.zeros(int(known.sum())))
             with np.errstate(over="ignore", invalid="ignore"):
-                total += float(loss_differential(actual, reference[known], zero).sum())
-            count += len(actual)
-        if count and count >= _COVERED * len(table):
-            gains[name] = total / count if math.isfinite(total) else -math.inf
+                total += gain.sum(), len(gain)
+    gains = {
+        name: gain / count if math.isfinite(gain) else -math.inf
+        for name, (gain, count) in totals.items()
+        if count and count >= _COVERED * len(table)
+    }
     return max(gains, key=lambda name: gains[name]) if gains else None
 
 
@@ -227,9 +223,8 @@ def compare_tickers(table: ForecastTable, references: Sequence[str]) -> dict[tup
         references: baselines, or `naive`.
     """
     groups, horizon = len(table.names), table.overlap()
-    none = np.empty(0)
     found = {
-        (reference, loss): compare(none, np.empty(0, np.int64), groups, horizon=horizon)
+        (reference, loss): compare(np.empty(0), np.empty(0, np.int64), groups, horizon=horizon)
         for reference in references
         for loss in table.losses
     }
@@ -323,16 +318,17 @@ def after_trials(
     return found | {"p_holm": adjusted, "line": line, "why": None}
 
 
-def _steps(table: ForecastTable) -> list[int | None]:
-    return [None, *range(1, table.horizon + 1)]
+def _by_step(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The record of all steps together, which comes first, and those of each."""
+    overall, *steps = records
+    return {
+        "overall": overall,
+        "steps": [{"step": step, **found} for step, found in enumerate(steps, start=1)],
+    }
 
 
-def _numbered(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"step": step, **found} for step, found in enumerate(steps, start=1)]
-
-
-def _gain(returns: Returns, *, reference: str, loss: str) -> Selected:
-    return returns.gain(reference, loss=loss)
+def _diebold_mariano(differential: Column, *, horizon: int) -> dict[str, Any]:
+    return compare(differential, horizon=horizon).record(horizon=horizon)
 
 
 def _nested(returns: Returns) -> Selected:
@@ -351,23 +347,23 @@ def _figures(
     counts: dict[str, int],
 ) -> dict[str, float | None]:
     main, *further = losses
-    naive = against["naive"][main]["overall"]
-    beside = against[best][main]["overall"] if best else {"stat": None, "p": None, "p_better": None}
+
+    def test(reference: str | None, loss: str, *names: str) -> dict[str, float | None]:
+        """Some of a test's figures under the name of the reference and of every loss but the main one."""
+        found = against[reference][loss]["overall"] if reference else {}
+        prefix = "dm" if reference == "naive" else "dm_best"
+        prefix += "" if loss == main else f"_{_SHORT.get(loss, loss)}"
+        return {f"{prefix}_{name}": found.get(name) for name in names}
+
     others: dict[str, float | None] = {}
     for loss in further:
-        name = _SHORT.get(loss, loss)
-        others[f"dm_{name}_p"] = against["naive"][loss]["overall"]["p"]
+        others |= test("naive", loss, "p")
         if loss != "absolute":
-            test = against[best][loss]["overall"] if best else {"stat": None, "p": None}
-            others |= {f"dm_best_{name}_stat": test["stat"], f"dm_best_{name}_p": test["p"]}
+            others |= test(best, loss, "stat", "p")
     return {
-        "dm_stat": naive["stat"],
-        "dm_p": naive["p"],
-        "dm_p_better": naive["p_better"],
+        **test("naive", main, "stat", "p", "p_better"),
         **others,
-        "dm_best_stat": beside["stat"],
-        "dm_best_p": beside["p"],
-        "dm_best_p_better": beside["p_better"],
+        **test(best, main, "stat", "p", "p_better"),
         "cw_stat": nested["stat"],
         "cw_p_better": nested["p_better"],
         "pt_stat": signs["pt_stat"],
