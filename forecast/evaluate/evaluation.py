@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,12 +45,6 @@ NAIVE = "naive"
 _FLAT = ("rmse", "mae", "theil_u")
 
 
-class FitBaselines(Protocol):
-    """Fits baselines to the training rows of a fold."""
-
-    def __call__(self, baselines: Baselines, data: MarketData, fold: int) -> None: ...
-
-
 class Evaluator:
     """Forecasts fold by fold, written to `forecasts.parquet`, `baselines.parquet` and `risk.parquet`; figures.
 
@@ -59,7 +53,7 @@ class Evaluator:
         data: loaded.
         folds: how many there will be; of more than one, rows say which fold they belong to.
         metrics: of validation and test.
-        fit_baselines: fits the baselines to a fold, given its number.
+        fit_baselines: takes the baselines, the data as a fold splits it and, as `fold`, its number.
         baselines: fitted to each fold that is fitted anew, and evaluated on the same rows; None = naive alone.
         intervals: fitted to the validation rows of each fold; None = no intervals.
         significance: tests; None = none.
@@ -74,7 +68,7 @@ class Evaluator:
         *,
         folds: int,
         metrics: Metrics,
-        fit_baselines: FitBaselines,
+        fit_baselines: Callable[..., None],
         baselines: Baselines | None = None,
         intervals: Intervals | None = None,
         significance: Significance | None = None,
@@ -106,17 +100,16 @@ class Evaluator:
         self._spread: Spread | None = None
         self._shown: list[pd.DataFrame] = []
         self._bounds = bound_columns(intervals.levels) if intervals is not None else []
-        columns = ["actual", "forecast", "naive", *self._bounds]
-        plan: dict[str, Any] = {"names": self.names, "times": data.panel_.calendar, "folded": self.folded}
-        self._forecasts = ForecastWriter(directory / "forecasts.parquet", columns=columns, **plan)
-        self._others = (
-            None
-            if baselines is None
-            else ForecastWriter(directory / "baselines.parquet", columns=baselines.names, **plan)
-        )
-        self._risks = (
-            None if risk is None else ForecastWriter(directory / "risk.parquet", columns=risk.columns, **plan)
-        )
+
+        def writer(name: str, columns: list[str]) -> ForecastWriter:
+            times = data.panel_.calendar
+            return ForecastWriter(
+                directory / name, names=self.names, times=times, columns=columns, folded=self.folded
+            )
+
+        self._forecasts = writer("forecasts.parquet", ["actual", "forecast", "naive", *self._bounds])
+        self._others = None if baselines is None else writer("baselines.parquet", baselines.names)
+        self._risks = None if risk is None else writer("risk.parquet", risk.columns)
 
     def __enter__(self) -> Evaluator:
         with ExitStack() as stack:
@@ -170,9 +163,9 @@ class Evaluator:
         del val
         release_memory(data.panel_)
         test = self._forecast(forecaster, data, "test", fold.number)
-        figures |= self._write_test(test, fold.number)
+        covered = self._write_test(test, fold.number)
         release_memory(data.panel_)
-        figures = self._keep(test) | figures
+        figures = self._keep(test) | figures | covered
         del test
         release_memory(data.panel_)
         self.folds.append(_described(fold, data, fit, figures))
@@ -206,31 +199,17 @@ class Evaluator:
 
     def so_far(self, split: str) -> dict[str, float]:
         """The defined figures of all rows of a split, of the folds there were so far."""
-        figures = (
-            self._metrics[split]
-            if split in self._metrics
-            else self.metrics.of(join(self._tables[split]).ordered())
-        )
+        figures = self._metrics.get(split) or self.metrics.of(join(self._tables[split]).ordered())
         return {name: value for name, value in figures.items() if value is not None}
 
     def result(self) -> tuple[Figures, dict[str, Any]]:
         """Flat figures for metrics.json, and the nested ones for evaluation.json."""
-        metrics: Figures = {}
+        metrics = self._metrics["val"] | self._metrics["test"]
         record: dict[str, Any] = {}
-        for split in EVALUATED:
-            metrics |= self._metrics[split]
         if self.baselines is not None:
-            failed = self.baselines.failed
+            failed = self._failed
             figures = {name: found for name, found in self._baseline_figures.items() if name not in failed}
-            flat = dict.fromkeys((*_FLAT, LOSS_WORDS[self.target.losses[0]][0]))
-            metrics |= {
-                f"{split}_{name}_{figure}": figures[name][split][figure]
-                for name in figures
-                if name != NAIVE
-                for split in EVALUATED
-                for figure in flat
-                if figure in figures[name][split]
-            }
+            metrics |= _flat_figures(figures, LOSS_WORDS[self.target.losses[0]][0])
             record["baselines"] = {
                 "best": self._best,
                 "selected_on": selected_on(self.target.losses[0]),
@@ -268,10 +247,14 @@ class Evaluator:
         return metrics, {**record, "folds": self.folds}
 
     @property
+    def _failed(self) -> Mapping[str, str]:
+        """Baselines that failed, and why."""
+        return {} if self.baselines is None else self.baselines.failed
+
+    @property
     def _best(self) -> str:
         """The best baseline that has not failed."""
-        failed = {} if self.baselines is None else self.baselines.failed
-        return next((name for name in self._ranking if name not in failed), NAIVE)
+        return next((name for name in self._ranking if name not in self._failed), NAIVE)
 
     def _skill_best(self, split: str) -> float | None:
         """Percent by which the error in the main loss lies below that of the best baseline."""
@@ -300,15 +283,14 @@ class Evaluator:
         if table.quantiles is not None:
             self._metrics[split] |= prefixed(split, of_quantiles(table, distribution=self.intervals is None))
             table = replace(table, quantiles=None, quantile_levels=None)
-        self._errors[split] = {"model": mean_error(table, loss), NAIVE: mean_error(table.of(NAIVE), loss)}
-        if self.baselines is not None:
-            failed = self.baselines.failed
-            kept = {name: values for name, values in table.baselines.items() if name not in failed}
-            table = replace(table, baselines=kept)
-            for name in (NAIVE, *kept):
-                beside = table.of(name)
+        kept = {name: values for name, values in table.baselines.items() if name not in self._failed}
+        table = replace(table, baselines=kept)
+        self._errors[split] = {"model": mean_error(table, loss)}
+        for name in (NAIVE, *kept):
+            beside = table.of(name)
+            self._errors[split][name] = mean_error(beside, loss)
+            if self.baselines is not None:
                 self._baseline_figures.setdefault(name, {})[split] = self.metrics.figures(beside)
-                self._errors[split][name] = mean_error(beside, loss)
         best = None if self._best == NAIVE else self._best
         if split == "test":
             if self.target.has_risk:  # R2 and IC of returns
@@ -415,6 +397,23 @@ class Evaluator:
         self._shown.append(pd.DataFrame(columns))
 
 
+def _flat_figures(figures: Mapping[str, Mapping[str, Figures]], main: str) -> Figures:
+    """Those figures of each baseline that metrics.json has: `<split>_<baseline>_<figure>`.
+
+    Args:
+        figures: baseline -> split -> figures.
+        main: the metric of the target's main loss.
+    """
+    return {
+        f"{split}_{name}_{figure}": by[split][figure]
+        for name, by in figures.items()
+        if name != NAIVE
+        for split in EVALUATED
+        for figure in dict.fromkeys((*_FLAT, main))
+        if figure in by[split]
+    }
+
+
 def rank_baselines(table: ForecastTable) -> list[str]:
     """Names of the baselines and `naive`, the best on these rows first.
 
@@ -424,12 +423,11 @@ def rank_baselines(table: ForecastTable) -> list[str]:
     Args:
         table: validation rows.
     """
-    loss = table.losses[0]
-    if loss == "squared":
-        theil_u = Metrics(names=["theil_u"])
-        errors = {name: theil_u.figures(table.of(name))["theil_u"] for name in (NAIVE, *table.baselines)}
-    else:
-        errors = {name: mean_error(table.of(name), loss) for name in (NAIVE, *table.baselines)}
+    loss, theil_u = table.losses[0], Metrics(names=["theil_u"])
+    errors = {}
+    for name in (NAIVE, *table.baselines):
+        beside = table.of(name)
+        errors[name] = theil_u.figures(beside)["theil_u"] if loss == "squared" else mean_error(beside, loss)
     # One that failed before it was counted has no figure.
     known = {name: error for name, error in errors.items() if error is not None}
     return sorted(known, key=lambda name: known[name]) or [NAIVE]

@@ -230,13 +230,14 @@ class ForecastTable:
 
     def take(self, index: Any) -> ForecastTable:
         """Some rows: a slice, a mask or numbers."""
+        columns: dict[str, Any] = {}
+        for name in ("forecast", "fold", "quantiles", "spread"):
+            column = getattr(self, name)
+            columns[name] = None if column is None else column[index]
         return replace(
             self,
             keys=self.keys.take(index),
-            forecast=self.forecast[index],
-            fold=None if self.fold is None else self.fold[index],
-            quantiles=None if self.quantiles is None else self.quantiles[index],
-            spread=None if self.spread is None else self.spread[index],
+            **columns,
             baselines={name: values[index] for name, values in self.baselines.items()},
         )
 
@@ -286,36 +287,25 @@ def join(pieces: Sequence[ForecastTable]) -> ForecastTable:
     if len(pieces) == 1:
         return pieces[0]
     first = pieces[0]
-    kinds = type(first.keys)
-    if isinstance(first.keys, PanelKeys):
-        keys: Any = replace(first.keys, rows=_joined(pieces, "rows"), step=_joined(pieces, "step"))
-    else:
-        keys = kinds(*(_joined(pieces, item.name) for item in fields(kinds)))
-    names = dict.fromkeys(name for piece in pieces for name in piece.baselines)
+
+    def joined(things: Sequence[Any], *names: str) -> dict[str, Any]:
+        columns = {name: [getattr(thing, name) for thing in things] for name in names}
+        return {name: None if found[0] is None else np.concatenate(found) for name, found in columns.items()}
+
+    keys = [piece.keys for piece in pieces]
+    columns = (
+        ("rows", "step") if isinstance(first.keys, PanelKeys) else [item.name for item in fields(GivenKeys)]
+    )
     return replace(
         first,
-        keys=keys,
-        forecast=np.concatenate([piece.forecast for piece in pieces]),
-        **{name: _column(pieces, name) for name in ("fold", "quantiles", "spread")},
+        keys=replace(first.keys, **joined(keys, *columns)),
+        **joined(pieces, "forecast", "fold", "quantiles", "spread"),
         baselines={
-            name: np.concatenate([piece.baselines.get(name, _unknown(piece)) for piece in pieces])
-            for name in names
+            name: np.concatenate([piece.baselines.get(name, np.full(len(piece), np.nan)) for piece in pieces])
+            for name in dict.fromkeys(name for piece in pieces for name in piece.baselines)
         },
         train_mean=pieces[-1].train_mean,
     )
-
-
-def _column(pieces: Sequence[ForecastTable], name: str) -> Any:
-    found = [getattr(piece, name) for piece in pieces]
-    return None if found[0] is None else np.concatenate(found)
-
-
-def _joined(pieces: Sequence[ForecastTable], name: str) -> Any:
-    return np.concatenate([getattr(piece.keys, name) for piece in pieces])
-
-
-def _unknown(piece: ForecastTable) -> Column:
-    return np.full(len(piece), np.nan)
 
 
 def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") -> ForecastTable:

@@ -215,8 +215,10 @@ def test_plateau_with_an_objective_that_is_not_defined_at_first():
     )
 
     class Undefined:
-        names = ("val_direction",)
         calls = 0
+
+        def check_objective(self, metric, mode):
+            pass
 
         def __call__(self, **_):
             self.calls += 1
