@@ -61,7 +61,6 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
 
     Args:
         work: returns an exit code; None = finished.
-        interrupted: what is said after Ctrl-C.
     """
     _forgiving_streams()
     try:
@@ -132,12 +131,6 @@ def help_text(conf: Path, config_name: str, overrides: list[str], config_dir: st
 
     Hydra fills it in too, but copies all it knows for each group of options, several times over: with the groups of
     this project that takes half as long again as an app without any.
-
-    Args:
-        conf: the folder of the config groups.
-        config_name: of the config to show.
-        overrides: shown as they would run.
-        config_dir: one more folder of config groups.
     """
     from omegaconf import OmegaConf
 

@@ -16,7 +16,7 @@ from forecast.errors import SourceError, UserError
 
 
 class Exchange:
-    """A source that asks that server and keeps what it was told.
+    """A source that asks that server and keeps what it got.
 
     Args:
         path: folder of <TICKER>.csv and of the switches.

@@ -87,17 +87,17 @@ def make_run(directory: Path, bars: Path, *overrides: str) -> Path:
 
 
 class Noted:
-    """A tracker as a plug-in would bring it: writes down what it is told."""
+    """A tracker as a plug-in would bring it: writes down what it gets."""
 
     def __init__(self, *, path: str) -> None:
         self.path = Path(path)
-        self.told: dict[str, Any] = {"epochs": 0}
+        self.said: dict[str, Any] = {"epochs": 0}
 
     def start(self, *, tags: dict[str, str], **_: Any) -> None:
-        self.told["tags"] = tags
+        self.said["tags"] = tags
 
     def log_epoch(self, epoch: int, metrics: dict[str, float]) -> None:  # noqa: ARG002
-        self.told["epochs"] += 1
+        self.said["epochs"] += 1
 
     def finish(self, *, status: str, metrics: dict[str, float], **_: Any) -> None:
-        self.path.write_text(json.dumps(self.told | {"status": status, "metrics": metrics}))
+        self.path.write_text(json.dumps(self.said | {"status": status, "metrics": metrics}))

@@ -44,14 +44,14 @@ class Reply(NamedTuple):
 
     def detail(self) -> str:
         """What an error says: one line, under `detail` (of /v2 under `error`, too), and nothing besides."""
-        told = self.json()
-        assert set(told) - {"error"} == {"detail"}, told
-        assert told.get("error", told["detail"]) == told["detail"]
-        assert isinstance(told["detail"], str)
-        assert told["detail"].strip()
-        assert len(told["detail"].splitlines()) == 1, told["detail"]
+        stated = self.json()
+        assert set(stated) - {"error"} == {"detail"}, stated
+        assert stated.get("error", stated["detail"]) == stated["detail"]
+        assert isinstance(stated["detail"], str)
+        assert stated["detail"].strip()
+        assert len(stated["detail"].splitlines()) == 1, stated["detail"]
         assert self.headers["content-type"] == "application/json"
-        return str(told["detail"])
+        return str(stated["detail"])
 
 
 class Service:
@@ -299,12 +299,12 @@ def refused(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def wait(
-    happened: Callable[[], bool], what: str, within: float = PATIENCE_S, told: Callable[[], str] = str
+    happened: Callable[[], bool], what: str, within: float = PATIENCE_S, log: Callable[[], str] = str
 ) -> None:
     """Wait until something happened, and no longer."""
     until = time.monotonic() + within
     while not happened():
-        assert time.monotonic() < until, f"waited {within:g} s for {what}\n{told()}"
+        assert time.monotonic() < until, f"waited {within:g} s for {what}\n{log()}"
         time.sleep(0.02)
 
 

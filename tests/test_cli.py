@@ -27,7 +27,7 @@ def raising(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("work", "code", "told"),
+    ("work", "code", "said"),
     [
         (lambda: None, 0, ""),
         (lambda: 7, 7, ""),
@@ -36,9 +36,9 @@ def raising(error: BaseException):
     ],
     ids=["finished", "own code", "mistake", "interrupted"],
 )
-def test_what_becomes_of_work(monkeypatch, capsys, work, code, told):
+def test_what_becomes_of_work(monkeypatch, capsys, work, code, said):
     monkeypatch.setattr(sys, "argv", ["run.py"])
-    assert (exit_code(work), capsys.readouterr().err) == (code, told)
+    assert (exit_code(work), capsys.readouterr().err) == (code, said)
 
 
 def test_our_own_fault_is_raised(monkeypatch):

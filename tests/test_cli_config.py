@@ -31,7 +31,7 @@ def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def told(done: subprocess.CompletedProcess[str]) -> list[str]:
+def said(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Standard error without Python's own list of imports."""
     return [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
 
@@ -58,7 +58,7 @@ def imported(done: subprocess.CompletedProcess[str]) -> set[str]:
 )
 def test_it_answers_without_importing_anything_heavy(tmp_path, arguments, code, error):
     done = start(tmp_path, *arguments)
-    assert (done.returncode, told(done)) == (code, error)
+    assert (done.returncode, said(done)) == (code, error)
     assert {"hydra", "forecast"} <= imported(done)
     assert imported(done) & HEAVY == set()
     assert list(tmp_path.iterdir()) == []
@@ -71,7 +71,7 @@ def test_help_names_the_options_the_keys_and_the_ways_to_start(tmp_path):
     assert "\n  hidden_size: " in text
 
 
-def test_every_fault_of_a_config_is_told_before_anything_is_fetched(tmp_path):
+def test_every_fault_of_a_config_is_said_before_anything_is_fetched(tmp_path):
     done = start(
         tmp_path,
         "source=yfinance",
@@ -83,7 +83,7 @@ def test_every_fault_of_a_config_is_told_before_anything_is_fetched(tmp_path):
         "objective.mode=best",
     )
     assert done.returncode == 2
-    assert told(done) == [
+    assert said(done) == [
         "objective.mode=best: must be one of min, max",
         "data.seq_len=0: must be >= 1",
         "data.horizon=-1: must be >= 1",

@@ -106,11 +106,11 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("overrides", "told"), REFUSED.values(), ids=REFUSED)
-def test_mistakes_are_told_in_a_line_and_nothing_is_left(tmp_path, overrides, told):
+@pytest.mark.parametrize(("overrides", "said"), REFUSED.values(), ids=REFUSED)
+def test_mistakes_are_said_in_a_line_and_nothing_is_left(tmp_path, overrides, said):
     done = run(tmp_path, "-m", *overrides, "hydra.sweep.dir=sweep")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(told), done.err
+    assert done.err.startswith(said), done.err
     assert done.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

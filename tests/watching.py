@@ -16,7 +16,7 @@ from service import wait
 
 
 class Child:
-    """A process that does something and then stays, until it is killed or told to go."""
+    """A process that does something and then stays, until it is killed or asked to go."""
 
     def __init__(self, do: Callable[..., Any], *given: Any, how: str = "fork", **named: Any) -> None:
         context = multiprocessing.get_context(how)

@@ -49,13 +49,7 @@ class Golden:
 
 
 def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> None:
-    """Keep test windows, all of them or an even spread of up to 4,096 in 8 MB, and their forecasts.
-
-    Args:
-        directory: of the run.
-        forecaster: fitted.
-        data: split as it was fitted to.
-    """
+    """Keep test windows, all of them or an even spread of up to 4,096 in 8 MB, and their forecasts."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -84,11 +78,7 @@ def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> N
 
 
 def read_golden(directory: str | Path) -> Golden:
-    """The golden windows of a finished run, of an earlier version too.
-
-    Args:
-        directory: of the run.
-    """
+    """The golden windows of a finished run, of an earlier version too."""
     import numpy as np
     from safetensors import safe_open
 
@@ -114,8 +104,6 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
     """Forecast the golden windows of a run again.
 
     Args:
-        directory: of a finished run.
-        predictor: loaded from it, on whichever device.
         quick: some of the windows are enough, and the forecast table is not looked at.
 
     Returns:

@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 def write_model(
     directory: Path, forecaster: Forecaster, data: MarketData, *, intervals: IntervalState | None = None
 ) -> None:
-    """The forecaster, the golden windows that prove it, and what it was shown in training.
-
-    Args:
-        directory: of the run.
-        forecaster: fitted.
-        data: split as it was fitted to.
-        intervals: around its forecasts; None = no intervals.
-    """
+    """The forecaster, the golden windows that prove it, and what it was shown in training."""
     from safetensors.numpy import save
 
     arrays, facts = forecaster.state()
@@ -64,7 +57,6 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     """A predictor from a finished run directory.
 
     Args:
-        directory: as a run printed it.
         verify: hash its files first; False where that was just done.
 
     Raises:

@@ -29,22 +29,15 @@ _DECILES = np.arange(1, 10) / 10
 
 @dataclass(frozen=True)
 class Reference:
-    """Ranges and deciles of the network's inputs over the training windows, anchored and scaled as it sees them.
+    """Ranges and deciles of the network's inputs over the training windows, anchored and scaled as it sees them."""
 
-    Args:
-        windows: how many were looked at, evenly spread over training.
-        names: of the features.
-        low: (features,) smallest input.
-        high: (features,) largest input.
-        edges: of each feature, the distinct deciles above `low`, ascending; a bin begins at its edge.
-        shares: of each feature, the share of inputs in each of the `len(edges) + 1` bins, above 0.
-    """
-
-    windows: int
-    names: list[str]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    windows: int  # how many were looked at, evenly spread over training
+    names: list[str]  # of the features
+    low: NDArray[np.float64]  # (features,) smallest input
+    high: NDArray[np.float64]  # (features,) largest input
+    # of each feature, the distinct deciles above `low`, ascending; a bin begins at its edge
     edges: list[NDArray[np.float64]]
+    # of each feature, the share of inputs in each of the `len(edges) + 1` bins, above 0
     shares: list[NDArray[np.float64]]
 
     def outside(self, inputs: Inputs) -> NDArray[np.bool_]:
@@ -96,7 +89,6 @@ def reference_of(inputs: Inputs, names: list[str]) -> Reference:
 
     Args:
         inputs: (windows, lookback, features) as the network sees them.
-        names: of the features.
     """
     values = inputs.reshape(-1, inputs.shape[2]).T.astype(np.float64)  # (F, windows * lookback)
     low = values.min(axis=1)
@@ -113,12 +105,7 @@ def reference_of(inputs: Inputs, names: list[str]) -> Reference:
 
 
 def counted(values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many values lie in each bin, (edges + 1,).
-
-    Args:
-        values: (values,) of one feature.
-        edges: ascending.
-    """
+    """How many values lie in each bin, (edges + 1,)."""
     bins = np.searchsorted(edges, values, side="right")
     return np.bincount(bins, minlength=len(edges) + 1).astype(np.float64)
 
@@ -127,11 +114,6 @@ def write_reference(directory: Path, forecaster: Forecaster, data: MarketData) -
     """Measure the training windows, all of them or an even spread of up to 16,384.
 
     Nothing is written where none of them is finite.
-
-    Args:
-        directory: of the run.
-        forecaster: fitted.
-        data: split as it was fitted to.
     """
     train, names = data.windows_["train"], data.layout.names[: len(data.layout.relations)]
     count = max(1, min(_MAX_WINDOWS, _MAX_VALUES // (data.seq_len * len(names))))
@@ -145,10 +127,6 @@ def write_reference(directory: Path, forecaster: Forecaster, data: MarketData) -
 
 
 def read_reference(directory: Path) -> Reference | None:
-    """What a run kept; None for a run of a version that kept nothing.
-
-    Args:
-        directory: of a finished run.
-    """
+    """What a run kept; None for a run of a version that kept nothing."""
     path = directory / FILE
     return Reference.from_json(read_json(path)) if path.is_file() else None

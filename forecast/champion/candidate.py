@@ -49,34 +49,20 @@ _CUTS = ("data.train_ratio", "data.val_ratio", "data.embargo", "evaluation.")
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A finished run.
+    """A finished run."""
 
-    Args:
-        identity: same identity, same result.
-        strategy: its name, such as range_single.
-        tickers: of the run, joined by commas.
-        fingerprint: of its bars.
-        metrics: finite ones.
-        params: its config, flat, values as text.
-        started: ms since 1970.
-        run_id: MLflow's; None where the run is known from its directory alone.
-        experiment_name: the heading it stands under in MLflow.
-        directory: where it was written, perhaps on another machine.
-        directory_id: tells whether what stands there now is still this run.
-        evaluation: the content of evaluation.json; empty where the run is known from MLflow alone.
-    """
-
-    identity: str
-    strategy: str
-    tickers: str
-    fingerprint: str
-    metrics: Mapping[str, float]
-    params: Mapping[str, str]
-    started: int
-    run_id: str | None
-    experiment_name: str | None
-    directory: Path
-    directory_id: str | None
+    identity: str  # same identity, same result
+    strategy: str  # its name, such as range_single
+    tickers: str  # of the run, joined by commas
+    fingerprint: str  # of its bars
+    metrics: Mapping[str, float]  # finite ones
+    params: Mapping[str, str]  # its config, flat, values as text
+    started: int  # ms since 1970
+    run_id: str | None  # MLflow's; None where the run is known from its directory alone
+    experiment_name: str | None  # the heading it stands under in MLflow
+    directory: Path  # where it was written, perhaps on another machine
+    directory_id: str | None  # tells whether what stands there now is still this run
+    # the content of evaluation.json; empty where the run is known from MLflow alone
     evaluation: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -115,12 +101,7 @@ class Candidate:
 
 
 def question(params: Mapping[str, str], tickers: Sequence[str]) -> dict[str, str]:
-    """What a config forecasts: target, tickers, horizon and interval, as text.
-
-    Args:
-        params: a config, flat.
-        tickers: it names, or the source has.
-    """
+    """What a config forecasts: target, tickers, horizon and interval, as text."""
     return {
         "target": describe_target(_target(params)),
         "data.tickers": ", ".join(_forecast_tickers(params, tickers)),
@@ -160,11 +141,7 @@ def from_mlflow(run: Run, experiment_name: str) -> Candidate | None:
 
 
 def from_directory(directory: Path) -> Candidate:
-    """A candidate from a finished run directory, whether or not MLflow knows it.
-
-    Args:
-        directory: verified.
-    """
+    """A candidate from a finished run directory, whether or not MLflow knows it."""
     config = read_config(directory)
     facts = read_json(directory / "scaler.json")
     provenance = config["provenance"]
@@ -216,11 +193,6 @@ _WITHOUT = "python -m forecast.champion export RUN_DIRECTORY needs no MLflow"
 
 def query_finished_runs(*, uri: str, experiment_name: str, patience_s: float) -> list[Candidate]:
     """The finished runs of an experiment that this package recorded.
-
-    Args:
-        uri: of the store; a database that is missing is not made.
-        experiment_name: the heading they stand under.
-        patience_s: seconds to wait for a store that does not answer.
 
     Raises:
         UserError: the store cannot be asked, there is no such experiment, or none of its runs is finished.
@@ -302,12 +274,6 @@ def fetch(
 
     A directory that holds this very run is taken or refused; only where there is none (the run was made on
     another machine, or its folder is gone or was taken by a later run) MLflow's copy is downloaded.
-
-    Args:
-        candidate: from MLflow.
-        uri: of the store it is from.
-        patience_s: seconds to wait for a store that does not answer.
-        scratch: a folder that does not exist; a copy is put there.
 
     Raises:
         UserError: a file is missing or was altered, here or in MLflow's copy; or the copy cannot be had.

@@ -27,21 +27,15 @@ FLATTERED = "the best of many is flattered by chance"
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """How a run was picked.
+    """How a run was picked."""
 
-    Args:
-        metric: it was judged by, on validation.
-        mode: whether less of it is better, or more.
-        candidates: how many different runs it was picked from; 1 where it was named by hand.
-        p_values: of each of them, the chosen one first, for "no better than naive on validation"; None where a
-            run has none.
-        epochs: that each of them kept the best of; None where a run does not say.
-    """
-
-    metric: str
-    mode: Literal["min", "max"]
-    candidates: int
+    metric: str  # it was judged by, on validation
+    mode: Literal["min", "max"]  # whether less of it is better, or more
+    candidates: int  # how many different runs it was picked from; 1 where it was named by hand
+    # of each of them, the chosen one first, for "no better than naive on validation"; None where a run has
+    # none
     p_values: Sequence[float | None] = ()
+    # that each of them kept the best of; None where a run does not say
     epochs: Sequence[int | None] | None = None
 
     @property
@@ -56,14 +50,7 @@ class Choice:
 
 
 def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str) -> dict[str, Any]:
-    """Plain values for the champion's config.yaml and metadata.json; percent where a name says skill.
-
-    Args:
-        run: as its own directory describes it.
-        choice: how it was picked.
-        number: of the champion.
-        audit: `passed` or `not run`.
-    """
+    """Plain values for the champion's config.yaml and metadata.json; percent where a name says skill."""
     now = datetime.now(UTC)
     verdict = _verdict(run)
     return {
@@ -112,7 +99,6 @@ def label(metrics: Mapping[str, float | None], evaluation: Mapping[str, Any] | N
     """The same in words, with the RMSE ratios, and whether it beats the best baseline by validation.
 
     Args:
-        metrics: of the run.
         evaluation: the content of its evaluation.json; None = unknown, and nothing is said of baselines.
     """
     records = evaluation or {}

@@ -53,23 +53,14 @@ def no_progress(_: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PromotionResult:
-    """What came of a promotion or rollback.
+    """What came of a promotion or rollback."""
 
-    Args:
-        directory: the link to the champion.
-        folder: it points to.
-        metadata: of the champion.
-        changed: whether it is another one than before.
-        notes: further remarks, a line each.
-        ranking: it was picked from; None where it was named by hand.
-    """
-
-    directory: Path
-    folder: Path
-    metadata: dict[str, Any]
-    changed: bool
-    notes: list[str] = field(default_factory=list)
-    ranking: Ranking | None = None
+    directory: Path  # the link to the champion
+    folder: Path  # it points to
+    metadata: dict[str, Any]  # of the champion
+    changed: bool  # whether it is another one than before
+    notes: list[str] = field(default_factory=list)  # further remarks, a line each
+    ranking: Ranking | None = None  # it was picked from; None where it was named by hand
 
     @property
     def text(self) -> str:
@@ -107,13 +98,7 @@ def promote(
     fails on the way, the old champion stays. A kept earlier champion becomes current again without a copy.
 
     Args:
-        directory: of a finished run.
-        champion: the place and its rules.
-        registry: MLflow's; None: nothing is registered.
-        progress: called with a line when there is something to wait for.
         replacing: folder of the only champion that may be replaced, compared under the lock.
-        by: who promotes it, for the log of decisions.
-        why: the figures it rests on, likewise.
 
     Raises:
         ChampionChangedError: another one is the champion by now.
@@ -144,15 +129,6 @@ def promote_verified(
     registry: Registry | None,
 ) -> PromotionResult:
     """Promote a verified run; called with the store locked.
-
-    Args:
-        source: of a finished run.
-        manifest: that it was verified against.
-        run: as that directory, and MLflow where it was queried, describe it.
-        choice: how it was picked.
-        champion: the place and its rules.
-        store: of that place.
-        registry: MLflow's.
 
     Raises:
         UserError: see promote.
@@ -213,12 +189,6 @@ def rollback(
 ) -> PromotionResult:
     """Return to the champion before; the present one is kept.
 
-    Args:
-        champion: the place and its rules.
-        registry: MLflow's; None: nothing is registered.
-        progress: called with a line when there is something to wait for.
-        by: who asked for it, for the log of decisions.
-
     Raises:
         NothingBeforeError: there is none before.
         UserError: it was altered, or the disk does not take it.
@@ -257,14 +227,7 @@ def rollback(
 
 
 def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, source: Path) -> None:
-    """Log that a run was not promoted, here and in MLflow.
-
-    Args:
-        store: of the champion, which says by whom and why.
-        registry: MLflow's; None = none is written to.
-        run: that was refused.
-        source: its directory.
-    """
+    """Log that a run was not promoted, here and in MLflow."""
     store.log_decision("refused", str(source))
     _noted(store, registry, run.run_id)
 
@@ -297,10 +260,7 @@ def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata
     """Copy a verified run, write the champion's metadata into the copy, and check that it forecasts as recorded.
 
     Args:
-        source: of a finished run.
         target: a folder that does not exist; on any failure the caller removes it.
-        manifest: of the source.
-        metadata: of the champion.
 
     Returns:
         how many recorded test windows the copy reproduced.
@@ -331,10 +291,6 @@ def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata
 
 def replay_check(directory: Path, *, named: str) -> int:
     """Load a run directory in a new process and have it reproduce its recorded test forecasts.
-
-    Args:
-        directory: of a finished run, perhaps a copy.
-        named: how an error message calls it.
 
     Returns:
         how many windows it reproduced.

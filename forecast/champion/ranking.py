@@ -18,21 +18,14 @@ Mode = Literal["min", "max"]
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Candidates, best first.
+    """Candidates, best first."""
 
-    Args:
-        metric: they were ranked by.
-        mode: whether less of it is better, or more.
-        candidates: different ones: of runs with the same identity, and so the same result, the latest.
-        without: how many finished runs do not report the metric, and could not be ranked.
-        elsewhere: how many finished runs forecast something else, and were not compared.
-    """
-
-    metric: str
-    mode: Mode
+    metric: str  # they were ranked by
+    mode: Mode  # whether less of it is better, or more
+    # different ones: of runs with the same identity, and so the same result, the latest
     candidates: Sequence[Candidate]
-    without: int
-    elsewhere: int = 0
+    without: int  # how many finished runs do not report the metric, and could not be ranked
+    elsewhere: int = 0  # how many finished runs forecast something else, and were not compared
 
     @property
     def winner(self) -> Candidate:
@@ -42,11 +35,6 @@ class Ranking:
 
 def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
     """Order runs by a validation metric; of equals, the one that was there first leads.
-
-    Args:
-        runs: at least one, in any order.
-        metric: `val_...`, as each run reports it.
-        mode: whether less of it is better, or more.
 
     Raises:
         UserError: no validation metric, one that no run reports, or one that cannot rank these runs.
@@ -77,8 +65,6 @@ def of_same_question(
     """Those of some runs that forecast what a sweep forecasts, or what is named.
 
     Args:
-        runs: at least one.
-        metric: they are to be ranked by.
         sweep: finished runs of the sweep; none where there is no sweep.
         named: of `Candidate.question`, what must be alike where there is no sweep.
 

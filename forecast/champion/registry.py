@@ -41,25 +41,14 @@ _VERSION_TAGS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Registry:
-    """MLflow's model registry.
+    """MLflow's model registry."""
 
-    Args:
-        uri: of the store.
-        patience_s: seconds to wait for a store that does not answer.
-        name: of the registered model; None: only tags are set.
-    """
-
-    uri: str
-    patience_s: float
-    name: str | None
+    uri: str  # of the store
+    patience_s: float  # seconds to wait for a store that does not answer
+    name: str | None  # of the registered model; None: only tags are set
 
     def register(self, folder: Path, metadata: Mapping[str, Any], *, former: Mapping[str, Any] | None) -> str:
         """Register a folder that became the champion.
-
-        Args:
-            folder: of the champion.
-            metadata: of the champion.
-            former: metadata of the champion before; None if there was none.
 
         Returns:
             what was registered or why not, in one line.
@@ -79,10 +68,6 @@ class Registry:
         """Keep a line of the log of decisions: as a tag of the registered model, and of the run it is about.
 
         What MLflow does not take is noted in our own log: the line in the champion's folder is what counts.
-
-        Args:
-            decision: `at`, `decision`, `name`, `by`, `why`.
-            run_id: of the run; None where MLflow does not know it.
         """
         line = json.dumps(dict(decision))[:_MAX_TAG]
         try:

@@ -107,8 +107,6 @@ def select_and_promote(
     Args:
         config: composed and checked; `champion`, `objective` and `tracker` are read.
         directories: finished runs to choose from instead of those MLflow knows: where nothing is tracked.
-        sweep: see candidates.
-        progress: called with a line when there is something to wait for.
 
     Raises:
         UserError: see candidates and promote; the old champion stays.

@@ -118,9 +118,6 @@ class ChampionStore:
 
         The folder is made when missing, and removed again if nothing was left in it.
 
-        Args:
-            progress: called with a line if another process holds the lock.
-
         Raises:
             UserError: the place cannot be written to, or another process holds the lock for ten minutes.
         """
@@ -211,9 +208,6 @@ class ChampionStore:
     def prune(self, keep: int) -> list[str]:
         """Remove earlier champions: first those rolled back, then the oldest.
 
-        Args:
-            keep: how many stay besides the current one, >= 1; the one a rollback leads to is removed last.
-
         Returns:
             the names of those removed.
         """
@@ -257,12 +251,7 @@ class ChampionStore:
             self.log_decision(event, name)
 
     def log_decision(self, decision: Event | Literal["refused"], name: str) -> None:
-        """Add a line to the log of decisions; what the disk does not take is lost.
-
-        Args:
-            decision: what was done.
-            name: of the champion since then; of a refusal, the run that was not promoted.
-        """
+        """Add a line to the log of decisions; what the disk does not take is lost."""
         if not self.folder.is_dir():
             return
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

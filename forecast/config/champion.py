@@ -19,7 +19,6 @@ class ChampionConfig:
         require_skill: refuse a run that does not beat the naive forecast on validation and on test.
         require_audit: refuse a run whose directory holds no passed audit.
         registered_model: name in MLflow's model registry; None: nothing is registered.
-        keep: how many earlier champions are kept.
 
     Raises:
         UserError: a directory without a name of its own, or a name that MLflow's registry refuses.

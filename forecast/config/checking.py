@@ -81,7 +81,6 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
     held against its annotation.
 
     Args:
-        config: a composed task config.
         only: groups whose nodes will be built, where that is not all: those of the others are not looked into.
 
     Raises:
@@ -97,14 +96,7 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
 
 
 def further_faults(first: str, overrides: Sequence[str], *, folder: Path, config_name: str) -> list[str]:
-    """All that is wrong with overrides of which Hydra refused one: it stops there, so the others are tried without it.
-
-    Args:
-        first: the line about that one.
-        overrides: as typed.
-        folder: absolute, with the primary config.
-        config_name: of the primary config.
-    """
+    """All that is wrong with overrides of which Hydra, which stops at the first, refused one."""
     found, rest = [first], list(overrides)
     while True:
         named = {word: word.lstrip("+~").partition("=")[0] for word in rest}

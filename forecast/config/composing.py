@@ -40,7 +40,6 @@ def compose(*overrides: str, config_dir: Path | None = None) -> DictConfig:
 
     Args:
         overrides: as on the command line: `data=range_single`, `model.hidden_size=64`.
-        config_dir: of options besides those of conf, as `-cd` gives one.
 
     Raises:
         UserError: Hydra refused an override, or there is no `conf` folder.
@@ -52,10 +51,6 @@ def compose(*overrides: str, config_dir: Path | None = None) -> DictConfig:
 def compose_saved(directory: Path, *overrides: str) -> DictConfig:
     """The task config that a run saved, with overrides of plain keys.
 
-    Args:
-        directory: of the run.
-        overrides: `key=value`.
-
     Raises:
         UserError: Hydra refused an override.
     """
@@ -64,12 +59,6 @@ def compose_saved(directory: Path, *overrides: str) -> DictConfig:
 
 def composed(folder: Path, config_name: str, overrides: list[str], *, saved: bool = False) -> DictConfig:
     """The config of a folder with Hydra's own node still in it; Hydra itself is left as it was.
-
-    Args:
-        folder: absolute.
-        config_name: of the primary config in it.
-        overrides: as on the command line.
-        saved: the config is one that a run saved, without groups.
 
     Raises:
         UserError: Hydra refused an override.

@@ -46,9 +46,6 @@ def identity(
     every class that the config names from elsewhere.
 
     Args:
-        config: the task config.
-        fingerprint: of the bars it uses.
-        version: of this package.
         only: keys of the root that matter to what is named; None = all.
 
     Returns:
@@ -129,9 +126,6 @@ def plugin_sources(task: Any) -> dict[str, str]:
     """A hash of the source behind each `_target_` that is neither ours nor torch's, keyed by that `_target_`.
 
     The source is the file that defines the class, those of its base classes, and what these import from beside them.
-
-    Args:
-        task: a config as plain Python.
     """
     hashes = {}
     for target in sorted(set(targets(task))):

@@ -83,7 +83,6 @@ def to_message(error: BaseException, *, saved: bool = False) -> str | None:
     """What to tell the user about an error raised while a config was composed.
 
     Args:
-        error: as Hydra raised it.
         saved: the config is one that a run saved, without groups.
 
     Returns:

@@ -79,8 +79,6 @@ class Launch:
     """One start of a task with the arguments in `sys.argv`.
 
     Args:
-        task: defined in the file beside the `conf` folder.
-        config_name: of the primary config in it.
         session: makes who watches over a sweep; None = nobody does.
         report: called with each failed job of a sweep that nobody watches over.
     """
@@ -111,10 +109,6 @@ class Launch:
         """Run all jobs; the exit code of the session of a sweep, None where there was none.
 
         A single run's failure, and what is refused before a first job, is raised; failed jobs are in `failures`.
-
-        Args:
-            arguments: of the command line.
-            config_name: the one asked for there.
 
         Raises:
             UserError: something was asked for that cannot be.
@@ -285,11 +279,6 @@ class _Job:
     """What Hydra's launchers call, or pickle and call in another process.
 
     Nothing is begun before the first of them is called or pickled: until then the sweep may still be refused.
-
-    Args:
-        task: the task itself.
-        alone: runs it where there is no sweep to watch over.
-        begin: begins the sweep, once; None where it was not announced.
     """
 
     def __init__(self, task: Task, alone: Task, begin: Callable[[], JobRunner | None]) -> None:
@@ -329,11 +318,6 @@ def _run_job(runner: JobRunner, config: DictConfig, task: Task) -> float | None:
 
 def run_in(directory: Path, config: DictConfig, task: Task) -> float | None:
     """Run a task whose directory can be written to; with hydra.job.chdir=true, there.
-
-    Args:
-        directory: of the run; it exists.
-        config: of the task, as Hydra composed it.
-        task: what is run.
 
     Raises:
         UserError: the directory cannot be written to.

@@ -29,11 +29,7 @@ def renamed(target: str) -> str:
 
 
 def rename_targets(node: Any) -> None:
-    """Replace older names in every `_target_` at or below a node, in place.
-
-    Args:
-        node: a config, or plain dicts and lists; interpolations in it are left as they are.
-    """
+    """Replace older names in every `_target_` at or below a node, in place."""
     ours = isinstance(node, DictConfig | ListConfig)
     plain = OmegaConf.to_container(node, resolve=False) if ours else node
     for path, target in list(_targets(plain, ())):

@@ -58,12 +58,7 @@ def snapshot(
 
 
 def with_metadata(text: str, metadata: Mapping[str, Any]) -> str:
-    """A saved config with what made it a champion; it runs as before, for a replay leaves `metadata` aside.
-
-    Args:
-        text: of a saved config.yaml; metadata of an earlier time in it is replaced.
-        metadata: plain values.
-    """
+    """A saved config with what made it a champion; it runs as before, for a replay leaves `metadata` aside."""
     saved = OmegaConf.create(text)
     assert isinstance(saved, DictConfig)
     saved["metadata"] = OmegaConf.create({name: _literal(value) for name, value in metadata.items()})
@@ -75,7 +70,6 @@ def absolute_paths(tree: Any, folder: Path) -> None:
 
     Args:
         tree: a config, or plain dicts and lists.
-        folder: that they are meant from.
     """
     if isinstance(tree, Mapping):
         for name, absolute in _path_arguments(tree.get("_target_")):

@@ -24,11 +24,6 @@ _UNBUILT = ("hydra", "provenance")  # nodes of a saved config that nothing is bu
 def check_targets(config: dict[str, Any], *, where: str, also: Sequence[str] = ()) -> None:
     """Refuse a config with a `_target_` that is not allowed, before anything it names is imported.
 
-    Args:
-        config: of a bundle, plain values.
-        where: to name in the error.
-        also: modules or classes of plug-ins that are allowed as well.
-
     Raises:
         UserError: the first one that is not.
     """
@@ -45,10 +40,6 @@ def check_targets(config: dict[str, Any], *, where: str, also: Sequence[str] = (
 def check_plain(config: Any, *, where: str) -> None:
     """Refuse a config with something left to look up: a run saves what it used, and `${oc.env:KEY}` reads secrets.
 
-    Args:
-        config: of a bundle, as it stands in its file.
-        where: to name in the error.
-
     Raises:
         UserError: the first such value.
     """
@@ -61,11 +52,6 @@ def check_built(node: Any, *, where: str, also: Sequence[str] = ()) -> None:
     """Refuse a node whose targets are not classes that the allowed modules define themselves.
 
     `forecast.data.market.os.system` is a name within `forecast.data`, and no class of it.
-
-    Args:
-        node: about to be built, plain values.
-        where: to name in the error.
-        also: see check_targets.
 
     Raises:
         UserError: the first one that is not.

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from forecast.runs import package_version
 from forecast.serve import v2
@@ -53,16 +54,7 @@ def create_app(
     jobs: TrainingJobs,
     stopping: Callable[[], bool],
 ) -> FastAPI:
-    """The app of one HTTP process.
-
-    Args:
-        settings: of the server.
-        store: of the model, loaded when the app starts.
-        engine: answers POST /infer.
-        monitoring: counts requests and notes what was forecast.
-        jobs: of training.
-        stopping: whether the server is being stopped.
-    """
+    """The app of one HTTP process."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -113,12 +105,17 @@ def create_app(
         app, store, api_key=settings.api_key is not None, admin_key=settings.admin_key is not None
     )
     # Ours stand before FastAPI's own, none of which POST /infer needs.
-    stack = app.build_middleware_stack()
-    ours = middlewares(
-        settings, store=store, engine=engine, monitoring=monitoring, turns=turns, stopping=stopping
-    )
-    for made in reversed(ours):
-        stack = made.cls(stack, *made.args, **made.kwargs)
+    fastapi = answer = app.build_middleware_stack()
+    for made in reversed(
+        middlewares(
+            settings, store=store, engine=engine, monitoring=monitoring, turns=turns, stopping=stopping
+        )
+    ):
+        answer = made.cls(answer, *made.args, **made.kwargs)
+
+    async def stack(scope: Scope, receive: Receive, send: Send) -> None:
+        await (answer if scope["type"] == "http" else fastapi)(scope, receive, send)
+
     app.middleware_stack = stack
     return app
 
@@ -132,16 +129,7 @@ def middlewares(
     turns: Turns,
     stopping: Callable[[], bool],
 ) -> list[Middleware]:
-    """What a request passes, outermost first.
-
-    Args:
-        settings: of the server.
-        store: of the model.
-        engine: answers POST /infer.
-        monitoring: counts requests.
-        turns: of large requests.
-        stopping: whether the server is being stopped.
-    """
+    """What a request passes, outermost first."""
     return [
         Middleware(Metrics, counter=monitoring, stopping=stopping),
         Middleware(PathForms),
@@ -165,7 +153,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     path, detail = in_line(request.scope["path"]), str(error.detail)
     if error.status_code == 404 and "route" not in request.scope:
         detail = f"no such path: {path}; GET /docs lists them"
-    elif error.status_code == 405:
+    elif error.status_code == 405 and detail == "Method Not Allowed":
         detail = f"{request.method[:20]} is no method of {path}; GET /docs lists them"
     text = without_folders(" ".join(detail.split()))
     return JSONResponse(problem(path, text), error.status_code, headers=dict(error.headers or {}))
@@ -178,6 +166,5 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _server_error(request: Request, __: Exception) -> JSONResponse:
-    return JSONResponse(
-        problem(request.scope["path"], SERVER_FAILED), 500
-    )  # Metrics puts the traceback into the log
+    # Metrics puts the traceback into the log.
+    return JSONResponse(problem(request.scope["path"], SERVER_FAILED), 500)

@@ -20,9 +20,8 @@ Result = TypeVar("Result")
 # collection. By the clock on the wall a quick model is slow wherever the machine is busy with something else.
 _INLINE_S = 0.004
 LARGE = 65536  # bytes of a body that is read in its turn
-_PAUSE = (
-    7.0  # after a large request where small ones come, as a multiple of the event loop's time that it took
-)
+# After a large request where small ones come, as a multiple of the event loop's time that it took.
+_PAUSE = 7.0
 _MAX_LARGE = 64  # that wait
 
 
@@ -32,10 +31,6 @@ class MicroBatcher(Generic[Item, Result]):
     Batches are as large as the load makes them, and nobody waits for a batch to fill. An item that comes alone is
     computed on the event loop where the model is known to be quick: to wake the helper thread and to be woken by it
     takes a good part of what such a forecast takes.
-
-    Args:
-        compute: items to results, in the same order.
-        max_batch_size: items computed together.
     """
 
     def __init__(self, compute: Callable[[Sequence[Item]], Sequence[Result]], *, max_batch_size: int) -> None:
@@ -63,9 +58,6 @@ class MicroBatcher(Generic[Item, Result]):
 
     async def submit(self, item: Item) -> Result:
         """The result of one item.
-
-        Args:
-            item: to compute.
 
         Raises:
             Exception: whatever `compute` raised for its batch.
@@ -139,9 +131,6 @@ class Turns:
     @asynccontextmanager
     async def of(self, size: int) -> AsyncIterator[None]:
         """A context in which a request of so many bytes is read and answered.
-
-        Args:
-            size: of its body.
 
         Raises:
             HTTPException: 429 too many large ones wait.

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from fastapi import HTTPException
@@ -41,27 +41,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model says to one request.
+    """What a model says to one request."""
 
-    Args:
-        forecast: (horizon,) in the target's unit.
-        bounds: (2, horizon) lower and upper of the first level; None without intervals.
-        level: of these bounds.
-        version: of the model.
-        warnings: what the caller must know.
-        error: why there is no forecast; None where there is.
-        target: what is forecast.
-        unit: of the forecast.
-    """
-
-    forecast: NDArray[np.float64]
+    forecast: NDArray[np.float64]  # (horizon,) in the target's unit
+    # (2, horizon) lower and upper of the first level; None without intervals
     bounds: NDArray[np.float64] | None
-    level: float | None
-    version: str
-    warnings: tuple[str, ...]
-    error: str | None = None
-    target: str = ""
-    unit: str = ""
+    level: float | None  # of these bounds
+    version: str  # of the model
+    warnings: tuple[str, ...]  # what the caller must know
+    error: str | None = None  # why there is no forecast; None where there is
+    target: str = ""  # what is forecast
+    unit: str = ""  # of the forecast
 
 
 class StartFailure:
@@ -72,9 +62,8 @@ class StartFailure:
 
     def __init__(self) -> None:
         self._text = multiprocessing.RawArray("c", 4096)
-        self._kind = multiprocessing.RawValue(
-            "b", 0
-        )  # 0 none, 1 the user's model was refused, 2 a fault of ours
+        # 0 none, 1 the user's model was refused, 2 a fault of ours.
+        self._kind = multiprocessing.RawValue("b", 0)
 
     def __bool__(self) -> bool:
         return bool(self._kind.value)
@@ -100,16 +89,7 @@ class StartFailure:
 
 
 class ForecastAPI(LitAPI):
-    """LitServe's four methods: windows in, forecasts out, whichever process they run in.
-
-    Args:
-        store: of the model.
-        monitoring: counts what was forecast.
-        loop: of LitServe's inference processes.
-        max_batch_size: requests answered together.
-        start_failure: filled by an inference process that could not start.
-        log_format: of what an inference process says.
-    """
+    """LitServe's four methods: windows in, forecasts out, whichever process they run in."""
 
     def __init__(
         self,
@@ -131,15 +111,10 @@ class ForecastAPI(LitAPI):
     def setup(self, device: str) -> None:
         """Load the model in this process, and follow what is served.
 
-        Args:
-            device: as torch names it.
-
         Raises:
             UserError: the model is refused.
         """
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # Ctrl-C reaches all processes; the main one stops this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all processes; the main one stops this one
         if isinstance(self.loop, IdleLoop):
             return
         configure(self.log_format)  # this process is not forked from the one that did
@@ -155,9 +130,6 @@ class ForecastAPI(LitAPI):
     def decode_request(self, request):  # type: ignore[no-untyped-def]  # LitServe takes an annotation as the schema
         """A request as a window of the served model.
 
-        Args:
-            request: Infer, or the same as plain values with `probe`.
-
         Raises:
             HTTPException: 404 there is no model, 400 the request is none for it.
         """
@@ -172,11 +144,7 @@ class ForecastAPI(LitAPI):
             raise HTTPException(400, str(error)) from error
 
     def predict(self, windows: Sequence[Window]) -> list[Answer]:
-        """Forecast all at once; one that cannot be answered does not hinder its neighbours.
-
-        Args:
-            windows: of requests.
-        """
+        """Forecast all at once; one that cannot be answered does not hinder its neighbours."""
         model = self.store.current
         assert model is not None  # it was there when these were decoded, and a model is never taken away
         self._set_threads(model)
@@ -195,9 +163,6 @@ class ForecastAPI(LitAPI):
 
     def encode_response(self, answer):  # type: ignore[no-untyped-def]  # LitServe takes an annotation as the schema
         """An answer as plain values, `latency_ms` still missing.
-
-        Args:
-            answer: of predict.
 
         Raises:
             HTTPException: 400 there is no forecast.
@@ -347,33 +312,8 @@ class GreedyLoop(LitLoop):
         self.put_response(transport, consumer, uid, plain, LitAPIStatus.ERROR, LoopResponseType.REGULAR)
 
 
-class Engine(Protocol):
-    """What answers requests, many at once."""
-
-    @property
-    def queue_size(self) -> int:
-        """Requests that wait or are being computed, in this process."""
-        ...
-
-    def running(self) -> Any:
-        """Async context in which an HTTP process answers."""
-        ...
-
-    async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
-        """One request's answer, whenever that may be: who asks sets the deadline.
-
-        Raises:
-            HTTPException: 400, 404 or 500.
-        """
-        ...
-
-
 class InlineEngine:
-    """Computes in the HTTP process, with the hooks of the LitAPI.
-
-    Args:
-        api: the hooks.
-    """
+    """Computes in the HTTP process, with the hooks of the LitAPI."""
 
     def __init__(self, api: ForecastAPI) -> None:
         self.api = api
@@ -383,12 +323,12 @@ class InlineEngine:
 
     @property
     def queue_size(self) -> int:
-        """See Engine."""
+        """Requests that wait or are being computed, in this process."""
         return self._batcher.queue_size
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """See Engine."""
+        """A context in which an HTTP process answers."""
         self._batcher.start()
         try:
             yield
@@ -396,7 +336,11 @@ class InlineEngine:
             await self._batcher.stop()
 
     async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
-        """See Engine."""
+        """One request's answer, whenever that may be: who asks sets the deadline.
+
+        Raises:
+            HTTPException: 400, 404 or 500.
+        """
         window: Window = self.api.decode_request(  # type: ignore[no-untyped-call]
             {**request.model_dump(), "probe": True} if probe else request
         )
@@ -406,7 +350,7 @@ class InlineEngine:
 
 
 class WorkersEngine:
-    """Sends requests to LitServe's own route, whose inference processes run the hooks of the LitAPI.
+    """The same by LitServe's own route, whose inference processes run the hooks of the LitAPI.
 
     What an inference process had taken is lost when it dies, so it is sent again: another one answers.
     """
@@ -414,17 +358,14 @@ class WorkersEngine:
     def __init__(self) -> None:
         self.queue_size = 0
         self.litserve: ASGIApp | None = None  # LitServe's app, once it is built
-        self.deaths: Any = multiprocessing.RawValue(
-            "L", 0
-        )  # of inference processes, counted by the main process
+        # Of inference processes, counted by the main process.
+        self.deaths: Any = multiprocessing.RawValue("L", 0)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """See Engine."""
         yield
 
     async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
-        """See Engine."""
         to_list = getattr(request.sequence, "tolist", None)  # an array, of the Open Inference Protocol
         sequence = request.sequence if to_list is None else to_list()
         body = json.dumps({"sequence": sequence, "ticker": request.ticker, "probe": probe}).encode()
@@ -477,6 +418,9 @@ class WorkersEngine:
 
         await self.litserve(scope, receive, send)
         return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+
+
+Engine = InlineEngine | WorkersEngine
 
 
 def _error(model: LoadedModel, reason: str) -> Answer:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from fastapi import HTTPException
 
+from forecast.config.messages import one_line
 from forecast.data.bars import Bars, CachingSource, Source
 from forecast.data.reader import BarReader, TickerBars
 from forecast.errors import SourceError, UserError
@@ -66,8 +67,6 @@ class SingleFlight(Generic[T]):
         """The answer to a question, or to the same one asked earlier and not answered yet.
 
         Args:
-            key: what makes two questions the same.
-            question: called on the thread.
             timeout_s: after which the caller goes; the question stays, so that the next may find it answered.
 
         Raises:
@@ -116,27 +115,17 @@ class SingleFlight(Generic[T]):
 
 @dataclass(kw_only=True)
 class Delivered:
-    """What a source delivered.
+    """What a source delivered."""
 
-    Args:
-        ticker: as the model knows it.
-        tables: ticker -> checked bars; several where the model looks at several.
-        markets: ticker -> what its bars are.
-        warnings: what a reader must know, in sentences.
-    """
-
-    ticker: str
+    ticker: str  # as the model knows it
+    # ticker -> checked bars; several where the model looks at several
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    markets: dict[str, Bars] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    markets: dict[str, Bars] = field(default_factory=dict)  # ticker -> what its bars are
+    warnings: list[str] = field(default_factory=list)  # what a reader must know, in sentences
 
 
 class LiveBars:
-    """Asks the source of the served model; `of` is for one thread, `held` for any.
-
-    Args:
-        allow: modules or classes of plug-ins that a bundle may name, besides this package's own.
-    """
+    """Asks the source of the served model; `of` is for one thread, `held` for any."""
 
     def __init__(self, *, allow: Sequence[str]) -> None:
         self.allow = tuple(allow)
@@ -145,11 +134,6 @@ class LiveBars:
 
     def of(self, model: LoadedModel, ticker: str, *, stale: bool) -> Delivered:
         """The latest bars that the model looks at to forecast a ticker.
-
-        Args:
-            model: whose source and policies are used.
-            ticker: of the request.
-            stale: take what the source's cache holds where its server is down.
 
         Raises:
             HTTPException: 400 it is no ticker, 404 the source does not know it, 409 the model does not forecast it,
@@ -184,11 +168,11 @@ class LiveBars:
                 if not stale:
                     raise HTTPException(
                         503,
-                        f"{needed}: {_line(reason)}; the cache has {held or 'older bars'}: ?stale=true forecasts "
+                        f"{needed}: {one_line(reason)}; the cache has {held or 'older bars'}: ?stale=true forecasts "
                         "from those",
                         headers={"Retry-After": str(_RETRY_S)},
                     )
-                found.warnings.append(f"{needed}: {_line(reason)}; {held}")
+                found.warnings.append(f"{needed}: {one_line(reason)}; {held}")
             judged = self._judged(model, source, health, needed, whole, requested=name)
             found.tables[needed] = self._beside(model, needed, judged.table, judged.bars, source)
             found.markets[needed] = judged.bars
@@ -215,9 +199,9 @@ class LiveBars:
             predictor.check_covariates(covariates.columns)
             return covariates.attach(ticker, table, bars=bars, source=source)
         except SourceError as error:
-            raise HTTPException(503 if error.may_pass else 502, _line(error)) from error
+            raise HTTPException(503 if error.may_pass else 502, one_line(error)) from error
         except UserError as error:
-            raise HTTPException(502, _line(error)) from error
+            raise HTTPException(502, one_line(error)) from error
 
     def held(self, ticker: str) -> str | None:
         """What the source's cache has of a ticker, in words."""
@@ -246,7 +230,7 @@ class LiveBars:
                     check_built(part, where=model.version, also=self.allow)
                 self._built = (key, build(node), build(policies))
             except UserError as error:
-                raise HTTPException(502, _line(error)) from error
+                raise HTTPException(502, one_line(error)) from error
         return self._built[1], self._built[2]
 
     def _raw(self, source: Source, ticker: str, *, requested: str) -> pd.DataFrame:
@@ -254,9 +238,9 @@ class LiveBars:
             return source.bars(ticker)
         except (UserError, OSError) as error:
             text = (
-                _line(error)
+                one_line(error)
                 if isinstance(error, UserError)
-                else f"{ticker}: {type(error).__name__}: {_line(error.strerror or error)}"
+                else f"{ticker}: {type(error).__name__}: {one_line(error.strerror or error)}"
             )
             held = self.held(ticker)
             kept = f"; the cache has {held}" if held else ""
@@ -287,47 +271,28 @@ class LiveBars:
         try:
             return reader.judge(ticker, bars, whole)
         except UserError as error:
-            raise HTTPException(502, _line(error)) from error
+            raise HTTPException(502, one_line(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latest:
-    """A forecast from the latest bars.
+    """A forecast from the latest bars."""
 
-    Args:
-        ticker: as the model knows it.
-        last_date: of the last bar, as it is shown.
-        last_close: in the bars' own units.
-        closes: (bars,) by time, at most the newest `MAX_CLOSES`.
-        dates: (horizon,) bars that follow, as they are shown.
-        bars: what a bar spans.
-        naive: the forecast that needs no model, in the target's unit.
-        forecast: (horizon,) in the target's unit.
-        bounds: (2, horizon) lower and upper of the first level; None without intervals.
-        warnings: what a reader must know, in sentences.
-    """
-
-    ticker: str
-    last_date: str
-    last_close: float
-    closes: pd.Series[float]
-    dates: list[str]
-    bars: Bars
-    naive: float
-    forecast: NDArray[np.float64]
+    ticker: str  # as the model knows it
+    last_date: str  # of the last bar, as it is shown
+    last_close: float  # in the bars' own units
+    closes: pd.Series[float]  # (bars,) by time, at most the newest `MAX_CLOSES`
+    dates: list[str]  # (horizon,) bars that follow, as they are shown
+    bars: Bars  # what a bar spans
+    naive: float  # the forecast that needs no model, in the target's unit
+    forecast: NDArray[np.float64]  # (horizon,) in the target's unit
+    # (2, horizon) lower and upper of the first level; None without intervals
     bounds: NDArray[np.float64] | None
-    warnings: list[str]
+    warnings: list[str]  # what a reader must know, in sentences
 
 
 def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: str, *, stale: bool) -> Latest:
     """Ask the source, and forecast what follows.
-
-    Args:
-        bars: asks it.
-        monitoring: gets the bars, which show the outcomes of earlier forecasts, and the forecast.
-        model: that is served.
-        ticker: of the request.
-        stale: take what the source's cache holds where its server is down.
 
     Raises:
         HTTPException: see LiveBars; 409 the model cannot look at these bars.
@@ -342,11 +307,11 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     try:
         windows = predictor.windows(found.tables)
         for reason in windows.refused.values():
-            raise HTTPException(409, _line(reason))
+            raise HTTPException(409, one_line(reason))
         ahead = predictor.next_times([found.ticker], windows.origins)[0]
         table = predictor.table(windows)
     except UserError as error:
-        raise HTTPException(409, _line(error)) from error
+        raise HTTPException(409, one_line(error)) from error
     forecast = table["forecast"].to_numpy()
     if not np.isfinite(forecast).all():
         raise HTTPException(409, f"{found.ticker}: no finite forecast comes of its bars")
@@ -395,9 +360,4 @@ def _as_trained(source: Source, ticker: str, known: Sequence[str]) -> str:
         symbol = source.symbol(ticker)
         return {source.symbol(name): name for name in known}.get(symbol, symbol)
     except UserError as error:
-        raise HTTPException(400, _line(error)) from error
-
-
-def _line(error: object) -> str:
-    """Any message as one line."""
-    return " ".join(str(error).split())
+        raise HTTPException(400, one_line(error)) from error

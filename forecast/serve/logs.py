@@ -35,11 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(log_format: LogFormat) -> None:
-    """Log to stderr, in this process and those forked from it.
-
-    Args:
-        log_format: see conf/serve.yaml.
-    """
+    """Log to stderr, in this process and those forked from it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

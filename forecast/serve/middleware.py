@@ -1,4 +1,6 @@
-"""The middlewares of the server, outermost first: each a pure ASGI class that does one thing.
+"""The middlewares of the server, outermost first: each a pure ASGI class that does one thing to HTTP requests.
+
+See https://asgi.readthedocs.io/en/latest/specs/www.html.
 
 Metrics       counts every request, gives it an X-Request-ID, and answers 500 where everything else failed
 PathForms     /path/ as /path, HEAD as GET without its body
@@ -19,9 +21,10 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from forecast.serve.monitoring import Monitoring
 
 # Need no key: whatever else is asked for costs or reveals something.
 OPEN = frozenset({"/", "/livez", "/health", "/readyz"})
@@ -37,20 +40,6 @@ _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 _MAX_HELD, _SMALL = 64 * 2**20, 65536
 _HEADERS = "forecast.headers"  # of a scope: its headers by name
 _log = logging.getLogger(__name__)
-
-
-class Counter(Protocol):
-    """What counts requests."""
-
-    def began(self) -> None:
-        """A request arrived."""
-        ...
-
-    def request(
-        self, route: str, method: str, status: int, seconds: float, request_id: str | None = None
-    ) -> None:
-        """A request was answered, refused or given up."""
-        ...
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -89,22 +78,16 @@ class Metrics:
     """Counts requests by route, method and status, and gives each an id.
 
     Args:
-        app: answers.
-        counter: counts every request.
         stopping: whether the server is being stopped: each answer then ends its connection.
     """
 
     def __init__(
-        self, app: ASGIApp, *, counter: Counter, stopping: Callable[[], bool] = lambda: False
+        self, app: ASGIApp, *, counter: Monitoring, stopping: Callable[[], bool] = lambda: False
     ) -> None:
         self.app, self.counter, self.stopping = app, counter, stopping
         self.prefix, self.numbers = secrets.token_hex(6).encode(), itertools.count()  # of this process
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         began, method = time.perf_counter(), scope["method"]
         sent = (header(scope, b"x-request-id") or b"")[:64]
         is_usable = bool(sent) and sent.isascii() and sent.decode().isprintable()
@@ -147,20 +130,12 @@ class Metrics:
 
 
 class PathForms:
-    """A path answers with and without its trailing slash, and HEAD wherever GET does.
-
-    Args:
-        app: answers.
-    """
+    """A path answers with and without its trailing slash, and HEAD wherever GET does."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         path = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             path = path.rstrip("/") or "/"
@@ -182,7 +157,6 @@ class Origin:
     """Refuses what a browser was tricked into: another site's page, or a name that leads here without being ours.
 
     Args:
-        app: answers.
         hosts: names that Host may have, without a port; None = any.
     """
 
@@ -190,8 +164,7 @@ class Origin:
         self.app, self.hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] == "http" and (fault := self._fault(scope)) is not None:
+        if (fault := self._fault(scope)) is not None:
             await send_error(send, scope, *fault)
             return
         await self.app(scope, receive, send)
@@ -229,7 +202,6 @@ class ApiKey:
     """Lets through who has the key.
 
     Args:
-        app: answers.
         api_key: wanted for all but `OPEN`; None = no key.
         admin_key: wanted instead for training and the champion; None = the same key.
         login_page: what a browser without the key is shown instead of the error; None for every other request.
@@ -250,8 +222,7 @@ class ApiKey:
         self.login_page = login_page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] != "http" or scope["path"] in OPEN or self._is_allowed(scope):
+        if scope["path"] in OPEN or self._is_allowed(scope):
             await self.app(scope, receive, send)
             return
         page = self.login_page(scope)
@@ -271,13 +242,7 @@ class ApiKey:
 
 
 class BodyLimit:
-    """Takes in a body before anything is done with it.
-
-    Args:
-        app: answers; it receives the body in one piece.
-        max_body_bytes: of a body; more get 413.
-        deadline_s: seconds for it to arrive; then 408.
-    """
+    """Takes in a body before anything is done with it."""
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, deadline_s: float) -> None:
         self.app = app
@@ -285,10 +250,6 @@ class BodyLimit:
         self.held = 0  # bytes of all bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         close = {b"connection": b"close"}
         length = header(scope, b"content-length") or b"0"
         if length.isdigit() and int(length) > self.max_body_bytes:
@@ -354,14 +315,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 class Limits:
-    """Bounds the requests that are answered at once, and the time for each.
-
-    Args:
-        app: answers.
-        max_in_flight: more get 429.
-        deadline_s: seconds; then 504.
-        is_patient: whether a path sets its own deadline.
-    """
+    """Bounds the requests that are answered at once, and the time for each."""
 
     def __init__(
         self, app: ASGIApp, *, max_in_flight: int, deadline_s: float, is_patient: Callable[[str], bool]
@@ -371,10 +325,6 @@ class Limits:
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         path = scope["path"]
         if self.in_flight >= self.max_in_flight and path not in EXEMPT:
             text = f"{self.max_in_flight} requests are in flight already; try again in a second"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.config.messages import one_line
 from forecast.data.bars import Bars
 from forecast.data.layout import bars_before_join, behind
 from forecast.errors import UserError
@@ -36,41 +37,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Forecasts:
-    """What a model says of windows.
+    """What a model says of windows."""
 
-    Args:
-        values: (batch, horizon) in the target's unit.
-        bounds: (2, batch, horizon) lower and upper of the first level; None without intervals.
-    """
-
-    values: NDArray[np.float64]
+    values: NDArray[np.float64]  # (batch, horizon) in the target's unit
+    # (2, batch, horizon) lower and upper of the first level; None without intervals
     bounds: NDArray[np.float64] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """A model that answers.
+    """A model that answers."""
 
-    Args:
-        directory: real folder of the run.
-        version: names the model in answers: its folder, and a digest of its manifest.
-        predictor: of the run.
-        config: the run's config.yaml without what it tells Hydra and what made it a champion, plain values.
-        metadata: how it became the champion; None where it did not.
-        metrics: of the run.
-        loaded_at: UTC.
-        reference: what its network was shown in training; None for a run that did not keep it.
-        interval_warnings: what the run found of intervals that do not hold what they promise.
-    """
-
-    directory: Path
-    version: str
-    predictor: Predictor
+    directory: Path  # real folder of the run
+    version: str  # names the model in answers: its folder, and a digest of its manifest
+    predictor: Predictor  # of the run
+    # the run's config.yaml without what it tells Hydra and what made it a champion, plain values
     config: dict[str, Any]
-    metadata: dict[str, Any] | None
-    metrics: dict[str, float | None]
-    loaded_at: datetime
+    metadata: dict[str, Any] | None  # how it became the champion; None where it did not
+    metrics: dict[str, float | None]  # of the run
+    loaded_at: datetime  # UTC
+    # what its network was shown in training; None for a run that did not keep it
     reference: Reference | None = None
+    # what the run found of intervals that do not hold what they promise
     interval_warnings: tuple[str, ...] = ()
 
     @cached_property
@@ -164,7 +152,6 @@ class LoadedModel:
 
         Args:
             windows: (batch, window_bars, columns) raw panel rows.
-            tickers: (batch,) whose they are; "" where nobody said.
         """
         forecast, intervals = self.predictor.forecast_windows(windows, tickers), self.predictor.intervals
         bounds = None
@@ -211,10 +198,6 @@ class LoadedModel:
 def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:
     """Refuse a run directory that is not whole, was altered, or names what is not allowed; nothing of it is built.
 
-    Args:
-        directory: of a finished run, or a link to one.
-        allow: modules or classes of plug-ins that its config may name, besides this package's own.
-
     Returns:
         its config, plain values.
 
@@ -242,11 +225,6 @@ def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any
 
 def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu") -> LoadedModel:
     """Read a run directory, and prove that it answers as it did when it was made, to 1e-6 of the price.
-
-    Args:
-        directory: of a finished run, or a link to one.
-        allow: see check_bundle.
-        device: that computes, as torch names it.
 
     Raises:
         UserError: not whole, altered, of another version, a target that is not allowed, no such device, or other
@@ -289,7 +267,6 @@ class ModelStore:
 
     Args:
         source_path: run directory, or a link such as outputs/champion; where nothing is there, `current` is None.
-        allow: modules or classes of plug-ins that a bundle may name.
         poll_s: seconds between two looks at the source path.
         on_reload: called in each process with a model that takes the place of another.
     """
@@ -362,7 +339,7 @@ class ModelStore:
                 if self._stamp() == seen:  # else it is being written, and looked at again
                     self._seen = seen
                     kept = self.current.version if self.current else "none"
-                    _log.error("refused a new model, %s stays: %s", kept, " ".join(str(error).split()))
+                    _log.error("refused a new model, %s stays: %s", kept, one_line(error))
                 return False
             self.current, self._seen = fresh, seen
         _log.info("serving %s", fresh.version)
@@ -415,7 +392,7 @@ def _one_line(directory: Path) -> Iterator[None]:
         text = "; ".join(str(error).splitlines())
         raise UserError(text if str(directory) in text else f"{directory}: {text}") from error
     except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+        text = one_line(f"{type(error).__name__}: {error}")
         raise UserError(f"{directory}: cannot be served ({text[:500]})") from error
 
 

@@ -36,14 +36,7 @@ _SCHEMES = {
 def documented(
     app: FastAPI, store: ModelStore, *, api_key: bool, admin_key: bool
 ) -> Callable[[], dict[str, Any]]:
-    """What gives the document of an app: made once, and again for another model.
-
-    Args:
-        app: with all its routes.
-        store: of the model, of which the examples are made.
-        api_key: whether one is wanted.
-        admin_key: whether one of its own is wanted for training and the champion.
-    """
+    """What gives the document of an app: made once, and again for another model."""
     described = app.openapi
     made: tuple[LoadedModel | None, dict[str, Any]] | None = None
 

@@ -23,12 +23,6 @@ _SECONDS = 20.0  # for each question
 def registered(name: str, *, uri: str, folder: Path, nice: bool = False) -> Path:
     """The run directory that `models:/name@alias` or `models:/name/version` stands for, or a copy in a folder.
 
-    Args:
-        name: of the model.
-        uri: of MLflow's store.
-        folder: for a copy.
-        nice: stand back behind whoever wants the processor.
-
     Raises:
         UserError: there is no such model, or MLflow does not answer.
     """

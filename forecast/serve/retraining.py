@@ -5,7 +5,6 @@ Done behind the server (training_process.py) and by `python -m forecast.update`.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecast.errors import SourceError, UserError
+from forecast.files import read_json
 from forecast.serve.allowlist import ALLOWED, check_built, check_targets
 from forecast.serve.training_jobs import RUN, Comparison, JobState
 
@@ -36,12 +36,6 @@ _BUILT = ("source", "data", "target", "model", "trainer", "evaluation", "baselin
 
 def train(state: JobState, folder: Path, *, champion: Path, allow: list[str]) -> None:
     """Train as a job asks, and promote what came of it if it may be; notes in the job how far it got.
-
-    Args:
-        state: what to do, and what became of it; kept in `folder`.
-        folder: of the job; the run goes into `run` in it.
-        champion: link to the champion.
-        allow: plug-ins that the config may name.
 
     Raises:
         UserError: the config, the data or the disk does not allow the training; the champion is as it was.
@@ -88,11 +82,6 @@ class NotPromotedError(UserError):
 
 def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictConfig:
     """The task config of a run, checked, free to be run on other bars than those it was made with.
-
-    Args:
-        directory: of a finished run.
-        overrides: `key=value`, noted in what comes of it.
-        allow: modules or classes of plug-ins that it may name.
 
     Raises:
         UserError: not a whole run, a target that is not allowed, or a value against its rule.
@@ -167,7 +156,7 @@ def compare(candidate: Path, champion: Path) -> Comparison | str:
     if differing := [name for name in asked if asked[name] != held[name]]:
         shown = ", ".join(f"{name} {asked[name]} instead of {held[name]}" for name in differing)
         return f"it forecasts something else than the champion {champion.name}: {shown}"
-    folds = _json(champion / "evaluation.json")["folds"]
+    folds = _read_json(champion / "evaluation.json")["folds"]
     rows = _validation_rows(candidate, since=max(fold["train"][1] for fold in folds if fold["refit"]))
     both = rows.merge(_forecasts_of(champion, candidate, rows), on=["ticker", "date", "step"])
     if both.empty:
@@ -317,7 +306,7 @@ def _question(directory: Path) -> dict[str, Any]:
     """What a run forecasts."""
     from forecast.serve.monitoring.monitoring import measure_of
 
-    facts, config = _json(directory / "scaler.json"), _config(directory)
+    facts, config = _read_json(directory / "scaler.json"), _config(directory)
     return {
         "target": measure_of(_target(config)),
         "interval": str(config.data.get("resample") or config.data.get("interval", "1d")),
@@ -410,8 +399,8 @@ def _config(directory: Path) -> DictConfig:
     return config
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return read_json(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -19,11 +19,7 @@ DELIVERED = ("High", "Low", "Close", "Volume")
 
 
 def row_columns(predictor: Predictor) -> tuple[str, ...]:
-    """Of a ticker in a row of a request: High, Low, Close, Volume, and Open before them where the model looks at it.
-
-    Args:
-        predictor: of the run.
-    """
+    """Of a ticker in a row of a request: High, Low, Close, Volume, and Open before them where the model looks at it."""
     try:
         rows(predictor.features, _made_up(DELIVERED), predictor.target)
     except KeyError:
@@ -34,11 +30,7 @@ def row_columns(predictor: Predictor) -> tuple[str, ...]:
 
 
 def target_columns(predictor: Predictor) -> frozenset[str]:
-    """Columns without which there are no values of what is forecast.
-
-    Args:
-        predictor: of the run.
-    """
+    """Columns without which there are no values of what is forecast."""
     whole, needed = _made_up(("Open", *DELIVERED)), set()
     for column in whole.columns:
         try:

@@ -66,11 +66,7 @@ def finite(value: float | None) -> float | None:
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that may end in these statuses, besides those that any route may end in.
-
-    Args:
-        statuses: of errors.
-    """
+    """The `responses=` of a route that may end in these statuses, besides those that any route may end in."""
     return {
         status: {"model": Problem, "description": _MEANING[status]}
         for status in sorted({*_ANY_ROUTE, *statuses})
@@ -97,9 +93,6 @@ def validation_line(faults: Sequence[Any]) -> str:
     """One of pydantic's complaints about a body. Nothing of the body is repeated.
 
     Of the members of a union each has its own; that of the one which got furthest was meant.
-
-    Args:
-        faults: of a ValidationError.
     """
     furthest = max(faults, key=lambda fault: [part for part in fault["loc"] if isinstance(part, int)])
     # A member of a union that was tried is named by pydantic like list[float].

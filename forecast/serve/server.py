@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,10 +29,12 @@ from litserve import LitServer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forecast.cli import FAILED, USERS_MISTAKE
+from forecast.config.messages import one_line
 from forecast.errors import UserError
 from forecast.serve import logs
 from forecast.serve.app import create_app
 from forecast.serve.engines import (
+    Engine,
     ForecastAPI,
     GreedyLoop,
     IdleLoop,
@@ -52,18 +55,20 @@ _LAST_S = 0.3  # for the other processes to end by themselves when one died
 _INFERENCE_PROCESS = "inference-worker"  # LitServe's name for the processes that it restarts
 _WATCH_THREAD = "litserve-monitoring"
 _PR_SET_PDEATHSIG = 1
+_UVICORN: dict[str, Any] = {
+    "log_level": "warning",
+    "log_config": None,
+    "access_log": False,
+    "generate_client_file": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "lifespan": "on",
+    "ws": "none",
+}
 
 
 class Application:
-    """What LitServe's app hands requests to: our app answers every one, LitServe's own routes stay behind it.
-
-    Args:
-        app: LitServe's, with its own middlewares.
-        application: ours.
-        engine: answers POST /infer; with `engine=workers` through LitServe's own route.
-        announce: called when the process is ready.
-        start_failure: filled where this process cannot start.
-    """
+    """What LitServe's app hands requests to: our app answers every one, LitServe's own routes stay behind it."""
 
     def __init__(
         self, app: ASGIApp, *, application: FastAPI, engine: Any, announce: Any, start_failure: StartFailure
@@ -106,9 +111,6 @@ class Application:
 def serve(settings: Settings) -> None:
     """Serve until stopped.
 
-    Args:
-        settings: of the server.
-
     Raises:
         UserError: the port is taken, or what is to be served is refused.
         SystemExit: 1, a process died that nobody brings back.
@@ -120,9 +122,8 @@ def serve(settings: Settings) -> None:
     _check_source(source, settings)
     start_failure = StartFailure()
     stopping = multiprocessing.RawValue("b", 0)
-    server, engine, store, jobs = _build(settings, source, start_failure, stopping)
+    server, engine, store, jobs = _build(settings, source, start_failure, lambda: bool(stopping.value))
     stop = threading.Event()
-    failure: list[str] = []
     os.register_at_fork(after_in_child=_end_with_parent)
 
     def interrupt(*_: object) -> None:
@@ -131,9 +132,8 @@ def serve(settings: Settings) -> None:
             stopping.value = 1
             threading.Thread(target=jobs.close).start()  # while requests drain, for some wait for a training
             time.sleep(_LINGER_S)
-            logging.getLogger("litserve").setLevel(
-                logging.CRITICAL
-            )  # its watch fails when its queues are gone
+            # Its watch fails when its queues are gone.
+            logging.getLogger("litserve").setLevel(logging.CRITICAL)
             raise KeyboardInterrupt
 
     # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it drains and ends them all.
@@ -141,14 +141,11 @@ def serve(settings: Settings) -> None:
         signal.signal(number, interrupt)
     threading.Thread(
         target=_watch_children,
-        args=(stop, engine, settings.watch.counters.folder, settings.drain_s, start_failure),
+        args=(stop, engine, settings.watch.folder, settings.drain_s, start_failure),
         daemon=True,
     ).start()
-    if (
-        "@" in settings.bundle
-        and settings.bundle.startswith(_MODELS)
-        and settings.registry_poll_s is not None
-    ):
+    is_alias = settings.bundle.startswith(_MODELS) and "@" in settings.bundle
+    if is_alias and settings.registry_poll_s is not None:
         threading.Thread(target=_follow_alias, args=(settings, source, store, stop), daemon=True).start()
     gc.collect()
     gc.freeze()  # shared by all processes until one writes to it
@@ -157,15 +154,8 @@ def serve(settings: Settings) -> None:
             host=settings.host,
             port=settings.port,
             num_api_servers=settings.workers,
-            log_level="warning",
-            generate_client_file=False,
             timeout_keep_alive=settings.keep_alive_s,
-            server_header=False,
-            access_log=False,
-            proxy_headers=False,
-            lifespan="on",
-            ws="none",
-            log_config=None,
+            **_UVICORN,
         )
     except KeyboardInterrupt:
         pass
@@ -173,16 +163,15 @@ def serve(settings: Settings) -> None:
         if not start_failure.is_refusal:
             raise
     except (EOFError, ConnectionError):
-        failure.append("the process of LitServe's queues died; the server ends, and is to be started again")
+        if not start_failure.is_refusal:
+            _log.error("the process of LitServe's queues died; the server ends, and is to be started again")
+            raise SystemExit(FAILED) from None
     finally:
         stop.set()
         jobs.close()
         _end_children()
     if start_failure.is_refusal:
         raise UserError(start_failure.text)
-    if failure:
-        _log.error("%s", failure[0])
-        raise SystemExit(1)
 
 
 class _Server(LitServer):
@@ -202,16 +191,13 @@ class _Server(LitServer):
 
 
 def build_app(
-    settings: Settings, *, source: Path, start_failure: StartFailure | None = None, stopping: Any = None
-) -> tuple[FastAPI, ModelStore, ForecastAPI, InlineEngine | WorkersEngine, TrainingJobs]:
-    """The app and what stands behind it: all that the processes share, before there are any.
-
-    Args:
-        settings: of the server.
-        source: run directory or link that is followed.
-        start_failure: filled by a process that cannot start.
-        stopping: a shared number that is 1 once the server is being stopped.
-    """
+    settings: Settings,
+    *,
+    source: Path,
+    start_failure: StartFailure | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> tuple[FastAPI, ModelStore, ForecastAPI, Engine, TrainingJobs]:
+    """The app and what stands behind it: all that the processes share, before there are any."""
     kind, monitoring = settings.engine, settings.watch
     monitoring.open(settings.folder)
     store = ModelStore(
@@ -228,26 +214,20 @@ def build_app(
         start_failure=start_failure,
         log_format=settings.log_format,
     )
-    engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
+    engine: Engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
     monitoring.queue = lambda: engine.queue_size
     jobs = TrainingJobs(
         folder=settings.folder / "training", champion=settings.champion, allow=list(settings.allow)
     )
-    flag = multiprocessing.RawValue("b", 0) if stopping is None else stopping
     application = create_app(
-        settings,
-        store=store,
-        engine=engine,
-        monitoring=monitoring,
-        jobs=jobs,
-        stopping=lambda: bool(flag.value),
+        settings, store=store, engine=engine, monitoring=monitoring, jobs=jobs, stopping=stopping
     )
     return application, store, api, engine, jobs
 
 
 def _build(
-    settings: Settings, source: Path, start_failure: StartFailure, stopping: Any
-) -> tuple[LitServer, InlineEngine | WorkersEngine, ModelStore, TrainingJobs]:
+    settings: Settings, source: Path, start_failure: StartFailure, stopping: Callable[[], bool]
+) -> tuple[LitServer, Engine, ModelStore, TrainingJobs]:
     """LitServe with our app in front of its own."""
     application, store, api, engine, jobs = build_app(
         settings, source=source, start_failure=start_failure, stopping=stopping
@@ -319,7 +299,7 @@ def _follow_alias(settings: Settings, source: Path, store: ModelStore, stop: thr
                 settings.bundle, uri=settings.tracker_uri, folder=settings.folder / "models", nice=True
             )
         except (UserError, RuntimeError, OSError) as error:
-            line = " ".join(str(error).split())
+            line = one_line(error)
             if line != failed:  # said once, however often it is asked
                 _log.warning("%s; %s stays", line, source.name)
             failed = line
@@ -363,7 +343,7 @@ def _raise_file_limit() -> None:
 
 def _watch_children(
     stop: threading.Event,
-    engine: InlineEngine | WorkersEngine,
+    engine: Engine,
     shared: Path,
     drain_s: float,
     start_failure: StartFailure,
@@ -371,13 +351,6 @@ def _watch_children(
     """End the server when a process died without which no request is answered.
 
     LitServe starts an inference process in a dead one's place, which takes seconds: too long where there is no other.
-
-    Args:
-        stop: set when the server is being stopped.
-        engine: hears of inference processes that died.
-        shared: folder of what processes count, which is removed at the end.
-        drain_s: seconds that requests in flight get then.
-        start_failure: filled by a process that could not start.
     """
     known: dict[int, Any] = {}
     while not stop.wait(_LOOK_S):
@@ -412,8 +385,6 @@ def _end_at_once(line: str, shared: Path, *, refused: bool = False) -> NoReturn:
     """End everything in less than a second, whatever the main thread waits for, with a last line for the supervisor.
 
     Args:
-        line: that says why.
-        shared: folder to remove.
         refused: whether it is the user's mistake, which ends as any UserError does.
     """
     children = multiprocessing.active_children()

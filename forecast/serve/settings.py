@@ -19,24 +19,14 @@ MAX_BATCH_SIZE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Inline:
-    """Forecasts are computed in the HTTP process, many requests in one forward.
-
-    Args:
-        most: requests answered together.
-    """
+    """Forecasts are computed in the HTTP process, many requests in one forward; see conf/engine."""
 
     most: Annotated[int, Ge(1), Le(MAX_BATCH_SIZE)] = MAX_BATCH_SIZE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Forecasts are computed in LitServe's inference processes.
-
-    Args:
-        most: requests answered together by a process.
-        processes: inference processes on each device.
-        accelerator: `cpu` or `cuda`.
-    """
+    """Forecasts are computed in LitServe's inference processes; see conf/engine."""
 
     most: Annotated[int, Ge(1), Le(MAX_BATCH_SIZE)] = MAX_BATCH_SIZE
     processes: Annotated[int, Ge(1), Le(64)] = 1
@@ -45,35 +35,7 @@ class Workers:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A run directory over HTTP.
-
-    Args:
-        engine: where forecasts are computed.
-        watch: counts requests and notes what was forecast.
-        bundle: run directory, link to one, or `models:/name@alias` of MLflow's registry; where the champion's link
-            does not exist yet, the server starts without a model and takes the first that appears.
-        champion_link: that retraining promotes to and rolls back.
-        state: folder for the server's own files.
-        tracker_uri: of the MLflow store that `models:/` is looked up in.
-        host: address to listen on.
-        port: to listen on.
-        api_key: wanted in the header X-API-Key; None = nobody needs one.
-        admin_key: wanted instead of it for training and the champion; None = the same.
-        insecure: listen on other addresses than this machine's own without a key.
-        allowed_hosts: names that a request's Host may have; `*` = any; None = loopback names on a loopback address,
-            any elsewhere.
-        workers: HTTP processes.
-        max_in_flight: requests answered at once by each of them; more get 429.
-        max_body_bytes: of a request; more get 413.
-        max_rows: of a window; more get 413; None = four times what the model looks at, at least 2,500.
-        deadline_s: seconds for a request; then 504.
-        keep_alive_s: seconds that an idle connection is kept.
-        drain_s: seconds that requests in flight get when the server is stopped.
-        champion_poll_s: seconds between two looks at whether another model is to be served.
-        registry_poll_s: seconds between two questions to MLflow whether the alias of `models:/` has moved; None = it is
-            asked once, at the start.
-        log_format: of what the server says on stderr: lines for people, or one JSON object a line.
-        allow: modules or classes of plug-ins that a bundle may name.
+    """The keys of conf/serve.yaml, where each is described.
 
     Raises:
         UserError: open to others without a key.

@@ -79,8 +79,6 @@ def read_request(body: bytes, headers: Mapping[str, str], *, most: int) -> Infer
     """A request with its tensors, JSON alone or with bytes behind it.
 
     Args:
-        body: of the request.
-        headers: of the request.
         most: values that are taken, of all tensors together; counted before anything is converted.
 
     Raises:
@@ -114,9 +112,6 @@ def read_request(body: bytes, headers: Mapping[str, str], *, most: int) -> Infer
 def numbers(tensor: Tensor) -> NDArray[np.float64]:
     """The values of a tensor of numbers, in its shape.
 
-    Args:
-        tensor: of a request.
-
     Raises:
         UserError: another type, or not as many as its shape says.
     """
@@ -124,7 +119,10 @@ def numbers(tensor: Tensor) -> NDArray[np.float64]:
     if kind is None:
         raise UserError(f"{tensor.name}: datatype is {tensor.datatype}; expected {' or '.join(_DTYPES)}")
     if tensor._bytes is not None:
-        _check_size(tensor, kind.itemsize * math.prod(tensor.shape))
+        expected = kind.itemsize * math.prod(tensor.shape)
+        if (size := len(tensor._bytes)) != expected:
+            shown = f"expected {expected} for {tensor.datatype} of shape {tensor.shape}"
+            raise UserError(f"{tensor.name}: {_SIZE} is {size}; {shown}")
         found: NDArray[np.float64] = np.frombuffer(tensor._bytes, kind).astype(np.float64)
         return found.reshape(tensor.shape)
     flat = _flat(tensor)
@@ -140,9 +138,6 @@ def numbers(tensor: Tensor) -> NDArray[np.float64]:
 
 def texts(tensor: Tensor) -> list[str]:
     """The values of a tensor of text with one axis.
-
-    Args:
-        tensor: of a request.
 
     Raises:
         UserError: another type or shape, or not as many as its shape says.
@@ -160,12 +155,7 @@ def texts(tensor: Tensor) -> list[str]:
 
 
 def encode(request: InferRequest, response: InferResponse) -> tuple[bytes, int | None]:
-    """The body of an answer, and the bytes of its JSON where others stand behind it.
-
-    Args:
-        request: says which outputs are wanted as bytes.
-        response: with the values of all outputs as numbers.
-    """
+    """The body of an answer, and the bytes of its JSON where others stand behind it."""
     whole = bool((request.parameters or {}).get("binary_data_output", False))
     own = {
         output.name: output.parameters["binary_data"]
@@ -199,15 +189,6 @@ def _attach(tensors: list[Tensor], behind: bytes) -> None:
     if start < len(behind):
         raise UserError(
             f"inputs: {len(behind) - start} bytes behind the JSON belong to no tensor; see {_SIZE}"
-        )
-
-
-def _check_size(tensor: Tensor, expected: int) -> None:
-    assert tensor._bytes is not None
-    if len(tensor._bytes) != expected:
-        raise UserError(
-            f"{tensor.name}: {_SIZE} is {len(tensor._bytes)}; expected {expected} for {tensor.datatype} of shape "
-            f"{tensor.shape}"
         )
 
 

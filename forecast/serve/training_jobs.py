@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.errors import UserError
@@ -44,6 +44,8 @@ _NAME = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 _POLL_S = 0.05
 _MAX_LOG = 2**18  # bytes of a log that are looked at
 _ROLLBACK_S = 900.0
+_GRACE_S = 10.0  # that a job has to end when it is asked to; then it is killed
+KEEP_JOBS = 10  # jobs whose folders are kept, run directories included
 # The server's own keys are of no use to what it starts.
 _SECRETS = ("FORECAST_API_KEY", "FORECAST_ADMIN_KEY")
 
@@ -177,12 +179,8 @@ class TrainingJobs:
     """The jobs of a server, one at a time, in a folder that all its processes share.
 
     Args:
-        folder: of all jobs, made when needed.
-        champion: link to the champion.
         allow: modules or classes of plug-ins that a bundle's config may name, besides this package's own.
         nice: how far a job stands back behind the server when both want the processor; 19 = as far as possible.
-        keep: jobs whose folders are kept, run directories included.
-        grace_s: seconds a job has to end when it is asked to; then it is killed.
     """
 
     def __init__(
@@ -192,15 +190,11 @@ class TrainingJobs:
         champion: Path,
         allow: list[str] | None = None,
         nice: Annotated[int, Ge(0), Le(19)] = 10,
-        keep: Annotated[int, Ge(1)] = 10,
-        grace_s: Annotated[float, Gt(0)] = 10.0,
     ) -> None:
         self.folder = folder
         self.champion = champion
         self.allow = list(allow or ())
         self.nice = nice
-        self.keep = keep
-        self.grace_s = grace_s
         # The same in all processes forked from the one that made this.
         self.server = secrets.token_hex(8)
         self._closing = multiprocessing.RawValue("b", 0)
@@ -297,7 +291,7 @@ class TrainingJobs:
         folder = self.folder / job
         with suppress(OSError):  # a full disk must not keep it alive
             (folder / CANCEL).touch()
-        deadline, signalled = time.monotonic() + self.grace_s, False
+        deadline, signalled = time.monotonic() + _GRACE_S, False
         while self._lives(job):
             late = time.monotonic() > deadline
             if late or not signalled:
@@ -308,7 +302,7 @@ class TrainingJobs:
     def close(self) -> None:
         """For the server's own end: start nothing any more, and end the job this server started, if it is at work."""
         self._closing.value = 1
-        deadline = time.monotonic() + self.grace_s
+        deadline = time.monotonic() + _GRACE_S
         with suppress(OSError):  # no folder, no job
             while (lock := acquire(self.folder / _LOCK)) is None:
                 state = self.current()
@@ -347,7 +341,7 @@ class TrainingJobs:
 
     def _acquire(self) -> int:
         """The lock, also from a job that has said its last word and is about to be gone."""
-        deadline = time.monotonic() + self.grace_s
+        deadline = time.monotonic() + _GRACE_S
         while (lock := acquire(self.folder / _LOCK)) is None:
             state = self.current()
             if state is not None or time.monotonic() > deadline:
@@ -414,7 +408,7 @@ class TrainingJobs:
     def _prune(self) -> None:
         """Remove the folders of the oldest jobs."""
         jobs = sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
-        for folder in jobs[: max(0, len(jobs) + 1 - self.keep)]:
+        for folder in jobs[: max(0, len(jobs) + 1 - KEEP_JOBS)]:
             shutil.rmtree(folder, ignore_errors=True)
 
 

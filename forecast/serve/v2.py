@@ -8,15 +8,10 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
-from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
-from starlette.exceptions import HTTPException as HTTPError
 
 from forecast.errors import UserError
 from forecast.runs import package_version
@@ -47,6 +42,7 @@ PLATFORM = "forecast_pytorch"
 MAX_WINDOWS = 256
 # Handed to the engine at once, so that others get their turn in between.
 _CHUNK = 32
+_PARAMETERS: tuple[str, ...] = ("target", "unit", "level")  # of an answer, given with its tensors
 _VERSIONS = f"/models/{MODEL}/versions"
 
 _Version = Annotated[str, Path(description="`model_version` of an answer; 404 once another one is served")]
@@ -105,34 +101,12 @@ class Fault(Message):
     detail: str
 
 
-class ProtocolRoute(APIRoute):
-    """A route that says its own errors in the protocol's form."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's hook around reading, answering and writing."""
-        answer = super().get_route_handler()
-
-        async def answer_or_fault(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except UserError as error:
-                return _fault(400, str(error))
-            except HTTPError as error:
-                return _fault(error.status_code, str(error.detail), error.headers)
-
-        return answer_or_fault
-
-
-def _fault(status: int, text: str, headers: Any = None) -> Response:
-    text = " ".join(text.split())  # whatever a caller called a tensor
-    return JSONResponse({"error": text, "detail": text}, status_code=status, headers=headers)
-
-
 def _faults(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route of the protocol: see problems."""
-    own = {status: {"model": Fault} for status in statuses}
-    known = problems(422, *statuses)
-    return {status: {**meaning, **own.get(int(status), {})} for status, meaning in known.items()}
+    return {
+        status: meaning | ({"model": Fault} if status in statuses else {})
+        for status, meaning in problems(422, *statuses).items()
+    }
 
 
 def _not_ready(model: type[IsReady]) -> dict[str, Any]:
@@ -142,16 +116,8 @@ def _not_ready(model: type[IsReady]) -> dict[str, Any]:
 def router(
     *, store: ModelStore, engine: Engine, readiness: Readiness, max_rows: int | None, turns: Turns
 ) -> APIRouter:
-    """The routes of the protocol.
-
-    Args:
-        store: of the model.
-        engine: answers.
-        readiness: probes the model.
-        max_rows: of a window, see routes.infer.
-        turns: of large requests.
-    """
-    routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"], route_class=ProtocolRoute)
+    """The routes of the protocol."""
+    routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
     def served(version: str | None = None) -> LoadedModel:
         model = loaded_model(store)
@@ -209,9 +175,12 @@ def router(
         rows = row_limit(model, max_rows)
         most = max(rows, MAX_WINDOWS * model.rows_needed) * len(model.row_names)
         content = await request.body()
-        async with turns.of(len(content)):
-            asked = read_request(content, request.headers, most=most)
-            response = await infer(asked, model, engine, rows)
+        try:
+            async with turns.of(len(content)):
+                asked = read_request(content, request.headers, most=most)
+                response = await infer(asked, model, engine, rows)
+        except UserError as error:
+            raise HTTPException(400, str(error)) from error
         if version is not None and response.model_version != version:
             text = f"{response.model_version} took the place of version {version[:80]!r} meanwhile"
             raise HTTPException(409, text)
@@ -258,11 +227,7 @@ def router(
 
 
 def facts(model: LoadedModel) -> ModelFacts:
-    """What the model takes and gives.
-
-    Args:
-        model: that is served.
-    """
+    """What the model takes and gives."""
     width, horizon = len(model.row_names), model.predictor.horizon
     bounds = ["lower", "upper"] if model.predictor.levels else []
     return ModelFacts(
@@ -282,9 +247,6 @@ async def infer(request: InferRequest, model: LoadedModel, engine: Engine, max_r
     Args:
         request: tensor `sequence` (batch, rows, columns) of bars, or of closes where it has one column; and, where
             it matters whose bars they are, tensor `ticker` (batch,).
-        model: that is served.
-        engine: answers.
-        max_rows: of a window.
 
     Raises:
         UserError: the request is none for this model.
@@ -378,12 +340,7 @@ def _response(request: InferRequest, answers: list[dict[str, Any]], wanted: set[
             continue
         data = [value for row in rows for value in row]
         outputs.append(Tensor(name=name, shape=[len(rows), len(rows[0])], datatype="FP64", data=data))
-    parameters: dict[str, str | int | float | bool] = {
-        "target": answers[0]["target"],
-        "unit": answers[0]["unit"],
-    }
-    if (level := answers[0].get("level")) is not None:
-        parameters["level"] = level
+    parameters: dict[str, Any] = {name: answers[0][name] for name in _PARAMETERS if name in answers[0]}
     if warnings:
         parameters["warnings"] = "; ".join(warnings)
     return InferResponse(
@@ -397,7 +354,6 @@ def _response(request: InferRequest, answers: list[dict[str, Any]], wanted: set[
 
 def body_schemas() -> dict[str, Any]:
     """Of what POST infer takes, for an OpenAPI document."""
-    kinds: list[tuple[type[BaseModel], Any]] = [(InferRequest, "validation")]
-    _, found = models_json_schema(kinds, ref_template="#/components/schemas/{model}")
+    _, found = models_json_schema([(InferRequest, "validation")], ref_template="#/components/schemas/{model}")
     schemas: dict[str, Any] = found["$defs"]
     return schemas

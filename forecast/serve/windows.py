@@ -31,22 +31,14 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One request, validated for the model that was served when it arrived.
+    """One request, validated for the model that was served when it arrived."""
 
-    Args:
-        given: the rows of the request, (rows,) closes or (rows, columns).
-        bars: (rows, tickers * 4) as many as that model looks at.
-        ticker: whose bars they are.
-        version: of that model.
-        warnings: what the caller must know.
-        is_probe: made up by the server to see whether it answers: no forecast that anybody asked for.
-    """
-
-    given: NDArray[np.float64]
-    bars: NDArray[np.float64]
-    ticker: str | None
-    version: str
-    warnings: tuple[str, ...]
+    given: NDArray[np.float64]  # the rows of the request, (rows,) closes or (rows, columns)
+    bars: NDArray[np.float64]  # (rows, tickers * 4) as many as that model looks at
+    ticker: str | None  # whose bars they are
+    version: str  # of that model
+    warnings: tuple[str, ...]  # what the caller must know
+    # made up by the server to see whether it answers: no forecast that anybody asked for
     is_probe: bool = False
 
 
@@ -54,12 +46,6 @@ def validate_window(
     sequence: Any, ticker: str | None, model: LoadedModel, *, is_probe: bool = False
 ) -> Window:
     """Check a request against a model.
-
-    Args:
-        sequence: rows of numbers or closes.
-        ticker: of the request.
-        model: the model.
-        is_probe: see Window.
 
     Raises:
         UserError: wrong shape, too short, not finite, or no price.
@@ -164,10 +150,6 @@ def model_inputs(
 ) -> tuple[NDArray[np.float32], dict[int, str], list[str]]:
     """What the model looks at, all requests in one pass.
 
-    Args:
-        windows: validated for this model, so that all have its width.
-        model: the model.
-
     Returns:
         (requests, window_bars, columns) raw panel rows; which requests cannot be answered, and why; warnings for all.
     """
@@ -181,21 +163,19 @@ def model_inputs(
         try:
             values = _computed(whole, dates, model)
         except UserError as error:
-            return _undefined(windows, model), dict.fromkeys(range(len(windows)), str(error)), warnings
+            shape = (len(windows), model.window_bars, len(predictor.layout.names))
+            return (
+                np.full(shape, np.nan, np.float32),
+                dict.fromkeys(range(len(windows)), str(error)),
+                warnings,
+            )
     else:
-        values = _one_by_one(windows, dates, model)
+        # Features that may look at everything: one request must not stand before another.
+        alone = [_computed(window.bars[None], dates[-len(window.bars) :], model) for window in windows]
+        values = np.concatenate(alone)
     undefined = ~np.isfinite(values).all(axis=(1, 2))
     reason = "sequence: a feature of the model is undefined on these rows"
     return values, {int(place): reason for place in np.flatnonzero(undefined)}, warnings
-
-
-def _one_by_one(
-    windows: Sequence[Window], dates: pd.DatetimeIndex, model: LoadedModel
-) -> NDArray[np.float32]:
-    """For features that may look at everything, so that one request must not stand before another."""
-    return np.concatenate(
-        [_computed(window.bars[None], dates[-len(window.bars) :], model) for window in windows]
-    )
 
 
 def _joined(values: NDArray[np.float32], ticker: str, predictor: Predictor) -> NDArray[np.float32]:
@@ -203,8 +183,6 @@ def _joined(values: NDArray[np.float32], ticker: str, predictor: Predictor) -> N
 
     Args:
         values: (windows, bars, columns), of the same days as the target's.
-        ticker: whose they are.
-        predictor: of the model.
     """
     target, markets = predictor.tickers[0], predictor.markets
     calendar = calendar_of(target) if predictor.join_by_ending else markets[target].calendar
@@ -228,11 +206,6 @@ def _sessions(calendar: str, count: int, today: date) -> NDArray[np.datetime64]:
 
     _, _, planned = planned_sessions(calendar)
     return planned[planned <= pd.Timestamp(today)][-count:].to_numpy()
-
-
-def _undefined(windows: Sequence[Window], model: LoadedModel) -> NDArray[np.float32]:
-    width = len(model.predictor.layout.names)
-    return np.full((len(windows), model.window_bars, width), np.nan, np.float32)
 
 
 def _computed(bars: NDArray[np.float64], dates: pd.DatetimeIndex, model: LoadedModel) -> NDArray[np.float32]:
@@ -339,11 +312,7 @@ def _columns(model: LoadedModel) -> str:
 
 
 def probe_window(model: LoadedModel) -> tuple[list[list[float]], str]:
-    """Made-up rows that the model takes, and whose they are: for readiness and for examples.
-
-    Args:
-        model: that is served.
-    """
+    """Made-up rows that the model takes, and whose they are: for readiness and for examples."""
     need = model.rows_needed
     close = 100.0 + np.sin(np.arange(need))  # (rows,)
     made = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": 1e4 * close}

@@ -62,21 +62,13 @@ def current_job() -> RunHooks:
 
 @dataclass(frozen=True, kw_only=True)
 class JobRunner:
-    """Runs the jobs of one start of a sweep; sent to each worker with the job.
+    """Runs the jobs of one start of a sweep; sent to each worker with the job."""
 
-    Args:
-        sweep: id of the SweepRun.
-        directory: of the sweep.
-        root: of the index of earlier runs.
-        folder: the one the command was started in.
-        driver: the process that was started.
-    """
-
-    sweep: str
-    directory: Path
-    root: Path
-    folder: Path
-    driver: Mapping[str, str]
+    sweep: str  # id of the SweepRun
+    directory: Path  # of the sweep
+    root: Path  # of the index of earlier runs
+    folder: Path  # the one the command was started in
+    driver: Mapping[str, str]  # the process that was started
 
     def __call__(self, context: JobContext, config: DictConfig, task: Task) -> float | None:
         """Run one job and write its job.json; returns its objective."""
@@ -136,14 +128,7 @@ class JobRunner:
 
 
 class _Job:
-    """The job that this process runs: its hooks into the pipeline, and its record.
-
-    Args:
-        result: written to its job.json.
-        runner: of the sweep.
-        own: its directory.
-        stack: closed when the job ends.
-    """
+    """The job that this process runs: its hooks into the pipeline, and its record."""
 
     def __init__(self, result: JobResult, *, runner: JobRunner, own: Path, stack: ExitStack) -> None:
         self.result, self.runner, self.own, self.stack = result, runner, own, stack

@@ -22,21 +22,10 @@ from forecast.sweep.record import JobResult
 CSV, HTML = "leaderboard.csv", "leaderboard.html"
 SCREEN_ROWS = 40  # the files have all
 COLUMNS = (
-    *("rank", "best", "number", "status", "overrides", "metric", "objective", "skill", "test_skill"),
-    *(
-        "best_baseline",
-        "best_baseline_skill",
-        "skill_best",
-        "test_skill_best",
-        "beats_best",
-        "epochs",
-        "seconds",
-        "directory",
-        "identity",
-        "run_id",
-        "error",
-    ),
-)
+    "rank", "best", "number", "status", "overrides", "metric", "objective", "skill", "test_skill", "best_baseline",
+    "best_baseline_skill", "skill_best", "test_skill_best", "beats_best", "epochs", "seconds", "directory",
+    "identity", "run_id", "error",
+)  # fmt: skip
 _BASELINE = re.compile(r"val_(\w+)_theil_u")
 
 
@@ -89,8 +78,7 @@ class Row:
         if not self.metrics:
             return None
         try:
-            record = read_json(Path(self.job.directory) / "evaluation.json")
-            return str(record["baselines"]["best"])
+            return str(read_json(Path(self.job.directory) / "evaluation.json")["baselines"]["best"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -111,11 +99,7 @@ class Row:
 
 
 class Leaderboard:
-    """All jobs of a sweep, best first; those without a rank behind, by number.
-
-    Args:
-        jobs: of one sweep.
-    """
+    """All jobs of a sweep, best first; those without a rank behind, by number."""
 
     def __init__(self, jobs: Sequence[JobResult]) -> None:
         rows = [Row.of(job) for job in jobs]
@@ -301,10 +285,8 @@ def _aligned(rows: list[list[str]]) -> str:
 
 
 def _is_figure(cell: str) -> bool:
-    if cell in ("", "-"):
-        return True
     try:
-        float(cell)
+        float(cell.removeprefix("-") or 0)
     except ValueError:
         return False
     return True

@@ -19,14 +19,7 @@ LINE_S = 10.0  # between two lines where nothing can be rewritten
 
 
 class ProgressReporter:
-    """Shows how far a sweep has come, from a thread of its own.
-
-    Args:
-        jobs: of the sweep.
-        total: how many there will be, where that is known.
-        common: overrides that every job has, which are not shown.
-        stream: standard error if not given.
-    """
+    """Shows how far a sweep has come, from a thread of its own."""
 
     def __init__(
         self, jobs: Jobs, *, total: int | None, common: Iterable[str] = (), stream: TextIO | None = None

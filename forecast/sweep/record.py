@@ -15,9 +15,7 @@ from forecast.files import locked, read_json, write_json
 from forecast.runs import identity_of
 
 SWEEP_FILE, JOB_FILE, INDEX_FOLDER = "sweep.json", "job.json", ".runs"
-_DEPTH = (
-    4  # levels of folders below the sweep's that are searched for jobs: hydra.sweep.subdir may have several
-)
+_DEPTH = 4  # levels of folders below the sweep's that may hold jobs: hydra.sweep.subdir may have several
 
 Status = Literal[
     "running",
@@ -112,7 +110,6 @@ class Jobs:
     """The job.json files below a sweep's directory, each read again only when it has changed.
 
     Args:
-        directory: of the sweep.
         sweep: id of the SweepRun whose jobs count; None = all, also those an earlier one left.
     """
 
@@ -156,9 +153,6 @@ class RunIndex:
 
     A directory is added before it is run in, and checked when it is looked up, so nothing depends on how a process
     ended.
-
-    Args:
-        root: the folder that all starts of a sweep's command have in common.
     """
 
     def __init__(self, root: Path) -> None:
@@ -172,7 +166,6 @@ class RunIndex:
         """The directory of a finished, unaltered run; None if there is none.
 
         Args:
-            identity: of the run.
             own: the directory of the job itself, which may hold one that was not added.
         """
         for directory in dict.fromkeys([own, *reversed(self._directories(identity))]):

@@ -39,9 +39,6 @@ class SweepSession:
     def begin(self, context: SweepContext) -> JobRunner:
         """Prepare for the first job.
 
-        Args:
-            context: of the sweep.
-
         Returns:
             what runs each job, in whatever process.
         """
@@ -80,11 +77,7 @@ class SweepSession:
             self._holding.enter_context(locked(lock, remove=True))
 
     def end(self, error: BaseException | None) -> int:
-        """Account for every job, rank them, record the sweep and choose the champion; returns the exit code.
-
-        Args:
-            error: what the launcher or the sweeper gave up with, if it did.
-        """
+        """Account for every job, rank them, record the sweep and choose the champion; returns the exit code."""
         with self._holding:
             return self._end(error)
 

@@ -26,13 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def parent_tags(directory: Path, tracker: Any, *, driver: Mapping[str, str]) -> dict[str, str]:
-    """The tag that makes a run a child of the sweep's, which is opened if no other job has done so.
-
-    Args:
-        directory: of the sweep.
-        tracker: that is about to record the run; None or one of another kind has no parents.
-        driver: the process that will end the sweep's run, for others to see whether it lives.
-    """
+    """The tag that makes a run a child of the sweep's, which is opened if no other job has done so."""
     from forecast.track import MLflowTracker
 
     if not isinstance(tracker, MLflowTracker):
@@ -65,12 +59,7 @@ def end_parent(
     What MLflow does not take now is left to `python -m forecast.track sync`; the sweep's result is not touched.
 
     Args:
-        directory: of the sweep.
-        status: how it ended.
-        metrics: its summary.
         reused: directories of the runs it took from earlier sweeps.
-        tracker: the one of the config that is common to all jobs; None where there is none.
-        driver: this process.
     """
     try:
         _send_late(reused)

@@ -33,9 +33,6 @@ _WAY_OUT = (
 def check_uri(uri: str) -> None:
     """Refuse an address no run could ever be sent to.
 
-    Args:
-        uri: what stands in `tracker.uri`.
-
     Raises:
         UserError: a folder, an unknown scheme, an address without a host or with a password for a server.
     """
@@ -124,7 +121,6 @@ def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:
     database (MLflow waits 20 s a call), a database that is retried for 100 s, a server that never answers.
 
     Args:
-        seconds: how long to wait.
         work: called once; if given up, it goes on unheeded until the process ends.
 
     Raises:
@@ -186,10 +182,6 @@ logger = logging.getLogger(__name__)
 
 def connect(uri: str, *, patience_s: float) -> MlflowClient:
     """Return a client of the store; a missing sqlite database is made first.
-
-    Args:
-        uri: a resolved address.
-        patience_s: how long a store that does not answer is waited for.
 
     Raises:
         Exception: whatever says that the store cannot be used.

@@ -28,12 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def flatten(tree: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Return nested mappings as one level, keys joined by dots, lists as JSON, values cut to MLflow's limit.
-
-    Args:
-        tree: what describes the run, most often its config.
-        prefix: what every key begins with.
-    """
+    """Return nested mappings as one level, keys joined by dots, lists as JSON, values cut to MLflow's limit."""
     flat: dict[str, str] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
@@ -52,7 +47,6 @@ def finite(metrics: Mapping[str, float | None], *, noted: set[str]) -> dict[str,
     """Return the metrics that are finite numbers; None is left out, NaN and infinities too but with a note.
 
     Args:
-        metrics: name and value.
         noted: names a note was made of already, one is enough; filled in.
     """
     kept: dict[str, float] = {}
@@ -216,9 +210,7 @@ def deliver(client: MlflowClient, record: Record, directory: Path) -> None:
     """Send all that is known of a run that has ended; what is there already is not doubled.
 
     Args:
-        client: of the record's store.
         record: its status must be known; without a run_id the store is asked for the run first.
-        directory: the run directory.
     """
     if record.run_id is None:
         record.experiment_id = experiment_of(client, record)
@@ -244,7 +236,6 @@ def open_run(client: MlflowClient, record: Record) -> None:
     """Create the run unless `record.run_id` names it, and send tags and params.
 
     Args:
-        client: of the record's store.
         record: its experiment_id must be known; its run_id is filled in.
     """
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param

@@ -93,9 +93,6 @@ class MLflowTracker:
         """Open a RUNNING run, after ending those that dead processes of this host left behind.
 
         Args:
-            directory: the run directory; it exists.
-            name: what MLflow calls the run.
-            params: the config, nested as it is.
             tags: what runs are searched by; `mlflow.parentRunId` makes it the child of another.
             dataset: `name`, `digest` and `source` (JSON) of the bars, shown as the run's input.
         """
@@ -115,9 +112,6 @@ class MLflowTracker:
 
     def take_over(self, directory: Path) -> None:
         """Go on with the run that another process opened for a directory, as far as ending it.
-
-        Args:
-            directory: which holds the record that the other process left.
 
         Raises:
             ValueError: there is no such record.
@@ -148,12 +142,7 @@ class MLflowTracker:
         call_with_timeout(self.patience_s, end)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Note an epoch's metrics; they are sent together with others, every few seconds.
-
-        Args:
-            epoch: its number, the step of the curves.
-            metrics: name and value; what is not finite is left out with a note.
-        """
+        """Note an epoch's metrics; they are sent together with others, every few seconds."""
         record = self._record
         assert record is not None, "start() first"
         record.epochs.append(Epoch(epoch, _now(), finite(metrics, noted=self._noted)))
@@ -164,13 +153,7 @@ class MLflowTracker:
     def finish(
         self, *, status: Status, metrics: Mapping[str, float | None], description: str | None = None
     ) -> None:
-        """Send the final metrics and the whole run directory, and end the run; nothing if none was started.
-
-        Args:
-            status: FINISHED, FAILED or KILLED.
-            metrics: final figures, shown beside the run; None is left out.
-            description: the verdict, shown at the top of the run's page.
-        """
+        """Send the final metrics and the whole run directory, and end the run; nothing if none was started."""
         record = self._record
         if record is None:
             return

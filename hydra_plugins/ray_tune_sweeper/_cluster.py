@@ -30,8 +30,6 @@ def connect(
 
     Args:
         init: arguments of `ray.init`.
-        cpus: cores of one job.
-        gpus: devices of one job.
         names: what to call `address`, `cpus` and `gpus` in a message: the keys a user would set.
 
     Raises:
@@ -74,10 +72,6 @@ def slots(cpus: float, gpus: float) -> int:
 
 def check_address(address: str, name: str) -> None:
     """Check that Ray answers at an address.
-
-    Args:
-        address: host:port, or auto.
-        name: of its key.
 
     Raises:
         SweepError: it does not, within PATIENCE_S.

@@ -73,10 +73,6 @@ class Composer:
 
     Composition takes Hydra some hundred milliseconds. Most jobs of a sweep differ in plain values alone, and Hydra
     sets those last, in a config that is composed already. So all other overrides are composed once, and copied.
-
-    Args:
-        loader: knows the config files.
-        config: composed without the space.
     """
 
     def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
@@ -87,9 +83,6 @@ class Composer:
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
         """The config of one job, with Hydra's own node.
-
-        Args:
-            overrides: of the job, all of them.
 
         Raises:
             HydraException: Hydra refuses an override.

@@ -37,13 +37,7 @@ class Failed(NamedTuple):
 
 
 class TrialsFailed(SweepError):  # noqa: N818 - the sweep is over, its trials failed
-    """Some trials failed, or none succeeded; raised when all others have ended.
-
-    Args:
-        failed: which, and why.
-        total: trials started.
-        summary: what to say above the list.
-    """
+    """Some trials failed, or none succeeded; raised when all others have ended."""
 
     def __init__(self, failed: Sequence[Failed], *, total: int, summary: str) -> None:
         super().__init__("\n".join([summary, *(f"  {trial}" for trial in failed)]))
@@ -53,13 +47,7 @@ class TrialsFailed(SweepError):  # noqa: N818 - the sweep is over, its trials fa
 
 
 def key_of(node: Any, key: str, *, above: str) -> str:
-    """Name a key as a user would set it: where it is an interpolation of another key, that other.
-
-    Args:
-        node: as composed, interpolations in place.
-        key: below it, dotted.
-        above: the name of the node itself.
-    """
+    """Name a key as a user would set it: where it is an interpolation of another key, that other."""
     parts = key.split(".")
     value: Any = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else node
     for at, part in enumerate(parts):
@@ -149,10 +137,6 @@ class Settings:
     @classmethod
     def of(cls, keys: Mapping[str, Any], config: DictConfig) -> Settings:
         """Those of a sweeper.
-
-        Args:
-            keys: of `hydra.sweeper`, resolved.
-            config: with Hydra's own node.
 
         Raises:
             SweepError: a value is not what its key takes; the text names the key the user set.
@@ -291,11 +275,7 @@ class Space:
         return tuple(entry for entry in self.entries if isinstance(entry, Axis))
 
     def overrides(self, values: Sequence[Any]) -> list[str]:
-        """Those of one job.
-
-        Args:
-            values: of each axis, in order.
-        """
+        """Those of one job."""
         chosen = iter(values)
         return [entry.override(next(chosen)) if isinstance(entry, Axis) else entry for entry in self.entries]
 
@@ -304,12 +284,7 @@ class Space:
         return math.prod(axis.size() for axis in self.axes)
 
     def trials(self, search: Any, num_samples: int) -> int:
-        """How many trials a search makes of it, at most.
-
-        Args:
-            search: `grid`, `random`, or an algorithm.
-            num_samples: of every search but grid.
-        """
+        """How many trials a search makes of it, at most."""
         if not self.axes:
             return 1
         if search == "grid":
@@ -335,7 +310,6 @@ class Space:
 
         Args:
             num_samples: how many; fewer where the space has no more.
-            seed: same seed, same points.
         """
         import numpy as np
 
@@ -366,11 +340,6 @@ def plain(value: Any) -> Any:
 def planned(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader) -> int:
     """How many trials a sweep will have, at most, before it starts and without Ray.
 
-    Args:
-        config: with Hydra's own node, and this sweeper in it.
-        arguments: overrides as typed.
-        loader: knows the options of config groups.
-
     Raises:
         SweepError: the space cannot be read.
         HydraException: Hydra refuses an override.
@@ -392,8 +361,6 @@ def read_space(
 
     Args:
         params: key -> sweep grammar as text, or a plain value, which is fixed.
-        arguments: overrides as typed.
-        loader: knows the options of config groups.
         name: of the key that holds `params`.
 
     Raises:

@@ -56,13 +56,6 @@ def sweep(
 ) -> Any:
     """Run every trial of a sweep.
 
-    Args:
-        settings: of the sweeper.
-        arguments: overrides as typed, sweeps among them.
-        config: composed without the space.
-        context: Hydra's.
-        task: run in each trial.
-
     Returns:
         one batch of job returns, in the order of their numbers.
 
@@ -249,7 +242,6 @@ class JobSearcher(Searcher):
 
     Args:
         source: a list of points, a value for each axis; or an algorithm of Ray Tune.
-        space: what the points mean.
         deadline: time.time() after which there are no more trials.
     """
 
@@ -317,10 +309,6 @@ class CleanStops(schedulers.TrialScheduler):
     """A scheduler whose decision to stop reaches the task before Tune takes the worker away from it.
 
     Tune's own way to stop a class Trainable leaves it some ten seconds, and drops its last result.
-
-    Args:
-        scheduler: decides.
-        name: of its key.
     """
 
     def __init__(self, scheduler: schedulers.TrialScheduler, *, name: str) -> None:

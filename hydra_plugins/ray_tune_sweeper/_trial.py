@@ -41,13 +41,7 @@ Answer = type[BaseException] | None
 
 
 class RunningTask:
-    """A task in a thread: one answer to each of its reports.
-
-    Args:
-        jobs: shared by the sweep.
-        job: this one.
-        goal: of the sweep.
-    """
+    """A task in a thread: one answer to each of its reports."""
 
     def __init__(self, *, jobs: Jobs, job: Job, goal: Goal) -> None:
         self._jobs, self._job, self._goal = jobs, job, goal

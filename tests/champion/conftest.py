@@ -117,5 +117,5 @@ def values(world: World, metric: str = "val_rmse") -> dict[int, float]:
 def ordered(world: World) -> list[int]:
     """Seeds, the best on validation first."""
     found = values(world)
-    assert len(set(found.values())) == len(found), "runs that cannot be told apart"
+    assert len(set(found.values())) == len(found), "runs that are the same"
     return sorted(found, key=lambda seed: found[seed])

@@ -65,10 +65,10 @@ def attempt(how: str, at: int, run: Path, place: ChampionConfig) -> int:
         so_far = arm(how, at)
         promote(run, champion=place)
     except UserError as error:
-        told = str(error)
-        assert "\n" not in told, told
-        assert told.startswith("champion.directory="), told
-        assert "No space left on device" in told, told
+        said = str(error)
+        assert "\n" not in said, said
+        assert said.startswith("champion.directory="), said
+        assert "No space left on device" in said, said
         os._exit(REFUSED)
     except BaseException:  # noqa: BLE001 - a fork must end here
         sys.excepthook(*sys.exc_info())

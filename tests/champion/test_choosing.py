@@ -44,20 +44,20 @@ def test_as_a_stranger_types_it(world, uri, ordered, tmp_path):
     champion = tmp_path / "outputs" / "champion"
     assert champion.is_symlink()
     assert not Path(os.readlink(champion)).is_absolute()
-    told = json.loads((champion / "metadata.json").read_text())
+    said = json.loads((champion / "metadata.json").read_text())
     saved = yaml.safe_load((champion / "config.yaml").read_text())
-    assert saved["metadata"] == told
+    assert saved["metadata"] == said
     metrics = json.loads((winner / "metrics.json").read_text())
-    assert told["metric"] == "val_theil_u_by_ticker"
-    assert told["metric_value"] == metrics["val_theil_u_by_ticker"]
-    assert told["candidates"] == 3
-    assert told["strategy"] == "no_processing_single"
-    assert told["experiment_name"] == "forecast"
-    assert told["run_id"] == json.loads((winner / "mlflow.json").read_text())["run_id"]
-    assert told["skill_val"] == pytest.approx(100 * (1 - metrics["val_theil_u"]))
-    assert told["skill_test"] == pytest.approx(100 * (1 - metrics["test_theil_u"]))
-    assert told["beats_naive"] == (metrics["val_theil_u"] < 1 and metrics["test_theil_u"] < 1)
-    assert told["label"] in done.stdout
+    assert said["metric"] == "val_theil_u_by_ticker"
+    assert said["metric_value"] == metrics["val_theil_u_by_ticker"]
+    assert said["candidates"] == 3
+    assert said["strategy"] == "no_processing_single"
+    assert said["experiment_name"] == "forecast"
+    assert said["run_id"] == json.loads((winner / "mlflow.json").read_text())["run_id"]
+    assert said["skill_val"] == pytest.approx(100 * (1 - metrics["val_theil_u"]))
+    assert said["skill_test"] == pytest.approx(100 * (1 - metrics["test_theil_u"]))
+    assert said["beats_naive"] == (metrics["val_theil_u"] < 1 and metrics["test_theil_u"] < 1)
+    assert said["label"] in done.stdout
     assert identity_of(champion) == identity_of(winner)
 
     files = bundle.verify(champion)["files"]
@@ -80,23 +80,23 @@ def test_as_a_stranger_types_it(world, uri, ordered, tmp_path):
 def test_mlflow_knows_the_champion(command, client, world, ordered, tmp_path):
     assert command("champion.registered_model=my model").code == 0
     version = client.get_model_version_by_alias("my model", ALIAS)
-    told = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
-    assert version.run_id == told["run_id"]
-    best = client.get_run(told["run_id"])
+    said = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
+    assert version.run_id == said["run_id"]
+    best = client.get_run(said["run_id"])
     assert version.source == best.info.artifact_uri
-    assert version.tags["forecast.champion"] == f"1-{told['run_id']}"
+    assert version.tags["forecast.champion"] == f"1-{said['run_id']}"
     assert best.data.tags["champion"] == "current"
-    assert best.data.tags["champion.beats_naive"] == str(told["beats_naive"]).lower()
-    assert best.data.tags["champion.label"] == version.description == told["label"]
+    assert best.data.tags["champion.beats_naive"] == str(said["beats_naive"]).lower()
+    assert best.data.tags["champion.label"] == version.description == said["label"]
 
     second = world.runs[ordered[1]]
     assert command("export", str(second), "champion.registered_model=my model").code == 0
     assert client.get_model_version_by_alias("my model", ALIAS).version == 2
-    assert client.get_run(told["run_id"]).data.tags["champion"] == "former"
+    assert client.get_run(said["run_id"]).data.tags["champion"] == "former"
 
     assert command("rollback", "champion.registered_model=my model").code == 0
     assert client.get_model_version_by_alias("my model", ALIAS).version == 1
-    assert client.get_run(told["run_id"]).data.tags["champion"] == "current"
+    assert client.get_run(said["run_id"]).data.tags["champion"] == "current"
     assert len(client.search_model_versions("name = 'my model'")) == 2  # the first was taken up again
 
 
@@ -170,9 +170,9 @@ def test_the_copy_in_mlflow_is_taken_where_the_directory_is_not_here(
     done = command()
     assert done.code == 0, done.err
     champion = tmp_path / "outputs" / "champion"
-    told = json.loads((champion / "metadata.json").read_text())
-    assert told["run_id"] == run_id
-    assert told["run_directory"] == str(directory)
+    said = json.loads((champion / "metadata.json").read_text())
+    assert said["run_id"] == run_id
+    assert said["run_directory"] == str(directory)
     assert (champion / "model.safetensors").read_bytes() == weights
     assert {path.name for path in (tmp_path / "outputs" / "champions").iterdir()} == {
         ".lock", "decisions.jsonl", "history.json", f"1-{run_id}",
@@ -229,7 +229,7 @@ def test_a_figure_that_somebody_changed_in_mlflow_wins_nothing(command, client, 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "said"),
     [
         (["objective.metric=test_rmse"], "the test split is opened once and never used to choose; use objective.metric=val_rmse"),
         (["objective.metric=train_loss"], "a champion is chosen on validation"),
@@ -250,7 +250,7 @@ def test_a_figure_that_somebody_changed_in_mlflow_wins_nothing(command, client, 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
-def test_what_cannot_be_done_is_refused_in_a_line(uri, tmp_path, monkeypatch, capsys, words, told):
+def test_what_cannot_be_done_is_refused_in_a_line(uri, tmp_path, monkeypatch, capsys, words, said):
     from forecast.champion.__main__ import main
 
     monkeypatch.chdir(tmp_path)
@@ -259,7 +259,7 @@ def test_what_cannot_be_done_is_refused_in_a_line(uri, tmp_path, monkeypatch, ca
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
-    assert told in err
+    assert said in err
     assert not (tmp_path / "outputs").exists()
 
 
@@ -289,8 +289,8 @@ def test_a_given_run_needs_no_mlflow(world, tmp_path, monkeypatch, capsys, addre
     out = capsys.readouterr().out
     assert f"not registered in MLflow ({address}: " in out
     assert out.splitlines()[-1] == "outputs/champion"
-    told = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
-    assert (told["candidates"], told["metric"]) == (1, "val_theil_u_by_ticker")
+    said = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
+    assert (said["candidates"], said["metric"]) == (1, "val_theil_u_by_ticker")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs"]
 
 
@@ -298,12 +298,12 @@ def test_a_given_run_needs_no_mlflow(world, tmp_path, monkeypatch, capsys, addre
 def test_by_another_objective(command, world, tmp_path):
     done = command("objective.metric=val_direction", "objective.mode=max")
     assert done.code == 0, done.err
-    told = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
+    said = json.loads((tmp_path / "outputs" / "champion" / "metadata.json").read_text())
     best = max(
         json.loads((directory / "metrics.json").read_text())["val_direction"]
         for directory in world.runs.values()
     )
-    assert (told["metric"], told["mode"], told["metric_value"]) == ("val_direction", "max", best)
+    assert (said["metric"], said["mode"], said["metric_value"]) == ("val_direction", "max", best)
 
 
 def test_the_table_alone(command, ordered, tmp_path):

@@ -153,9 +153,9 @@ class TestRules:
     @pytest.mark.parametrize("ratio", [1.0, 1.5])
     def test_skill(self, tmp_path, made, ratio):
         place = ChampionConfig(directory=str(tmp_path / "outputs" / "champion"), require_skill=True)
-        with pytest.raises(UserError, match=r"champion.require_skill=true: .* does not beat") as told:
+        with pytest.raises(UserError, match=r"champion.require_skill=true: .* does not beat") as said:
             promote(made("a", ratio=ratio), champion=place)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(said.value)
         assert not (tmp_path / "outputs").exists()
         assert promote(made("b", ratio=0.999), champion=place).changed
 
@@ -198,9 +198,9 @@ class TestThePlace:
             raise OSError(code, os.strerror(code))
 
         monkeypatch.setattr(os, "symlink", refuse)
-        with pytest.raises(UserError, match="no link can be made there") as told:
+        with pytest.raises(UserError, match="no link can be made there") as said:
             promote(made("a"), champion=place)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(said.value)
         assert not (tmp_path / "outputs").exists()
 
     def test_may_be_moved_with_all_in_it(self, place, made, tmp_path):
@@ -225,11 +225,11 @@ class TestTheProof:
                 weight.add_(0.5)
         save_file(weights, run / "model.safetensors")
         bundle.finish(run, version="1")
-        with pytest.raises(UserError, match="does not give the forecasts it was recorded with") as told:
+        with pytest.raises(UserError, match="does not give the forecasts it was recorded with") as said:
             promote(run, champion=place)
-        assert str(told.value).startswith(f"{run}: ")
-        assert str(told.value).endswith("; it is not promoted")
-        assert "\n" not in str(told.value)
+        assert str(said.value).startswith(f"{run}: ")
+        assert str(said.value).endswith("; it is not promoted")
+        assert "\n" not in str(said.value)
         promoted = current(place)
         assert promoted is not None
         assert promoted.folder == good.folder

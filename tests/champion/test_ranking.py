@@ -60,8 +60,8 @@ FIGURES = st.lists(st.sampled_from([0.5, 1.0, 1.0 + 2**-40, 2.0, -1.0, 0.0]), mi
 def test_the_order_is_that_of_the_metric_and_does_not_depend_on_that_of_the_answers(figures, mode, chance):
     runs = [candidate(n, metrics={"val_theil_u": figure}) for n, figure in enumerate(figures)]
     ranked = rank(runs, metric="val_theil_u", mode=mode).candidates
-    told = [run.metrics["val_theil_u"] for run in ranked]
-    assert told == sorted(figures, reverse=mode == "max")
+    said = [run.metrics["val_theil_u"] for run in ranked]
+    assert said == sorted(figures, reverse=mode == "max")
     assert sorted(run.identity for run in ranked) == sorted(run.identity for run in runs)
     for one, other in pairwise(ranked):  # of equals the first that was there
         assert one.metrics["val_theil_u"] != other.metrics["val_theil_u"] or one.started < other.started
@@ -103,10 +103,10 @@ def test_prices_do_not_rank_what_is_not_comparable(what, metric):
     mixed = [replace(run, metrics={**run.metrics, "val_mae": 1.0}) for run in mixed]
     with pytest.raises(
         UserError, match=f"objective.metric={metric}: .*use objective.metric=val_theil_u"
-    ) as told:
+    ) as said:
         rank(mixed, metric=metric, mode="min")
-    assert "\n" not in str(told.value)
-    assert what in str(told.value)
+    assert "\n" not in str(said.value)
+    assert what in str(said.value)
     assert len(rank(mixed, metric="val_theil_u", mode="min").candidates) == 3
 
 
@@ -158,11 +158,11 @@ def test_who_beats_naive(split, ratio, beats):
 
 def test_the_label_is_everywhere():
     run = candidate(metrics={"test_theil_u": 1.01, "val_theil_u": 1.02})
-    told = champion_metadata(
+    said = champion_metadata(
         run, Choice(metric="val_rmse", mode="min", candidates=24), number=3, audit="not run"
     )
-    text = "\n".join(summary(told))
-    assert told["beats_naive"] is False
+    text = "\n".join(summary(said))
+    assert said["beats_naive"] is False
     assert "does not beat tomorrow = today (RMSE ratio: val 1.020, test 1.010)" in text
     assert "best of 24 candidates" in text
     assert "no, ratio 1.020" in table(rank([run], metric="val_rmse", mode="min"))
@@ -170,21 +170,21 @@ def test_the_label_is_everywhere():
 
 def test_undefined_figures_are_null_and_said():
     run = replace(candidate(), metrics={"val_rmse": 1.0})
-    told = champion_metadata(
+    said = champion_metadata(
         run, Choice(metric="val_rmse", mode="min", candidates=1), number=1, audit="not run"
     )
-    assert (told["skill_val"], told["skill_test"], told["beats_naive"]) == (None, None, False)
-    text = "\n".join(summary(told))
+    assert (said["skill_val"], said["skill_test"], said["beats_naive"]) == (None, None, False)
+    text = "\n".join(summary(said))
     assert "val undefined, test undefined" in text
     assert "best of" not in text
 
 
 def test_the_winners_p_value_pays_for_the_others():
     tried = Choice(metric="val_rmse", mode="min", candidates=4, p_values=[0.01, 0.5, None, 0.9])
-    told = champion_metadata(candidate(), tried, number=1, audit="not run")
-    assert told["p_value"] == 0.01
-    assert told["p_value_holm"] == pytest.approx(0.04)
-    assert "0.010, 0.040 corrected for all that was tried (Holm)" in "\n".join(summary(told))
+    said = champion_metadata(candidate(), tried, number=1, audit="not run")
+    assert said["p_value"] == 0.01
+    assert said["p_value_holm"] == pytest.approx(0.04)
+    assert "0.010, 0.040 corrected for all that was tried (Holm)" in "\n".join(summary(said))
     epochs = champion_metadata(candidate(), replace(tried, epochs=[5, 5, 1, 9]), number=1, audit="not run")
     assert epochs["p_value_holm"] == pytest.approx(0.2)  # the best of 20 epochs, not of 4 trials
     untested = champion_metadata(candidate(), replace(tried, p_values=[None] * 4), number=1, audit="not run")
@@ -284,10 +284,10 @@ def test_the_label_names_the_best_baseline_and_says_whether_it_is_beaten():
     run = candidate(
         0, metrics={"test_rows": 9.0, "test_beats_best": 1.0, "test_skill_best": 10.0}, evaluation=records
     )
-    told = champion_metadata(
+    said = champion_metadata(
         run, Choice(metric="val_rmse", mode="min", candidates=1), number=1, audit="not run"
     )
-    assert (told["best_baseline"], told["beats_best"], told["skill_best_test"]) == ("har", True, 10.0)
-    assert "beats har" in told["verdict"]
+    assert (said["best_baseline"], said["beats_best"], said["skill_best_test"]) == ("har", True, 10.0)
+    assert "beats har" in said["verdict"]
     errors["har"] = 0.8
     assert "does not beat har" in label(metrics, records)

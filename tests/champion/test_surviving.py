@@ -21,7 +21,7 @@ from forecast import bundle
 from forecast.champion.store import ChampionStore
 
 HERE = Path(__file__).parent
-# Promote with a proof that lasts until it is told to end: who waits for whom is then no matter of luck.
+# Promote with a proof that lasts until it is asked to end: who waits for whom is then no matter of luck.
 SLOW = """
 import sys
 from pathlib import Path
@@ -109,12 +109,12 @@ def test_a_second_export_waits_for_the_first(tmp_path, start):
     for waiting in (second, same):
         assert waiting.stdout.readline() == "another export is at work; waiting for it to end\n"
     assert not store.link.exists()
-    told, wrong = first.communicate("go on\n")
+    said, wrong = first.communicate("go on\n")
     assert first.returncode == 0, wrong
-    assert "Champion 1" in told
+    assert "Champion 1" in said
     # In whichever order they come: each is proved unless it is the champion already.
     for waiting in (second, same):
-        told, wrong = waiting.communicate("go on\n")
+        said, wrong = waiting.communicate("go on\n")
         assert waiting.returncode == 0, wrong
     names = [event["name"] for event in store.history]
     assert names in (["1-a", "2-b"], ["1-a", "2-b", "3-a"])

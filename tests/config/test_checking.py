@@ -121,11 +121,11 @@ def test_what_may_be_null_may_be_null(changes):
     ],
     ids=str,
 )
-def test_a_fault_is_told_in_one_line(changes, fault):
+def test_a_fault_is_said_in_one_line(changes, fault):
     assert faults(**changes) == [fault]
 
 
-def test_keys_that_hold_each_other_are_told():
+def test_keys_that_hold_each_other_are_said():
     assert faults(note={"a": {"x": "${note.b}"}, "b": {"y": "${note.a}"}}) == [
         "note.a.x.y=${note.a}: cannot be resolved: it holds itself",
         "note.b.y.x=${note.b}: cannot be resolved: it holds itself",
@@ -146,8 +146,8 @@ def test_arguments_may_stand_in_args_or_come_later():
 
 
 def test_all_faults_come_at_once():
-    told = faults(seed="x", data__seq_len=0, data__ratio=1, model__hidden_size=True, trainer__mode="best")
-    assert [line.partition("=")[0] for line in told] == [
+    said = faults(seed="x", data__seq_len=0, data__ratio=1, model__hidden_size=True, trainer__mode="best")
+    assert [line.partition("=")[0] for line in said] == [
         "seed",
         "data.seq_len",
         "data.ratio",

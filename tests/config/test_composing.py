@@ -39,7 +39,7 @@ def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "said"),
     [
         ("model.hiden_size=3", "model.hiden_size: no such key; did you mean model.hidden_size?"),
         ("hidden_size=3", "hidden_size: no such key; did you mean model.hidden_size?"),
@@ -93,11 +93,11 @@ def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
     ],
     ids=lambda value: value if "=" in value and ":" not in value else "",
 )
-def test_what_hydra_refuses_is_told_in_one_line(override, told):
-    assert refused(override).startswith(told)
+def test_what_hydra_refuses_is_said_in_one_line(override, said):
+    assert refused(override).startswith(said)
 
 
-def test_keys_of_a_null_group_are_told():
+def test_keys_of_a_null_group_are_said():
     assert (
         refused("trainer=none", "trainer.max_epochs=3")
         == "trainer.max_epochs: no such key; trainer holds no keys"

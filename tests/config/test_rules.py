@@ -1,4 +1,4 @@
-"""A value against an annotation: what is a fault, and how it is told."""
+"""A value against an annotation: what is a fault, and how it is described."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Scaler:
 NODE = {"_target_": "anything"}
 
 
-def told(value: Any, annotation: Any) -> list[str]:
+def said(value: Any, annotation: Any) -> list[str]:
     return [str(fault) for fault in violations(value, annotation, "key")]
 
 
@@ -55,7 +55,7 @@ def told(value: Any, annotation: Any) -> list[str]:
     ids=str,
 )
 def test_values_that_keep_the_rule(value, annotation):
-    assert told(value, annotation) == []
+    assert said(value, annotation) == []
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_values_that_keep_the_rule(value, annotation):
     ids=str,
 )
 def test_values_that_break_the_rule(value, annotation, fault):
-    assert told(value, annotation) == [fault]
+    assert said(value, annotation) == [fault]
 
 
 @given(value=st.integers(), least=st.integers(), most=st.integers())
 def test_an_interval_holds_exactly_what_lies_in_it(value, least, most):
     annotation = Annotated[int, Ge(least), Le(most)]
-    assert bool(told(value, annotation)) == (not least <= value <= most)
+    assert bool(said(value, annotation)) == (not least <= value <= most)
 
 
 @given(value=st.floats() | st.integers())
 def test_an_open_interval_of_numbers_leaves_its_ends_out(value):
-    assert bool(told(value, Annotated[float, Gt(0), Lt(1)])) == (not 0 < value < 1)
+    assert bool(said(value, Annotated[float, Gt(0), Lt(1)])) == (not 0 < value < 1)
 
 
 values = st.recursive(
@@ -123,15 +123,15 @@ values = st.recursive(
 @given(value=values)
 def test_every_fault_is_one_line_and_an_optional_takes_what_its_type_takes(value):
     for annotation in (int, float, str, bool, list[int], dict[str, str], Literal["a"], Scaler):
-        for line in told(value, annotation):
+        for line in said(value, annotation):
             assert len(line.splitlines()) == 1
-        taken = not told(value, annotation) or value is None
-        assert (not told(value, annotation | None)) == taken
+        taken = not said(value, annotation) or value is None
+        assert (not said(value, annotation | None)) == taken
 
 
 def test_a_rule_that_nobody_here_can_check_is_our_fault():
     with pytest.raises(TypeError, match="MultipleOf"):
-        told(3, Annotated[int, MultipleOf(2)])
+        said(3, Annotated[int, MultipleOf(2)])
 
 
 def test_a_value_that_could_not_be_read_is_shown_as_written():

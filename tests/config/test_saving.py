@@ -57,10 +57,10 @@ WRITTEN = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], include_cha
 @settings(max_examples=50)
 @given(text=st.text(alphabet=WRITTEN) | st.text(alphabet="\\${}:a.'\"#"))
 def test_text_comes_back_as_it_was(text):
-    told = {"note": text, "list": [text, {"deep": text}]}
+    said = {"note": text, "list": [text, {"deep": text}]}
     if text == "???":  # OmegaConf's own word for "not set"
         return
-    assert read(snapshot(OmegaConf.create({"seed": 0}), provenance=told))["provenance"] == told
+    assert read(snapshot(OmegaConf.create({"seed": 0}), provenance=said))["provenance"] == said
 
 
 LIKE_OTHERS = [
@@ -112,8 +112,8 @@ def test_a_champions_config_is_the_same_but_for_its_metadata():
     again = with_metadata(crowned, {"number": 2})
     assert yaml.safe_load(again)["metadata"] == {"number": 2}
     config = OmegaConf.create(crowned)
-    told = OmegaConf.to_container(config.metadata, resolve=True)
-    assert told == {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"}
+    said = OmegaConf.to_container(config.metadata, resolve=True)
+    assert said == {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"}
     assert task(snapshot(config, provenance={})) == task(text)
     assert "metadata" not in yaml.safe_load(snapshot(config, provenance={}))
 

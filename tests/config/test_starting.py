@@ -1,4 +1,4 @@
-"""Exit codes, what is told, and what is left behind."""
+"""Exit codes, what is said, and what is left behind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_our_own_fault_exits_1_with_a_traceback(start, project):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "said"),
     [
         (["source.path=unknown"], "source.path=unknown: no such folder"),
         (["data.seq_len=0"], "data.seq_len=0: must be >= 1"),
@@ -47,13 +47,13 @@ def test_our_own_fault_exits_1_with_a_traceback(start, project):
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_a_mistake_exits_2_with_one_line_and_leaves_nothing(start, project, arguments, told):
+def test_a_mistake_exits_2_with_one_line_and_leaves_nothing(start, project, arguments, said):
     done = start(*arguments)
-    assert (done.returncode, done.stderr) == (2, f"{told}\n")
+    assert (done.returncode, done.stderr) == (2, f"{said}\n")
     assert files(project) == set()
 
 
-def test_a_syntax_error_in_a_config_file_is_told(start, project):
+def test_a_syntax_error_in_a_config_file_is_said(start, project):
     (project / "conf" / "model" / "small.yaml").write_text("hidden_size: [1")
     done = start()
     assert done.returncode == 2
@@ -142,7 +142,7 @@ ConfigStore.instance().store(group="hydra/launcher", name="elsewhere", node=node
 """
 
 
-def test_under_another_launcher_a_failed_job_is_told_where_it_ran_and_raised_to_the_sweeper(start, project):
+def test_under_another_launcher_a_failed_job_is_said_where_it_ran_and_raised_to_the_sweeper(start, project):
     plugin = project / "hydra_plugins" / "elsewhere" / "__init__.py"
     plugin.parent.mkdir(parents=True)
     plugin.write_text(ELSEWHERE)

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "stated"),
     [
         ("127.0.0.1:1", "cluster.address=127.0.0.1:1: does not answer"),
         ("nowhere", "cluster.address=nowhere: must be host:port"),
@@ -27,10 +27,10 @@ ROOT = Path(__file__).parents[2]
         ("ray://127.0.0.1:10001", "cluster.address=ray://127.0.0.1:10001: Ray Client is not supported"),
     ],
 )
-def test_an_address_that_does_not_answer_is_refused_in_one_line(address, told):
+def test_an_address_that_does_not_answer_is_refused_in_one_line(address, stated):
     with pytest.raises(SweepError) as refused:
         _cluster.check_address(address, "cluster.address")
-    assert str(refused.value).startswith(told)
+    assert str(refused.value).startswith(stated)
     assert "\n" not in str(refused.value)
 
 

@@ -68,7 +68,7 @@ def _resolved(node: DictConfig) -> Any:
     return OmegaConf.to_container(node, resolve=True, throw_on_missing=False)
 
 
-def told(compose: Any, *arguments: Any) -> Any:
+def said(compose: Any, *arguments: Any) -> Any:
     """What a composition gives, resolved and not; or how it was refused."""
     try:
         config = compose(*arguments)
@@ -85,7 +85,7 @@ def told(compose: Any, *arguments: Any) -> Any:
 @given(lines=st.lists(st.sampled_from(LINES), max_size=5))
 def test_every_job_is_composed_as_hydra_would(composed: Any, lines: list[str]) -> None:
     loader, config, composer = composed
-    assert told(composer.compose, lines) == told(loader.load_sweep_config, config, lines)
+    assert said(composer.compose, lines) == said(loader.load_sweep_config, config, lines)
 
 
 def test_values_alone_are_set_without_composing_anew(composed: Any, monkeypatch: pytest.MonkeyPatch) -> None:

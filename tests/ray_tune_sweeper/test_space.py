@@ -73,7 +73,7 @@ def test_the_whole_space_can_be_replaced_on_the_command_line(reading):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "said"),
     [
         ("tag(log,interval(0,1))", "begin above 0"),
         ("interval(1,1)", "from a lower to a higher"),
@@ -84,9 +84,9 @@ def test_the_whole_space_can_be_replaced_on_the_command_line(reading):
         ("range(1,2,0)", "never ends"),
     ],
 )
-def test_what_cannot_be_tried_is_refused(reading, text, told):
+def test_what_cannot_be_tried_is_refused(reading, text, said):
     key = "net" if "glob" in text else "x"
-    with pytest.raises(SweepError, match=told) as refused:
+    with pytest.raises(SweepError, match=said) as refused:
         reading(f"{key}={text}")
     assert str(refused.value).startswith(f"{key}={text}: ")
 

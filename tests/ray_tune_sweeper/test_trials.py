@@ -90,7 +90,7 @@ def test_what_does_not_fit_together_is_left_out_and_is_no_failure(sweep):
     assert returns[1].result.error == "two is none of ours"
 
 
-def test_a_metric_that_no_trial_reports_is_told(sweep):
+def test_a_metric_that_no_trial_reports_is_said(sweep):
     def task(config):
         from hydra_plugins.ray_tune_sweeper import report
 
@@ -178,8 +178,8 @@ def test_a_killed_worker_costs_one_attempt(sweep, app):
 
     with pytest.raises(TrialsFailed) as raised:
         sweep(task, *GRID, "x=0,1,2,3")
-    told = "1 of 4 trials failed:\n  trial 2 (x=2): its worker died 2 times; out of memory or killed?"
-    assert str(raised.value) == told
+    said = "1 of 4 trials failed:\n  trial 2 (x=2): its worker died 2 times; out of memory or killed?"
+    assert str(raised.value) == said
     attempts = {x: len(list(app.glob(f"attempt_{x}_*"))) for x in range(4)}
     assert attempts == {0: 1, 1: 2, 2: 2, 3: 1}
 
@@ -203,8 +203,8 @@ def test_trials_that_are_lost_are_no_interruption(sweep, monkeypatch):
     monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._sweep.built_scheduler", lambda _: Losing())
     with pytest.raises(TrialsFailed) as raised:
         sweep(lambda config: float(config.x), *GRID, "x=1,2,3")
-    told = "1 of 3 trials failed:\n  trial 1 (x=2): lost: Ray Tune left it terminated, without a result"
-    assert str(raised.value) == told
+    said = "1 of 3 trials failed:\n  trial 1 (x=2): lost: Ray Tune left it terminated, without a result"
+    assert str(raised.value) == said
 
 
 def test_a_worker_that_cannot_be_started_says_why(sweep, monkeypatch):
@@ -219,8 +219,8 @@ def test_a_worker_that_cannot_be_started_says_why(sweep, monkeypatch):
     monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._sweep.Jobs", Unlucky)
     with pytest.raises(TrialsFailed) as raised:
         sweep(lambda config: 1.0, *GRID, "x=1,2", "hydra.sweeper.retries=0")
-    told = "its worker could not be started: ModuleNotFoundError: No module named 'numbers_of_ours'"
-    assert str(raised.value).count(told) == 2
+    said = "its worker could not be started: ModuleNotFoundError: No module named 'numbers_of_ours'"
+    assert str(raised.value).count(said) == 2
 
 
 def test_a_worker_is_used_again_and_every_job_finds_it_clean(sweep, app):
@@ -306,11 +306,11 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("overrides", "told"), REFUSED.values(), ids=REFUSED)
-def test_refusals_are_one_line_before_anything_runs(sweep, app, overrides, told):
+@pytest.mark.parametrize(("overrides", "said"), REFUSED.values(), ids=REFUSED)
+def test_refusals_are_one_line_before_anything_runs(sweep, app, overrides, said):
     with pytest.raises(SweepError) as refused:
         sweep(lambda config: (app / "ran").touch(), *overrides)
-    assert str(refused.value).startswith(told)
+    assert str(refused.value).startswith(said)
     assert "\n" not in str(refused.value)
     assert not (app / "ran").exists()
     assert not (app / "0").exists()

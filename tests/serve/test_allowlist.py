@@ -40,7 +40,7 @@ def test_what_is_not_allowed_is_refused_wherever_it_stands(target, place):
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "said"),
     [
         ("forecast.data.market.os.system", "cannot be imported|no class that may be served"),
         ("forecast.data.bars.Path", "cannot be imported|no class that may be served"),
@@ -51,8 +51,8 @@ def test_what_is_not_allowed_is_refused_wherever_it_stands(target, place):
         ("torch.nn.parallel.distributed.logging.FileHandler", "no class that may be served"),
     ],
 )
-def test_a_way_through_an_allowed_module_leads_nowhere(target, told):
-    with pytest.raises(UserError, match=told):
+def test_a_way_through_an_allowed_module_leads_nowhere(target, said):
+    with pytest.raises(UserError, match=said):
         check_built({"_target_": target}, where="here")
 
 

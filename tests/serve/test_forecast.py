@@ -53,31 +53,31 @@ def switch(service):
 
 
 def test_the_sessions_that_follow_as_the_command_has_them(service):
-    told = service.get("/forecast/IBM")
-    assert told.status == 200
-    assert set(told.json()) == FIELDS
+    said = service.get("/forecast/IBM")
+    assert said.status == 200
+    assert set(said.json()) == FIELDS
     words = ("source=files", f"source.path={service.folder / 'exchange'}", "data.tickers=[IBM]")
     table = forecast.future(service.folder / "run", *words).table
     dates = table["date"].dt.strftime("%Y-%m-%d")
-    assert told.json()["forecast"] == [
+    assert said.json()["forecast"] == [
         {"date": date, "prediction": price, "lower": low, "upper": high}
         for date, price, low, high in zip(
             dates, table["forecast"], table["lower"], table["upper"], strict=True
         )
     ]
     assert dates.tolist() == ["2013-03-04", "2013-03-05", "2013-03-06"]
-    assert (told.json()["ticker"], told.json()["last_date"]) == ("IBM", "2013-03-01")
-    assert told.json()["last_close"] == pytest.approx(table["naive"].iloc[0], rel=1e-6)
-    assert (told.json()["level"], told.json()["latency_ms"] > 0) == (0.9, True)
-    assert abs((datetime.fromisoformat(told.json()["timestamp"]) - datetime.now(UTC)).total_seconds()) < 600
+    assert (said.json()["ticker"], said.json()["last_date"]) == ("IBM", "2013-03-01")
+    assert said.json()["last_close"] == pytest.approx(table["naive"].iloc[0], rel=1e-6)
+    assert (said.json()["level"], said.json()["latency_ms"] > 0) == (0.9, True)
+    assert abs((datetime.fromisoformat(said.json()["timestamp"]) - datetime.now(UTC)).total_seconds()) < 600
 
 
 def test_a_shorter_horizon(service):
     whole = service.get("/forecast/AAPL").json()["forecast"]
     for count in (1, 2, 3):
         assert service.get(f"/forecast/AAPL?horizon={count}").json()["forecast"] == whole[:count]
-    told = service.get("/forecast/AAPL?horizon=4")
-    assert (told.status, told.json()) == (
+    said = service.get("/forecast/AAPL?horizon=4")
+    assert (said.status, said.json()) == (
         400,
         {"detail": "horizon=4: more than the model forecasts; expected at most 3"},
     )
@@ -97,9 +97,9 @@ def test_the_sessions_before(service):
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.5", "one", "", "1e3", "99999999999999999999999"])
 def test_what_is_no_horizon(service, value):
-    told = service.get(f"/forecast/AAPL?horizon={value}")
-    assert told.status in (400, 422)
-    assert "horizon" in told.detail()
+    said = service.get(f"/forecast/AAPL?horizon={value}")
+    assert said.status in (400, 422)
+    assert "horizon" in said.detail()
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_what_is_no_horizon(service, value):
     ["..%2f..", "..%2Fetc%2Fpasswd", "%2e%2e", "a/b", "../../serve.py", "%00", "A%09B", "..", "A%20B", "x" * 400, "$%7Bjndi%7D"],
 )  # fmt: skip
 def test_what_is_no_ticker(service, path):
-    told = service.get(f"/forecast/{path}")
-    assert told.status == 400
-    assert "is no ticker" in told.detail()
-    assert len(told.detail()) < 300
+    said = service.get(f"/forecast/{path}")
+    assert said.status == 400
+    assert "is no ticker" in said.detail()
+    assert len(said.detail()) < 300
 
 
 def test_no_ticker_at_all(service):
@@ -119,9 +119,9 @@ def test_no_ticker_at_all(service):
 
 
 def test_an_unknown_ticker(service):
-    told = service.get("/forecast/APPL")
-    assert told.status == 404
-    assert "did you mean AAPL?" in told.detail()
+    said = service.get("/forecast/APPL")
+    assert said.status == 404
+    assert "did you mean AAPL?" in said.detail()
 
 
 def test_a_trailing_slash_and_small_letters(service):
@@ -131,14 +131,14 @@ def test_a_trailing_slash_and_small_letters(service):
 def test_a_source_that_is_down_and_its_cache(service, switch):
     before = service.get("/forecast/MSFT").json()
     switch("down")
-    told = service.get("/forecast/MSFT")
-    assert (told.status, told.headers["retry-after"]) == (503, "60")
-    assert "bars up to 2013-03-01, fetched 1 day ago: ?stale=true forecasts from those" in told.detail()
+    said = service.get("/forecast/MSFT")
+    assert (said.status, said.headers["retry-after"]) == (503, "60")
+    assert "bars up to 2013-03-01, fetched 1 day ago: ?stale=true forecasts from those" in said.detail()
     stale = service.get("/forecast/MSFT?stale=true").json()
     assert stale["forecast"] == before["forecast"]
     assert stale["warnings"][0] == "MSFT: the exchange is down; bars up to 2013-03-01, fetched 1 day ago"
-    told = service.get("/forecast/FB?stale=true")  # never asked for, so nothing is kept
-    assert (told.status, told.headers["retry-after"]) == (503, "60")
+    said = service.get("/forecast/FB?stale=true")  # never asked for, so nothing is kept
+    assert (said.status, said.headers["retry-after"]) == (503, "60")
 
 
 def test_many_who_ask_at_once_share_one_fetch_and_hold_up_nobody(service, switch):
@@ -155,13 +155,13 @@ def test_many_who_ask_at_once_share_one_fetch_and_hold_up_nobody(service, switch
         assert service.get("/livez").status == 200
         assert not any(one.done() for one in waiting)
         slow.unlink()
-        told = [one.result().json() for one in waiting]
-    assert all(one["forecast"] == told[0]["forecast"] for one in told)
+        said = [one.result().json() for one in waiting]
+    assert all(one["forecast"] == said[0]["forecast"] for one in said)
     # Some may have come after the first was answered.
     assert asked.read_text().split() in (["GOOG"], ["GOOG", "GOOG"])
 
 
-def test_who_cannot_wait_for_the_source_is_told_what_is_kept(another, monkeypatch):
+def test_who_cannot_wait_for_the_source_is_said_what_is_kept(another, monkeypatch):
     seen = threading.Event()
     monkeypatch.setattr(route.LiveBars, "held", lambda *_: "bars up to 2013-02-28")
     monkeypatch.setattr(route, "latest", lambda *_, **__: seen.wait(60))

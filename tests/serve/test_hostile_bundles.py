@@ -27,10 +27,10 @@ def run(bundle, tmp_path):
 def refusal(run):
     with pytest.raises(UserError) as caught:
         load_model(run)
-    told = str(caught.value)
-    assert len(told.splitlines()) == 1
-    assert len(told) < 1000
-    return told
+    said = str(caught.value)
+    assert len(said.splitlines()) == 1
+    assert len(said) < 1000
+    return said
 
 
 def command(tmp_path):
@@ -78,12 +78,12 @@ def test_target_elsewhere_is_not_allowed_either(run, key):
 @pytest.mark.parametrize("text", ["${oc.env:HOME}", "a ${seed} b", "${oc.decode:${oc.env:HOME}}"])
 @pytest.mark.parametrize("key", ["model._target_", "data.tickers", "description"])
 def test_nothing_is_looked_up(run, key, text):
-    """It would be told to whoever asks for GET /config."""
+    """Whoever asks for GET /config would read it."""
     set_config(run, key, text)
     seal(run)
-    told = refusal(run)
-    assert f"{key}={text}" in told
-    assert os.environ["HOME"] not in told.replace(str(run), "")
+    said = refusal(run)
+    assert f"{key}={text}" in said
+    assert os.environ["HOME"] not in said.replace(str(run), "")
 
 
 def test_no_objects_in_yaml(run, tmp_path):
@@ -183,18 +183,18 @@ def test_network_that_cannot_be(run, key, value):
     assert str(run) in refusal(run)
 
 
-def only_line(told):
-    (line,) = told.splitlines()
+def only_line(said):
+    (line,) = said.splitlines()
     return line
 
 
 def test_server_refuses_to_start(run, tmp_path):
     set_config(run, "model._target_", "os.system")
     seal(run)
-    code, told = refused(tmp_path / "there", f"bundle={run}", f"port={free_port()}")
+    code, said = refused(tmp_path / "there", f"bundle={run}", f"port={free_port()}")
     assert code == 2
-    assert f"{run}: model._target_=os.system: is not among the targets" in only_line(told)
-    assert "Traceback" not in told
+    assert f"{run}: model._target_=os.system: is not among the targets" in only_line(said)
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("name", ["intervals.json", "reference.json", "metadata.json"])
@@ -219,27 +219,27 @@ def test_port_in_use(bundle, tmp_path):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        code, told = refused(tmp_path / "there", f"bundle={bundle}", f"port={port}")
+        code, said = refused(tmp_path / "there", f"bundle={bundle}", f"port={port}")
     assert code == 2
-    assert only_line(told).startswith(f"port={port}: cannot be listened on (Address already in use)")
+    assert only_line(said).startswith(f"port={port}: cannot be listened on (Address already in use)")
 
 
 @pytest.mark.parametrize("state", ["a-file", "a-file/below", "/proc/nowhere"])
 def test_unwritable_outputs(bundle, tmp_path, state):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "a-file").write_text("")
-    code, told = refused(tmp_path / "there", f"bundle={bundle}", f"port={free_port()}", f"state={state}")
+    code, said = refused(tmp_path / "there", f"bundle={bundle}", f"port={free_port()}", f"state={state}")
     assert code == 2
-    assert state in only_line(told)
+    assert state in only_line(said)
 
 
 def test_open_to_others_without_a_key(bundle, tmp_path):
-    code, told = refused(tmp_path / "there", f"bundle={bundle}", f"port={free_port()}", "host=0.0.0.0")
+    code, said = refused(tmp_path / "there", f"bundle={bundle}", f"port={free_port()}", "host=0.0.0.0")
     assert code == 2
-    assert "api_key" in only_line(told)
+    assert "api_key" in only_line(said)
 
 
 def test_nothing_there(tmp_path):
-    code, told = refused(tmp_path / "there", "bundle=nowhere", f"port={free_port()}")
+    code, said = refused(tmp_path / "there", "bundle=nowhere", f"port={free_port()}")
     assert code == 2
-    assert only_line(told) == "bundle=nowhere: no run directory there"
+    assert only_line(said) == "bundle=nowhere: no run directory there"

@@ -145,8 +145,8 @@ def test_the_examples_of_the_document_are_accepted(service):
 
 
 def test_answers_name_what_they_forecast(service):
-    told = service.post("/infer", {"sequence": ROWS}).json()
-    assert (told["target"], told["unit"]) == ("close", "price")
+    said = service.post("/infer", {"sequence": ROWS}).json()
+    assert (said["target"], said["unit"]) == ("close", "price")
 
 
 def test_a_forecaster_that_looks_beyond_the_lookback_gets_the_rows_it_needs(tmp_path):
@@ -160,9 +160,9 @@ def test_a_forecaster_that_looks_beyond_the_lookback_gets_the_rows_it_needs(tmp_
         reply = started.post("/infer", {"sequence": window(24)})
         assert (reply.status, "got 24 rows; expected 50" in reply.detail()) == (400, True)
         rows = window(60)
-        told = started.post("/infer", {"sequence": rows}).json()
-    assert told["prediction"] == pytest.approx(np.mean([row[2] for row in rows[-50:]]), rel=1e-6)
-    assert "warnings" not in told or "lookback" not in str(told["warnings"])
+        said = started.post("/infer", {"sequence": rows}).json()
+    assert said["prediction"] == pytest.approx(np.mean([row[2] for row in rows[-50:]]), rel=1e-6)
+    assert "warnings" not in said or "lookback" not in str(said["warnings"])
 
 
 @pytest.mark.parametrize(("beside", "calendar"), [("7203.T", "null"), ("COIN", "auto")])

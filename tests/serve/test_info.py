@@ -24,35 +24,35 @@ def model(panel):
 
 
 def test_what_answers(service):
-    told = service.get("/")
-    assert told.status == 200
-    assert set(told.json()) == {"title", "description", "version"}
-    assert told.json()["version"] == package_version()
-    assert all(isinstance(text, str) and text for text in told.json().values())
+    said = service.get("/")
+    assert said.status == 200
+    assert set(said.json()) == {"title", "description", "version"}
+    assert said.json()["version"] == package_version()
+    assert all(isinstance(text, str) and text for text in said.json().values())
 
 
 def test_it_is_the_config_of_the_run(service):
-    told = service.get("/config")
-    assert told.status == 200
+    said = service.get("/config")
+    assert said.status == 200
     saved = OmegaConf.to_container(OmegaConf.load(service.folder / "run" / "config.yaml"))
-    assert (told.json()["model"], told.json()["data"]) == (saved["model"], saved["data"])
-    assert told.json()["training"] == saved["trainer"]
-    assert told.json()["source"] == saved["source"] | {"path": "exchange"}
+    assert (said.json()["model"], said.json()["data"]) == (saved["model"], saved["data"])
+    assert said.json()["training"] == saved["trainer"]
+    assert said.json()["source"] == saved["source"] | {"path": "exchange"}
     for name in ("seed", "objective"):
-        assert told.json()[name] == saved[name]
-    assert told.json()["metrics"] == json.loads((service.folder / "run" / "metrics.json").read_text())
+        assert said.json()[name] == saved[name]
+    assert said.json()["metrics"] == json.loads((service.folder / "run" / "metrics.json").read_text())
     assert service.get("/config/").json()["data"] == saved["data"]
 
 
 def test_a_run_that_is_no_champion_says_so(service, model):
-    told = service.get("/config").json()["metadata"]
-    assert set(told) == {"model_version", "loaded_at", "champion"}
-    assert (told["model_version"], told["champion"]) == (model.version, False)
+    said = service.get("/config").json()["metadata"]
+    assert set(said) == {"model_version", "loaded_at", "champion"}
+    assert (said["model_version"], said["champion"]) == (model.version, False)
 
 
 def test_a_champion_tells_how_it_became_one(model):
-    told = composed(replace(model, metadata={"number": 3, "label": "is ahead"})).metadata
-    assert (told["number"], told["label"], told["champion"]) == (3, "is ahead", True)
+    said = composed(replace(model, metadata={"number": 3, "label": "is ahead"})).metadata
+    assert (said["number"], said["label"], said["champion"]) == (3, "is ahead", True)
 
 
 def test_addresses_of_other_servers_are_withheld(model):
@@ -121,8 +121,8 @@ def test_the_contracts_routes_are_all_in_the_schema(service):
     }
     assert {path: method for path, method in wanted.items() if method not in paths.get(path, ())} == {}
     for path, methods in paths.items():
-        for told in methods.values():
-            assert set(told["responses"]) >= {"200"} or set(told["responses"]) & {"202"}, path
+        for said in methods.values():
+            assert set(said["responses"]) >= {"200"} or set(said["responses"]) & {"202"}, path
 
 
 def test_a_path_with_and_without_its_slash(service):

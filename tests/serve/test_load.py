@@ -34,8 +34,8 @@ class Scripted:
                     scripted.over.wait()
                     return
                 status = 200 if isinstance(what, float) else what
-                told = {"prediction": number + what, "model_version": "v"} if status == 200 else {}
-                body = json.dumps(told).encode()
+                said = {"prediction": number + what, "model_version": "v"} if status == 200 else {}
+                body = json.dumps(said).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -107,7 +107,7 @@ def test_a_figure_may_be_as_far_off_as_the_plan_says(served):
     }
 
 
-def test_a_question_that_is_never_answered_is_told(served):
+def test_a_question_that_is_never_answered_is_said(served):
     found = ask(plan(served(0.0, 0.0, "hang"), connections=2, seconds=0.5, patience_s=0.2))
     assert found.faults == {"no answer": 2}
 
@@ -127,7 +127,7 @@ def test_an_answer_of_an_unknown_version_is_wrong(served):
     assert ask(plan(served(0.0), expected={"x": [0.0] * 5, "w": [0.0] * 5})).faults == {"wrong figure": 100}
 
 
-def test_answers_of_past_and_future_models_are_told():
+def test_answers_of_past_and_future_models_are_said():
     since = [(10.0, 0), (20.0, 1), (30.0, 0)]
     # sent, taken, version: in time, in time while it changes, 2 s late, before its time, in time again
     rows = [(11, 12, 0), (19, 21, 1), (22, 23, 0), (18, 19, 1), (31, 32, 0)]

@@ -29,10 +29,10 @@ def point(link, target):
     os.replace(scratch, link)
 
 
-def test_a_link_is_followed_and_told_of(bundle, other, tmp_path):
-    link, told = tmp_path / "champion", []
+def test_a_link_is_followed_and_said_of(bundle, other, tmp_path):
+    link, stated = tmp_path / "champion", []
     point(link, bundle)
-    models = ModelStore(source_path=link, on_reload=told.append)
+    models = ModelStore(source_path=link, on_reload=stated.append)
     models.load()
     first = models.current
     assert first.version.startswith("bundle@")
@@ -40,7 +40,7 @@ def test_a_link_is_followed_and_told_of(bundle, other, tmp_path):
     point(link, other)
     assert models.refresh()
     assert models.current.version.startswith("run@")
-    assert told == [models.current]
+    assert stated == [models.current]
     assert models.current.predictor.features.columns.keys() != first.predictor.features.columns.keys()
     point(link, bundle)
     assert models.refresh()
@@ -87,7 +87,7 @@ def another_network(folder):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "stated"),
     [
         (lambda folder: alter(folder, "model.safetensors"), "was altered"),
         (lambda folder: alter(folder, "config.yaml"), "was altered"),
@@ -98,12 +98,12 @@ def another_network(folder):
     ids=["weights", "config", "a file gone", "half written", "another network"],
 )
 def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(
-    bundle, other, tmp_path, caplog, damage, told
+    bundle, other, tmp_path, caplog, damage, stated
 ):
     link, bad = tmp_path / "champion", tmp_path / "bad"
     shutil.copytree(other, bad)
     damage(bad)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=stated):
         ModelStore(source_path=bad).load()
     point(link, bundle)
     models = ModelStore(source_path=link)
@@ -112,7 +112,7 @@ def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(
     point(link, bad)
     assert not models.refresh()
     assert models.current is before
-    assert told in caplog.text
+    assert stated in caplog.text
     assert f"{before.version} stays" in caplog.text
     caplog.clear()
     assert not models.refresh()

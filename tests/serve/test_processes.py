@@ -1,4 +1,4 @@
-"""Real servers: what is killed comes back, or the server ends as a whole; told to stop, it first answers."""
+"""Real servers: what is killed comes back, or the server ends as a whole; asked to stop, it first answers."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_killed_inference_process(service):
     assert len(service.http_processes()) == 2
 
 
-def test_stops_when_told_and_answers_first(service):
+def test_stops_when_said_and_answers_first(service):
     """The last test of these servers."""
     expected = forecast_of(service)["prediction"]
     before = service.tree()
@@ -169,7 +169,7 @@ def test_stops_when_told_and_answers_first(service):
             reply = first_reply(connection)
             assert reply.status == 200, reply
             assert reply.json()["prediction"] == pytest.approx(expected, rel=1e-6)
-        # those that come within 0.2 s of the signal are answered, too, and told to go elsewhere
+        # those that come within 0.2 s of the signal are answered, too, and sent elsewhere
         until = time.monotonic() + 0.2
         while time.monotonic() < until:
             late = service.ask("POST", "/infer", BODY)

@@ -58,9 +58,9 @@ def test_it_answers_as_the_run_recorded(bundle):
         env=environment(ROOT) | {"RAY_USAGE_STATS_ENABLED": "0"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.partition("ANSWERS ")[2].splitlines()[0])
-    assert [status for status, _ in told] == [200] * 5 + [400, 422]
-    predictions = [answer["prediction"] for _, answer in told[:5]]
+    said = json.loads(done.stdout.partition("ANSWERS ")[2].splitlines()[0])
+    assert [status for status, _ in said] == [200] * 5 + [400, 422]
+    predictions = [answer["prediction"] for _, answer in said[:5]]
     assert predictions == pytest.approx(kept["forecast"][:5, 0].tolist(), rel=1e-6)
-    assert all(answer["lower"] < answer["prediction"] < answer["upper"] for _, answer in told[:5])
-    assert "expected 4" in told[5][1]["detail"]
+    assert all(answer["lower"] < answer["prediction"] < answer["upper"] for _, answer in said[:5])
+    assert "expected 4" in said[5][1]["detail"]

@@ -21,7 +21,7 @@ TRAININGS = int(os.environ.get("FUZZ_TRAIN", "0"))
 KEY, ADMIN_KEY = "key", "admin"
 # What a caller cannot bring about, and an operator must act on.
 ALLOWED_5XX = {502, 503, 504}
-# Each would train a model: what it answers is told by the tests of training. Unless FUZZ_TRAIN says how many may, they
+# Each would train a model: what it answers is in the tests of training. Unless FUZZ_TRAIN says how many may, they
 # are asked for here without the key for it.
 WITHOUT_ADMIN_KEY = {"POST /train", "POST /train/update"}
 

@@ -80,15 +80,15 @@ def recorded(folder, count):
             window = np.concatenate(
                 [bars[one][list(DELIVERED)].to_numpy()[at - need : at] for one in beside], 1
             )
-            told = [
+            stated = [
                 own.loc[(ahead, step + 1)] for step, ahead in enumerate(bars[ticker].index[at : at + horizon])
             ]
-            found.append((window.tolist(), ticker, told))
+            found.append((window.tolist(), ticker, stated))
     return found
 
 
-def columns(told, name):
-    values = [float(row[name]) for row in told]
+def columns(stated, name):
+    values = [float(row[name]) for row in stated]
     return values if len(values) > 1 else values[0]
 
 
@@ -113,7 +113,7 @@ def test_raw_bars_become_the_windows_of_training(made, strategy):
     served = load_model(folder)
     asked = recorded(folder, 24)
     windows = [validate_window(sequence, ticker, served) for sequence, ticker, _ in asked]
-    wanted = np.array([told[0]["forecast"] for _, _, told in asked])
+    wanted = np.array([stated[0]["forecast"] for _, _, stated in asked])
     values, refused, _ = model_inputs(windows, served)
     assert not refused
     np.testing.assert_allclose(forecasts(served, values), wanted, rtol=1e-6)
@@ -145,9 +145,9 @@ def test_answers_over_http_are_the_recorded_forecasts(made, tmp_path, engine):
                 assert reply.status == 400
                 assert "volume must be 0 or more" in reply.detail()
                 continue
-            answer, (_, _, told) = reply.json(), asked[place % len(asked)]
-            assert answer["prediction"] == pytest.approx(told[0]["forecast"], rel=1e-6)
-            assert answer["forecast"] == pytest.approx(columns(told, "forecast"), rel=1e-6)
+            answer, (_, _, stated) = reply.json(), asked[place % len(asked)]
+            assert answer["prediction"] == pytest.approx(stated[0]["forecast"], rel=1e-6)
+            assert answer["forecast"] == pytest.approx(columns(stated, "forecast"), rel=1e-6)
             assert answer["level"] == 0.9
             assert all("intervals" in line for line in answer.get("warnings", []))
             assert answer["model_version"] == f"{folder.name}@{answer['model_version'][-8:]}"
@@ -161,7 +161,7 @@ def test_a_model_with_quantiles_and_an_ensemble(made):
         folder = made("no_processing_single", *also)
         served = load_model(folder)
         windows = [validate_window(sequence, ticker, served) for sequence, ticker, _ in recorded(folder, 8)]
-        wanted = [told[0]["forecast"] for _, _, told in recorded(folder, 8)]
+        wanted = [stated[0]["forecast"] for _, _, stated in recorded(folder, 8)]
         values, _, _ = model_inputs(windows, served)
         np.testing.assert_allclose(forecasts(served, values), wanted, rtol=1e-6)
 
@@ -170,10 +170,10 @@ def test_a_bound_that_is_not_known_is_null_and_the_forecast_stands(made):
     served = load_model(made("no_processing_single"))
     store = SimpleNamespace(current=served)
     api = ForecastAPI(store=store, monitoring=None, loop=GreedyLoop(), max_batch_size=8)
-    sequence, ticker, told = recorded(served.directory, 2)[0]
+    sequence, ticker, stated = recorded(served.directory, 2)[0]
     answer = api.predict([validate_window(sequence, ticker, served)])[0]
     spoilt = replace(answer, bounds=np.array([[np.nan], answer.bounds[1]]))
     said = api.encode_response(spoilt)
-    assert said["prediction"] == pytest.approx(told[0]["forecast"], rel=1e-6)
+    assert said["prediction"] == pytest.approx(stated[0]["forecast"], rel=1e-6)
     assert said["lower"] is None
     assert said["upper"] == answer.bounds[1][0]

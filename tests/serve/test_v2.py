@@ -37,10 +37,10 @@ def tickers(*names, **changed) -> dict:
     return {"name": "ticker", "shape": [len(names)], "datatype": "BYTES", "data": list(names)} | changed
 
 
-def outputs(told) -> dict[str, np.ndarray]:
+def outputs(said) -> dict[str, np.ndarray]:
     return {
         output["name"]: np.reshape(output["data"], output["shape"])
-        for output in told.json()["outputs"]
+        for output in said.json()["outputs"]
         if output["datatype"] == "FP64"
     }
 
@@ -68,8 +68,8 @@ def test_health(service, model):
     assert service.get("/v2/health/live").json() == {"live": True}
     assert service.get("/v2/health/ready").json() == {"ready": True}
     assert service.get("/v2/models/champion/ready").json() == {"name": "champion", "ready": True}
-    told = service.get(f"/v2/models/champion/versions/{model.version}/ready")
-    assert told.json() == {"name": "champion", "ready": True}
+    said = service.get(f"/v2/models/champion/versions/{model.version}/ready")
+    assert said.json() == {"name": "champion", "ready": True}
     assert service.get("/v2/models/champion/versions/other/ready").status == 404
 
 
@@ -77,22 +77,22 @@ def test_the_answers_are_those_of_infer(service, model):
     windows = bars(3)
     names = ["AAPL", "IBM", "ELSE"]
     body = {"id": "abc", "inputs": [sequence(windows), tickers(*names)]}
-    told = service.post(INFER, body)
-    assert told.status == 200
-    assert set(told.json()) == {"model_name", "model_version", "id", "parameters", "outputs"}
-    assert [told.json()[name] for name in ("model_name", "model_version", "id")] == [
+    said = service.post(INFER, body)
+    assert said.status == 200
+    assert set(said.json()) == {"model_name", "model_version", "id", "parameters", "outputs"}
+    assert [said.json()[name] for name in ("model_name", "model_version", "id")] == [
         "champion",
         model.version,
         "abc",
     ]
     warnings = [*model.interval_warnings, "not trained on ELSE, but on AAPL, IBM, MSFT"]
-    assert told.json()["parameters"] == {
+    assert said.json()["parameters"] == {
         "target": "close",
         "unit": "price",
         "level": 0.9,
         "warnings": "; ".join(warnings),
     }
-    found = outputs(told)
+    found = outputs(said)
     assert list(found) == ["forecast", "lower", "upper"]
     for place, (window, name) in enumerate(zip(windows.tolist(), names, strict=True)):
         own = service.post("/infer", {"sequence": window, "ticker": name}).json()
@@ -121,10 +121,10 @@ def test_nested_values_and_32_bits(service):
 
 def test_closes_alone(service):
     closes = bars(2)[..., 2:3]
-    told = service.post(INFER, {"inputs": [sequence(closes)]})
+    said = service.post(INFER, {"inputs": [sequence(closes)]})
     own = service.post("/infer", {"sequence": closes[1, :, 0].tolist()}).json()
-    np.testing.assert_allclose(outputs(told)["forecast"][1], own["forecast"], rtol=1e-6)
-    assert told.json()["parameters"]["warnings"] == "; ".join(own["warnings"])
+    np.testing.assert_allclose(outputs(said)["forecast"][1], own["forecast"], rtol=1e-6)
+    assert said.json()["parameters"]["warnings"] == "; ".join(own["warnings"])
 
 
 def test_only_what_is_wanted_is_given(service):
@@ -136,9 +136,9 @@ def test_one_version_or_none(service, model):
     path = "/v2/models/champion/versions/{}/infer"
     body = {"inputs": [sequence(bars(1))]}
     assert service.post(path.format(model.version), body).status == 200
-    told = service.post(path.format("other"), body)
-    assert told.status == 404
-    assert told.json()["error"] == f"version 'other' is not served; expected {model.version}"
+    said = service.post(path.format("other"), body)
+    assert said.status == 404
+    assert said.json()["error"] == f"version 'other' is not served; expected {model.version}"
 
 
 BAD = {
@@ -175,18 +175,18 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_refused(service, case):
     body, expected = BAD[case]
-    told = service.post(INFER, body)
-    assert told.status == 400
-    assert set(told.json()) == {"error", "detail"}
-    assert told.json()["error"] == told.json()["detail"]
-    assert told.json()["error"].startswith(expected)
-    assert "\n" not in told.json()["error"]
+    said = service.post(INFER, body)
+    assert said.status == 400
+    assert set(said.json()) == {"error", "detail"}
+    assert said.json()["error"] == said.json()["detail"]
+    assert said.json()["error"].startswith(expected)
+    assert "\n" not in said.json()["error"]
 
 
 def test_other_bodies_than_json(service):
     body = {"inputs": [sequence(bars(1))]}
-    told = service.post(INFER, body, Content_Type="text/plain")
-    assert (told.status, set(told.json())) == (400, {"error", "detail"})
+    said = service.post(INFER, body, Content_Type="text/plain")
+    assert (said.status, set(said.json())) == (400, {"error", "detail"})
 
 
 def binary(body, *parts, **headers):
@@ -199,11 +199,11 @@ def binary(body, *parts, **headers):
     return head + b"".join(parts), headers
 
 
-def behind(told) -> dict[str, np.ndarray]:
+def behind(said) -> dict[str, np.ndarray]:
     """Outputs of an answer of that extension."""
-    size = int(told.headers["inference-header-content-length"])
-    head, rest, found = json.loads(told.body[:size]), told.body[size:], {}
-    assert told.headers["content-type"] == "application/octet-stream"
+    size = int(said.headers["inference-header-content-length"])
+    head, rest, found = json.loads(said.body[:size]), said.body[size:], {}
+    assert said.headers["content-type"] == "application/octet-stream"
     for output in head["outputs"]:
         length = output["parameters"]["binary_data_size"]
         found[output["name"]] = np.frombuffer(rest[:length], "<f8").reshape(output["shape"])
@@ -235,16 +235,16 @@ def test_binary_tensors(service):
             },
         ]
         body, headers = binary({"inputs": inputs, "parameters": {"binary_data_output": True}}, raw, texts)
-        told = service.post(INFER, body, **headers)
-        assert told.status == 200, told.body
-        found = behind(told)
+        said = service.post(INFER, body, **headers)
+        assert said.status == 200, said.body
+        found = behind(said)
         assert list(found) == ["forecast", "lower", "upper"]
         for name, values in found.items():
             np.testing.assert_allclose(values, plain[name], rtol=1e-6)
     # one input in the JSON, one output of two as bytes
     body, headers = binary({"inputs": [inputs[0], tickers(*names)], "outputs": [{"name": "forecast"}, {"name": "upper", "parameters": {"binary_data": True}}]}, raw)  # fmt: skip
-    told = service.post(INFER, body, **headers)
-    forecast, upper = json.loads(told.body[: int(told.headers["inference-header-content-length"])])["outputs"]
+    said = service.post(INFER, body, **headers)
+    forecast, upper = json.loads(said.body[: int(said.headers["inference-header-content-length"])])["outputs"]
     np.testing.assert_allclose(np.reshape(forecast["data"], (2, 3)), plain["forecast"], rtol=1e-6)
     assert upper["parameters"] == {"binary_data_size": 48}
 
@@ -271,23 +271,23 @@ BAD_BINARY = {
 @pytest.mark.parametrize("case", BAD_BINARY)
 def test_bytes_that_are_refused(service, case):
     body, headers, expected = BAD_BINARY[case]
-    told = service.post(INFER, body, **headers)
-    assert (told.status, set(told.json())) == (400, {"error", "detail"})
-    assert told.json()["error"].startswith(expected)
-    assert len(told.json()["error"].splitlines()) == 1
+    said = service.post(INFER, body, **headers)
+    assert (said.status, set(said.json())) == (400, {"error", "detail"})
+    assert said.json()["error"].startswith(expected)
+    assert len(said.json()["error"].splitlines()) == 1
 
 
 def test_another_model(service):
     for method, path in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
-        told = service.ask(method, f"/v2/models/other{path}", b"{}" if method == "POST" else None)
-        assert (told.status, told.json()["error"]) == (404, "'other': no such model; expected champion")
+        said = service.ask(method, f"/v2/models/other{path}", b"{}" if method == "POST" else None)
+        assert (said.status, said.json()["error"]) == (404, "'other': no such model; expected champion")
 
 
 def test_other_ways_to_ask(service):
     for method, path in (("POST", ""), ("POST", "/ready"), ("GET", "/infer")):
-        told = service.ask(method, f"/v2/models/champion{path}")
-        assert (told.status, set(told.json())) == (405, {"error", "detail"})
-        assert told.headers["allow"] == ("GET" if method == "POST" else "POST")
+        said = service.ask(method, f"/v2/models/champion{path}")
+        assert (said.status, set(said.json())) == (405, {"error", "detail"})
+        assert said.headers["allow"] == ("GET" if method == "POST" else "POST")
     assert service.get("/v2/models/champion/stats").status == 404
     assert service.ask("DELETE", "/v2/models/champion").status == 405
 

@@ -38,7 +38,7 @@ def test_the_value_is_a_number_or_nothing(run_job):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "mistake", "told"),
+    ("error", "status", "mistake", "said"),
     [
         (ZeroDivisionError("our fault"), "failed", False, "ZeroDivisionError: our fault"),
         (UserError("seed=x: must be\na number"), "failed", True, "seed=x: must be a number"),
@@ -46,9 +46,9 @@ def test_the_value_is_a_number_or_nothing(run_job):
     ],
     ids=["fault", "mistake", "incompatible"],
 )
-def test_a_job_that_fails(run_job, tmp_path, capsys, error, status, mistake, told):
+def test_a_job_that_fails(run_job, tmp_path, capsys, error, status, mistake, said):
     value, state = run_job(raising(error))
-    assert (value, state.status, state.user_error, state.error) == (None, status, mistake, told)
+    assert (value, state.status, state.user_error, state.error) == (None, status, mistake, said)
     log = (tmp_path / "sweep" / "0" / "run.log").read_text()
     assert ("Traceback" in log) is not mistake
     assert log.rstrip().endswith(str(error))
@@ -167,7 +167,7 @@ def test_a_trial_goes_on_is_stopped_or_is_interrupted_as_its_report_is_answered(
     assert JobResult.load(tmp_path / "sweep" / "0" / "job.json").status == "interrupted"
 
 
-def test_a_tuner_is_told_of_a_trial_that_failed_or_excludes_itself(run_job, trial, tmp_path):
+def test_a_tuner_is_said_of_a_trial_that_failed_or_excludes_itself(run_job, trial, tmp_path):
     from hydra_plugins.ray_tune_sweeper import TrialSkipped
 
     trial(None)

@@ -42,8 +42,8 @@ def arguments_of(folder: Path, store: str, *more: str) -> list[str]:
 @contextmanager
 def sweeping(folder: Path, arguments: list[str]) -> Iterator[warm.Process]:
     """A sweep in a process of its own."""
-    told = folder / "told.txt"
-    with told.open("w") as file:
+    said = folder / "said.txt"
+    with said.open("w") as file:
         process_ = warm.Process(
             [sys.executable, str(RUN), *arguments], cwd=folder, env=environment(), stdout=file, stderr=file
         )
@@ -66,8 +66,8 @@ def until(found: Callable[[], Any], process_: warm.Process, folder: Path) -> Any
     """What is found, once it is, while the sweep goes on."""
     deadline = time.monotonic() + WAIT_S
     while not (answer := found()):
-        assert process_.poll() is None, (folder / "told.txt").read_text()
-        assert time.monotonic() < deadline, (folder / "told.txt").read_text()
+        assert process_.poll() is None, (folder / "said.txt").read_text()
+        assert time.monotonic() < deadline, (folder / "said.txt").read_text()
         time.sleep(0.05)
     return answer
 
@@ -175,15 +175,15 @@ def test_a_worker_and_the_driver_are_killed_and_the_same_command_is_issued_again
     until_gone(workers - agents)
     done = [job for job in jobs(tmp_path) if job.status == "finished"] or done
     with sweeping(tmp_path, arguments) as driver:
-        assert driver.wait(WAIT_S) == 0, (tmp_path / "told.txt").read_text()
+        assert driver.wait(WAIT_S) == 0, (tmp_path / "said.txt").read_text()
     issued = jobs(tmp_path)
     assert [job.number for job in issued] == list(range(len(SEEDS)))
     assert Counter(job.status for job in issued) == {"reused": len(done), "finished": len(SEEDS) - len(done)}
     assert {job.directory for job in done} == {job.directory for job in issued if job.status == "reused"}
     check_records(tmp_path, store, number=len(SEEDS))
-    told = (tmp_path / "told.txt").read_text()
-    assert f"{len(SEEDS)} of {len(SEEDS)} jobs over" in told
-    assert "ray" not in told.lower().replace(str(tmp_path), "")
+    said = (tmp_path / "said.txt").read_text()
+    assert f"{len(SEEDS)} of {len(SEEDS)} jobs over" in said
+    assert "ray" not in said.lower().replace(str(tmp_path), "")
     # A worker was used for several jobs: each gave what the same config gives alone, bit for bit.
     assert len({job.process[process.PID] for job in issued}) < len(SEEDS)
     done_by = [job.process[process.PID] for job in issued]
@@ -210,15 +210,15 @@ def test_a_trial_is_killed_the_tuner_is_interrupted_and_the_same_command_is_issu
         until(lambda: under_way(tmp_path, besides=1), driver, tmp_path)
         driver.send_signal(signal.SIGINT)
         assert driver.wait(WAIT_S) == 130
-    told = (tmp_path / "told.txt").read_text()
-    assert "interrupted; the same command goes on from here" in told
-    assert "Traceback" not in told
+    said = (tmp_path / "said.txt").read_text()
+    assert "interrupted; the same command goes on from here" in said
+    assert "Traceback" not in said
     done = [job for job in jobs(tmp_path) if job.status == "finished"]
     assert {job.status for job in jobs(tmp_path)} == {"finished", "interrupted"}
     sweeps, runs = recorded(tmp_path, store)
     assert [run.info.status for run in sweeps] == ["KILLED"]
     assert {run.info.status for run in runs} == {"FINISHED", "KILLED"}
     with sweeping(tmp_path, arguments) as driver:
-        assert driver.wait(WAIT_S) == 0, (tmp_path / "told.txt").read_text()
+        assert driver.wait(WAIT_S) == 0, (tmp_path / "said.txt").read_text()
     assert Counter(job.status for job in jobs(tmp_path)) == {"reused": len(done), "finished": 3 - len(done)}
     check_records(tmp_path, store, number=3)

@@ -167,13 +167,13 @@ def test_the_command_makes_it_again_of_a_sweep_that_goes_on(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "stated"),
     [(None, "no sweep here"), ("{", "no sweep here"), ("fine", "no job of this sweep has begun yet")],
 )
-def test_what_is_no_sweep(tmp_path, capsys, record, told):
+def test_what_is_no_sweep(tmp_path, capsys, record, stated):
     if record == "fine":
         SweepRun(sweep="now", overrides=[], total=3, began=0.0).save(tmp_path)
     elif record is not None:
         (tmp_path / "sweep.json").write_text(record)
     assert main(["leaderboard", str(tmp_path)]) == 2
-    assert told in capsys.readouterr().err
+    assert stated in capsys.readouterr().err

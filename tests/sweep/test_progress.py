@@ -76,7 +76,7 @@ def test_a_terminal_sees_one_line_and_each_failure_once(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_failure_is_told_once_though_it_is_seen_often(tmp_path):
+def test_a_failure_is_said_once_though_it_is_seen_often(tmp_path):
     stream = io.StringIO()
     job(0, tmp_path, "seed=0", status="failed", error="no", objective=None).save(tmp_path / "0")
     live = ProgressReporter(Jobs(tmp_path, sweep="s"), total=2, stream=stream)

@@ -90,7 +90,7 @@ def test_the_runs_of_a_killed_sweep_are_taken_over_by_the_one_that_completes_it(
     assert (taker.info.status, child.data.tags["mlflow.parentRunId"]) == ("FINISHED", taker.info.run_id)
 
 
-def test_a_run_whose_end_mlflow_never_heard_of_is_told_it_late(tmp_path, store):
+def test_a_run_whose_end_mlflow_never_heard_of_is_said_it_late(tmp_path, store):
     first = sweep(tmp_path, "seed=1", tracked=True)
     client = connect(store, patience_s=60.0)
     _, (child,) = recorded(store)

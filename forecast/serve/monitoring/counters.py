@@ -11,10 +11,12 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter as Tally
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter as Tally, defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from multiprocessing import util
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,19 +40,13 @@ _PIECES, _PIECE_S = 7, 10  # ten-second pieces of the last minute, and the one b
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """How long requests of one kind took, or of several added up.
+    """How long requests of one kind took, or of several added up."""
 
-    Args:
-        counts: bucket (place in EDGES, len(EDGES) = longer) -> requests.
-        seconds: their sum.
-        fastest: of a request, in seconds; None without requests.
-        slowest: likewise.
-    """
-
+    # bucket (place in EDGES, len(EDGES) = longer) -> requests
     counts: Mapping[int, int] = field(default_factory=dict)
-    seconds: float = 0.0
-    fastest: float | None = None
-    slowest: float | None = None
+    seconds: float = 0.0  # their sum
+    fastest: float | None = None  # of a request, in seconds; None without requests
+    slowest: float | None = None  # likewise
 
     @property
     def number(self) -> int:
@@ -106,26 +102,16 @@ class Process:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Of all processes, those that died among them.
+    """Of all processes, those that died among them."""
 
-    Args:
-        requests: (method, status, route) -> how long they took.
-        last_minute: forecasts from windows that were given, in the last 60 to 70 seconds.
-        last_inference: when the newest of them was answered; None without any.
-        forecasts: windows that went through the network.
-        batches: in so many batches.
-        swaps: models that took the place of another; the most that any process saw.
-        processes: that live.
-        trainings: (kind, state) -> how many came to such an end.
-    """
-
-    requests: dict[tuple[str, int, str], Latency]
-    last_minute: Latency
-    last_inference: datetime | None
-    forecasts: int
-    batches: int
-    swaps: int
-    processes: list[Process]
+    requests: dict[tuple[str, int, str], Latency]  # (method, status, route) -> how long they took
+    last_minute: Latency  # forecasts from windows that were given, in the last 60 to 70 seconds
+    last_inference: datetime | None  # when the newest of them was answered; None without any
+    forecasts: int  # windows that went through the network
+    batches: int  # in so many batches
+    swaps: int  # models that took the place of another; the most that any process saw
+    processes: list[Process]  # that live
+    # (kind, state) -> how many came to such an end
     trainings: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
@@ -153,65 +139,53 @@ class Figures:
         return sum(process.queue for process in self.processes)
 
 
-class Counters:
-    """What all processes of a server have counted.
+def read_figures(folder: Path) -> Figures:
+    """What all processes that share a folder of memory-mapped files have counted."""
+    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-    Args:
-        folder: of the memory-mapped files, empty at first.
-    """
+    for path in folder.glob("gauge_live*.db"):
+        owner = int(path.stem.rpartition("_")[2])
+        if not _is_alive(owner):
+            mark_process_dead(owner, str(folder))
+    metrics = {metric.name: metric for metric in MultiProcessCollector(None, str(folder)).collect()}
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def by(name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        """The figures of a name, added up over all labels but these."""
+        found: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        for sample in metrics[name].samples if name in metrics else ():
+            found[tuple(sample.labels[label] for label in labels)] += sample.value
+        return found
 
-    def read(self) -> Figures:
-        """What all processes have counted."""
-        from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-
-        for path in self.folder.glob("gauge_live*.db"):
-            owner = int(path.stem.rpartition("_")[2])
-            if not _is_alive(owner):
-                mark_process_dead(owner, str(self.folder))
-        samples: dict[str, list[tuple[dict[str, str], float]]] = {}
-        for metric in MultiProcessCollector(None, str(self.folder)).collect():
-            samples[metric.name] = [(sample.labels, sample.value) for sample in metric.samples]
-
-        def total(name: str) -> int:
-            return int(sum(value for _, value in samples.get(name, [])))
-
-        def of_process(name: str, pid: str) -> int:
-            return int(sum(value for labels, value in samples.get(name, []) if labels["pid"] == pid))
-
-        processes = []
-        for pid in sorted((labels["pid"] for labels, value in samples.get("alive", []) if value), key=int):
-            versions = [
-                (value, labels["version"])
-                for labels, value in samples.get("version", [])
-                if labels["pid"] == pid and value
-            ]
-            processes.append(
-                Process(
-                    pid=int(pid),
-                    model_version=max(versions)[1] if versions else None,
-                    in_flight=of_process("in_flight", pid),
-                    queue=of_process("queue", pid),
-                    forecasts=of_process("forecasts", pid),
-                )
+    in_flight, queue, forecasts = (by(name, "pid") for name in ("in_flight", "queue", "forecasts"))
+    newest: dict[str, str] = {}  # the version with the largest number
+    for (pid, version), number in sorted(by("version", "pid", "version").items(), key=lambda item: item[1]):
+        if number:
+            newest[pid] = version
+    last_inference = by("last_inference")[()]
+    return Figures(
+        requests=_requests(by),
+        last_minute=_last_minute(by),
+        last_inference=datetime.fromtimestamp(last_inference, UTC) if last_inference else None,
+        forecasts=int(by("forecasts")[()]),
+        batches=int(by("batches")[()]),
+        swaps=int(by("swaps")[()]),
+        processes=[
+            Process(
+                pid=int(pid),
+                model_version=newest.get(pid),
+                in_flight=int(in_flight[pid,]),
+                queue=int(queue[pid,]),
+                forecasts=int(forecasts[pid,]),
             )
-        newest = max((value for _, value in samples.get("last_inference", [])), default=0.0)
-        return Figures(
-            requests=_requests(samples),
-            last_minute=_last_minute(samples),
-            last_inference=datetime.fromtimestamp(newest, UTC) if newest else None,
-            forecasts=total("forecasts"),
-            batches=total("batches"),
-            swaps=total("swaps"),
-            processes=processes,
-            trainings={
-                (labels["job"], labels["state"]): int(value)
-                for labels, value in samples.get("trainings", [])
-                if value
-            },
-        )
+            for (pid,), alive in sorted(by("alive", "pid").items(), key=lambda item: int(item[0][0]))
+            if alive
+        ],
+        trainings={
+            (kind, state): int(number)
+            for (kind, state), number in by("trainings", "job", "state").items()
+            if number
+        },
+    )
 
 
 class ProcessCounters:
@@ -221,9 +195,6 @@ class ProcessCounters:
     whether the process was forked, take five times as long to write them. `MmapedDict` and `mmap_key` are public by
     name but not documented: they are used here alone, and what is written is read back by the documented collector
     (tests/serve/monitoring/test_counters.py), which fails where a version of the library changes them.
-
-    Args:
-        folder: that processes share.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -231,7 +202,10 @@ class ProcessCounters:
 
         pid = os.getpid()
         self._files = {kind: MmapedDict(str(folder / f"{kind}_{pid}.db")) for kind in _KINDS}
-        self.close = util.Finalize(self, _close, args=(list(self._files.values()),))  # no more is counted
+        close = ExitStack()
+        for file in self._files.values():
+            close.callback(file.close)
+        self.close = util.Finalize(self, close.close)  # no more is counted
         self._lock = threading.Lock()  # of the event loop's thread and of those that forecast
         self._rows: dict[tuple[str, int, str], _Row] = {}
         self._recent: dict[int, dict[int, _Series]] = {piece: {} for piece in range(_PIECES)}
@@ -248,7 +222,6 @@ class ProcessCounters:
 
         Args:
             kind: `counter`; `max`, the largest of all processes; `all`, one of each; `liveall`, of those that live.
-            name: of the figure.
             labels: that tell it from others of the name.
         """
         return _Series(self._files[kind if kind == "counter" else f"gauge_{kind}"], name, labels)
@@ -256,7 +229,7 @@ class ProcessCounters:
     def began(self, queue: int) -> None:
         """A request came in; so many windows wait."""
         with self._lock:
-            self._in_flight.set(self._in_flight.value + 1)
+            self._in_flight.add(1)
             self._queue.set(queue)
 
     def ended(self, method: str, status: int, route: str, seconds: float, queue: int) -> None:
@@ -274,14 +247,13 @@ class ProcessCounters:
     def forecast(self, windows: int) -> None:
         """A batch went through the network."""
         with self._lock:
-            self._forecasts.set(self._forecasts.value + windows)
-            self._batches.set(self._batches.value + 1)
+            self._forecasts.add(windows)
+            self._batches.add(1)
 
     def training_ended(self, kind: str, state: str) -> None:
         """A training that this process started came to an end."""
         with self._lock:
-            own = self.series("counter", "trainings", job=kind, state=state)
-            own.set(own.value + 1)
+            self.series("counter", "trainings", job=kind, state=state).add(1)
 
     def model_loaded(self, version: str) -> None:
         """Another model answers from now on; the first one is no swap."""
@@ -289,9 +261,8 @@ class ProcessCounters:
             if version != self._version:
                 self._version = version
                 self._models += 1
-                self.series("liveall", "version", version=version).set(
-                    self._models
-                )  # the newest has the largest
+                # The newest has the largest.
+                self.series("liveall", "version", version=version).set(self._models)
                 self.series("max", "swaps").set(self._models - 1)
 
     def _row(self, method: str, status: int, route: str) -> _Row:
@@ -303,7 +274,7 @@ class ProcessCounters:
         if key not in self._rows and len(self._rows) >= MAX_ROWS - 1:
             key = _OTHER
         if key not in self._rows:
-            self._rows[key] = _Row(self, key)
+            self._rows[key] = _Row(self.series, key)
         return self._rows[key]
 
     def _add_recent(self, number: int, bucket: int) -> None:
@@ -316,7 +287,7 @@ class ProcessCounters:
             self.series("all", "piece", piece=piece).set(number)
         if bucket not in own:
             own[bucket] = self.series("all", "recent", piece=piece, bucket=bucket)
-        own[bucket].set(own[bucket].value + 1)
+        own[bucket].add(1)
 
 
 class _Series:
@@ -335,35 +306,29 @@ class _Series:
             self.value = value
             self._write(self._key, value, 0.0)
 
+    def add(self, value: float) -> None:
+        """Write the figure, so much larger."""
+        self.set(self.value + value)
+
 
 class _Row:
     """Series of one (method, status, route) in one process."""
 
-    def __init__(self, counters: ProcessCounters, key: tuple[str, int, str]) -> None:
-        self._series = counters.series
-        self._labels = dict(zip(("method", "status", "route"), key, strict=True))
-        self._buckets: dict[int, _Series] = {}
-        self._seconds = self._series("counter", "seconds", **self._labels)
+    def __init__(self, series: Callable[..., _Series], key: tuple[str, int, str]) -> None:
+        labels = dict(zip(("method", "status", "route"), key, strict=True))
+        self._bucket = cache(lambda bucket: series("counter", "requests", **labels, bucket=bucket))
+        self._seconds = series("counter", "seconds", **labels)
         # Largest of all processes; of a speed, because a process that has seen none counts as 0.
-        self._slowest = self._series("max", "slowest", **self._labels)
-        self._speed = self._series("max", "speed", **self._labels)
+        self._slowest, self._speed = series("max", "slowest", **labels), series("max", "speed", **labels)
 
     def add(self, bucket: int, seconds: float) -> None:
         """One more request."""
-        if bucket not in self._buckets:
-            self._buckets[bucket] = self._series("counter", "requests", **self._labels, bucket=bucket)
-        own = self._buckets[bucket]
-        own.set(own.value + 1)
-        self._seconds.set(self._seconds.value + seconds)
+        self._bucket(bucket).add(1)
+        self._seconds.add(seconds)
         if seconds > self._slowest.value:
             self._slowest.set(seconds)
         if seconds * self._speed.value < 1 and seconds > 0:
             self._speed.set(1 / seconds)
-
-
-def _close(files: Sequence[MmapedDict]) -> None:
-    for file in files:
-        file.close()
 
 
 def is_inference(method: str, status: int, route: str) -> bool:
@@ -371,38 +336,30 @@ def is_inference(method: str, status: int, route: str) -> bool:
     return status == 200 and method == "POST" and route.endswith("/infer")
 
 
-def _requests(
-    samples: Mapping[str, list[tuple[dict[str, str], float]]],
-) -> dict[tuple[str, int, str], Latency]:
-    def key(labels: Mapping[str, str]) -> tuple[str, int, str]:
-        return labels["method"], int(labels["status"]), labels["route"]
-
-    counts: dict[tuple[str, int, str], Tally[int]] = {}
-    for labels, value in samples.get("requests", []):
-        if value:  # else it is another process's
-            counts.setdefault(key(labels), Tally())[int(labels["bucket"])] += int(value)
-    seconds, slowest, speed = (
-        {key(labels): value for labels, value in samples.get(name, [])}
-        for name in ("seconds", "slowest", "speed")
-    )
+def _requests(by: Callable[..., dict[tuple[str, ...], float]]) -> dict[tuple[str, int, str], Latency]:
+    labels = ("method", "status", "route")
+    counts: dict[tuple[str, ...], dict[int, int]] = {}
+    for (*row, bucket), number in by("requests", *labels, "bucket").items():
+        if number:  # else it is another process's
+            counts.setdefault(tuple(row), {})[int(bucket)] = int(number)
+    seconds, slowest, speed = (by(name, *labels) for name in ("seconds", "slowest", "speed"))
     return {
-        row: Latency(
+        (row[0], int(row[1]), row[2]): Latency(
             counts=own,
-            seconds=seconds.get(row, 0.0),
-            fastest=1 / speed[row] if speed.get(row) else None,
-            slowest=slowest.get(row) or None,
+            seconds=seconds[row],
+            fastest=1 / speed[row] if speed[row] else None,
+            slowest=slowest[row] or None,
         )
         for row, own in counts.items()
     }
 
 
-def _last_minute(samples: Mapping[str, list[tuple[dict[str, str], float]]]) -> Latency:
+def _last_minute(by: Callable[..., dict[tuple[str, ...], float]]) -> Latency:
     oldest = int(time.time()) // _PIECE_S - _PIECES
-    fresh = {(labels["pid"], labels["piece"]) for labels, value in samples.get("piece", []) if value > oldest}
-    counts = Tally[int]()
-    for labels, value in samples.get("recent", []):
-        if (labels["pid"], labels["piece"]) in fresh:
-            counts[int(labels["bucket"])] += int(value)
+    numbers, counts = by("piece", "pid", "piece"), Tally[int]()
+    for (pid, piece, bucket), number in by("recent", "pid", "piece", "bucket").items():
+        if numbers[pid, piece] > oldest:
+            counts[int(bucket)] += int(number)
     return Latency(counts=counts)
 
 
@@ -411,6 +368,6 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
-        return True
+    except PermissionError:  # somebody else's
+        pass
     return True

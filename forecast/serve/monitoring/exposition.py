@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from itertools import product
-from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, get_args
 
 from forecast.champion.store import ChampionStore
@@ -26,44 +26,19 @@ if TYPE_CHECKING:
     from forecast.serve.monitoring.monitoring import Monitoring
 
 _MAX_SERIES = 64  # a feature each in /metrics; of more features only the largest index is shown
-_DECISIONS = ("promoted", "refused", "rolled back")
 
 
 def exposition(monitoring: Monitoring, model: LoadedModel | None, jobs: TrainingJobs) -> bytes:
-    """The text of GET /metrics.
+    """The text of GET /metrics."""
+    from prometheus_client import generate_latest
 
-    Args:
-        monitoring: what is known of the server.
-        model: that is served; None without one.
-        jobs: of training, and the champion they promote to.
-    """
-    from prometheus_client import CollectorRegistry, generate_latest
-
-    registry = CollectorRegistry()
     figures = monitoring.figures()
     families = [*metric_families(monitoring, figures, model), *_training(figures, jobs), *_processes(figures)]
-    registry.register(_Families(families))
-    return generate_latest(registry)
-
-
-class _Families:
-    """Metrics that were made already, as a registry asks for them."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> list[Metric]:
-        return self._families
+    return generate_latest(SimpleNamespace(collect=lambda: families))  # all that it asks of a registry
 
 
 def metric_families(monitoring: Monitoring, figures: Figures, model: LoadedModel | None) -> Iterator[Metric]:
-    """Everything that is known, as Prometheus has it; a family without a value is left out.
-
-    Args:
-        monitoring: what is known of the server.
-        figures: what all processes have counted.
-        model: that is served; None without one.
-    """
+    """Everything that is known, as Prometheus has it; a family without a value is left out."""
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
     yield _build()
@@ -125,11 +100,7 @@ def _model_families(
     for name, field, text in (
         ("forecast_outcomes", "outcomes", "Newest outcomes that skill and coverage are computed from."),
         ("forecast_rmse_ratio", "rmse_ratio", 'RMSE beside that of "tomorrow = today".'),
-        (
-            "forecast_interval_coverage",
-            "coverage",
-            "Share of outcomes inside the intervals that were served.",
-        ),
+        ("forecast_interval_coverage", "coverage", "Share of outcomes inside the intervals served."),
     ):
         values: dict[str, float | None] = {who: getattr(skill, field) for who, skill in both.items()}
         if any(value is not None for value in values.values()):
@@ -152,23 +123,17 @@ def _training(figures: Figures, jobs: TrainingJobs) -> Iterator[Metric]:
     yield _gauge("forecast_training_running", "Whether one is at work.", float(jobs.current() is not None))
     text = "Decisions on the champion that its log holds."
     decisions = CounterMetricFamily("forecast_decisions", text, labels=("decision",))
-    found, newest = _decisions(jobs.champion)
-    for decision in _DECISIONS:
+    found, newest = Tally[str](), None
+    for line in ChampionStore(jobs.champion).decisions():
+        found[line["decision"]] += 1
+        if line["decision"] != "refused":
+            newest = datetime.fromisoformat(line["at"])
+    for decision in ("promoted", "refused", "rolled back"):
         decisions.add_metric((decision.replace(" ", "_"),), found[decision])
     yield decisions
     if newest is not None:
         text = "When the champion was last promoted or rolled back."
         yield _gauge("forecast_champion_changed_timestamp_seconds", text, newest.timestamp())
-
-
-def _decisions(link: Path) -> tuple[Tally[str], datetime | None]:
-    """How many of each kind, and when the champion last changed; lines that are damaged are passed over."""
-    found, newest = Tally[str](), None
-    for line in ChampionStore(link).decisions():
-        found[line["decision"]] += 1
-        if line["decision"] != "refused":
-            newest = datetime.fromisoformat(line["at"])
-    return found, newest
 
 
 def _processes(figures: Figures) -> Iterator[Metric]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from forecast.serve.monitoring.counters import Counters, Figures, ProcessCounters
+from forecast.serve.monitoring.counters import Figures, ProcessCounters, read_figures
 from forecast.serve.monitoring.drift import Drift, DriftCounts, read_drift
 from forecast.serve.monitoring.outcomes import PRICE, Outcomes, OutcomeSummary
 from forecast.serve.monitoring.request_log import RequestLog
@@ -40,14 +40,7 @@ _MAX_BARS = 256  # tables that wait; what comes beyond is looked at when its tic
 
 
 class Monitoring:
-    """What a server knows of itself. Made and opened before the processes that share it.
-
-    Args:
-        log: one line a request; None = none.
-        outcomes: what was forecast and what came; None = not kept.
-        drift_windows: newest windows that drift is computed from.
-        a_second: windows a second that each process looks at, for drift and for outcomes; more are counted only.
-    """
+    """What a server knows of itself, see conf/serve.yaml. Made and opened before the processes that share it."""
 
     def __init__(
         self,
@@ -62,7 +55,7 @@ class Monitoring:
         self.drift_windows = drift_windows
         self.a_second = a_second
         self.queue: Callable[[], int] = int  # windows that wait in this process, or are being computed
-        self._counters: Counters | None = None
+        self._folder: Path | None = None
         self._recorder: _Recorder | None = None
         self._making = threading.Lock()
 
@@ -75,20 +68,20 @@ class Monitoring:
         shared = Path(tempfile.mkdtemp(prefix="forecast-"))
         # At the end of this process alone.
         util.Finalize(None, shutil.rmtree, args=(shared, True), exitpriority=0)
-        self._counters = Counters(shared)
-        self.log = None if self.log is None else self.log.in_folder(folder)
-        self.outcomes_kept = None if self.outcomes_kept is None else self.outcomes_kept.in_folder(folder)
+        self._folder = shared
+        self.log = self.log and self.log.in_folder(folder)
         if self.outcomes_kept is not None:
+            self.outcomes_kept = self.outcomes_kept.in_folder(folder)
             try:
                 self.outcomes_kept.prepare()
             except (sqlite3.Error, OSError) as error:
                 log.warning(_NOT_KEPT, self.outcomes_kept.file, error)
 
     @property
-    def counters(self) -> Counters:
-        """Those of all processes."""
-        assert self._counters is not None, "open() comes first"
-        return self._counters
+    def folder(self) -> Path:
+        """Of what all processes count."""
+        assert self._folder is not None, "open() comes first"
+        return self._folder
 
     def began(self) -> None:
         """A request came in."""
@@ -101,7 +94,6 @@ class Monitoring:
 
         Args:
             route: the template that it matched, such as /forecast/{ticker}: there must be few.
-            method: such as GET.
             status: of the answer; 499 without one.
             seconds: from its first byte to the answer's last.
             request_id: sent by the client, or given by the server.
@@ -124,7 +116,6 @@ class Monitoring:
         """Windows were forecast together. What is not finite is left out.
 
         Args:
-            model: that forecast them.
             windows: (B, lookback, columns) raw panel rows.
             tickers: (B,) whose they are; None or "" where nobody said.
             forecast: (B, horizon) prices.
@@ -156,13 +147,13 @@ class Monitoring:
 
     def figures(self) -> Figures:
         """What all processes have counted."""
-        return self.counters.read()
+        return read_figures(self.folder)
 
     def drift(self, model: LoadedModel) -> Drift | None:
         """How requests differ from what a model was trained on; None for a run that did not keep what that was."""
         if model.reference is None:
             return None
-        return read_drift(self.counters.folder, model.version, model.reference)
+        return read_drift(self.folder, model.version, model.reference)
 
     def outcomes(self, model: LoadedModel) -> OutcomeSummary | None:
         """How well what was served did; None where that is not kept, or cannot be read."""
@@ -186,12 +177,10 @@ class Monitoring:
 
     def __getstate__(self) -> dict[str, Any]:
         # For a process that is spawned: where the files lie goes along, what belongs to this process does not.
-        state = {**vars(self), "_recorder": None, "queue": int, "_counters": self.counters.folder}
-        del state["_making"]
-        return state
+        return {**vars(self), "_recorder": None, "queue": int, "_making": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _making=threading.Lock(), _counters=Counters(state["_counters"]))
+        vars(self).update(state, _making=threading.Lock())
 
 
 class _Recorder:
@@ -199,14 +188,13 @@ class _Recorder:
 
     def __init__(self, monitoring: Monitoring) -> None:
         self.pid = os.getpid()
-        self.counts = ProcessCounters(monitoring.counters.folder)
-        self.log = None if monitoring.log is None else monitoring.log.in_folder(Path())
-        kept = monitoring.outcomes_kept
-        self.outcomes = None if kept is None else kept.in_folder(Path())
+        self.counts = ProcessCounters(monitoring.folder)
+        self.log = monitoring.log and monitoring.log.in_folder(Path())
+        self.outcomes = monitoring.outcomes_kept and monitoring.outcomes_kept.in_folder(Path())
         self.version = ""  # of the model that is served
         self.follows = False  # whether it hears of each model
         self.tables: dict[str, tuple[LoadedModel, pd.DataFrame]] = {}
-        self._drift = DriftCounts(monitoring.counters.folder, newest=monitoring.drift_windows)
+        self._drift = DriftCounts(monitoring.folder, newest=monitoring.drift_windows)
         self._a_second = self._left = monitoring.a_second
         self._second = 0.0
         self._lock = threading.Lock()
@@ -294,11 +282,8 @@ class _Recorder:
             ticker, (model, bars) = self.tables.popitem()
             closes = bars["Close"].to_numpy(np.float64)
             closes = np.where(closes > 0, closes, np.nan)
-            days, lookback, target = (
-                _days(bars.index.to_numpy(), intraday=_is_intraday(model)),
-                model.predictor.lookback,
-                model.predictor.target,
-            )
+            days = _days(bars.index.to_numpy(), intraday=_is_intraday(model))
+            lookback, target = model.predictor.lookback, model.predictor.target
             more: dict[str, Any] = {}
             if (measure := measure_of(target)) != PRICE:
                 values = target.in_unit(target.values(bars).to_numpy(np.float64))

@@ -66,9 +66,8 @@ _MAX_LOOKED_UP = 4096
 # Five closes to the last digit hardly come again.
 _KEY_CLOSES = 5
 # Odd numbers for a multilinear hash (Lemire and Kaser 2014, https://arxiv.org/abs/1202.4961).
-_FACTORS = np.random.default_rng(20_000_301).integers(0, 2**63, _KEY_CLOSES, dtype=np.uint64) * np.uint64(
-    2
-) + np.uint64(1)
+_DRAWN = np.random.default_rng(20_000_301).integers(0, 2**63, _KEY_CLOSES, dtype=np.uint64)
+_FACTORS = _DRAWN * np.uint64(2) + np.uint64(1)
 _PATIENCE_S = 5.0  # for another process that writes
 
 
@@ -81,9 +80,7 @@ class Skill:
     # or is known.
     rmse_ratio: float | None = None
     skill: float | None = None  # 100 (1 - rmse_ratio), percent
-    coverage: float | None = (
-        None  # share of outcomes inside the intervals that were served; None without intervals
-    )
+    coverage: float | None = None  # share of outcomes inside the intervals that were served; None without any
     since: datetime | None = None  # when the oldest of the forecasts was made, UTC
 
 
@@ -97,12 +94,7 @@ class OutcomeSummary:
 
 
 class Outcomes:
-    """Remembers forecasts until their outcomes are known, over restarts and over models.
-
-    Args:
-        file: SQLite database, made where there is none; a relative path is in the server's folder.
-        newest: outcomes that skill and coverage are computed from, steps ahead counted one by one.
-    """
+    """Remembers forecasts until their outcomes are known, over restarts and over models."""
 
     def __init__(self, *, file: str, newest: Annotated[int, Ge(20)] = 250) -> None:
         self.file = Path(file)
@@ -136,13 +128,11 @@ class Outcomes:
         """Keep forecasts from windows, and see what the windows tell of earlier forecasts.
 
         Args:
-            version: of the model.
             tickers: (windows,) whose they are.
             closes: (windows, lookback) of the ticker that is forecast, oldest first, above 0.
             forecast: (windows, horizon) prices, or in the unit of what is measured.
             bounds: (2, windows, horizon) likewise; None without intervals.
             origins: (windows,) day of the last bar, since 1970-01-01, where it is known.
-            measure: names what is forecast.
             values: (windows, lookback) of that, in its unit; None = the closes.
             naive: (windows,) forecast of "tomorrow = today" in that unit; None = the last Close.
             lead: bars between a forecast's step and the one its outcome is known at.
@@ -161,18 +151,8 @@ class Outcomes:
         shares = np.concatenate((forecast[None], sides)) / scale  # (3, B, h)
         before = np.ones(len(closes)) if naive is None else naive
         now, places = time.time(), keys[:, -1].tolist()
-        rows = [
-            (
-                version,
-                ticker or "",
-                place,
-                origin,
-                step + lead,
-                now,
-                *figures,
-                today,
-                measure,
-            )  # a NaN becomes NULL
+        rows = [  # a NaN becomes NULL
+            (version, ticker or "", place, origin, step + lead, now, *figures, today, measure)
             for ticker, place, origin, own, today in zip(
                 tickers, places, origins, shares.transpose(1, 2, 0).tolist(), before.tolist(), strict=True
             )
@@ -211,11 +191,8 @@ class Outcomes:
         A bar without a Close is a session all the same: its outcome stays unknown, and the next one is a step further.
 
         Args:
-            ticker: whose bars they are.
             days: (bars,) since 1970-01-01, ascending.
             closes: (bars,) NaN where there is none above 0.
-            lookback: of the model that is served.
-            measure: names what it forecasts.
             values: (bars,) of that, in its unit; None = the closes.
 
         Raises:
@@ -237,12 +214,7 @@ class Outcomes:
             self._resolve_keys(series[None, :], keys[:, :-1], length - 1, is_price=values is None)
 
     def summary(self, version: str, measure: str = PRICE) -> OutcomeSummary | None:
-        """Skill and coverage of what was served; None where there is no database to read.
-
-        Args:
-            version: of the model that is served.
-            measure: what it forecasts; of other models those count that forecast the same.
-        """
+        """Skill and coverage of what was served; None where there is no database to read."""
         if not self.file.is_file():
             return OutcomeSummary(model=Skill(outcomes=0), all=Skill(outcomes=0), pending=0)
         try:
@@ -275,7 +247,6 @@ class Outcomes:
         Args:
             series: (windows, bars) of what is measured, oldest first.
             keys: (windows, places) of the bars `first`, `first + 1` and so on, the last bar not among them.
-            first: bar of the first place.
             is_price: an outcome is a multiple of what was there when the forecast was made.
         """
         connection = self._open()
@@ -375,7 +346,6 @@ def history_keys(
     Args:
         closes: (windows, bars) oldest first.
         tickers: (windows,) whose they are.
-        length: closes that name a bar.
 
     Returns:
         (windows, bars - length + 1): of the bars `length - 1`, `length` and so on.

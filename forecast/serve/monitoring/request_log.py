@@ -27,13 +27,6 @@ class RequestLog:
 
     Lines are gathered and written a few times a second, each whole. The file may be renamed or truncated by
     whoever rotates logs; where nobody does, it is put aside when it is full.
-
-    Args:
-        file: where the lines go; a relative path is in the server's folder.
-        megabytes: at which the file becomes `<file>.1`, the one before `<file>.2`, and so on.
-        keep: how many files put aside are kept.
-        share: of the requests that went well to be logged; those that did not all are.
-        payloads: a line for each forecast too, with its window.
     """
 
     def __init__(

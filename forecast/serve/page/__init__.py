@@ -33,15 +33,11 @@ SCRIPTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a browser is given.
+    """What a browser is given."""
 
-    Args:
-        body: HTML, UTF-8. It holds no data, so that it may be shown to somebody who has yet to type the key.
-        headers: its policy and how long it may be kept; `Content-Type` is not among them.
-    """
-
+    # HTML, UTF-8. It holds no data, so that it may be shown to somebody who has yet to type the key
     body: bytes
-    headers: dict[str, str]
+    headers: dict[str, str]  # its policy and how long it may be kept; `Content-Type` is not among them
 
 
 @cache
@@ -69,7 +65,6 @@ def _page(name: str, *, style: str, **scripts: str) -> Page:
 
     Args:
         name: of the markup, in which `/*style*/` and the like are replaced.
-        style: of the page.
         scripts: of the page, by what they replace.
     """
     markup = text_of(_HERE / name)
@@ -98,12 +93,7 @@ def _page(name: str, *, style: str, **scripts: str) -> Page:
 
 
 def page_response(found: Page, request: Request) -> Response:
-    """A page, or that it is as it was.
-
-    Args:
-        found: the page.
-        request: with the tag of the one that the browser has.
-    """
+    """A page, or that it is as it was."""
     if found.headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=found.headers)
     return HTMLResponse(found.body, headers=found.headers)
@@ -114,9 +104,6 @@ def login_page(scope: Scope) -> HTMLResponse | None:
 
     Nobody can give a browser's address bar a header. So the page is let through to somebody who asks for HTML, and
     asks for the key itself; what it shows after that it fetches with the key.
-
-    Args:
-        scope: of a request without the right key.
     """
     made = {"/ui": page, "/docs": docs_page}.get(scope["path"].rstrip("/"))
     if made is None or scope["method"] != "GET" or "text/html" not in Headers(scope=scope).get("accept", ""):

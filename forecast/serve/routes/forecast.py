@@ -29,9 +29,6 @@ _MAX_WAITERS = 128
 def loaded_model(store: ModelStore) -> LoadedModel:
     """The model that is served; to be asked for once a request, for it may be replaced at any time.
 
-    Args:
-        store: of the model.
-
     Raises:
         HTTPException: 404 there is none.
     """
@@ -43,14 +40,7 @@ def loaded_model(store: ModelStore) -> LoadedModel:
 def router(
     *, store: ModelStore, monitoring: Monitoring, allow: Sequence[str], deadline_s: float
 ) -> APIRouter:
-    """The route.
-
-    Args:
-        store: of the model.
-        monitoring: gets the bars and what was forecast.
-        allow: modules or classes of plug-ins that a bundle may name.
-        deadline_s: seconds for a request.
-    """
+    """The route."""
     routes = APIRouter(tags=["forecast"])
     bars = LiveBars(allow=allow)
     flight: SingleFlight[Latest] = SingleFlight(max_keys=_MAX_TICKERS, max_waiters=_MAX_WAITERS)

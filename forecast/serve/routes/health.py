@@ -20,13 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Sends a made-up window through the engine, at most once a second: the routes that ask need no key.
-
-    Args:
-        store: of the model.
-        engine: answers.
-        stopping: whether the server is being stopped.
-    """
+    """Sends a made-up window through the engine, at most once a second: the routes that ask need no key."""
 
     def __init__(self, *, store: ModelStore, engine: Engine, stopping: Callable[[], bool]) -> None:
         self.store, self.engine, self.stopping = store, engine, stopping
@@ -74,11 +68,7 @@ class Readiness:
 
 
 def router(*, readiness: Readiness) -> APIRouter:
-    """The routes.
-
-    Args:
-        readiness: probes the model.
-    """
+    """The routes."""
     routes = APIRouter(tags=["about"])
 
     @routes.get("/health", summary="Ready: a real forward just went through", responses=problems())

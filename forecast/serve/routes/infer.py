@@ -25,11 +25,7 @@ class InferMiddleware:
     """Answers POST /infer before any routing: a router and what FastAPI puts around a route cost more than the rest.
 
     Args:
-        app: answers everything else.
-        store: of the model.
-        engine: answers.
         max_rows: of a window; None = four times what the model looks at, at least 2,500.
-        turns: of large requests.
     """
 
     path = INFER_PATH  # the template that requests are counted under
@@ -41,8 +37,7 @@ class InferMiddleware:
         self.max_rows, self.turns = max_rows, turns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See https://asgi.readthedocs.io/en/latest/specs/www.html."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] != INFER_PATH:
+        if scope["method"] != "POST" or scope["path"] != INFER_PATH:
             await self.app(scope, receive, send)
             return
         scope["route"] = self
@@ -83,12 +78,7 @@ def router() -> APIRouter:
 
 
 def row_limit(model: LoadedModel | None, max_rows: int | None) -> int:
-    """Rows that a window may have.
-
-    Args:
-        model: that is served.
-        max_rows: of the settings.
-    """
+    """Rows that a window may have."""
     if max_rows is not None:
         return max_rows
     return _LEAST_MAX_ROWS if model is None else max(_LEAST_MAX_ROWS, 4 * model.rows_needed)
@@ -96,12 +86,6 @@ def row_limit(model: LoadedModel | None, max_rows: int | None) -> int:
 
 def read_body(body: bytes, kind: str, max_rows: int, columns: int) -> Infer:
     """A body, validated.
-
-    Args:
-        body: of the request.
-        kind: its content type.
-        max_rows: of a window.
-        columns: of a row.
 
     Raises:
         HTTPException: 413 too many rows or numbers, 422 not of the schema.

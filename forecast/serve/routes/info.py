@@ -17,12 +17,7 @@ _WITHHELD = ("metadata", "model", "trainer", "data", "tracker", "cluster", "cham
 
 
 def router(*, store: ModelStore, about: About) -> APIRouter:
-    """The routes.
-
-    Args:
-        store: of the model.
-        about: what GET / says.
-    """
+    """The routes."""
     routes = APIRouter(tags=["about"])
 
     @routes.get("/")
@@ -47,11 +42,7 @@ def router(*, store: ModelStore, about: About) -> APIRouter:
 
 
 def composed(model: LoadedModel) -> Composed:
-    """What a caller is shown of a model's config.
-
-    Args:
-        model: that is served.
-    """
+    """What a caller is shown of a model's config."""
     config = model.config
     own = {
         "model_version": model.version,

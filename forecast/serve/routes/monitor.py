@@ -96,13 +96,7 @@ class Monitor(Answer):
 
 
 def router(*, monitoring: Monitoring, store: ModelStore, jobs: TrainingJobs) -> APIRouter:
-    """The routes.
-
-    Args:
-        monitoring: what is known of the server.
-        store: of the model that is served.
-        jobs: of training.
-    """
+    """The routes."""
     routes = APIRouter(tags=["watching"])
 
     @routes.get("/monitor", summary="Counts, latency, drift and skill", responses=problems())

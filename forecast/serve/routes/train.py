@@ -103,13 +103,7 @@ class RolledBack(Answer):
 
 
 def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> APIRouter:
-    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place.
-
-    Args:
-        jobs: of training.
-        store: of the model.
-        monitoring: counts trainings.
-    """
+    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place."""
     routes = APIRouter(tags=["training"])
     accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
     outcomes = accepted | problems(400, 404, 409, 500, 502)

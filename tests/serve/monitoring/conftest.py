@@ -46,5 +46,5 @@ def child():
 @pytest.fixture(scope="session")
 def golden(bundle) -> SimpleNamespace:
     """Test windows of AAPL in a row, and what the model forecast from them."""
-    told = load_file(bundle / "golden.safetensors")
-    return SimpleNamespace(**told)
+    said = load_file(bundle / "golden.safetensors")
+    return SimpleNamespace(**said)

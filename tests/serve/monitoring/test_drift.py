@@ -46,10 +46,10 @@ def test_the_index_by_hand():
 
 def test_windows_like_those_of_training_are_stable(page, reference):
     counted(page, normal(800, seed=1), newest=1000, reference=reference)
-    told = drift(page, reference)
-    assert told.label == "stable"
-    assert told.psi_max < 0.02
-    assert told.outside_share < 0.01
+    said = drift(page, reference)
+    assert said.label == "stable"
+    assert said.psi_max < 0.02
+    assert said.outside_share < 0.01
 
 
 def test_a_feature_that_hardly_varies_has_fewer_bins(page):
@@ -66,13 +66,13 @@ def test_a_shift_is_seen_as_large_as_it_is(page, reference, shift, label):
     inputs = normal(800, seed=1)
     inputs[..., 1] += shift
     counted(page, inputs, newest=1000, reference=reference)
-    told = drift(page, reference)
-    assert told.label == label
-    assert [feature.feature for feature in told.features] == ["two", "one"]
+    said = drift(page, reference)
+    assert said.label == label
+    assert [feature.feature for feature in said.features] == ["two", "one"]
     edges = norm.ppf(np.arange(1, 10) / 10)
     now = np.diff([0, *norm.cdf(edges - shift), 1])
-    assert told.psi_max == pytest.approx(np.sum((now - 0.1) * np.log(now / 0.1)), rel=0.15)
-    assert told.features[1].psi < 0.02
+    assert said.psi_max == pytest.approx(np.sum((now - 0.1) * np.log(now / 0.1)), rel=0.15)
+    assert said.features[1].psi < 0.02
 
 
 def test_the_share_outside_counts_windows_and_names_the_feature(page, reference):
@@ -80,9 +80,9 @@ def test_the_share_outside_counts_windows_and_names_the_feature(page, reference)
     inputs[:30, 2, 0] = 99.0
     inputs[20:40, 4, 1] = -99.0
     counted(page, inputs, newest=10**9, reference=reference)
-    told = drift(page, reference)
-    assert told.outside_share == pytest.approx(40 / 200)
-    assert {one.feature: pytest.approx(one.outside_share) for one in told.features} == {
+    said = drift(page, reference)
+    assert said.outside_share == pytest.approx(40 / 200)
+    assert {one.feature: pytest.approx(one.outside_share) for one in said.features} == {
         "one": 30 / 200,
         "two": 20 / 200,
     }
@@ -123,10 +123,10 @@ def test_what_is_served_is_looked_at_a_moment_later(monitoring, served, golden):
     for asked in (windows, strange):
         monitoring.forecasts(served, asked, ["AAPL"] * 60, forecast, None)
     monitoring.close()
-    told = monitoring.drift(served)
-    assert told.windows == pytest.approx(120, rel=0.1)
-    assert told.outside_share > 0.4
-    assert next(one for one in told.features if one.feature == "High").outside_share > 0.4
+    said = monitoring.drift(served)
+    assert said.windows == pytest.approx(120, rel=0.1)
+    assert said.outside_share > 0.4
+    assert next(one for one in said.features if one.feature == "High").outside_share > 0.4
 
 
 def test_a_window_that_could_not_be_forecast_is_left_out(monitoring, served, golden):

@@ -53,10 +53,10 @@ def test_a_later_window_tells_what_came(kept):
     remember(kept, first, [[1.01]])
     assert (kept.summary("m@1").model.outcomes, kept.summary("m@1").pending) == (0, 1)
     remember(kept, second, [[1.0]])
-    told = kept.summary("m@1")
-    assert (told.model.outcomes, told.pending) == (1, 1)
+    said = kept.summary("m@1")
+    assert (said.model.outcomes, said.pending) == (1, 1)
     move = float(closes[-1]) / float(closes[-2]) - 1
-    assert told.model.rmse_ratio == pytest.approx(abs(0.01 - move) / abs(move))
+    assert said.model.rmse_ratio == pytest.approx(abs(0.01 - move) / abs(move))
 
 
 def test_skill_and_coverage_are_those_of_the_rows():
@@ -64,12 +64,12 @@ def test_skill_and_coverage_are_those_of_the_rows():
     outcome, forecast = 1 + 0.02 * rng.standard_normal((2, 400))
     lower, upper = forecast - 0.025, forecast + 0.025
     rows = list(zip(forecast, lower, upper, outcome, [1.8e9] * 400, [1.0] * 400, strict=True))
-    told = skill_of(rows)
-    assert told.outcomes == 400
+    said = skill_of(rows)
+    assert said.outcomes == 400
     ratio = np.sqrt(np.mean((forecast - outcome) ** 2) / np.mean((1 - outcome) ** 2))
-    assert told.rmse_ratio == pytest.approx(ratio)
-    assert told.skill == pytest.approx(100 * (1 - ratio))
-    assert told.coverage == pytest.approx(np.mean((lower <= outcome) & (outcome <= upper)))
+    assert said.rmse_ratio == pytest.approx(ratio)
+    assert said.skill == pytest.approx(100 * (1 - ratio))
+    assert said.coverage == pytest.approx(np.mean((lower <= outcome) & (outcome <= upper)))
     assert skill_of([(1.0, None, None, 1.0, 0.0, 1.0)]).rmse_ratio is None
     assert skill_of([(1.0, None, None, 1.1, 0.0, 1.0)]).coverage is None
     assert skill_of([]).since is None
@@ -84,12 +84,12 @@ def test_day_after_day_every_outcome_is_counted_once(kept):
     for day in range(len(windows)):
         for _ in range(3):  # asked again and again
             remember(kept, windows[day : day + 1], forecast[day : day + 1], bounds=bounds[:, day : day + 1])
-    told = kept.summary("m@1")
+    said = kept.summary("m@1")
     outcome = closes[LOOKBACK:].astype(float) / closes[LOOKBACK - 1 : -1]
-    assert (told.model.outcomes, told.pending) == (len(outcome), 1)
+    assert (said.model.outcomes, said.pending) == (len(outcome), 1)
     errors = forecast[:-1, 0] - outcome
-    assert told.model.rmse_ratio == pytest.approx(np.sqrt(np.mean(errors**2) / np.mean((1 - outcome) ** 2)))
-    assert told.model.coverage == pytest.approx(np.mean(np.abs(errors) <= 0.02))
+    assert said.model.rmse_ratio == pytest.approx(np.sqrt(np.mean(errors**2) / np.mean((1 - outcome) ** 2)))
+    assert said.model.coverage == pytest.approx(np.mean(np.abs(errors) <= 0.02))
 
 
 @pytest.mark.parametrize("skipped", [1, 2, 5])
@@ -105,17 +105,17 @@ def test_several_steps_ahead_and_days_that_nobody_asked_on(kept, skipped):
         for step in (1, 2, 3)
         if day * skipped + step <= (len(windows) - 1) * skipped
     )
-    told = kept.summary("m@1")
-    assert told.pending == 3 * len(windows) - known
-    assert told.model.outcomes == min(known, 100)
+    said = kept.summary("m@1")
+    assert said.pending == 3 * len(windows) - known
+    assert said.model.outcomes == min(known, 100)
 
 
 def test_windows_that_come_together_tell_of_each_other(kept):
     windows = windows_of(walk(30))
     remember(kept, windows, np.full((len(windows), 2), 1.01))
-    told = kept.summary("m@1")
-    assert told.model.outcomes == 2 * len(windows) - 3
-    assert told.pending == 3
+    said = kept.summary("m@1")
+    assert said.model.outcomes == 2 * len(windows) - 3
+    assert said.pending == 3
 
 
 def test_other_tickers_and_other_prices_tell_nothing(kept):
@@ -136,14 +136,14 @@ def test_bars_tell_what_came_of_forecasts_whose_days_are_known(kept):
     remember(kept, windows, np.full((5, 2), 1.01), origins=origins)
     # A dividend since then: all bars before it are adjusted, so that no close is what it was.
     kept.resolve("AAPL", days[:14].tolist(), closes[:14].astype(np.float64) * 0.97, lookback=LOOKBACK)
-    told = kept.summary("m@1")
-    assert (told.model.outcomes, told.pending) == (2 + 2 + 2 + 1, 3)
+    said = kept.summary("m@1")
+    assert (said.model.outcomes, said.pending) == (2 + 2 + 2 + 1, 3)
     outcome = [
         closes[10 + at + step - 1] / closes[9 + at] for at in range(5) for step in (1, 2) if at + step < 5
     ]
     errors = 1.01 - np.asarray(outcome, dtype=float)
     ratio = np.sqrt(np.mean(errors**2) / np.mean((1 - np.asarray(outcome)) ** 2))
-    assert told.model.rmse_ratio == pytest.approx(ratio, rel=1e-4)
+    assert said.model.rmse_ratio == pytest.approx(ratio, rel=1e-4)
 
 
 @pytest.mark.parametrize("dated", [True, False])
@@ -192,7 +192,7 @@ def test_each_model_is_judged_for_itself_and_all_together(kept):
     assert kept.summary("none@3").model.outcomes == 0
 
 
-def test_only_the_newest_are_told_of(tmp_path):
+def test_only_the_newest_are_said_of(tmp_path):
     kept = Outcomes(file="outcomes.db", newest=20).in_folder(tmp_path)
     for seed, forecast in ((0, 1.5), (1, 1.0)):
         windows = windows_of(walk(60, seed))
@@ -224,8 +224,8 @@ def test_processes_that_answer_in_turn_know_of_each_other(tmp_path, child):
     for one in [child(remember_days, tmp_path, range(start, 60, 3)) for start in range(3)]:
         one.leave()
     remember_days(tmp_path, range(60))  # whoever was the quicker one
-    told = Outcomes(file="outcomes.db").in_folder(tmp_path).summary("m@1")
-    assert (told.model.outcomes, told.pending) == (59, 1)
+    said = Outcomes(file="outcomes.db").in_folder(tmp_path).summary("m@1")
+    assert (said.model.outcomes, said.pending) == (59, 1)
 
 
 def remember_for_ever(folder):
@@ -287,7 +287,7 @@ def test_a_file_that_is_no_database_of_ours_is_said_once_and_harms_nothing(
     assert content is None or file.read_bytes() == content
 
 
-def test_where_it_is_not_kept_nothing_is_told_and_nothing_is_written(tmp_path, served, golden):
+def test_where_it_is_not_kept_nothing_is_said_and_nothing_is_written(tmp_path, served, golden):
     monitoring = Monitoring()
     monitoring.open(tmp_path)
     monitoring.forecasts(served, golden.windows[:2], ["AAPL"] * 2, golden.forecast[:2], None)
@@ -315,13 +315,13 @@ def test_a_served_model_is_judged_as_the_recorded_one_is(monitoring, served, gol
     monitoring.forecasts(served, golden.windows, ["AAPL"] * len(naive), golden.forecast, bounds)
     monitoring.bars(served, "AAPL", bars_of(golden))
     monitoring.close()
-    told = monitoring.outcomes(served).model
+    said = monitoring.outcomes(served).model
     actual = golden.windows[1:, -1, 2].astype(np.float64)
     forecast, naive, bounds = golden.forecast[:-1, 0], naive[:-1], bounds[:, :-1, 0]
     ratio = np.sqrt(np.mean((forecast / naive - actual / naive) ** 2) / np.mean((1 - actual / naive) ** 2))
-    assert told.outcomes == len(actual)
-    assert told.rmse_ratio == pytest.approx(ratio)
-    assert told.coverage == pytest.approx(np.mean((bounds[0] <= actual) & (actual <= bounds[1])))
+    assert said.outcomes == len(actual)
+    assert said.rmse_ratio == pytest.approx(ratio)
+    assert said.coverage == pytest.approx(np.mean((bounds[0] <= actual) & (actual <= bounds[1])))
 
 
 def test_prices_of_nothing_are_no_outcome(monitoring, served, golden):
@@ -333,20 +333,20 @@ def test_prices_of_nothing_are_no_outcome(monitoring, served, golden):
     bars.iloc[4, 2] = 0.0
     monitoring.bars(served, "AAPL", bars)
     monitoring.close()
-    told = monitoring.outcomes(served)
-    assert (told.model.outcomes, told.pending) == (1, 0)
+    said = monitoring.outcomes(served)
+    assert (said.model.outcomes, said.pending) == (1, 0)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 30))
 def test_a_place_has_the_same_name_in_every_window_that_holds_it(seed, lookback):
     closes = walk(lookback + 5, seed)
-    told = key_length(lookback)
-    whole = history_keys(closes[None], ["AAPL"], told)[0]
+    said = key_length(lookback)
+    whole = history_keys(closes[None], ["AAPL"], said)[0]
     for start, window in enumerate(windows_of(closes, lookback)):
-        named = history_keys(window[None], ["AAPL"], told)[0]
+        named = history_keys(window[None], ["AAPL"], said)[0]
         assert named.tolist() == whole[start : start + len(named)].tolist()
     assert len(set(whole.tolist())) == len(whole)
-    assert not set(history_keys(closes[None], ["IBM"], told)[0].tolist()) & set(whole.tolist())
+    assert not set(history_keys(closes[None], ["IBM"], said)[0].tolist()) & set(whole.tolist())
 
 
 def test_a_window_of_one_bar_names_no_place(kept):
@@ -376,12 +376,12 @@ def test_what_is_no_price_is_kept_in_its_own_unit(kept):
             "m@1", ["AAPL"], window[None], np.array([[21.0]]), np.array([[[20.5]], [[21.5]]]), [None],
             measure="volatility/3/", values=own[None], naive=own[None, -1], lead=2,
         )  # fmt: skip
-    told = kept.summary("m@1", "volatility/3/")
+    said = kept.summary("m@1", "volatility/3/")
     outcome, naive = values[22:], values[19 : 19 + len(values) - 22]
-    assert told.model.outcomes == told.all.outcomes == len(outcome)
+    assert said.model.outcomes == said.all.outcomes == len(outcome)
     errors = np.sqrt(np.mean((21.0 - outcome) ** 2)), np.sqrt(np.mean((naive - outcome) ** 2))
-    assert told.model.rmse_ratio == pytest.approx(errors[0] / errors[1])
-    assert told.model.coverage == pytest.approx(np.mean((outcome >= 20.5) & (outcome <= 21.5)))
+    assert said.model.rmse_ratio == pytest.approx(errors[0] / errors[1])
+    assert said.model.coverage == pytest.approx(np.mean((outcome >= 20.5) & (outcome <= 21.5)))
     assert kept.summary("other@2").all.outcomes == 0  # of prices
 
 

@@ -48,8 +48,8 @@ def test_a_line_says_when_what_how_and_who(log, tmp_path):
 def test_nothing_a_client_says_breaks_a_line(log, tmp_path, hostile):
     log.request("POST", "/infer", 200, 0.001, hostile, "model@1")
     log.flush()
-    (told,) = read(tmp_path / "requests.jsonl")
-    assert told["request_id"] == hostile
+    (said,) = read(tmp_path / "requests.jsonl")
+    assert said["request_id"] == hostile
 
 
 def test_only_its_owner_reads_it(log, tmp_path):
@@ -98,13 +98,13 @@ def test_processes_that_write_and_rotate_together_lose_no_line_and_tear_none(tmp
         one.leave()
     files = sorted(tmp_path.glob("requests.jsonl*"))
     assert len(files) > 3
-    told = [line["request_id"] for line in read(*files)]
-    assert sorted(told) == sorted(
+    said = [line["request_id"] for line in read(*files)]
+    assert sorted(said) == sorted(
         f"{who}-{turn}-{number}" for who in "abc" for turn in range(40) for number in range(5)
     )
 
 
-def test_a_folder_that_takes_no_file_is_told_of_once_and_costs_nothing_else(tmp_path, caplog):
+def test_a_folder_that_takes_no_file_is_said_of_once_and_costs_nothing_else(tmp_path, caplog):
     (tmp_path / "taken").write_text("")
     log = RequestLog(file="taken/requests.jsonl").in_folder(tmp_path)
     for _ in range(3):
@@ -156,9 +156,9 @@ def test_windows_are_written_only_where_they_are_asked_for(tmp_path, served, gol
         monitoring.forecasts(served, golden.windows[:1], ["AAPL"], golden.forecast[:1], None)
         monitoring.request("/infer", "POST", 200, 0.001, "mine")
         monitoring.close()
-        told = read(folder / "requests.jsonl")
-        assert [line.get("request_id") for line in told if "status" in line] == ["mine"]
-        windows = [line for line in told if "window" in line]
+        said = read(folder / "requests.jsonl")
+        assert [line.get("request_id") for line in said if "status" in line] == ["mine"]
+        windows = [line for line in said if "window" in line]
         assert len(windows) == payloads
         if payloads:
             assert windows[0]["ticker"] == "AAPL"

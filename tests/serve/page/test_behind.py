@@ -62,11 +62,11 @@ def test_policy_stops_what_got_past(browser, served):
 def test_record_is_the_runs_own(served, runs):
     table = pd.read_parquet(runs[0] / "forecasts.parquet")
     rows = table[(table["split"] == "test") & (table["step"] == 1) & (table["ticker"] == "AAPL")]
-    told = served.get("/ui/record?ticker=AAPL&days=7").json()
-    assert told.pop("ticker") == "AAPL"
+    said = served.get("/ui/record?ticker=AAPL&days=7").json()
+    assert said.pop("ticker") == "AAPL"
     newest = rows.sort_values("date").tail(7)
-    assert told.pop("dates") == [str(day.date()) for day in newest["date"]]
-    for name, values in told.items():
+    assert said.pop("dates") == [str(day.date()) for day in newest["date"]]
+    for name, values in said.items():
         assert values == [None if pd.isna(value) else value for value in newest[name]], name
     assert len(served.get("/ui/record?ticker=AAPL").json()["dates"]) == min(500, len(rows))
     refused = served.get("/ui/record?ticker=NOSUCH")
@@ -78,9 +78,9 @@ def test_record_is_the_runs_own(served, runs):
 def test_a_champion_says_how_it_was_chosen(bundle):
     model = load_model(bundle)
     choice = Choice(metric="val_rmse", mode="min", candidates=24)
-    told = champion_metadata(from_directory(bundle), choice, number=3, audit="passed")
+    said = champion_metadata(from_directory(bundle), choice, number=3, audit="passed")
     assert model_card(model).champion == []
-    champion = model_card(dataclasses.replace(model, metadata=told)).champion
+    champion = model_card(dataclasses.replace(model, metadata=said)).champion
     assert champion[0].startswith("Champion 3: ")
     assert "best of 24 candidates" in champion[1]
     with pytest.raises(UserError, match="its run directory is gone"):

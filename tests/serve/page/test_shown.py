@@ -53,9 +53,9 @@ def test_chart_reads_what_was_said_on_test_days(browser, served):
     browser.script("arguments[0].focus()", stage)
     for _ in range(2):  # from the first day in sight to the newest test day
         browser.keys(Keys.ARROW_RIGHT)
-    told = text(browser, "#future-chart .spoken")
-    assert "close " in told
-    assert "model on test days " in told
+    stated = text(browser, "#future-chart .spoken")
+    assert "close " in stated
+    assert "model on test days " in stated
     browser.script("arguments[0].scrollIntoView({block: 'center'})", stage)
     browser.hover(stage, across=0.985)
     read = text(browser, "#future-chart .readout")
@@ -138,7 +138,7 @@ def light(colour):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_can_be_told_apart(browser, served, scheme):
+def test_colours_can_be_said_apart(browser, served, scheme):
     feature = {"name": "prefers-color-scheme", "value": scheme}
     browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     try:

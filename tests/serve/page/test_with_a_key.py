@@ -94,14 +94,14 @@ def test_prices_that_were_adjusted_anew(browser, locked, runs):
         record = locked.get("/ui/record?ticker=AAPL&days=1", X_API_Key=KEY).json()
         stage = browser.one("#future-chart .stage")
         browser.script("arguments[0].focus()", stage)
-        told = ""
+        stated = ""
         for _ in range(200):
             browser.keys(Keys.ARROW_RIGHT)
-            told = text(browser, "#future-chart .spoken")
-            if told.startswith(record["dates"][0]):
+            stated = text(browser, "#future-chart .spoken")
+            if stated.startswith(record["dates"][0]):
                 break
-        assert f"close {record['actual'][0] / 2:.6g}," in told
-        assert f"model on test days {record['forecast'][0] / 2:.6g}" in told
+        assert f"close {record['actual'][0] / 2:.6g}," in stated
+        assert f"model on test days {record['forecast'][0] / 2:.6g}" in stated
     finally:
         for path, content in before.items():
             path.write_bytes(content)

@@ -50,7 +50,7 @@ def metrics(service):
 
 
 def looked_at(service):
-    """Windows that drift is told of, once none waits to be looked at: that is done half a second after an answer."""
+    """Windows that drift is made of, once none waits to be looked at: that is done half a second after an answer."""
     windows = None
     while windows != (windows := monitor(service)["drift"]["windows"]):
         time.sleep(1.5)
@@ -69,28 +69,28 @@ def _answers(service):
         return False
 
 
-def test_what_the_original_told_and_percentiles(service):
+def test_what_the_original_said_and_percentiles(service):
     before = monitor(service)["total_inferences"]
     infer(service, 20)
-    told = monitor(service)
-    assert told["status"] == "healthy"
-    assert told["total_inferences"] == before + 20
-    assert 0 < told["min_latency_ms"] <= told["avg_latency_ms"] <= told["max_latency_ms"]
-    assert told["min_latency_ms"] <= told["p50_latency_ms"] <= told["p95_latency_ms"]
-    assert told["p95_latency_ms"] <= told["p99_latency_ms"] <= told["max_latency_ms"]
-    assert told["last_inference_timestamp"].endswith(("Z", "+00:00"))
-    assert told["last_minute"]["inferences"] >= 20
-    assert told["in_flight"] == 1  # this one
-    assert told["queue"] == 0
+    said = monitor(service)
+    assert said["status"] == "healthy"
+    assert said["total_inferences"] == before + 20
+    assert 0 < said["min_latency_ms"] <= said["avg_latency_ms"] <= said["max_latency_ms"]
+    assert said["min_latency_ms"] <= said["p50_latency_ms"] <= said["p95_latency_ms"]
+    assert said["p95_latency_ms"] <= said["p99_latency_ms"] <= said["max_latency_ms"]
+    assert said["last_inference_timestamp"].endswith(("Z", "+00:00"))
+    assert said["last_minute"]["inferences"] >= 20
+    assert said["in_flight"] == 1  # this one
+    assert said["queue"] == 0
 
 
 def test_whose_model_it_is(service, bundle):
-    told = monitor(service)["model"]
-    assert told["version"] == service.post("/infer", {"sequence": window()}).json()["model_version"]
-    assert told["directory"] == bundle.name  # no absolute path in any answer
-    assert (told["tickers"], told["scope"], told["lookback"], told["horizon"]) == (["AAPL"], "single", 20, 1)
-    assert told["age_seconds"] > 0
-    assert told["swaps"] == 0
+    said = monitor(service)["model"]
+    assert said["version"] == service.post("/infer", {"sequence": window()}).json()["model_version"]
+    assert said["directory"] == bundle.name  # no absolute path in any answer
+    assert (said["tickers"], said["scope"], said["lookback"], said["horizon"]) == (["AAPL"], "single", 20, 1)
+    assert said["age_seconds"] > 0
+    assert said["swaps"] == 0
 
 
 def test_errors_by_status_and_route(service):
@@ -102,12 +102,12 @@ def test_errors_by_status_and_route(service):
         service.ask("DELETE", "/infer").status,
     ]
     assert refused == [400, 422, 404, 405]
-    told = monitor(service)
+    said = monitor(service)
     for status in map(str, refused):
-        assert told["errors"][status] == before.get(status, 0) + 1
-    kinds = {(row["route"], row["method"], row["status"]) for row in told["routes"]}
+        assert said["errors"][status] == before.get(status, 0) + 1
+    kinds = {(row["route"], row["method"], row["status"]) for row in said["routes"]}
     assert {("/infer", "POST", 400), ("/infer", "POST", 422), ("/monitor", "GET", 200)} <= kinds
-    assert not any("/no/such/path" in row["route"] for row in told["routes"])
+    assert not any("/no/such/path" in row["route"] for row in said["routes"])
 
 
 def test_paths_do_not_become_labels(service):
@@ -121,11 +121,11 @@ def test_paths_do_not_become_labels(service):
 
 def test_metrics_are_the_same_figures(service):
     infer(service, 3)
-    told, scraped = monitor(service), metrics(service)
+    said, scraped = monitor(service), metrics(service)
     labels = (("method", "POST"), ("route", "/infer"))
-    assert scraped["forecast_requests_total", *labels, ("status", "200")] == told["total_inferences"]
+    assert scraped["forecast_requests_total", *labels, ("status", "200")] == said["total_inferences"]
     total = sum(
-        row["requests"] for row in told["routes"] if (row["route"], row["method"]) == ("/infer", "POST")
+        row["requests"] for row in said["routes"] if (row["route"], row["method"]) == ("/infer", "POST")
     )
     assert scraped["forecast_request_seconds_count", *labels] == total
     buckets = {
@@ -138,9 +138,9 @@ def test_metrics_are_the_same_figures(service):
     assert list(buckets.values()) == sorted(buckets.values())
     assert buckets[float("inf")] == total
     assert scraped["forecast_request_seconds_sum", *labels] > 0
-    assert scraped["forecast_model_info", ("version", told["model"]["version"])] == 1
+    assert scraped["forecast_model_info", ("version", said["model"]["version"])] == 1
     assert scraped["forecast_processes",] == 2
-    assert scraped["forecast_windows_total",] >= told["total_inferences"]
+    assert scraped["forecast_windows_total",] >= said["total_inferences"]
     assert 0 < scraped["forecast_batches_total",] <= scraped["forecast_windows_total",]
 
 
@@ -155,10 +155,10 @@ def test_drift_and_outcomes_are_of_what_was_asked(bundle, tmp_path):
     """Days in a row, as the run's own source has them: what came of each is in the next window."""
     bars = SampleSource().bars("AAPL")[["High", "Low", "Close", "Volume"]].tail(180).to_numpy().tolist()
     with serving(tmp_path, f"bundle={bundle}", "workers=2") as service:
-        told = monitor(service)
-        assert (told["status"], told["total_inferences"]) == ("healthy", 0)
-        assert [told[name] for name in (*ORIGINAL[1:], *PERCENTILES)] == [None] * 7
-        assert (told["drift"]["label"], told["outcomes"]["model"]["outcomes"]) == (None, 0)
+        said = monitor(service)
+        assert (said["status"], said["total_inferences"]) == ("healthy", 0)
+        assert [said[name] for name in (*ORIGINAL[1:], *PERCENTILES)] == [None] * 7
+        assert (said["drift"]["label"], said["outcomes"]["model"]["outcomes"]) == (None, 0)
         for day in range(160):
             assert service.post("/infer", {"sequence": bars[day : day + 20], "ticker": "AAPL"}).status == 200
 
@@ -167,17 +167,17 @@ def test_drift_and_outcomes_are_of_what_was_asked(bundle, tmp_path):
 
         service.wait(lambda: outcomes()["awaited"] + outcomes()["model"]["outcomes"] == 160, "all forecasts")
         service.wait(lambda: outcomes()["model"]["outcomes"] > 100, "their outcomes")
-        told = monitor(service)
-        assert told["drift"]["windows"] == pytest.approx(160, rel=0.1)
-        assert told["drift"]["outside_share"] < 0.2
-        names = [row["feature"] for row in told["drift"]["features"]]
+        said = monitor(service)
+        assert said["drift"]["windows"] == pytest.approx(160, rel=0.1)
+        assert said["drift"]["outside_share"] < 0.2
+        names = [row["feature"] for row in said["drift"]["features"]]
         assert sorted(names) == ["Close", "High", "Low", "Volume"]
-        assert told["outcomes"]["model"]["rmse_ratio"] == pytest.approx(1.0, abs=0.2)
-        assert told["outcomes"]["model"]["coverage"] > 0.6
-        assert told["outcomes"]["level"] == 0.9
+        assert said["outcomes"]["model"]["rmse_ratio"] == pytest.approx(1.0, abs=0.2)
+        assert said["outcomes"]["model"]["coverage"] > 0.6
+        assert said["outcomes"]["level"] == 0.9
         scraped = metrics(service)
-        assert scraped["forecast_outcomes", ("models", "served")] == told["outcomes"]["model"]["outcomes"]
-        assert scraped["forecast_drift_psi_max",] == pytest.approx(told["drift"]["psi_max"])
+        assert scraped["forecast_outcomes", ("models", "served")] == said["outcomes"]["model"]["outcomes"]
+        assert scraped["forecast_drift_psi_max",] == pytest.approx(said["drift"]["psi_max"])
         wild = [[high, low, close, 1e6 * volume] for high, low, close, volume in bars[:10]] + bars[10:20]
         for _ in range(100):
             reply = service.post("/infer", {"sequence": wild}).json()
@@ -228,8 +228,8 @@ def test_without_a_model_there_is_nothing_to_tell_of_one(tmp_path):
     with serving(tmp_path, ready=False) as service:
         service.wait(lambda: _answers(service), "an answer")
         assert service.get("/livez", X_Request_ID="last words").status == 200
-        told = monitor(service)
-        assert (told["status"], told["model"], told["drift"], told["outcomes"]) == (
+        said = monitor(service)
+        assert (said["status"], said["model"], said["drift"], said["outcomes"]) == (
             "no model",
             None,
             None,

@@ -51,17 +51,17 @@ class Server:
             headers = {} if body is None else {"Content-Type": "application/json"}
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
-            told = json.loads(answer.read(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
-            return answer.status, told
+            stated = json.loads(answer.read(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+            return answer.status, stated
         finally:
             connection.close()
 
     def refused(self, method, path, body=None):
         """Status and detail of an error."""
-        status, told = self.ask(method, path, body)
-        assert list(told) == ["detail"]
-        assert "\n" not in told["detail"]
-        return status, told["detail"]
+        status, stated = self.ask(method, path, body)
+        assert list(stated) == ["detail"]
+        assert "\n" not in stated["detail"]
+        return status, stated["detail"]
 
     def versions(self, count=12):
         """Of the models that answer just now, in whichever process."""
@@ -129,65 +129,65 @@ def test_what_cannot_be_done_is_said_in_a_line(server, method, path, body, statu
 
 @pytest.mark.usefixtures("quick_proof")
 def test_training_from_a_plain_run_to_a_champion_and_back(server, made, make_champion):
-    status, told = server.ask("POST", "/train")
-    assert (status, told["status"], told["promoted"]) == (200, "success", False), told
-    assert told["model_path"] == f"outputs/serve/training/{told['job']}/run"
-    assert f"forecast.champion export {told['model_path']}" in told["message"]
-    assert told["training_duration_seconds"] > 0
-    run = made.folder / told["model_path"]
+    status, stated = server.ask("POST", "/train")
+    assert (status, stated["status"], stated["promoted"]) == (200, "success", False), stated
+    assert stated["model_path"] == f"outputs/serve/training/{stated['job']}/run"
+    assert f"forecast.champion export {stated['model_path']}" in stated["message"]
+    assert stated["training_duration_seconds"] > 0
+    run = made.folder / stated["model_path"]
     metrics = json.loads((run / "metrics.json").read_text())
-    assert {name: told["metrics"][name] for name in metrics} == metrics
-    assert told["metrics"]["final_train_loss"] == metrics["train_loss"]
-    assert told["metrics"]["final_val_loss"] == metrics["val_loss"]
+    assert {name: stated["metrics"][name] for name in metrics} == metrics
+    assert stated["metrics"]["final_train_loss"] == metrics["train_loss"]
+    assert stated["metrics"]["final_val_loss"] == metrics["val_loss"]
     assert "Traceback" not in (run.parent / "log.txt").read_text()
     assert not made.link.exists()
     assert server.refused("POST", "/champion/rollback")[0] == 409
 
     made.promote(made.another_run("bad", "trainer.learning_rate=0.5", "trainer.max_epochs=1"))
-    status, told = server.ask("POST", "/train")
-    assert (status, told["promoted"]) == (200, True), told
-    assert told["comparison"]["newcomer"] < told["comparison"]["champion"]
+    status, stated = server.ask("POST", "/train")
+    assert (status, stated["promoted"]) == (200, True), stated
+    assert stated["comparison"]["newcomer"] < stated["comparison"]["champion"]
     server.serves("2-")
-    status, told = server.ask("POST", "/champion/rollback/")
-    assert (status, told["model_version"][:2]) == (200, "1-"), told
+    status, stated = server.ask("POST", "/champion/rollback/")
+    assert (status, stated["model_version"][:2]) == (200, "1-"), stated
     server.serves("1-")
 
     make_champion()  # by hand, as a sweep would
     server.serves("3-")
-    status, told = server.ask("POST", "/champion/rollback/")
-    assert status == 200, told
-    assert told["model_version"].startswith("1-")
-    assert told["model_path"] == str(made.link.resolve().relative_to(made.folder.resolve()))
+    status, stated = server.ask("POST", "/champion/rollback/")
+    assert status == 200, stated
+    assert stated["model_version"].startswith("1-")
+    assert stated["model_path"] == str(made.link.resolve().relative_to(made.folder.resolve()))
     server.serves("1-")
 
     write_bars(made.bars, BARS + 150)
-    status, told = server.ask("POST", "/train/update", {"force_download": True})
-    assert status == 200, told
-    compared = told["comparison"]
-    assert told["promoted"] == (compared["newcomer"] <= compared["champion"])
-    assert (told["status"], told["metrics"]["val_rmse"] > 0) == ("success", True)
-    assert told["timestamp"].endswith("Z")
-    server.serves("4-" if told["promoted"] else "1-")
+    status, stated = server.ask("POST", "/train/update", {"force_download": True})
+    assert status == 200, stated
+    compared = stated["comparison"]
+    assert stated["promoted"] == (compared["newcomer"] <= compared["champion"])
+    assert (stated["status"], stated["metrics"]["val_rmse"] > 0) == ("success", True)
+    assert stated["timestamp"].endswith("Z")
+    server.serves("4-" if stated["promoted"] else "1-")
 
 
 def test_a_job_can_be_watched_and_cancelled_and_the_server_goes_on_answering(server):
     served = server.versions()
-    status, told = server.ask("POST", "/train?wait=false")
+    status, stated = server.ask("POST", "/train?wait=false")
     assert status == 202
-    job = told["job"]
-    assert told == {"job": job, "status_url": f"/train/{job}"}
+    job = stated["job"]
+    assert stated == {"job": job, "status_url": f"/train/{job}"}
     for path in ("/train", "/train/update", "/train?wait=false"):
         code, detail = server.refused("POST", path)
         assert code == 409
         assert job in detail
     for _ in range(4):  # of either process
-        status, seen = server.ask("GET", told["status_url"])
+        status, seen = server.ask("GET", stated["status_url"])
         assert (status, seen["state"], seen["job"]) == (200, "running", job)
     assert server.ask("POST", "/infer", window())[0] == 200
-    status, seen = server.ask("DELETE", told["status_url"])
+    status, seen = server.ask("DELETE", stated["status_url"])
     assert (status, seen["state"]) == (200, "cancelled"), seen
-    assert server.ask("GET", told["status_url"])[1]["state"] == "cancelled"
-    assert server.refused("DELETE", told["status_url"])[0] == 409
+    assert server.ask("GET", stated["status_url"])[1]["state"] == "cancelled"
+    assert server.refused("DELETE", stated["status_url"])[0] == 409
     assert server.versions() == served
 
 

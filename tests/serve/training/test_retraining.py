@@ -155,9 +155,9 @@ class TestTrain:
         with pytest.raises(UserError, match=r"tracker\._target_=retraining\.Noted"):
             world.train("train", bundle=run)
         world.train("train", bundle=run, allow=("retraining",))
-        told = json.loads(noted.read_text())
-        assert (told["status"], told["epochs"]) == ("FINISHED", 2)
-        assert "serve.py" in told["tags"]["started_by"]
+        said = json.loads(noted.read_text())
+        assert (said["status"], said["epochs"]) == ("FINISHED", 2)
+        assert "serve.py" in said["tags"]["started_by"]
 
     def test_that_cannot_be_promoted_says_so_and_leaves_the_champion(self, world, monkeypatch):
         before = world.promote(world.another_run("bad", *BAD))
@@ -369,7 +369,7 @@ def test_what_was_asked_for_is_noted_with_the_run(world):
         training_config(world.run, "data.seq_len=0", allow=[])
 
 
-def test_a_source_with_a_cache_is_told_to_pass_it_by():
+def test_a_source_with_a_cache_is_said_to_pass_it_by():
     given = OmegaConf.create({"source": {"force_download": False, "offline": False}})
     assert downloading(given).force_download is True
     assert given.source.force_download is False
@@ -400,7 +400,7 @@ def failure(kind, cause):
         (failure(UserError, OSError("disk full")), 500),
     ],
 )
-def test_a_failure_is_told_as_whose_it_is(error, status):
+def test_a_failure_is_said_as_whose_it_is(error, status):
     assert status_of(error) == status
 
 

@@ -1,4 +1,4 @@
-"""Jobs as processes: one at a time, seen from anywhere, ended by whoever may, and told truly when they die."""
+"""Jobs as processes: one at a time, seen from anywhere, ended by whoever may, and described truly when they die."""
 
 import os
 import signal
@@ -85,8 +85,8 @@ def alive(pid):
 
 def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, monkeypatch):
     monkeypatch.setenv("FORECAST_ADMIN_KEY", "a key of the server")
-    told = []
-    started = training.start("train", endless, on_end=told.append)
+    said = []
+    started = training.start("train", endless, on_end=said.append)
     assert training.current().job == started.job
     with pytest.raises(BusyError, match=started.job):
         TrainingJobs(folder=training.folder, champion=world.link).start("train", endless)
@@ -109,7 +109,7 @@ def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, 
     assert not alive(pid)
     assert not world.link.exists()
     assert started.ended.wait(PATIENCE_S)
-    assert told == [state]
+    assert said == [state]
     assert state.ended > state.began
     assert "Traceback" not in (training.folder / started.job / "log.txt").read_text()
     training.nice = 19
@@ -118,7 +118,7 @@ def test_there_is_one_at_a_time_until_it_is_cancelled(world, training, endless, 
     assert training.cancel(again.job).state == "cancelled"
 
 
-def test_one_that_is_killed_is_told_as_failed(training, endless):
+def test_one_that_is_killed_is_said_as_failed(training, endless):
     started = training.start("train", endless)
     os.kill(pid_of(training, started.job), signal.SIGKILL)
     assert started.ended.wait(PATIENCE_S)
@@ -156,7 +156,7 @@ def test_it_outlives_the_process_that_started_it_and_ends_with_its_server(world,
     training.close()
 
 
-def test_a_failure_is_told_in_a_line(training, tmp_path):
+def test_a_failure_is_said_in_a_line(training, tmp_path):
     started = training.start("train", tmp_path)
     assert started.ended.wait(PATIENCE_S)
     state = training.look(started.job)
@@ -226,7 +226,7 @@ def test_other_names_are_no_jobs(training, name):
     assert training.cancel(name) is None
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(world, tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_said(world, tmp_path):
     (tmp_path / "file").write_text("")
     training = TrainingJobs(folder=tmp_path / "file" / "jobs", champion=world.link)
     with pytest.raises(UserError, match="no training can be started there"):
@@ -234,8 +234,8 @@ def test_a_folder_that_cannot_be_written_to_is_told(world, tmp_path):
     assert training.current() is None
 
 
-def test_old_jobs_are_removed(training, endless):
-    training.keep = 2
+def test_old_jobs_are_removed(training, endless, monkeypatch):
+    monkeypatch.setattr("forecast.serve.training_jobs.KEEP_JOBS", 2)
     for number in range(4):
         (training.folder / f"20200101-00000{number}-00000000").mkdir(parents=True)
     (training.folder / "mine").mkdir()
