@@ -119,7 +119,6 @@ def serve(settings: Settings) -> None:
     _check_port(settings)
     _raise_file_limit()
     source = _source(settings)
-    _check_source(source, settings)
     start_failure = StartFailure()
     stopping = multiprocessing.RawValue("b", 0)
     server, engine, store, jobs = _build(settings, source, start_failure, lambda: bool(stopping.value))
@@ -279,12 +278,17 @@ def _announce(settings: Settings, store: ModelStore) -> None:
 
 
 def _source(settings: Settings) -> Path:
-    """The run directory or link that is followed."""
-    if not settings.bundle.startswith(_MODELS):
-        return Path(settings.bundle).absolute()
-    from forecast.serve.registry import registered
+    """The run directory or link that is followed; what no process would serve is refused at once."""
+    source = Path(settings.bundle).absolute()
+    if settings.bundle.startswith(_MODELS):
+        from forecast.serve.registry import registered
 
-    return registered(settings.bundle, uri=settings.tracker_uri, folder=settings.folder / "models")
+        source = registered(settings.bundle, uri=settings.tracker_uri, folder=settings.folder / "models")
+    if source.exists():
+        check_bundle(source, allow=settings.allow)
+    elif source != settings.champion:
+        raise UserError(f"bundle={settings.bundle}: no run directory there")
+    return source
 
 
 def _follow_alias(settings: Settings, source: Path, store: ModelStore, stop: threading.Event) -> None:
@@ -309,14 +313,6 @@ def _follow_alias(settings: Settings, source: Path, store: ModelStore, stop: thr
             _log.info("%s leads to %s now", settings.bundle, found.name)
             source = found
             store.follow(found)
-
-
-def _check_source(source: Path, settings: Settings) -> None:
-    """Refuse at once what no process would serve."""
-    if source.exists():
-        check_bundle(source, allow=settings.allow)
-    elif source != settings.champion:
-        raise UserError(f"bundle={settings.bundle}: no run directory there")
 
 
 def _check_port(settings: Settings) -> None:

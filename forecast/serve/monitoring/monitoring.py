@@ -273,22 +273,21 @@ class _Recorder:
         batches, self._batches = self._batches, []
         of_model: dict[str, tuple[LoadedModel, list[_Columns]]] = {}
         for model, columns in batches:
-            of_model.setdefault(model.version, (model, []))[1].append(
-                _in_columns(*columns, intraday=_is_intraday(model))
-            )
+            own = of_model.setdefault(model.version, (model, []))[1]
+            own.append(_in_columns(*columns, intraday=model.market.intraday))
         for model, parts in of_model.values():
             self._look_at(model, *(np.concatenate(column) for column in zip(*parts, strict=True)))
         while self.tables:
             ticker, (model, bars) = self.tables.popitem()
             closes = bars["Close"].to_numpy(np.float64)
             closes = np.where(closes > 0, closes, np.nan)
-            days = _days(bars.index.to_numpy(), intraday=_is_intraday(model))
+            days = _days(bars.index.to_numpy(), intraday=model.market.intraday)
             lookback, target = model.predictor.lookback, model.predictor.target
-            more: dict[str, Any] = {}
-            if (measure := measure_of(target)) != PRICE:
+            measure, values = measure_of(target), None
+            if measure != PRICE:
                 values = target.in_unit(target.values(bars).to_numpy(np.float64))
-                more = {"measure": measure, "values": values}
-            self._keep(lambda kept: kept.resolve(ticker, days, closes, lookback=lookback, **more))  # noqa: B023 - at once
+            more: dict[str, Any] = {"lookback": lookback, "measure": measure, "values": values}
+            self._keep(lambda kept: kept.resolve(ticker, days, closes, **more))  # noqa: B023 - at once
 
     def _look_at(
         self,
@@ -312,11 +311,10 @@ class _Recorder:
         if model.reference is not None:
             self._drift.add(model.version, model.reference, predictor.inputs(windows))
         sides, days = bounds[good].swapaxes(0, 1), origins[good].tolist()
-        more: dict[str, Any] = {}
-        if (measure := measure_of(target)) != PRICE:
+        more: dict[str, Any] = {"measure": measure_of(target), "lead": target.lead}
+        if more["measure"] != PRICE:
             values = windows[..., layout.target].astype(np.float64)
-            more = {"measure": measure, "values": target.in_unit(values), "lead": target.lead}
-            more["naive"] = target.naive(values)
+            more |= {"values": target.in_unit(values), "naive": target.naive(values)}
         self._keep(lambda kept: kept.remember(model.version, names, closes, forecast, sides, days, **more))
         if self.log is not None and self.log.payloads:
             for name, window, own in zip(names, windows.tolist(), forecast.tolist(), strict=True):
@@ -357,11 +355,6 @@ def measure_of(target: Target) -> str:
     if target.name == PRICE:
         return PRICE
     return "/".join(map(str, (target.name, target.lead + 1, getattr(target, "estimator", ""))))
-
-
-def _is_intraday(model: LoadedModel) -> bool:
-    """Whether a model's bars are shorter than a day."""
-    return model.market.intraday
 
 
 def _days(moments: NDArray[np.datetime64], *, intraday: bool) -> list[Any]:
