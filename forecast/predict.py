@@ -305,10 +305,12 @@ def _run_quality(directory: Path, target: Target) -> list[str]:
     metrics = read_json(directory / "metrics.json")
     notes = []
     ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
+    described = directory / "data.json"  # runs of earlier versions have none
+    bar = read_json(described).get("bar", "day") if described.is_file() else "day"
     if ratio is not None:
         notes.append(
-            f"on its test days the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times as "
-            f'much as "{target.naive_name}" (RMSE)'
+            f"on its test {bar}s the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times "
+            f'as much as "{target.naive_name}" (RMSE)'
         )
     if coverage is not None:
         notes.append(f"lower to upper held {100 * coverage:.1f} % of the outcomes there")

@@ -121,6 +121,19 @@ def test_hours_are_served_with_the_moments_that_follow(runs):
     found = latest(LiveBars(allow=[]), Deaf(), model, "2222.SR", stale=False)
     every = times("XSAU", "1h", last="2024-07-05", count=COUNT + 3)
     assert found.dates == [f"{time:%Y-%m-%dT%H:%MZ}" for time in every[-3:-1]]
+    assert model.banner()[1].startswith("RMSE on its test hours ")
+
+
+def test_rows_without_dates_are_those_of_the_last_whole_hour_of_the_clock(runs, folder):
+    from forecast.serve.model_store import load_model
+    from forecast.serve.windows import model_inputs, validate_window
+
+    model = load_model(runs("BTC-USD"))
+    rows = pd.read_parquet(folder / "BTC-USD.parquet")[["High", "Low", "Close", "Volume"]].tail(12)
+    before = pd.Timestamp.now("UTC").floor("h")
+    warnings = model_inputs([validate_window(rows.to_numpy().tolist(), "BTC-USD", model)], model)[2]
+    taken = pd.Timestamp(str(warnings[0]).partition("taken to be of ")[2][:17])
+    assert taken in {before - pd.Timedelta("1h"), before}  # the hour may have ended meanwhile
 
 
 def test_cases_that_were_dated_wrongly(tmp_path):

@@ -184,6 +184,8 @@ def last(bars: Timing, until: Any, count: int) -> Times:
         newest = period_start(bars, period_number(bars, np.asarray([until], "datetime64[ns]")))
         starts = period_number(bars, newest) - np.arange(count)[::-1]
         return period_start(bars, starts)
+    if bars.intraday and bars.calendar == "24/7":  # on the clock, as nothing says otherwise
+        until = until - np.timedelta64(int(until.astype("datetime64[ns]").astype(np.int64)) % bars.step, "ns")
     days = int(400 * count / bars_per_year(bars)) + 15
     first = max(until - np.timedelta64(days, "D"), _knows(bars)[0])
     return expected(bars, first, until)[-count:]

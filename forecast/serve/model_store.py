@@ -185,12 +185,13 @@ class LoadedModel:
         """Which model, and whether it beats "tomorrow = today"."""
         predictor, ratio = self.predictor, self.metrics.get("test_theil_u")
         skill = "undefined" if ratio is None else f"{ratio:.4f}"
+        bar = next((market.label for market in predictor.markets.values()), "day")
         tickers = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
         beaten = "" if ratio is not None and ratio < 1 else ": it does not beat it"
         return [
             f"serving {self.version}: {predictor.scope} {tickers}, lookback {predictor.lookback}, "
             f"horizon {predictor.horizon}",
-            f'RMSE on its test days {skill} times that of "tomorrow = today"{beaten}',
+            f'RMSE on its test {bar}s {skill} times that of "tomorrow = today"{beaten}',
             *(f"warning: {line}" for line in self.interval_warnings),
         ]
 

@@ -254,7 +254,10 @@ def _dates(model: LoadedModel, count: int) -> tuple[pd.DatetimeIndex, list[str]]
     if market.interval == "1d" and market.calendar is not None:
         times = _sessions(market.calendar, count, now.date())
     else:
-        times = market.last_times(np.datetime64(now.replace(tzinfo=None), "ns"), count)
+        moment = np.datetime64(now.replace(tzinfo=None), "ns")
+        times = market.last_times(moment, count + 1)
+        over = ~(market.known_times(times) > moment)  # the running one is none; NaT where nobody knows
+        times = times[over][-count:]
     past = pd.DatetimeIndex(times, name="Date")
     return past, [f"the model looks at the calendar: the last row is taken to be of {market.text(past[-1])}"]
 

@@ -157,6 +157,7 @@ def model_card(model: LoadedModel) -> ModelCard:
         strategy=str(choices.get("data") or model.config["data"]["scope"]),
         horizon=predictor.horizon,
         evaluation=evaluation,
+        bar=next((market.label for market in predictor.markets.values()), "day"),
     )
     return ModelCard(
         model_version=model.version,
