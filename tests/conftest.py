@@ -25,9 +25,10 @@ os.environ["FORECAST_TESTS_SESSION"] = str(
 # Folders whose tests share what is expensive to make: one worker gets all of a folder's tests, another all of the next.
 # What takes longest comes first.
 GROUPS = {
-    "tests/sweep": "sweep",
     "tests/ray_tune_sweeper": "ray",
+    "tests/sweep/test_killed.py": "ray",
     "tests/test_tuner.py": "ray",
+    "tests/sweep": "sweep",
     "tests/serve/training": "serve training",
     "tests/serve/page": "serve page",
     "tests/test_docs.py": "docs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,24 @@ class Fatal(torch.nn.Module):
         """Unchanged, where it is only looked at how it changes shapes."""
         if len(x) > 2:
             os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+
+class Patient(torch.nn.Module):
+    """A layer that takes its time in training, so that a job can be caught at it.
+
+    Args:
+        seed: that of the run; the first, 1, is never slow, nor is any where the folder it was started in holds `hurry`.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.slow = seed != 1 and not Path("hurry").exists()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Unchanged."""
+        if self.training and self.slow and len(x) > 2:
+            time.sleep(0.15)
         return x
 
 

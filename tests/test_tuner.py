@@ -150,7 +150,15 @@ def test_a_search_stops_the_hopeless(tmp_path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_sweep_whose_worker_dies_says_so_and_is_not_interrupted(tmp_path):
     layers = "'choice([Flatten,Linear],[Flatten,{_target_: sweep_parts.Fatal},Linear])'"
-    command = ("-m", *SMALL, "tuner=grid", "tracker=none", "champion=none", "baselines=none")
+    command = (
+        "-m",
+        *SMALL,
+        "tuner=grid",
+        "tuner.max_concurrent=1",
+        "tracker=none",
+        "champion=none",
+        "baselines=none",
+    )
     space = f"++tuner.space={{model.layer_config: {layers}}}"
     done = run(tmp_path, *command, space, "hydra.sweep.dir=sweep")
     assert done.code == 1, done.err

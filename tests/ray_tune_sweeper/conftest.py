@@ -40,7 +40,7 @@ Swept = Callable[..., list[Any]]
 
 @pytest.fixture
 def sweep(app: Path, ray_cluster: str, hydra_restore_singletons: Any) -> Swept:
-    """Sweep a task over overrides; returns the job returns."""
+    """Sweep a task over overrides, one trial at a time where they do not say otherwise; returns the job returns."""
     del hydra_restore_singletons
 
     def swept(task: Callable[[Any], Any], *overrides: str) -> list[Any]:
@@ -52,7 +52,12 @@ def sweep(app: Path, ray_cluster: str, hydra_restore_singletons: Any) -> Swept:
                 hydra.multirun(
                     config_name="app",
                     task_function=task,
-                    overrides=["hydra/sweeper=ray_tune", f"hydra.sweep.dir={app}", *overrides],
+                    overrides=[
+                        "hydra/sweeper=ray_tune",
+                        f"hydra.sweep.dir={app}",
+                        "hydra.sweeper.max_concurrent=1",  # each worker more takes seconds to start
+                        *overrides,
+                    ],
                     with_log_configuration=False,
                 )[0]
             )

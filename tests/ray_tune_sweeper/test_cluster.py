@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,10 @@ def test_an_address_that_does_not_answer_is_refused_in_one_line(address, stated)
 
 
 def test_a_port_that_listens_and_says_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(_cluster, "PATIENCE_S", 4.0)
+    monkeypatch.setattr(_cluster, "PATIENCE_S", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(SweepError, match=f"^address={address}: no Ray answers there within 4 s$"):
+        with pytest.raises(SweepError, match=f"^address={address}: no Ray answers there within 1 s$"):
             _cluster.check_address(address, "address")
 
 
@@ -63,6 +64,7 @@ def test_what_no_machine_has_is_refused(ray_cluster):
 APP = """
 import json, os, time
 from pathlib import Path
+from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
@@ -89,29 +91,44 @@ main()
 """
 
 
-@contextlib.contextmanager
-def two_nodes() -> Iterator[tuple[str, list[str], object]]:
-    """Two Ray nodes of one core each: the address, their ids, and a way to lose the second."""
+SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
+
+
+@pytest.fixture(scope="module")
+def one_node() -> Iterator[Any]:
+    """A cluster of one node of one core, to which others can be added."""
     from ray.cluster_utils import Cluster
 
-    small = {"num_cpus": 1, "object_store_memory": 80_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # for the nodes' workers
+        cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
+    yield cluster
+    cluster.shutdown()
+
+
+@contextlib.contextmanager
+def two_nodes(cluster: Any) -> Iterator[tuple[str, list[str], Callable[[], None]]]:
+    """Two Ray nodes of one core each: the address, their ids, and a way to lose the second."""
+    second = cluster.add_node(**SMALL)
+
+    def lose() -> None:
+        if second in cluster.worker_nodes:
+            cluster.remove_node(second, allow_graceful=False)
+
     try:
-        second = cluster.add_node(**small)
-        ids = [node.node_id for node in (cluster.head_node, second)]
-        yield cluster.address, ids, lambda: cluster.remove_node(second, allow_graceful=False)
+        yield cluster.address, [node.node_id for node in (cluster.head_node, second)], lose
     finally:
-        cluster.shutdown()
+        lose()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["sweeper", "launcher"])
-def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, monkeypatch):
+def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, one_node, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the nodes' workers and for the app
     (tmp_path / "app.py").write_text(APP)
     out = tmp_path / "out"
     out.mkdir()
-    with two_nodes() as (address, (head, second), lose):
+    with two_nodes(one_node) as (address, (head, second), lose):
         (out / "second").write_text(second)  # what runs there is in flight when it is lost
         keys = [
             f"+hydra.sweeper.init.address={address}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from hydra.core.singleton import Singleton
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.version import VersionBase
@@ -41,3 +43,7 @@ class TestApps(IntegrationTestSuite):
     """Apps as they are started from a shell; how Hydra names them is no sweeper's affair."""
 
     test_custom_task_name = None
+
+    def generate_custom_cmd(self) -> Callable[..., list[str]]:
+        """As processes that need not import Hydra anew."""
+        return lambda command, _: [command[0], warm.__file__, *command[1:]]

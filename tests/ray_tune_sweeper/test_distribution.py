@@ -63,7 +63,12 @@ def test_it_is_built_with_what_it_needs(python):
 def test_an_app_of_eight_lines_sweeps(python, tmp_path):
     (tmp_path / "app.py").write_text(APP.lstrip())
     assert len(APP.strip().splitlines()) == 8
-    keys = ["hydra/sweeper=ray_tune", "hydra.sweeper.metric=loss", "hydra.sweeper.search=grid"]
+    keys = [
+        "hydra/sweeper=ray_tune",
+        "hydra.sweeper.metric=loss",
+        "hydra.sweeper.search=grid",
+        "hydra.sweeper.max_concurrent=1",
+    ]
     command = [python, "app.py", "-m", *keys, "hydra.sweep.dir=out", "+x=1,2,3"]
     environment = {
         name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")

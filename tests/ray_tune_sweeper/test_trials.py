@@ -17,6 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from hydra_plugins.ray_tune_sweeper import SweepError, TrialsFailed
 
 GRID = ("hydra.sweeper.search=grid", "hydra.sweeper.metric=loss")
+TOGETHER = "hydra.sweeper.max_concurrent=null"
 
 
 def test_a_grid_runs_every_combination_each_in_its_folder(sweep, app):
@@ -29,7 +30,7 @@ def test_a_grid_runs_every_combination_each_in_its_folder(sweep, app):
             json.dump(record, file)
         return config.x * config.net.width
 
-    returns = sweep(task, *GRID, "x=1,2", "net=glob(*)")
+    returns = sweep(task, *GRID, TOGETHER, "x=1,2", "net=glob(*)")
     expected = [(1, "large", 8), (1, "small", 1), (2, "large", 8), (2, "small", 1)]
     for number, (job, (x, net, width)) in enumerate(zip(returns, expected, strict=True)):
         assert job.overrides == [f"x={x}", f"net={net}"]
@@ -55,9 +56,7 @@ def test_a_scheduler_stops_the_hopeless_and_their_tasks_end_by_themselves(sweep,
             (app / f"epochs_{config.x}").write_text(str(done))
 
     asha = "{_target_: ray.tune.schedulers.ASHAScheduler, grace_period: 3, reduction_factor: 2, max_t: 100}"
-    returns = sweep(
-        task, *GRID, "x=1,2,3,4", f"hydra.sweeper.scheduler={asha}", "hydra.sweeper.max_concurrent=1"
-    )
+    returns = sweep(task, *GRID, "x=1,2,3,4", f"hydra.sweeper.scheduler={asha}")
     epochs = {x: int((app / f"epochs_{x}").read_text()) for x in (1, 2, 3, 4)}
     assert epochs == {1: 9, 2: 3, 3: 3, 4: 3}
     assert [job.result.status for job in returns] == ["finished", "stopped", "stopped", "stopped"]
@@ -136,7 +135,6 @@ def test_a_search_algorithm_learns(sweep):
     keys = (
         f"hydra.sweeper.search={optuna}",
         "hydra.sweeper.num_samples=24",
-        "hydra.sweeper.max_concurrent=1",
     )
     returns = sweep(
         lambda config: (config.x - 3) ** 2 + config.lr, *keys, "x=interval(-10,10)", "lr=choice(0,50)"
@@ -177,7 +175,7 @@ def test_a_killed_worker_costs_one_attempt(sweep, app):
         return config.x
 
     with pytest.raises(TrialsFailed) as raised:
-        sweep(task, *GRID, "x=0,1,2,3")
+        sweep(task, *GRID, TOGETHER, "x=0,1,2,3")
     said = "1 of 4 trials failed:\n  trial 2 (x=2): its worker died 2 times; out of memory or killed?"
     assert str(raised.value) == said
     attempts = {x: len(list(app.glob(f"attempt_{x}_*"))) for x in range(4)}
@@ -257,7 +255,7 @@ def test_a_worker_is_used_again_and_every_job_finds_it_clean(sweep, app):
         np.random.seed(0)  # noqa: NPY002
         return 1.0
 
-    keys = (*GRID, "x=1,2,3", "hydra.sweeper.max_concurrent=1")
+    keys = (*GRID, "x=1,2,3")
     sweep(task, *keys)
     first = [json.loads((app / f"found_{x}.json").read_text()) for x in (1, 2, 3)]
     assert len({found["pid"] for found, _ in first}) == 1

@@ -11,6 +11,8 @@ from commands import environment
 from forecast.bundle import golden
 
 ROOT = Path(__file__).parents[2]
+# On busy cores a proxy takes longer to start than the seconds after which Serve kills it.
+PATIENT = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "120", "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "120"}
 # In a process of its own: Ray leaves threads, signal handlers and warnings behind in the one that starts it.
 ASKING = """
 import json, socket, sys, urllib.error, urllib.request
@@ -55,7 +57,7 @@ def test_it_answers_as_the_run_recorded(bundle):
     done = subprocess.run(
         [sys.executable, "-c", ASKING, str(bundle)],
         input=json.dumps(bodies), cwd=ROOT, capture_output=True, text=True, timeout=240, check=False,
-        env=environment(ROOT) | {"RAY_USAGE_STATS_ENABLED": "0"},
+        env=environment(ROOT) | {"RAY_USAGE_STATS_ENABLED": "0"} | PATIENT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.partition("ANSWERS ")[2].splitlines()[0])
