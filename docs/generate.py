@@ -3,12 +3,14 @@
 Each table stands between `<!-- options -->` or `<!-- keys: GROUP -->` and `<!-- end -->`. Defaults and meanings are
 those of the YAML files in conf/ (`key: value  # meaning`), rules those of the constructors' annotations. A table
 between `<!-- benchmark: NAME N -->` and `<!-- end -->` is the N-th of docs/benchmarks/NAME.md, which is what the
-benchmark printed: python -m benchmarks.NAME > docs/benchmarks/NAME.md.
+benchmark printed: python -m benchmarks.NAME > docs/benchmarks/NAME.md. That of `<!-- targets -->` is docs/benchmarks/
+targets.md in short.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -24,12 +26,15 @@ from forecast.config import locate, signature  # noqa: E402
 from forecast.config.checking import describe_rule, objective, task  # noqa: E402
 
 CONF = ROOT / "conf"
-PAGES = [ROOT / "docs" / name for name in ("configuration.md", "results.md")]
+PAGES = [ROOT / name for name in ("docs/configuration.md", "docs/results.md", "README.md")]
 PRIMARY = {"run": "run.yaml", "serve": "serve.yaml"}  # tables of keys that are in no group
 PREFIXES = {"covariates": "data.covariates.NAME"}  # of the keys of a group, where that is not its name
 MOST_DEFAULTS = 4  # values of a key, and options that set one, which are listed
 
-_TABLE = re.compile(r"(<!-- (options|keys: [a-z]+|benchmark: [a-z_]+ \d) -->\n).*?(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(
+    r"(<!-- (options|targets|keys: [a-z]+|benchmark: [a-z_]+ \d) -->\n).*?(<!-- end -->)", re.DOTALL
+)
+_RATIO = re.compile(r"([\d.]+) \(p ([\d.e-]+)\)")
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?: .*?)??(?:\s+# ?(?P<comment>.*))?$")
 # Not the task's: what composes it, and the settings of Hydra itself.
 _NOT_KEYS = ("defaults", "hydra")
@@ -56,6 +61,8 @@ def render(page: str) -> str:
         kind, _, name = found[2].partition(": ")
         if kind == "benchmark":
             lines = benchmark_table(*name.split())
+        elif kind == "targets":
+            lines = list(targets_table())
         else:
             lines = options_table() if kind == "options" else keys_table(name)
         return found[1] + "\n".join(lines) + "\n" + found[3]
@@ -67,6 +74,27 @@ def benchmark_table(name: str, number: str) -> list[str]:
     """The lines of a table that a benchmark printed, the first one is number 1."""
     printed = (ROOT / "docs" / "benchmarks" / f"{name}.md").read_text("utf-8")
     return printed.strip().split("\n\n")[int(number) - 1].splitlines()
+
+
+def targets_table() -> Iterator[str]:
+    """What can be forecast: each row of the benchmark of targets with its errors, one p-value and its verdict in short.
+
+    The p-value is that of the loss in which the target is compared: of QLIKE where there is one.
+    """
+    yield from ("| | errors / HAR's | p | the verdict's first words |", "|---|---|---|---|")
+    for row in benchmark_table("targets", "1")[2:]:
+        name, first, qlike, _, verdict, _ = [text.strip() for text in row.strip("|").split(" | ")]
+        target, _, span = name.partition("_")
+        ratio, p = _RATIO.findall(first)[0]
+        errors = f"RMSE of logs {float(ratio):.3f}"
+        if first.endswith("naive"):
+            errors = f"RMSE {ratio} of naive's"
+        elif found := _RATIO.findall(qlike):
+            ((other, p),) = found
+            errors = f"QLIKE {float(other):.3f}, {errors}"
+        shown = f"{float(p):.2g}" if float(p) >= 0.001 else f"< 1e-{math.floor(-math.log10(float(p)))}"
+        words = verdict.partition(" on test")[0].removesuffix(",")
+        yield f"| {target} of the next {span or 'day'} | {errors} | {shown} | {words} |"
 
 
 def groups() -> list[str]:

@@ -41,6 +41,9 @@ def test_baselines_stand_on_the_models_rows_and_their_figures_on_their_table(run
                     assert value == pytest.approx(expected[f"{split}_{figure}"], rel=1e-9, abs=1e-12)
     ranked = {name: figures["val"]["theil_u"] for name, figures in record["figures"].items()}
     assert record["best"] == min(ranked, key=ranked.get)
+    dates = judged[judged["step"] == 1].groupby("split")["date"]
+    together = dates.size() / dates.nunique()  # tickers a bar: not all of them are there from the first
+    assert run.evaluation["target"]["tickers_together"] == pytest.approx(together.to_dict())
 
 
 def test_intervals_are_on_test_rows_alone_and_hold_what_the_record_says(run):

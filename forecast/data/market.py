@@ -258,9 +258,7 @@ class MarketData:
             if not len(windows):
                 raise UserError(
                     f"{self._who()}: {len(self.panel_.calendar)} {self.bars.label}s leave no {split} window of "
-                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}{self._span()}: ask for "
-                    f"{'' if self.within_session else 'a longer data.period or '}shorter windows"
-                    f"{', or data.within_session=false' if self.within_session else ''}"
+                    f"data.seq_len={self.seq_len} and data.horizon={self.horizon}{self._span()}: {self._way_out()}"
                 )
         if self.target.relation == "probability":
             self._check_outcomes(self.windows_["train"])
@@ -276,9 +274,7 @@ class MarketData:
         self.naive_scale_ = naive_error(
             self.panel_, rows=ranges["train"], target=self.target, column=self.layout.target
         )
-        self.train_mean_ = training_mean(
-            self.panel_, rows=ranges["train"], target=self.target, column=self.layout.target
-        )
+        self.train_mean_ = training_mean(self.windows_["train"], target=self.target)
 
     def _check_outcomes(self, train: WindowIndex) -> None:
         """Refuse to learn a probability from outcomes that are all the same."""
@@ -333,8 +329,8 @@ class MarketData:
             self.faults_ += dropped
         elif not len(panel.calendar):
             raise UserError(
-                f"{self._who()}: each row of data.features={type(self.features).__name__} holds a NaN; "
-                "ask for a longer data.period, or mend the source"
+                f"{self._who()}: each row of data.features={type(self.features).__name__}{self._span()} holds a NaN; "
+                f"ask for a longer data.period{self._span(' or a shorter')}, or mend the source"
             )
         return panel
 
@@ -429,6 +425,19 @@ class MarketData:
                     f"{self._who()}: {when}: {self.layout.names[column]}={values[row]:g} cannot anchor a window; "
                     "use data.health.prices=drop or data.anchor=none"
                 )
+
+    def _way_out(self) -> str:
+        """What a split without a window can be helped by."""
+        if self.within_session:
+            return "ask for shorter windows, or data.within_session=false"
+        ahead = self.target.lead + self.horizon
+        longest = max((int(stop - first) for first, stop in self.panel_.segments), default=0)
+        if longest >= self.seq_len + ahead:
+            return "ask for a longer data.period or shorter windows"
+        between = f"there are never more than {longest} of them without a gap between"
+        if longest > ahead:
+            return f"{between}; ask for data.seq_len={longest - ahead}, or mend the source"
+        return f"{between}; mend the source, or forecast another target"
 
     def _span(self, word: str = " and") -> str:
         """What else a window needs to have a target."""

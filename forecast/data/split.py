@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from forecast.data.panel import Panel
     from forecast.data.target import Target
+    from forecast.data.windows import WindowIndex
 
 SPLITS = ("train", "val", "test")
 # split -> (first, last) position in the panel's calendar, both inclusive
@@ -84,12 +85,20 @@ def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: 
         return np.asarray(total / count)
 
 
-def training_mean(panel: Panel, *, rows: tuple[int, int], target: Target, column: int) -> np.ndarray:
-    """Mean of what each series was in its training rows, in the target's unit, (series,); NaN without any."""
+def training_mean(windows: WindowIndex, *, target: Target) -> np.ndarray:
+    """Mean of what came one step after each training window, in the target's unit, (series,); NaN without any.
+
+    Args:
+        windows: of the training split.
+        target: what is forecast.
+    """
     import numpy as np
 
-    means = np.full(len(panel.names), np.nan)
-    for number, (first, after) in enumerate(panel.rows_between(*rows)):
-        if after > first:
-            means[number] = target.in_unit(panel.values[first:after, column].astype(np.float64)).mean()
-    return means
+    panel, ahead = windows.panel, target.lead + 1
+    total, count = np.zeros((2, len(panel.names)))
+    for owner, first, stop in windows.runs():
+        values = panel.values[first + ahead : stop + ahead, windows.layout.target].astype(np.float64)
+        total[owner] += target.in_unit(values).sum()
+        count[owner] += len(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)

@@ -15,6 +15,7 @@ from forecast.data.split import SPLITS
 from forecast.evaluate.findings import beats_best
 from forecast.evaluate.intervals.coverage import Coverage, FoldIntervals
 from forecast.evaluate.metrics import Metrics
+from forecast.evaluate.returns import origins
 from forecast.evaluate.scores import calibration, mean_error, of_quantiles
 from forecast.evaluate.skill import skill
 from forecast.evaluate.summary import LOSS_WORDS, SPLITS as EVALUATED, Figures, Summary, prefixed
@@ -96,6 +97,7 @@ class Evaluator:
         self._baseline_figures: dict[str, dict[str, Figures]] = {}
         self._parts: dict[str, Summary] = {}
         self._errors: dict[str, Figures] = {}  # split -> model and baselines, in the main loss
+        self._together: Figures = {}  # split -> tickers that are forecast on one bar, in the mean
         self._coverage: list[Coverage] = []
         self._spread: Spread | None = None
         self._shown: list[pd.DataFrame] = []
@@ -159,16 +161,17 @@ class Evaluator:
             # In a walk-forward the validation rows of a later fold are test rows of an earlier one: what is chosen
             # before the first test row has seen none.
             self._ranking = rank_baselines(val)
-        figures = self._keep(val)
+        figures, ratios = self._keep(val), {"val": self._ratio(val)}
         del val
         release_memory(data.panel_)
         test = self._forecast(forecaster, data, "test", fold.number)
         covered = self._write_test(test, fold.number)
         release_memory(data.panel_)
         figures = self._keep(test) | figures | covered
+        ratios["test"] = self._ratio(test)
         del test
         release_memory(data.panel_)
-        self.folds.append(_described(fold, data, fit, figures))
+        self.folds.append(_described(fold, data, fit, figures, ratios))
         return figures
 
     @property
@@ -224,6 +227,7 @@ class Evaluator:
             "naive": self.target.naive_name,
             "loss": self.target.losses[0],
             "errors": self._errors,
+            "tickers_together": self._together,
             "suspect_above": dict(self.target.suspect_above),
             "suspect_below": dict(self.target.suspect_below),
         }
@@ -262,6 +266,11 @@ class Evaluator:
         own, beside = errors.get("model"), errors.get(self._best)
         return None if own is None or not beside else 100 * (1 - own / beside)
 
+    def _ratio(self, table: ForecastTable) -> float | None:
+        """The error in the main loss over naive's; None where naive is never wrong."""
+        own, beside = (mean_error(one, self.target.losses[0]) for one in (table, table.of(NAIVE)))
+        return own / beside if own is not None and beside else None
+
     def _keep(self, table: ForecastTable) -> Figures:
         """Keep the rows of a fold, or evaluate the split when these are its last; the figures of the fold.
 
@@ -280,6 +289,7 @@ class Evaluator:
         """All figures of the rows of a split."""
         split, loss = table.split, table.losses[0]
         self._metrics[split] = self.metrics.of(table)
+        self._together[split] = len(table) / max(origins(table) * table.horizon, 1)
         if table.quantiles is not None:
             self._metrics[split] |= prefixed(split, of_quantiles(table, distribution=self.intervals is None))
             table = replace(table, quantiles=None, quantile_levels=None)
@@ -438,7 +448,9 @@ def selected_on(loss: str) -> str:
     return "val_theil_u" if loss == "squared" else f"val_{LOSS_WORDS[loss][0]}"
 
 
-def _described(fold: Fold, data: MarketData, fit: TrainingResult, figures: Figures) -> dict[str, Any]:
+def _described(
+    fold: Fold, data: MarketData, fit: TrainingResult, figures: Figures, ratios: Figures
+) -> dict[str, Any]:
     def dates(ends: Sequence[int]) -> list[str]:
         return [str(data.panel_.time_of(end))[:10] for end in ends]
 
@@ -448,5 +460,6 @@ def _described(fold: Fold, data: MarketData, fit: TrainingResult, figures: Figur
         "refit": fold.refit,
         "epochs": len(fit.history) if fold.refit else 0,
         "seconds": round(fit.seconds, 3) if fold.refit else 0.0,
+        "ratios": ratios,
         "metrics": figures,
     }

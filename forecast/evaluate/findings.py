@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,13 @@ class Comparison:
             return False
         return None if self.p is None else self.better and self.p < self.alpha
 
-    def clause(self, named: str, error: str) -> str:
+    def clause(self, named: str, error: str, *, tested_in: str = "bar by bar") -> str:
         """The same in words.
 
         Args:
             named: how the reference is called.
             error: what the ratio is of.
+            tested_in: in what the test compares, where it contradicts the ratio.
         """
         if self.flawless:
             return f"does not beat {named} on test: it is never wrong"
@@ -118,7 +119,7 @@ class Comparison:
         tested = f"{shown}, Diebold-Mariano {p_text(self.p)}"
         if not self.better:
             # Dear shares rule a ratio of prices, the test counts every ticker's moves alike.
-            return f"does not clearly beat {named} on test: {tested} the other way, bar by bar"
+            return f"does not clearly beat {named} on test: {tested} the other way, {tested_in}"
         if self.beats:
             return f"beats {named} on test: {tested}"
         return f"does not clearly beat {named} on test: {tested}, within noise"
@@ -153,7 +154,7 @@ def sentences(evaluation: Evaluation) -> list[str]:
         *interval_lines(evaluation.get("intervals") or {}, naive=naive),
     ]
     found += lines(evaluation.get("risk"))
-    spread = fold_spread(evaluation.get("folds") or [])
+    spread = fold_spread(evaluation)
     failed = (evaluation.get("baselines") or {}).get("failed") or {}
     if failed:
         named = ", ".join(list(failed)[:FAILED_NAMED]) + (", ..." if len(failed) > FAILED_NAMED else "")
@@ -213,14 +214,31 @@ def coverage_warnings(record: Mapping[str, Any], *, bar: str = "day") -> list[st
     return found
 
 
-def fold_spread(folds: Sequence[Mapping[str, Any]]) -> str:
+def fold_ratio(fold: Mapping[str, Any], split: str) -> float | None:
+    """The model's error in the target's main loss over naive's in a fold; runs that did not keep it have that of RMSE.
+
+    Args:
+        fold: of evaluation.json.
+        split: `val` or `test`.
+    """
+    kept = fold.get("ratios")
+    return number(kept[split] if kept else (fold.get("metrics") or {}).get(f"{split}_theil_u"))
+
+
+def fold_error(evaluation: Evaluation) -> str:
+    """What `fold_ratio` is of, in words."""
+    kept = any(fold.get("ratios") for fold in evaluation.get("folds") or [])
+    return TargetWords.of(evaluation).error if kept else "RMSE"
+
+
+def fold_spread(evaluation: Evaluation) -> str:
     """One sentence on how the ratio differs from fold to fold; "" where fewer than two folds have one."""
-    found = (number((fold.get("metrics") or {}).get("test_theil_u")) for fold in folds)
+    found = (fold_ratio(fold, "test") for fold in evaluation.get("folds") or [])
     ratios = [ratio for ratio in found if ratio is not None]
     if len(ratios) < 2:
         return ""
     return (
-        f"{len(ratios)} folds: RMSE ratio {ratio_text(min(ratios))} to {ratio_text(max(ratios))}, "
+        f"{len(ratios)} folds: {fold_error(evaluation)} ratio {ratio_text(min(ratios))} to {ratio_text(max(ratios))}, "
         f"mean {ratio_text(statistics.fmean(ratios))}, standard deviation {statistics.stdev(ratios):.2g}; "
         f"below 1 in {sum(ratio < 1 for ratio in ratios)} of {len(ratios)}"
     )

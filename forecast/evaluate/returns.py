@@ -223,6 +223,15 @@ def origin_range(table: ForecastTable) -> tuple[int, int]:
     return first, last - first + 1
 
 
+def origins(table: ForecastTable) -> int:
+    """How many bars there are of which any ticker is forecast."""
+    first, size = origin_range(table)
+    seen = np.zeros(size, dtype=bool)
+    for block in table.blocks():
+        seen[block.origin - first] = True
+    return int(seen.sum())
+
+
 def group_sums(values: NDArray[Any], group: Index, groups: int) -> Column:
     """The sum of each group, (groups,); of a flag, how often it is set."""
     total: Column = np.asarray(np.bincount(group, values, minlength=groups), dtype=np.float64)

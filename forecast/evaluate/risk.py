@@ -98,6 +98,9 @@ class FollowedRisk:
         self._pinball = np.zeros((2, *shape))  # pinball of the model's quantile, of historical simulation's
         self._violations = np.zeros((2, *shape))
         self._transitions = np.zeros((*shape, 2, 2))
+        self._latest = np.full(
+            shape, -1
+        )  # whether the last row of each ticker was a violation; -1 = there was none
         self._beyond = np.zeros((2, *shape))  # on violations: returns, expected shortfall
 
     def known(self, table: ForecastTable) -> None:
@@ -196,7 +199,7 @@ class FollowedRisk:
                 self._pinball[side, place] += np.bincount(owner, pinball_loss(came, quantile, level), count)
                 self._violations[side, place] += np.bincount(owner, below, count)
                 if not side:
-                    self._transitions[place] += transitions(below, owner, count)
+                    self._transitions[place] += transitions(below, owner, count, self._latest[place])
                     for what, values in enumerate((came, found[place, 1, known])):
                         self._beyond[what, place] += np.bincount(owner[below], values[below], count)
 

@@ -108,7 +108,7 @@ def log_loss(table: ForecastTable) -> float | None:
 
 @metric(mode="max")
 def r2_train(table: ForecastTable) -> float | None:
-    """1 - squared error / squared error of each ticker's mean over the training rows of the fold."""
+    """1 - squared error / squared error of each ticker's mean over the training rows of step 1 of the fold."""
     if table.train_mean is None or not len(table):
         return None
     means = table.train_mean

@@ -6,7 +6,7 @@ import math
 import statistics
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from forecast.evaluate.findings import (
@@ -17,7 +17,7 @@ from forecast.evaluate.findings import (
     coverage_warnings,
     sentences,
 )
-from forecast.evaluate.summary import SPLITS, align, number, p_text, ratio_text
+from forecast.evaluate.summary import SPLITS, align, number, ratio_text
 
 Metrics = Mapping[str, float | None]
 
@@ -25,6 +25,7 @@ LONGEST = 20  # letters of a baseline's name
 HEADER = ("", "", "RMSE", "MAE", "MAPE %", "MASE", "ratio", "skill %", "direction %", "R2 %")
 # Daily data: published R2 of returns out of sample, and right signs, stay below.
 CEILINGS = {"r2_oos": 0.02, "direction": 0.57, "ic": 0.10}
+ENOUGH = 100  # test rows of a ticker, from which the ceiling of a ratio is believed without a test
 POWER = 0.8  # chance with which a gain of the size named would have been found
 SEE_FEATURES = ("ridge", "trees")  # baselines that a leaking feature reaches
 STEADY = 0.25  # spread of the moves forecast / their mean, below which the window hardly matters
@@ -74,7 +75,7 @@ class Verdict:
         """Texts of the table, header first."""
         best = best_baseline(self.evaluation or {})
         if self.words.price:
-            return cells(self.metrics, tickers=len(self.tickers), best=best)
+            return cells(self.metrics, together=self._together, best=best)
         return cells_of_target(self.metrics, self.evaluation or {}, best=best)
 
     @property
@@ -116,7 +117,7 @@ class Verdict:
             return f"does not beat {naive} on test: RMSE ratio {ratio_text(ratio)}"
         test = Comparison.of(self.evaluation or {}, "naive")
         if test.p is not None:
-            return self._tested(ratio, test.p, test.better)
+            return replace(test, ratio=ratio).clause(naive, "RMSE", tested_in="in shares of the last price")
         error = self._gain_error("test")
         if error is None or gain is None:
             shown = f"RMSE ratio {ratio_text(ratio)}, standard error unknown"
@@ -185,25 +186,17 @@ class Verdict:
         warned = [textwrap.fill(f"Warning: {line}", WIDTH, subsequent_indent="  ") for line in self.warnings]
         return "\n".join([self.subject, "", self.table, "", *indented, "", verdict, *found, *warned])
 
-    def _tested(self, ratio: float, p: float, better: bool) -> str:
-        """The sentence on a ratio below 1 that was tested."""
-        naive = self.words.naive
-        shown = f"RMSE ratio {ratio_text(ratio)}, Diebold-Mariano {p_text(p)}"
-        if not better:
-            # Prices of dear shares rule the ratio, the test counts every ticker's moves alike.
-            return (
-                f"does not clearly beat {naive} on test: {shown} the other way, in shares of the last price"
-            )
-        if p < alpha(self.evaluation or {}):
-            return f"beats {naive} on test: {shown}"
-        return f"does not clearly beat {naive} on test: {shown}, within noise"
-
     def _figure(self, split: str, name: str) -> float | None:
         return self.metrics.get(f"{split}_{name}")
 
     def _gain_error(self, split: str) -> float | None:
         error = self._figure(split, "r2_oos_se")
-        return None if error is None else error * math.sqrt(max(len(self.tickers), 1))
+        return None if error is None else error * math.sqrt(self._together(split))
+
+    def _together(self, split: str) -> float:
+        """Tickers that are forecast on one bar, in the mean: as one observation they count. Some may have ended."""
+        known = ((self.evaluation or {}).get("target") or {}).get("tickers_together") or {}
+        return number(known.get(split)) or max(len(self.tickers), 1)
 
     def _detectable(self) -> str | None:
         """The gain that this test would have seen: below it, nothing found is no proof of nothing there.
@@ -248,7 +241,7 @@ class Verdict:
             most = ceilings.get("direction", math.inf)
             if self._too_right(split, most):
                 share, noise = self._figure(split, "direction"), self._figure(split, "direction_se")
-                text = direction_text(share, noise, tickers=len(self.tickers))
+                text = direction_text(share, noise, together=self._together(split))
                 found.append(f"{split} direction {text} % (ceiling {100 * most:.0f} %)")
         if self.evaluation and "ic" in ceilings:
             from forecast.evaluate.skill import suspicions
@@ -257,12 +250,15 @@ class Verdict:
         errors: Mapping[str, float | None] = (record.get("errors") or {}).get("test") or {}
         # What is made of past prices alone cannot know the future: how far it gets, the data allow.
         honest = [number(error) for name, error in errors.items() if name not in ("model", *SEE_FEATURES)]
+        rows = (self._figure("test", "rows") or 0.0) / self._together("test")
         least_honest = min((error for error in honest if error is not None), default=math.inf)
         for name, least in (record.get("suspect_below") or {}).items():
             test = Comparison.of(self.evaluation or {}, name)
             if (errors.get("model") or 0.0) >= least * least_honest:
                 continue
-            if test.ratio is not None and test.ratio < least and (test.p is None or test.beats):
+            # Against a reference that was not tested, a share of few rows is chance.
+            sure = test.beats if test.p is not None else rows >= ENOUGH
+            if test.ratio is not None and test.ratio < least and sure:
                 found.append(
                     f"test {self.words.error} {test.ratio:.3f} times that of {name} (no less than {least:g})"
                 )
@@ -288,7 +284,7 @@ class Verdict:
             rows
         ):  # all of five bars right has an error of 0 by the formula: the ceiling's own error still counts
             error = max(error, math.sqrt(most * (1 - most) * self.horizon / rows))
-        return share - most > 2 * error * math.sqrt(max(len(self.tickers), 1))
+        return share - most > 2 * error * math.sqrt(self._together(split))
 
     def _split(self) -> str:
         return "test" if self._figure("test", "move_ratio") is not None else "val"
@@ -336,13 +332,16 @@ def _short(error: float) -> str:
 
 
 def cells(
-    metrics: Metrics, *, tickers: int, best: tuple[str, Mapping[str, Metrics]] | None = None
+    metrics: Metrics,
+    *,
+    together: Callable[[str], float],
+    best: tuple[str, Mapping[str, Metrics]] | None = None,
 ) -> list[list[str]]:
     """Texts of the table, header first, two rows a split; `-`: undefined, "": says nothing of the naive row.
 
     Args:
         metrics: flat, as Metrics names them.
-        tickers: how many are forecast; the standard error counts those of one bar as one observation.
+        together: how many tickers are forecast on one bar of a split; standard errors count them as one observation.
         best: name of a baseline and its figures by split, for a third row.
     """
     prices = {name: _price_format(metrics, name) for name in ("rmse", "mae")}
@@ -352,12 +351,12 @@ def cells(
         def figure(name: str, split: str = split) -> float | None:
             return metrics.get(f"{split}_{name}")
 
-        rows.append([split, "model", *_model_cells(figure, prices, tickers=tickers)])
+        rows.append([split, "model", *_model_cells(figure, prices, together=together(split))])
         naive = [_text(figure(f"naive_{name}"), prices[name]) for name in ("rmse", "mae")]
         rows.append(["", "naive", *naive, _text(figure("naive_mape"), "{:.3f}"), "", "", "", "", ""])
         if best is not None and best[1].get(split):
             own = best[1][split]
-            rows.append(["", best[0][:LONGEST], *_model_cells(own.get, prices, tickers=tickers)])
+            rows.append(["", best[0][:LONGEST], *_model_cells(own.get, prices, together=together(split))])
     return rows
 
 
@@ -402,17 +401,17 @@ def _digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def direction_text(share: float | None, error: float | None, *, tickers: int) -> str:
+def direction_text(share: float | None, error: float | None, *, together: float) -> str:
     """Percent with its standard error, tickers of one bar counted as one observation."""
     if share is None:
         return "-"
     if error is None:
         return f"{100 * share:.1f}"
-    return f"{100 * share:.1f} +/- {100 * error * math.sqrt(max(tickers, 1)):.1f}"
+    return f"{100 * share:.1f} +/- {100 * error * math.sqrt(together):.1f}"
 
 
 def _model_cells(
-    figure: Callable[[str], float | None], prices: Mapping[str, str], *, tickers: int
+    figure: Callable[[str], float | None], prices: Mapping[str, str], *, together: float
 ) -> list[str]:
     ratio = figure("theil_u")
     return [
@@ -421,7 +420,7 @@ def _model_cells(
         _text(figure("mase"), "{:.3f}"),
         ratio_text(ratio),
         _signed(None if ratio is None else 100 * (1 - ratio)),
-        direction_text(figure("direction"), figure("direction_se"), tickers=tickers),
+        direction_text(figure("direction"), figure("direction_se"), together=together),
         _signed(_percent(figure("r2_oos"))),
     ]
 

@@ -37,6 +37,9 @@ class Har(BarForecaster):
     forecast is below 0; other targets as they are. The regressors are means of single bars also where the target is a
     mean of several. A series with too few training rows, or none, takes the coefficients of all series together.
 
+    It is fitted to every training bar that the panel holds, and that begins after the warm-up of data.features: least
+    squares over the bars before as well (22 of them with data=volatility_single) differ by some tenths of a percent.
+
     Args:
         bars: over how many of the last bars each mean is taken, ascending.
         leverage: regress also on the mean return over each of these spans, where it is negative: volatility rises

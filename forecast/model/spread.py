@@ -26,6 +26,8 @@ _WEEK = 5
 # anything.
 _LEAST = 0.2
 _LEAST_USUAL = 0.02
+# Columns before that of the Volume, and how many times the usual Volume a bar counts at most.
+_WITH_VOLUME, _MOST_TRADED = 3, 5.0
 
 
 class Spread:
@@ -35,7 +37,8 @@ class Spread:
 
         share         of a price: the change, as a share of the Close before
         range         of a price whose High and Low are known: the same; what it is regressed on holds the true ranges
-                      too (Wilder 1978), which tell more than changes do and hold the night
+                      too (Wilder 1978), which tell more than changes do and hold the night, and where Volume is known
+                      that of the last bar and week beside the window's: much traded, much moved
         difference    of values that are logs: the change
         level         of values whose naive forecast is a constant: the value less that
 
@@ -43,7 +46,7 @@ class Spread:
 
     Args:
         move: see above.
-        columns: of a window: the values; of `range` the High and the Low behind it.
+        columns: of a window: the values; of `range` the High and the Low behind it, and the Volume if there is any.
         centre: naive forecast of `level`.
         lookback: bars looked at, the newest of a window.
         coefficients: of the columns of `_regressors`; what is missing behind the last is 0.
@@ -122,12 +125,19 @@ class Spread:
 
     def _regressors(self, windows: NDArray[np.float32]) -> Column:
         """(batch, columns) mean over the window, last bar, mean over the week of sizes; last bar and week of falls; of
-        a price with ranges, whose sizes are true ranges, last bar and week of |changes| too."""
+        a price with ranges, whose sizes are true ranges, last bar and week of |changes| too, and of the mean size times
+        the Volume in shares of the window's."""
         moves, sizes = self._measured(windows)
         means = _means(moves.shape[1])
         columns = [sizes @ means, np.maximum(-moves, 0.0) @ means[:, 1:]]
         if self.move == "range":
             columns.append(np.abs(moves) @ means[:, 1:])
+        if len(self.columns) > _WITH_VOLUME:
+            volume = windows[:, 1:, self.columns[_WITH_VOLUME]].astype(np.float64)
+            usual = volume.mean(axis=1, keepdims=True)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shares = np.minimum(np.where(usual > 0, volume / usual, 1.0), _MOST_TRADED)
+            columns.append(columns[0][:, :1] * (shares @ means[:, 1:]))
         return np.concatenate(columns, axis=1)
 
     def _measured(self, windows: NDArray[np.float32]) -> tuple[Column, Column]:
@@ -142,7 +152,7 @@ class Spread:
             moves = (after - before) / before
             if self.move == "share":
                 return moves, np.abs(moves)
-            high, low = (windows[:, 1:, column] for column in self.columns[1:])
+            high, low = (windows[:, 1:, column] for column in self.columns[1:_WITH_VOLUME])
             return moves, np.abs((np.maximum(high, before) - np.minimum(low, before)) / before)
 
     def to_json(self) -> dict[str, Any]:
@@ -180,6 +190,7 @@ def _measure(layout: Layout, target: Target) -> tuple[Move, tuple[int, ...]]:
         block = name[: len(name) - len(target.column)]
         beside = [f"{block}High", f"{block}Low"]
         if all(other in layout.names for other in beside):
+            beside += [name for name in [f"{block}Volume"] if name in layout.names]
             return "range", (column, *map(layout.names.index, beside))
         return "share", (column,)
     if target.naive_value is not None:

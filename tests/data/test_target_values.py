@@ -151,12 +151,29 @@ def idle(share):
     return bars
 
 
+def idle_every(bars):
+    """Bars of which every so many-th has no Volume."""
+    found = random_bars(200, seed=1)
+    found.loc[np.arange(200) % bars == 0, "Volume"] = 0.0
+    return found
+
+
 @pytest.mark.parametrize(
     ("bars", "target", "message"),
     [
         (flat(1), Volatility(), r"garman_klass: High = Low on 100 % of the bars of T0, .*=squared"),
         (flat(1), Range(), r"target=range: High = Low on 100 % of the bars of T0"),
         (idle(1), Volume(), r"target=volume: T0: Volume is 0 on 100 % of the bars"),
+        (
+            idle_every(6),
+            Volume(),
+            r"never more than 5 of them without a gap between; ask for data.seq_len=4,",
+        ),
+        (
+            idle_every(2),
+            Volume(),
+            r"never more than 1 of them .*; mend the source, or forecast another",
+        ),
         (random_bars(200, seed=1), Volatility(span=500), r"T0: 200 days, .*target.span=500"),
         (random_bars(200, seed=1), Return(span=150), r"T0: .*leave no .*target.span=150"),
     ],
@@ -164,6 +181,17 @@ def idle(share):
 def test_bars_from_which_a_target_cannot_be_had(bars, target, message):
     with pytest.raises(UserError, match=message):
         prepared(bars, target)
+
+
+def test_the_training_mean_is_that_of_what_the_windows_forecast():
+    data = prepared(random_bars(200, seed=1), Range(span=3))
+    train = data.windows_["train"]
+    came = data.target.in_unit(train.take(np.arange(len(train))).outcome[:, 0])
+    assert data.train_mean_ == pytest.approx(came.mean(), rel=1e-12)
+
+
+def test_the_length_of_windows_that_is_advised_where_there_are_gaps_is_right():
+    assert prepared(idle_every(6), Volume(), seq_len=4).windows_["test"]
 
 
 def test_bars_without_a_range_count_as_the_floor_and_are_reported():

@@ -1,6 +1,7 @@
 """The verdict's words, exactly."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,11 @@ def test_tickers_of_one_day_are_no_separate_evidence():
     assert nine.sentence.startswith("does not clearly beat")
     assert "standard error 0.006" in nine.sentence
     assert "49.0 +/- 6.9" in nine.table
+    ended = replace(
+        nine, evaluation={"target": {"tickers_together": {"test": 1.0}}}
+    )  # eight of them, before the test
+    assert ended.sentence.startswith("beats")
+    assert "49.0 +/- 2.3" in ended.table
 
 
 def test_table():
@@ -387,6 +393,12 @@ def test_findings():
         "baselines left out: auto_arima; the report has the reasons",
         "3 folds: RMSE ratio 0.996 to 1.004, mean 1.001, standard deviation 0.0046; below 1 in 1 of 3",
     ]
+    others = evaluation(folds=3) | {"target": {"name": "volatility", "loss": "qlike"}}
+    others["folds"] = [{"ratios": {"test": ratio}} for ratio in (0.9, 0.8)]
+    assert (
+        "2 folds: QLIKE ratio 0.800 to 0.900, mean 0.850, standard deviation 0.071; below 1 in 2 of 2"
+        in judged(others).findings
+    )
     text = " ".join(judged(evaluation(folds=3)).text.split())
     for finding in judged(evaluation(folds=3)).findings:
         assert finding in text
@@ -444,8 +456,13 @@ def test_the_best_baseline_by_validation_is_the_bar(changes, begins, beats):
 
 
 def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_does_not_apply():
-    def warned(**changes):
-        metrics = PLAIN | {"test_r2_oos": 0.4, "test_r2_oos_se": 0.01, "test_direction": 0.68}
+    def warned(rows=1476, **changes):
+        metrics = PLAIN | {
+            "test_r2_oos": 0.4,
+            "test_r2_oos_se": 0.01,
+            "test_direction": 0.68,
+            "test_rows": rows,
+        }
         records = compared(**changes)
         return Verdict(
             metrics=metrics, tickers=["AAPL"], strategy="range_single", horizon=1, evaluation=records
@@ -453,6 +470,8 @@ def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_doe
 
     assert warned() == []
     assert warned(ratio=0.85, p=0.2) == []
+    assert warned(ratio=0.85, p=None, rows=15) == []  # a handful of rows, and no test beside this baseline
+    assert warned(ratio=0.85, p=None)
     (warning,) = warned(ratio=0.85)
     assert "test QLIKE 0.850 times that of har (no less than 0.9)" in warning
 

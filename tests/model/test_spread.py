@@ -54,6 +54,21 @@ def test_it_follows_the_volatility_it_has_seen_and_looks_at_nothing_else():
     assert Spread.fit(data_of(spoilt)).coefficients == spread.coefficients
 
 
+def test_what_is_much_traded_is_expected_to_move_much_where_it_did_in_training():
+    bars, _ = calm_and_wild()
+    rng = np.random.default_rng(1)
+    busy = rng.random(len(bars)) < 0.3
+    moves = 0.008 * np.where(np.roll(busy, 1), 3, 1) * rng.standard_normal(len(bars))
+    close = 50 * np.exp(np.cumsum(moves))
+    bars = bars.assign(Open=close, Close=close, High=1.003 * close, Low=0.997 * close)
+    data = data_of(bars.assign(Volume=np.where(busy, 3e6, 1e6)))
+    batch = data.windows_["test"].take(np.arange(len(data.windows_["test"])))
+    found = Spread.fit(data)(batch.windows)
+    assert found[busy[batch.rows]].mean() > 1.5 * found[~busy[batch.rows]].mean()
+    idle = data_of(bars.assign(Volume=0.0))
+    assert (Spread.fit(idle)(batch.windows) > 0).all()
+
+
 @pytest.mark.parametrize(
     ("target", "move"), [(Return(), "level"), (Range(), "difference")], ids=["return", "range"]
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from forecast.evaluate.findings import fold_error, fold_ratio
 from forecast.evaluate.report.parts import (
     Part,
     Table,
@@ -77,7 +78,7 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
         words: how to name what was forecast.
     """
     known: dict[str, tuple[str, Callable[[Any], list[Part]]]] = {
-        "folds": ("Folds", partial(_folds, words=words)),
+        "folds": ("Folds", partial(_folds, words=words, error=fold_error(evaluation))),
         "baselines": ("Baselines", partial(_baselines, metrics=metrics, words=words)),
         "significance": ("Significance", partial(_significance, words=words)),
         "intervals": ("Intervals", partial(intervals, words=words)),
@@ -97,8 +98,9 @@ def sections(evaluation: Record, metrics: Metrics, words: Words) -> list[tuple[s
     return made
 
 
-def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
-    """A walk-forward fold by fold: fold, train, val and test ([first, last] bar), refit, epochs, seconds, metrics."""
+def _folds(folds: Sequence[Record], words: Words, error: str) -> list[Part]:
+    """A walk-forward fold by fold: fold, train, val and test ([first, last] bar), refit, epochs, seconds, metrics, and
+    ratios of the error that is named."""
 
     def span(ends: object) -> str:
         return " to ".join(map(str, ends)) if isinstance(ends, list | tuple) and ends else "-"
@@ -112,17 +114,20 @@ def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
         "tested on": ("test", span),
         "RMSE": ("test_rmse", plain),
         "naive RMSE": ("test_naive_rmse", plain),
-        "ratio": ("test_theil_u", ratio_text),
+        "ratio": ("ratio", ratio_text),
         "direction %": ("test_direction", percent_text),
         "epochs": ("epochs", plain),
         "seconds": ("seconds", plain),
         "fitted": ("refit", lambda refit: "anew" if refit else "no"),
     }
     ratios = Plot(
-        title=f"RMSE ratio to {words.naive} by fold",
+        title=f"{error} ratio to {words.naive} by fold",
         names=[f"{fold.get('fold', '')}: {span(fold.get('test'))[:7]}" for fold in folds],
         y_label="ratio, below 1 is better",
-        series=[line("val", "other", column("val_theil_u")), line("test", "model", column("test_theil_u"))],
+        series=[
+            line(split, role, [fold_ratio(fold, split) for fold in folds])
+            for split, role in (("val", "other"), ("test", "model"))
+        ],
         levels=[(1.0, words.naive, "naive")],
     )
     errors = Plot(
@@ -136,7 +141,11 @@ def _folds(folds: Sequence[Record], words: Words) -> list[Part]:
         ],
     )
     return [
-        table_of(({**fold, **(fold.get("metrics") or {})} for fold in folds), columns, sortable=True),
+        table_of(
+            ({**fold, **(fold.get("metrics") or {}), "ratio": fold_ratio(fold, "test")} for fold in folds),
+            columns,
+            sortable=True,
+        ),
         ratios,
         errors,
     ]

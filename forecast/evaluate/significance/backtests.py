@@ -68,17 +68,22 @@ def conditional_coverage(coverage: LikelihoodRatio, independence: LikelihoodRati
     return _tested(coverage.stat + independence.stat, 2)
 
 
-def transitions(violated: NDArray[np.bool_], owner: NDArray[np.integer], groups: int) -> Column:
+def transitions(
+    violated: NDArray[np.bool_], owner: NDArray[np.integer], groups: int, latest: NDArray[np.integer]
+) -> Column:
     """(groups, 2, 2) how often each state was followed by each.
 
     Args:
         violated: (rows,) of a group side by side, oldest first.
         owner: (rows,) 0 .. groups - 1.
         groups: their number.
+        latest: (groups,) state of the row before a group's first, -1 where there is none; afterwards that of its last.
     """
-    same = owner[1:] == owner[:-1]
-    cell = owner[1:] * 4 + 2 * violated[:-1] + violated[1:]
-    found: Column = np.bincount(cell[same], minlength=4 * groups).astype(np.float64).reshape(groups, 2, 2)
+    opens = np.append(True, owner[1:] != owner[:-1])[: len(owner)]
+    before = np.where(opens, latest[owner], np.append(0, violated[:-1])[: len(owner)])
+    cell = (owner * 4 + 2 * before + violated)[before >= 0]
+    latest[owner] = violated  # of several rows of a group the last one stays
+    found: Column = np.bincount(cell, minlength=4 * groups).astype(np.float64).reshape(groups, 2, 2)
     return found
 
 

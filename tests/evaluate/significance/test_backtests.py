@@ -38,7 +38,9 @@ def test_christoffersen_is_the_g_test_of_the_transitions():
     violated = np.random.default_rng(4).random(600) < 0.08
     violated[50:54] = True
     owner = np.repeat([0, 1], 300)
-    counts = transitions(violated, owner, 2)
+    latest = np.full(2, -1)
+    pieces = [np.r_[0:140, 300:450], np.r_[140:300, 450:600]]  # two folds: a border between bars is none
+    counts = sum(transitions(violated[rows], owner[rows], 2, latest) for rows in pieces)
     found = christoffersen(counts)
     for group in (0, 1):
         own = violated[owner == group]
@@ -55,6 +57,6 @@ def test_christoffersen_is_the_g_test_of_the_transitions():
 
 def test_what_cannot_be_tested_is_undefined():
     assert np.isnan(kupiec(np.zeros(1), np.zeros(1), 0.01).p[0])
-    never = transitions(np.zeros(100, bool), np.zeros(100, int), 1)
+    never = transitions(np.zeros(100, bool), np.zeros(100, int), 1, np.full(1, -1))
     assert np.isnan(christoffersen(never).p[0])
     assert christoffersen(never).record() == {"stat": None, "p": None}
