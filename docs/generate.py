@@ -13,7 +13,7 @@ import inspect
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,10 +59,11 @@ def render(page: str) -> str:
 
     def table(found: re.Match[str]) -> str:
         kind, _, name = found[2].partition(": ")
+        lines: Iterable[str]
         if kind == "benchmark":
             lines = benchmark_table(*name.split())
         elif kind == "targets":
-            lines = list(targets_table())
+            lines = targets_table()
         else:
             lines = options_table() if kind == "options" else keys_table(name)
         return found[1] + "\n".join(lines) + "\n" + found[3]

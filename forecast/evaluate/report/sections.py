@@ -125,8 +125,8 @@ def _folds(folds: Sequence[Record], words: Words, error: str) -> list[Part]:
         names=[f"{fold.get('fold', '')}: {span(fold.get('test'))[:7]}" for fold in folds],
         y_label="ratio, below 1 is better",
         series=[
-            line(split, role, [fold_ratio(fold, split) for fold in folds])
-            for split, role in (("val", "other"), ("test", "model"))
+            line("val", "other", [fold_ratio(fold, "val") for fold in folds]),
+            line("test", "model", [fold_ratio(fold, "test") for fold in folds]),
         ],
         levels=[(1.0, words.naive, "naive")],
     )
