@@ -182,6 +182,8 @@ class ForecastTable:
     @property
     def shares_of(self) -> SharesOf:
         """What a residual is measured in shares of, so that those of all levels compare."""
+        if "log_loss" in self.losses:
+            return "chance"
         return "naive" if self.relative else "forecast" if self.logs else "unit"
 
     @property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Prices = NDArray[np.float64]
 
-SharesOf = Literal["naive", "forecast", "unit"]
+SharesOf = Literal["naive", "forecast", "unit", "chance"]
 # For each level, which two of the network's quantiles its interval starts from; None: from the forecast.
 Pairs = tuple[tuple[int, int] | None, ...]
 
@@ -49,7 +49,13 @@ def quantile_pairs(levels: Sequence[float], quantile_levels: Sequence[float] | N
 
 
 def bounds(
-    widths: Prices, forecast: Prices, scale: Prices, *, pairs: Pairs, quantiles: Prices | None = None
+    widths: Prices,
+    forecast: Prices,
+    scale: Prices,
+    *,
+    pairs: Pairs,
+    quantiles: Prices | None = None,
+    chances: bool = False,
 ) -> Prices:
     """Lower and upper values.
 
@@ -63,6 +69,7 @@ def bounds(
         scale: (rows,) such as the last Close; where it is 0 a share of it says nothing, and the bounds are NaN.
         pairs: of each level.
         quantiles: (rows, quantiles) the network's, where `pairs` names any.
+        chances: whether forecasts are probabilities, whose bounds lie from 0 to 1.
 
     Returns:
         (levels, 2, rows)
@@ -89,6 +96,8 @@ def bounds(
     for wider in range(len(found) - 2, -1, -1):
         np.minimum(found[wider, 0], found[wider + 1, 0], out=found[wider, 0])
         np.maximum(found[wider, 1], found[wider + 1, 1], out=found[wider, 1])
+    if chances:
+        return found.clip(0.0, 1.0)
     floored = np.maximum(found, 0.0)
     return floored if all_positive else np.where(positive, floored, found)
 
@@ -103,7 +112,8 @@ class IntervalState:
         pooled: (levels, horizon) half-widths for a ticker the run did not have, as shares of the scale; of intervals
             that are not symmetric (levels, 2, horizon).
         own: ticker -> the same.
-        shares_of: what is the scale: the naive forecast, such as the last Close; the forecast; or the unit itself.
+        shares_of: what is the scale: the naive forecast, such as the last Close; the forecast; or the unit itself,
+            which is a chance where forecasts are probabilities.
         spread: by whose forecast the scale is multiplied; None = it is not.
     """
 
@@ -159,6 +169,7 @@ class IntervalState:
             scale,
             pairs=self.pairs,
             quantiles=None if quantiles is None else quantiles.reshape(count * horizon, -1),
+            chances=self.shares_of == "chance",
         )
         return found.reshape(len(self.levels), 2, count, horizon)
 

@@ -77,6 +77,11 @@ def test_a_negative_price_keeps_its_interval():
     np.testing.assert_allclose(found[0, :, 0], [-22.0, -18.0])
 
 
+def test_bounds_of_a_probability_lie_from_0_to_1():
+    found = bounds(np.array([[0.6]]), np.array([0.5]), np.array([-1.0]), pairs=(None,), chances=True)
+    assert found.ravel().tolist() == [0.0, 1.0]
+
+
 def test_columns_are_named_by_level():
     assert columns([0.9]) == ["lower", "upper"]
     assert columns([0.9, 0.5, 0.025]) == ["lower", "upper", "lower_50", "upper_50", "lower_2.5", "upper_2.5"]

@@ -181,6 +181,7 @@ class IntervalPlan:
             self.scale(block),
             pairs=self.pairs[levels],
             quantiles=block.quantiles,
+            chances=self.shares_of == "chance",
         )
 
     def state(self, table: Column, pooled: Column, *, own: NDArray[np.bool_]) -> IntervalState:
