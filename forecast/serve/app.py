@@ -8,7 +8,7 @@ info (/, /config, /docs).
 from __future__ import annotations
 
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from forecast.runs import package_version
 from forecast.serve import v2
@@ -55,27 +55,11 @@ def create_app(
     stopping: Callable[[], bool],
 ) -> FastAPI:
     """The app of one HTTP process."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        store.load()
-        if store.current is not None:
-            monitoring.model_loaded(store.current)
-        store.poll()
-        gc.collect()
-        gc.freeze()  # what is here stays: the collector need not look at it between requests
-        async with engine.running():
-            try:
-                yield
-            finally:
-                store.close()
-                monitoring.close()
-
     app = FastAPI(
         title=TITLE,
         description=DESCRIPTION,
         version=package_version(),
-        lifespan=lifespan,
+        lifespan=lambda _: _lifespan(store, monitoring, engine),
         redirect_slashes=False,
         openapi_url=None,  # both are in routes/info.py: its scripts are on the internet
         docs_url=None,
@@ -105,19 +89,41 @@ def create_app(
         app, store, api_key=settings.api_key is not None, admin_key=settings.admin_key is not None
     )
     # Ours stand before FastAPI's own, none of which POST /infer needs.
-    fastapi = answer = app.build_middleware_stack()
-    for made in reversed(
+    app.middleware_stack = _in_front(
+        app.build_middleware_stack(),
         middlewares(
             settings, store=store, engine=engine, monitoring=monitoring, turns=turns, stopping=stopping
-        )
-    ):
-        answer = made.cls(answer, *made.args, **made.kwargs)
+        ),
+    )
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(store: ModelStore, monitoring: Monitoring, engine: Engine) -> AsyncIterator[None]:
+    store.load()
+    if store.current is not None:
+        monitoring.model_loaded(store.current)
+    store.poll()
+    gc.collect()
+    gc.freeze()  # what is here stays: the collector need not look at it between requests
+    async with engine.running():
+        try:
+            yield
+        finally:
+            store.close()
+            monitoring.close()
+
+
+def _in_front(app: ASGIApp, made: Sequence[Middleware]) -> ASGIApp:
+    """An app behind middlewares, outermost first, that take HTTP alone."""
+    answer = app
+    for one in reversed(made):
+        answer = one.cls(answer, *one.args, **one.kwargs)
 
     async def stack(scope: Scope, receive: Receive, send: Send) -> None:
-        await (answer if scope["type"] == "http" else fastapi)(scope, receive, send)
+        await (answer if scope["type"] == "http" else app)(scope, receive, send)
 
-    app.middleware_stack = stack
-    return app
+    return stack
 
 
 def middlewares(

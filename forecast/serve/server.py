@@ -125,19 +125,7 @@ def serve(settings: Settings) -> None:
     stop = threading.Event()
     os.register_at_fork(after_in_child=_end_with_parent)
 
-    def interrupt(*_: object) -> None:
-        if not stop.is_set():  # whoever asks twice must not interrupt the shutdown itself
-            stop.set()
-            stopping.value = 1
-            threading.Thread(target=jobs.close).start()  # while requests drain, for some wait for a training
-            time.sleep(_LINGER_S)
-            # Its watch fails when its queues are gone.
-            logging.getLogger("litserve").setLevel(logging.CRITICAL)
-            raise KeyboardInterrupt
-
-    # LitServe leaves its processes behind when it is killed by SIGTERM; interrupted, it drains and ends them all.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, interrupt)
+    _end_on_signals(stop, stopping, jobs)
     threading.Thread(
         target=_watch_children,
         args=(stop, engine, settings.watch.folder, settings.drain_s, start_failure),
@@ -171,6 +159,23 @@ def serve(settings: Settings) -> None:
         _end_children()
     if start_failure.is_refusal:
         raise UserError(start_failure.text)
+
+
+def _end_on_signals(stop: threading.Event, stopping: Any, jobs: TrainingJobs) -> None:
+    """Have SIGTERM and Ctrl-C interrupt LitServe, which drains and ends its processes then; killed, it leaves them."""
+
+    def interrupt(*_: object) -> None:
+        if not stop.is_set():  # whoever asks twice must not interrupt the shutdown itself
+            stop.set()
+            stopping.value = 1
+            threading.Thread(target=jobs.close).start()  # while requests drain, for some wait for a training
+            time.sleep(_LINGER_S)
+            # Its watch fails when its queues are gone.
+            logging.getLogger("litserve").setLevel(logging.CRITICAL)
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
 
 
 class _Server(LitServer):
