@@ -27,6 +27,7 @@ from forecast.config.composing import CONFIG_NAME, CONFIG_PATH, VERSION_BASE, re
 from forecast.config.messages import to_message
 from forecast.config.renamed import rename_targets
 from forecast.errors import UserError
+from forecast.files import refused_by_disk
 from hydra_plugins.ray_tune_sweeper import planned
 
 Task = Callable[[DictConfig], float | None]
@@ -135,9 +136,10 @@ class Launch:
             if self._failed is not None:
                 raise self._failed
             return None
-        message = to_message(error) if isinstance(error, HydraException) else None  # a sweeper's own
-        if message is not None:
+        refused = None if error is None else refused_by_disk(error, str(self._directory))
+        if isinstance(error, HydraException) and (message := to_message(error)):  # a sweeper's own
             refused = UserError(message)
+        if refused is not None and not isinstance(error, UserError):
             refused.__cause__ = error
             error = refused
         try:
@@ -211,7 +213,8 @@ class Launch:
         """Raise what Hydra let out, as a UserError where it is about what the user wrote."""
         message = None
         if isinstance(error, Exception) and not hasattr(error, "__notes__"):
-            message = self._not_made(error) or to_message(error, saved=self.saved)
+            full = refused_by_disk(error, str(self._directory))
+            message = self._not_made(error) or (str(full) if full else to_message(error, saved=self.saved))
         if message is None or isinstance(error, UserError):
             raise error
         if not any(word.startswith("-") for word in arguments):  # else other files, or several jobs
