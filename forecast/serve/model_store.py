@@ -20,17 +20,18 @@ import numpy as np
 
 from forecast.config.messages import one_line
 from forecast.data.bars import Bars
-from forecast.data.layout import bars_before_join, behind
+from forecast.data.layout import bars_before_join, behind, rows
 from forecast.errors import UserError
 from forecast.serve.allowlist import check_built, check_plain, check_targets
-from forecast.serve.row_columns import row_columns, target_columns
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
     from forecast.bundle.reference import Reference
     from forecast.model.inference import Predictor
 
+DELIVERED = ("High", "Low", "Close", "Volume")  # columns of a row of a request
 _MAX_PATH_BYTES = 4096
 _log = logging.getLogger(__name__)
 
@@ -95,8 +96,14 @@ class LoadedModel:
 
     @cached_property
     def row_columns(self) -> tuple[str, ...]:
-        """Of each ticker in a row of a request, in order."""
-        return row_columns(self.predictor)
+        """Of a ticker in a row of a request, in order: those delivered, and Open before them where it is looked at."""
+        try:
+            rows(self.predictor.features, _made_up_bars()[[*DELIVERED]], self.predictor.target)
+        except KeyError:
+            return ("Open", *DELIVERED)
+        except UserError:
+            pass  # it says what it lacks when it is asked
+        return DELIVERED
 
     @cached_property
     def row_names(self) -> tuple[str, ...]:
@@ -108,8 +115,14 @@ class LoadedModel:
 
     @cached_property
     def target_columns(self) -> frozenset[str]:
-        """Columns of bars that what is forecast is made of."""
-        return target_columns(self.predictor)
+        """Columns of bars without which there are no values of what is forecast."""
+        whole, needed = _made_up_bars(), set()
+        for column in whole.columns:
+            try:
+                self.predictor.target.values(whole.drop(columns=column))
+            except KeyError:
+                needed.add(str(column))
+        return frozenset(needed)
 
     @cached_property
     def is_mixed(self) -> bool:
@@ -194,6 +207,14 @@ class LoadedModel:
             f'RMSE on its test {bar}s {skill} times that of "tomorrow = today"{beaten}',
             *(f"warning: {line}" for line in self.interval_warnings),
         ]
+
+
+def _made_up_bars() -> pd.DataFrame:
+    import pandas as pd
+
+    close = 100.0 + np.sin(np.arange(64))
+    bars = {"Open": close - 0.5, "High": close + 1, "Low": close - 1, "Close": close, "Volume": close + 1e6}
+    return pd.DataFrame(bars, index=pd.date_range("2024-01-01", periods=len(close), freq="B", name="Date"))
 
 
 def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any]:

@@ -14,14 +14,13 @@ from forecast.data.calendars import calendar_of, planned_sessions
 from forecast.data.features import calendar_columns, warm_up
 from forecast.data.layout import closes_later, rows
 from forecast.errors import UserError
-from forecast.serve.row_columns import DELIVERED
+from forecast.serve.model_store import DELIVERED, LoadedModel
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
     from forecast.model.inference import Predictor
-    from forecast.serve.model_store import LoadedModel
 
 # Share of the logarithm of High / Low that an Open which nobody gave is taken to lie from the Close: where the variance
 # of Garman and Klass is that of Parkinson, who needs no Open, 1 / (4 ln 2) = 1/2 - (2 ln 2 - 1) * 0.6^2.

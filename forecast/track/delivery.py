@@ -163,8 +163,6 @@ _MODEL_TAGS = ("strategy", "tickers", "identity", "data_fingerprint", "version")
 JOB_FILE = "job.json"  # stands in the directory of each job of a sweep
 _ROWS = 1000  # runs a search may return; more are never RUNNING on one host
 
-logger = logging.getLogger(__name__)
-
 
 def experiment_of(client: MlflowClient, record: Record) -> str:
     """Return the id of the record's experiment, made if there is none.

@@ -18,8 +18,7 @@ from trained import run_without_plots
 from forecast.config import build
 from forecast.data.features import warm_up
 from forecast.serve.engines import ForecastAPI, GreedyLoop
-from forecast.serve.model_store import load_model
-from forecast.serve.row_columns import DELIVERED
+from forecast.serve.model_store import DELIVERED, load_model
 from forecast.serve.windows import model_inputs, validate_window
 
 pytestmark = pytest.mark.slow
