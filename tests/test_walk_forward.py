@@ -51,7 +51,7 @@ def test_the_table_and_the_figures_hold_all_folds(three):
     for fold in folds:
         own = from_table(table[table["fold"] == fold["fold"]])
         assert fold["metrics"]["test_theil_u"] == pytest.approx(own["test_theil_u"], rel=1e-9)
-        assert fold["ratios"]["test"] == pytest.approx(own["test_theil_u"], rel=1e-9)  # a price: in squared errors
+        assert fold["ratios"]["test"] == pytest.approx(own["test_theil_u"], rel=1e-9)
         assert fold["train"][1] < fold["val"][0] < fold["val"][1] < fold["test"][0] < fold["test"][1]
     assert three.metrics["epochs"] == len(three.history) == sum(fold["epochs"] for fold in folds) == 6
 
