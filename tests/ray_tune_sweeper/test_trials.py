@@ -200,7 +200,7 @@ class Losing(FIFOScheduler):
 def test_trials_that_are_lost_are_no_interruption(sweep, monkeypatch):
     monkeypatch.setattr("hydra_plugins.ray_tune_sweeper._sweep.built_scheduler", lambda _: Losing())
     with pytest.raises(TrialsFailed) as raised:
-        sweep(lambda config: float(config.x), *GRID, "x=1,2,3")
+        sweep(lambda config: float(config.x), *GRID, TOGETHER, "x=1,2,3")
     said = "1 of 3 trials failed:\n  trial 1 (x=2): lost: Ray Tune left it terminated, without a result"
     assert str(raised.value) == said
 
