@@ -1,4 +1,4 @@
-"""python -m benchmarks.serve [COMMAND] [--folder DIR]: table (default), idle, soak, swap, kill, train.
+"""python -m benchmarks.serve [COMMAND] [--folder DIR]: table (default), idle, soak, swap, kill, train, workers.
 
 table   throughput and latency of every way to serve the same run directory, in turn, round after round
 idle    what a server costs while nobody asks: share of a core, and memory
@@ -7,6 +7,7 @@ swap    a new champion every few seconds under load, a training and a rollback i
         every answer is from a current model
 kill    kill -9 under load of a process that computes: how soon it is back, or the server ended as a whole
 train   answers while the champion is retrained behind the server, and when that process is killed
+workers answers a second by one and by two processes, of a costly and of a small model
 
 Every command makes the run directory it serves (or finds it in the folder), starts its servers on free ports of
 127.0.0.1, checks every answer, and exits with 1 when the target that it prints is missed. Linux only.

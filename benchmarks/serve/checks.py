@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.serve.servers import (
     WORKERS,
     Questions,
     Server,
+    Way,
     command,
     cpu_seconds,
     make,
@@ -33,6 +35,12 @@ _GROWTH_PERCENT = 5.0
 _BACK_S = 1.0  # until another worker answers instead of a killed one
 _ENDED_S = 1.0  # until a server is gone without a process that it needs
 _FIRST_EPOCH_S = 90
+# Served by one and by two processes: name, keys, and how many times the answers of one two must give on two cores. The
+# load generator takes its part of them, most where an answer costs little.
+_MODELS = (
+    ("costly", ("model.hidden_size=256", "model.num_layers=1", "data.seq_len=240"), 1.5),
+    ("small", (), 1.0),
+)
 
 
 def idle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -325,6 +333,43 @@ def kill(folder: Path, options: argparse.Namespace) -> bool:
     return good
 
 
+def workers_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `workers`."""
+    parser.add_argument(
+        "--rounds", type=int, default=2, help="one and two processes are measured so often, in turn"
+    )
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--connections", type=int, default=64)
+
+
+def workers(folder: Path, options: argparse.Namespace) -> bool:
+    """Print a row a model and key; whether two processes answer as many times more as they must."""
+    good = True
+    for name, also, least in _MODELS:
+        directory = make(folder / f"run-{name}", also=("trainer.threads=1", *also))
+        windows = questions(directory)
+        ways = [
+            Way(name=f"{name} workers={count}", keys=(*INLINE.keys, f"workers={count}")) for count in (1, 2)
+        ]
+        rates: dict[str, list[float]] = {way.name: [] for way in ways}
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(serving(way, directory, windows, folder)) for way in ways]
+            for server in servers * options.rounds:
+                found = ask(server.plan(windows, connections=options.connections, seconds=options.seconds))
+                if found.faults:
+                    raise SystemExit(f"{server.way.name}: {found.faults}")
+                rates[server.way.name].append(found.per_second)
+        one, two = rates.values()
+        ratio = statistics.median(second / first for first, second in zip(one, two, strict=True))
+        good &= ratio >= least
+        shown = " and ".join("/".join(f"{rate:.0f}" for rate in own) for own in (one, two))
+        word = "met" if ratio >= least else "MISSED"
+        print(
+            f"{name}, workers=1 and 2: {shown} answers/s, {ratio:.2f} times, >= {least}: {word}", flush=True
+        )
+    return good
+
+
 def _workers(server: Server) -> list[int]:
     """LitServe's inference processes."""
     return [pid for pid in tree(server.pid) if "spawn_main" in command(pid)]
@@ -336,4 +381,5 @@ COMMANDS = {
     "swap": (swap, swap_arguments),
     "kill": (kill, kill_arguments),
     "train": (train, train_arguments),
+    "workers": (workers, workers_arguments),
 }

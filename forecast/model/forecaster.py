@@ -33,6 +33,8 @@ class Forecast:
 
     values: Values  # (batch, horizon)
     quantiles: Values | None = None  # (batch, horizon, levels), ascending; None of a forecaster without them
+    # (batch, lookback, features) what a network saw, for whoever looks at it too; None where it was not kept.
+    inputs: NDArray[np.float32] | None = None
 
     def in_unit(self, target: Target, variance: Values | float = 0.0) -> Forecast:
         """The same forecasts in the target's unit.
@@ -42,7 +44,7 @@ class Forecast:
             variance: of the forecaster's errors, see `error_variance`.
         """
         quantiles = None if self.quantiles is None else target.in_unit(self.quantiles)
-        return Forecast(target.forecast_in_unit(self.values, variance), quantiles)
+        return Forecast(target.forecast_in_unit(self.values, variance), quantiles, self.inputs)
 
 
 @dataclass(frozen=True)

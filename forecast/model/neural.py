@@ -135,18 +135,23 @@ class NetworkForecaster(nn.Module):
             windows: (batch, lookback, columns) raw panel rows.
             offset: what `offset` gives of them.
         """
-        raw = torch.from_numpy(windows).to(self.fitted.device)
-        answers = self.answers(raw)
+        fitted = self.fitted
+        raw = torch.from_numpy(windows).to(fitted.device)
+        few = raw.is_cpu and len(raw) <= _CHUNK
+        inputs = fitted.inputs(raw) if few else None
+        answers = self.answers(raw, inputs)
         if offset is not None:
             answers = answers + offset
         if self.quantile_levels is None:
-            return Forecast(self._to_values(raw, answers))
+            return Forecast(self._to_values(raw, answers), None, None if inputs is None else inputs.numpy())
         quantiles = self._to_values(raw, self._by_level(answers))  # (B, h, Q)
         return Forecast(quantiles[..., self.quantile_levels.index(0.5)], quantiles)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Raw windows (batch, lookback, columns) to the network's answers in normalised units, (batch, outputs)."""
-        inputs = self.fitted.inputs(windows)
+        return self._from_inputs(self.fitted.inputs(windows))
+
+    def _from_inputs(self, inputs: Tensor) -> Tensor:
         answers: Tensor = self.network(inputs)
         start = self.start(inputs)
         return answers if start is None else answers + start
@@ -170,12 +175,14 @@ class NetworkForecaster(nn.Module):
             else answers.repeat_interleave(len(self.quantile_levels), 1)
         )
 
-    def answers(self, windows: Tensor) -> Tensor:
-        """What `forward` gives in evaluation mode, in chunks that suit the device."""
+    def answers(self, windows: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """What `forward` gives in evaluation mode, in chunks that suit the device, or at once from inputs."""
         training = self.training or self.network.training
         if training:  # to tell every part takes its time
             self.eval()
         try:
+            if inputs is not None:
+                return self._from_inputs(inputs)
             size = _CHUNK if windows.is_cpu else _CHUNK_ON_GPU
             if windows.shape[0] <= size:
                 return self(windows)  # type: ignore[no-any-return]

@@ -195,7 +195,7 @@ class ForecastAPI(LitAPI):
         if self.monitoring is not None:
             self._record(windows, values[:, -model.predictor.lookback :], found.values, found.bounds, model)
         level = model.predictor.levels[0] if found.bounds is not None else None
-        out_of_range = model.out_of_range(values)
+        out_of_range = model.out_of_range(values, found.inputs)
         doubts = (*model.join_warnings, *(model.interval_warnings if found.bounds is not None else ()))
         target = model.predictor.target
         answers = []

@@ -43,6 +43,7 @@ class Forecasts:
     values: NDArray[np.float64]  # (batch, horizon) in the target's unit
     # (2, batch, horizon) lower and upper of the first level; None without intervals
     bounds: NDArray[np.float64] | None
+    inputs: NDArray[np.float32] | None = None  # (batch, lookback, features) what a network saw; None: not kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,19 +174,22 @@ class LoadedModel:
             (bounds, *_) = intervals.bounds(
                 list(tickers), forecast.values, naive, forecast.quantiles, windows=windows
             )  # (2, B, h)
-        return Forecasts(values=forecast.values, bounds=bounds)
+        return Forecasts(values=forecast.values, bounds=bounds, inputs=forecast.inputs)
 
-    def out_of_range(self, windows: NDArray[np.float32]) -> list[tuple[str, ...]]:
+    def out_of_range(
+        self, windows: NDArray[np.float32], inputs: NDArray[np.float32] | None = None
+    ) -> list[tuple[str, ...]]:
         """A warning for each window in which the network sees what training had none like.
 
         Args:
             windows: (batch, lookback or more, columns) raw panel rows.
+            inputs: what the network saw of them, where that is known.
         """
         if self.reference is None or self.predictor.forecaster.normaliser is None:
             return [()] * len(windows)  # one that looks at raw bars has no range that it was fitted in
-        outside = self.reference.outside(
-            self.predictor.inputs(windows[:, -self.predictor.lookback :])
-        )  # (B, F)
+        if inputs is None:
+            inputs = self.predictor.inputs(windows[:, -self.predictor.lookback :])
+        outside = self.reference.outside(inputs)  # (B, F)
         if not outside.any():
             return [()] * len(windows)
         names = np.asarray(self.reference.names)

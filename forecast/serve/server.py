@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import threading
 import time
@@ -240,6 +241,8 @@ def _build(
     announced = multiprocessing.Value("b", 0)
 
     def announce() -> None:
+        if settings.workers > 1 and sys.platform == "linux":
+            _listen_apart(settings)
         with announced.get_lock():
             first, announced.value = not announced.value, 1
         if first:
@@ -331,6 +334,27 @@ def _check_port(settings: Settings) -> None:
                 f"port={settings.port}: cannot be listened on ({os.strerror(error.errno or 0)}); "
                 f"choose another, such as port={settings.port % 65535 + 1}"
             ) from error
+
+
+def _listen_apart(settings: Settings) -> None:
+    """Give this HTTP process a socket of its own on the port, in place of the one that all have inherited.
+
+    Linux then deals connections out evenly. On a shared socket whoever wakes first accepts them: of 64 connections one
+    of two processes had up to all, and both together answered no more than one alone.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as own:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            own.setsockopt(socket.SOL_SOCKET, option, 1)
+        own.bind((settings.host, settings.port))
+        for number in map(int, os.listdir("/proc/self/fd")):
+            with suppress(OSError):  # that of the list itself is closed by now
+                if number == own.fileno() or not stat.S_ISSOCK(os.fstat(number).st_mode):
+                    continue
+                with socket.socket(fileno=os.dup(number)) as other:
+                    is_inherited = other.family == family and other.getsockname() == own.getsockname()
+                if is_inherited:
+                    os.dup2(own.fileno(), number, inheritable=False)
 
 
 def _raise_file_limit() -> None:

@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from commands import SMALL
@@ -87,6 +90,17 @@ def test_many_at_once(service):
     reply = service.post("/v2/models/champion/infer", v2)
     assert reply.status == 200, reply.body
     assert reply.json()["outputs"][0]["data"] == pytest.approx([expected] * 3, rel=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the processes share a socket")
+def test_connections_are_dealt_out_evenly(service):
+    """On a socket that all share one process could accept them all, and two answered no more than one."""
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]]
+    listening = [one for one in sockets if one[1].endswith(f":{service.port:04X}") and one[3] == "0A"]
+    assert len(listening) == 2
+    answered = Counter(service.get("/livez").headers["x-request-id"].partition("-")[0] for _ in range(60))
+    assert len(answered) == 2
+    assert min(answered.values()) >= 10
 
 
 def test_clients_that_hang_up_leave_nothing(service):
