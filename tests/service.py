@@ -136,10 +136,11 @@ class Service:
         return descendants(self.process.pid)
 
     def http_processes(self) -> list[int]:
-        """Those that answer: they have the socket, as has the one that keeps LitServe's queues, forked before them."""
+        """Those that answer: of several each has a socket of its own; one alone has it in common with the process that
+        keeps LitServe's queues, which was forked before it."""
         sockets = _listening(self.port)
         holders = [pid for pid in self.tree() if pid != self.process.pid and sockets & _sockets(pid)]
-        return sorted(holders)[1:]
+        return sorted(holders)[len(sockets) == 1 :]
 
     def inference_processes(self) -> list[int]:
         """LitServe's workers: spawned, where the others are forked."""

@@ -17,6 +17,7 @@ import hmac
 import itertools
 import json
 import logging
+import os
 import re
 import secrets
 import time
@@ -85,13 +86,14 @@ class Metrics:
         self, app: ASGIApp, *, counter: Monitoring, stopping: Callable[[], bool] = lambda: False
     ) -> None:
         self.app, self.counter, self.stopping = app, counter, stopping
-        self.prefix, self.numbers = secrets.token_hex(6).encode(), itertools.count()  # of this process
+        # Of this server and, with the process's number, of one process: they are forked from the one that made this.
+        self.prefix, self.numbers = secrets.token_hex(6).encode(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began, method = time.perf_counter(), scope["method"]
         sent = (header(scope, b"x-request-id") or b"")[:64]
         is_usable = bool(sent) and sent.isascii() and sent.decode().isprintable()
-        request_id = sent if is_usable else b"%b-%x" % (self.prefix, next(self.numbers))
+        request_id = sent if is_usable else b"%b-%x-%x" % (self.prefix, os.getpid(), next(self.numbers))
         status, counted = 499, False  # as long as nothing was answered
 
         def count() -> None:

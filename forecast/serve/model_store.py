@@ -43,7 +43,8 @@ class Forecasts:
     values: NDArray[np.float64]  # (batch, horizon) in the target's unit
     # (2, batch, horizon) lower and upper of the first level; None without intervals
     bounds: NDArray[np.float64] | None
-    inputs: NDArray[np.float32] | None = None  # (batch, lookback, features) what a network saw; None: not kept
+    # (batch, lookback, features) what a network saw; None where it was not kept
+    inputs: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
