@@ -149,6 +149,8 @@ class PathForms:
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.body":
+                # Of every other answer uvicorn misses the bytes, and puts a traceback into the log.
+                scope["method"] = "HEAD"
                 message = {**message, "body": b""}
             await send(message)
 

@@ -105,6 +105,13 @@ def test_connections_are_dealt_out_evenly(service):
     assert min(answered.values()) >= 10
 
 
+def test_head_leaves_no_traceback(service):
+    """uvicorn missed the bytes that the length had promised."""
+    assert [service.ask("HEAD", path).status for path in ("/", "/config", "/nothing")] == [200, 200, 404]
+    assert service.is_ready()
+    assert "Traceback" not in service.said()
+
+
 def test_clients_that_hang_up_leave_nothing(service):
     for sent in (BODY[:0], BODY[:20]):
         with service.connect() as connection:
