@@ -272,8 +272,7 @@ class FileSource:
     ) -> _Opened:
         """A file's cells and its layout; a file of several tickers is kept for the next of them."""
         from forecast.data.sources.layout import FileError, FileLayout, named
-        from forecast.data.sources.raw_files import RawFile
-        from forecast.data.sources.reading import raw_table
+        from forecast.data.sources.raw_files import RawFile, read_table
         from forecast.data.sources.sniffing import sniff_file, tickers_of
 
         stamp = _stamp(file)
@@ -287,7 +286,7 @@ class FileSource:
             raw = RawFile(file)
             if whole:
                 layout = FileLayout.from_json(said)
-                table = raw_table(raw, layout)
+                table = read_table(raw, layout)
             else:
                 try:
                     layout, table = sniff_file(raw, said)

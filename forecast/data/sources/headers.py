@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 from forecast.data.sources.layout import FileError
 
@@ -143,24 +144,32 @@ def is_date_name(name: str) -> bool:
     return rank("Date", name) is not None
 
 
-def split_tickers(labels: Sequence[str]) -> list[str | tuple[str, str]]:
-    """Labels such as Close_AAPL or "MSFT Open" as (ticker, name), where two tickers and more have all prices."""
+class Label(NamedTuple):
+    """What a file calls a column."""
+
+    name: str
+    ticker: str | None = None  # of several that the header names
+
+
+def split_tickers(names: Sequence[str]) -> list[Label]:
+    """Labels of columns; of Close_AAPL or "MSFT Open", where two tickers and more have all prices, with the ticker."""
     prices = ("Open", "High", "Low", "Close")
-    if all(any(rank(ours, label) is not None for label in labels) for ours in prices):
-        return [*labels]
-    pairs: dict[str, tuple[str, str]] = {}
+    whole = [Label(name) for name in names]
+    if all(any(rank(ours, name) is not None for name in names) for ours in prices):
+        return whole
+    pairs: dict[str, Label] = {}
     has: dict[str, set[str]] = {}
-    for label in labels:
-        cuts = [(label[: cut.start()], label[cut.end() :]) for cut in re.finditer(r"[\s_.|:-]+", label)]
+    for text in names:
+        cuts = [(text[: cut.start()], text[cut.end() :]) for cut in re.finditer(r"[\s_.|:-]+", text)]
         for ticker, name in [*((last, first) for first, last in reversed(cuts)), *cuts]:  # the longest name
             if ticker and is_number_name(name):
-                pairs[label] = (ticker, name)
+                pairs[text] = Label(name, ticker)
                 has.setdefault(ticker, set()).update(ours for ours in prices if rank(ours, name) is not None)
                 break
-    whole = [ticker for ticker, found in has.items() if len(found) == len(prices)]
-    if len(whole) < 2:
-        return [*labels]
-    return [pairs[label] if label in pairs and pairs[label][0] in whole else label for label in labels]
+    found = [ticker for ticker, own in has.items() if len(own) == len(prices)]
+    if len(found) < 2:
+        return whole
+    return [pairs[text] if text in pairs and pairs[text].ticker in found else Label(text) for text in names]
 
 
 def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from io import BytesIO, StringIO
 from itertools import islice
 from pathlib import Path
@@ -21,10 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecast.data.sources import headers
+from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import SPACES, FileError, FileLayout
 from forecast.data.sources.text_shape import decode, first_lines, labels_of, lines_of, split
-
-Label = str | tuple[str, str]  # of a column; (ticker, name) where the header names tickers
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".txt", ".tsv", ".tab", ".psv", ".prn", ".asc", ".dat")
@@ -42,21 +41,16 @@ class RawTable:
         labels: (columns,) as the file names them.
         frame: (rows, columns) by place, text or numbers; its index counts the file's rows from 0.
         text: of the file, without the lines that are no rows; None of parquet.
-        shape: of the text.
+        first: line of the first row.
     """
 
     def __init__(
-        self,
-        labels: list[Label],
-        frame: pd.DataFrame,
-        *,
-        text: str | None = None,
-        shape: FileLayout | None = None,
+        self, labels: list[Label], frame: pd.DataFrame, *, text: str | None = None, first: int = 0
     ) -> None:
         self.labels = labels
         self.frame = frame
         self.text = text
-        self.shape = shape
+        self.first = first
         self._groups: dict[str, NDArray[np.intp]] | None = None
 
     def rows_of(self, ticker: str, place: int) -> NDArray[np.intp]:
@@ -70,24 +64,19 @@ class RawTable:
 
     def place(self, row: int) -> str:
         """Where data row `row`, counted from 0, stands in the file: ", line 7" or ", row 6"."""
-        if self.text is None or self.shape is None:
+        if self.text is None:
             return f", row {row + 1}"
         reader = csv.reader(StringIO(self.text, newline=""))
-        first = self.shape.skip + self.shape.header
-        filled = (reader.line_num for fields in reader if reader.line_num > first and _filled(fields))
-        return f", line {next(islice(filled, row, None), row + 1 + first)}"
+        filled = (reader.line_num for fields in reader if reader.line_num > self.first and _filled(fields))
+        return f", line {next(islice(filled, row, None), row + 1 + self.first)}"
 
     def names(self, ticker: str | None) -> dict[int, str]:
         """Place -> name of the columns that belong to a ticker; those that belong to none are everyone's."""
-        return {
-            place: label if isinstance(label, str) else label[1]
-            for place, label in enumerate(self.labels)
-            if isinstance(label, str) or label[0] == ticker
-        }
+        return {place: name for place, (name, of) in enumerate(self.labels) if of in (None, ticker)}
 
     def header_tickers(self) -> list[str]:
         """The tickers that the header names, in its order."""
-        return list(dict.fromkeys(label[0] for label in self.labels if not isinstance(label, str)))
+        return list(dict.fromkeys(label.ticker for label in self.labels if label.ticker is not None))
 
 
 class RawFile:
@@ -114,10 +103,6 @@ class RawFile:
             stem = stem.removesuffix(ending)
         self.is_parquet = stem.endswith(PARQUET) or self.content.startswith(b"PAR1")
 
-    def decoded(self, encoding: str | None) -> tuple[str, str]:
-        """The text and its encoding, see text_shape.decode."""
-        return decode(self.content, encoding=encoding)
-
     def parquet_labels(self) -> list[Label]:
         """Names of a parquet file's columns as its schema has them, its index among them.
 
@@ -131,93 +116,95 @@ class RawFile:
         except (OSError, ValueError) as error:
             raise FileError(f"cannot be read ({first_line(error)})") from None
         if any(name.startswith("('") for name in names):  # as pandas saves two levels of names
-            return list(self.parquet().labels)
+            return _read_parquet(self).labels
         return headers.split_tickers(names)
 
-    def parquet(self) -> RawTable:
-        """The columns of a parquet file, its index among them.
 
-        Raises:
-            FileError: it is broken.
-        """
-        try:
-            table = pd.read_parquet(BytesIO(self.content), engine="pyarrow")
-        except (OSError, ValueError) as error:
-            # pyarrow's ArrowInvalid is a ValueError, but a truncated page is an OSError.
-            raise FileError(f"cannot be read ({first_line(error)})") from None
-        if not (isinstance(table.index, pd.RangeIndex) and table.index.name is None):
-            names = ["" if name is None else str(name) for name in table.index.names]
-            levels = [table.index.get_level_values(level) for level in range(table.index.nlevels)]
-        else:
-            names, levels = [], []
-        columns = [*levels, *(table.iloc[:, place] for place in range(table.shape[1]))]
-        frame = pd.DataFrame({place: _plain_series(column) for place, column in enumerate(columns)})
-        if table.index.has_duplicates or levels:
-            frame = frame.reset_index(drop=True)
-        return RawTable([*names, *_labels(table.columns)], frame)
+def read_table(
+    file: RawFile, layout: FileLayout, *, text: str | None = None, as_text: bool = False
+) -> RawTable:
+    """The cells of a file, its numbers read as the layout says.
 
-    def csv(
-        self,
-        text: str,
-        shape: FileLayout,
-        *,
-        text_columns: Iterable[int] = (),
-        exact_columns: Iterable[int] = (),
-        decimal: str = ".",
-        as_text: bool = False,
-    ) -> RawTable:
-        """The columns of a text file.
+    Args:
+        file: to read.
+        layout: of it; of `columns` those that are there.
+        text: of the file, where it is known.
+        as_text: read every column as text.
 
-        Args:
-            text: of the file.
-            shape: of the text.
-            text_columns: places of those that are never read as numbers.
-            exact_columns: of those, the ones in which no word stands for a missing value: NA may be a ticker.
-            decimal: sign of columns that hold plain numbers alone.
-            as_text: read every column as text.
+    Raises:
+        FileError: it is not as the layout says, or broken.
+    """
+    if file.is_parquet != (layout.encoding is None):
+        raise not_as_saved("is a parquet file" if file.is_parquet else "is no parquet file")
+    if file.is_parquet:
+        return _read_parquet(file)
+    return _read_csv(
+        file, layout, decode(file.content, layout.encoding)[0] if text is None else text, as_text
+    )
 
-        Raises:
-            FileError: a row has more fields than the header, or a quote is never closed.
-        """
-        labels = labels_of(first_lines(text), shape)
-        body, separator = text, shape.separator
-        if shape.footer or shape.comment or separator == SPACES:
-            body = _without(text, shape)
-            separator = "\t" if separator == SPACES else separator
-        exact = set(exact_columns)
-        missing: dict[str, Any] = {}
-        if exact:
-            missing = {
-                "keep_default_na": False,
-                "na_values": {place: list(_MISSING) for place in range(len(labels)) if place not in exact},
-            }
-        plain = body is text and shape.encoding in ("utf-8", "utf-8-sig")
-        try:
-            with warnings.catch_warnings():
-                # pandas cuts a first row that is too long and only warns.
-                warnings.simplefilter("error", category=pd.errors.ParserWarning)
-                frame = pd.read_csv(
-                    BytesIO(self.content) if plain else StringIO(body),
-                    encoding="utf-8-sig" if plain else None,
-                    sep=separator,
-                    header=None,
-                    names=range(len(labels)),
-                    skiprows=shape.skip + shape.header,
-                    index_col=False,
-                    dtype="str" if as_text else dict.fromkeys(text_columns, "str"),
-                    decimal=decimal,
-                    skipinitialspace=True,
-                    low_memory=False,
-                    **missing,
-                )
-        except pd.errors.EmptyDataError:
-            frame = pd.DataFrame({place: [] for place in range(len(labels))}, dtype="str")
-        except pd.errors.ParserWarning:
-            raise FileError("its first row has more fields than the header") from None
-        except (pd.errors.ParserError, csv.Error) as error:
-            reason = first_line(error).removeprefix("Error tokenizing data. C error: ")
-            raise FileError(f"cannot be read as CSV ({reason})") from None
-        return RawTable(labels, frame, text=body, shape=shape)
+
+def not_as_saved(what: str) -> FileError:
+    """The refusal of a file that is no longer as a run saved its layout."""
+    return FileError(f"{what}, other than source.layouts says; source.layouts=null looks at the file anew")
+
+
+def _read_parquet(file: RawFile) -> RawTable:
+    """The columns of a parquet file, its index among them."""
+    try:
+        table = pd.read_parquet(BytesIO(file.content), engine="pyarrow")
+    except (OSError, ValueError) as error:
+        # pyarrow's ArrowInvalid is a ValueError, but a truncated page is an OSError.
+        raise FileError(f"cannot be read ({first_line(error)})") from None
+    labels: list[Label] = []
+    columns: list[Any] = [table.iloc[:, place] for place in range(table.shape[1])]
+    if not isinstance(table.index, pd.RangeIndex) or table.index.name is not None:
+        labels = [Label("" if name is None else str(name)) for name in table.index.names]
+        columns = [table.index.get_level_values(level) for level in range(table.index.nlevels)] + columns
+    frame = pd.DataFrame({place: _plain_series(column) for place, column in enumerate(columns)})
+    return RawTable([*labels, *_labels(table.columns)], frame)
+
+
+def _read_csv(file: RawFile, layout: FileLayout, text: str, as_text: bool) -> RawTable:
+    """The columns of a text file; those of dates and tickers stay text."""
+    labels = labels_of(first_lines(text), layout)
+    names = [label.name for label in labels]
+    places = {ours: names.index(name) for ours, name in layout.columns.items() if name in names}
+    body, separator = text, layout.separator
+    if layout.footer or layout.comment or separator == SPACES:
+        body = _without(text, layout)
+        separator = "\t" if separator == SPACES else separator
+    missing: dict[str, Any] = {}
+    if "Ticker" in places:  # where no word stands for a missing value: NA may be a ticker
+        others = [place for place in range(len(labels)) if place != places["Ticker"]]
+        missing = {"keep_default_na": False, "na_values": {place: list(_MISSING) for place in others}}
+    plain = body is text and layout.encoding in ("utf-8", "utf-8-sig")
+    as_written = [places[ours] for ours in ("Date", "Time", "Ticker") if ours in places]
+    try:
+        with warnings.catch_warnings():
+            # pandas cuts a first row that is too long and only warns.
+            warnings.simplefilter("error", category=pd.errors.ParserWarning)
+            frame = pd.read_csv(
+                BytesIO(file.content) if plain else StringIO(body),
+                encoding="utf-8-sig" if plain else None,
+                sep=separator,
+                header=None,
+                names=range(len(labels)),
+                skiprows=layout.skip + layout.header,
+                index_col=False,
+                dtype="str" if as_text else dict.fromkeys(as_written, "str"),
+                decimal=layout.decimal,
+                skipinitialspace=True,
+                low_memory=False,
+                **missing,
+            )
+    except pd.errors.EmptyDataError:
+        frame = pd.DataFrame({place: [] for place in range(len(labels))}, dtype="str")
+    except pd.errors.ParserWarning:
+        raise FileError("its first row has more fields than the header") from None
+    except (pd.errors.ParserError, csv.Error) as error:
+        reason = first_line(error).removeprefix("Error tokenizing data. C error: ")
+        raise FileError(f"cannot be read as CSV ({reason})") from None
+    return RawTable(labels, frame, text=body, first=layout.skip + layout.header)
 
 
 def sample_rows(text: str, shape: FileLayout, count: int = 60) -> list[list[str]]:
@@ -299,13 +286,13 @@ def _labels(columns: pd.Index) -> list[Label]:
     if columns.nlevels == 1:
         return headers.split_tickers([str(name) for name in columns])
     if columns.nlevels > 2:
-        return [" ".join(map(str, name)) for name in columns]
+        return [Label(" ".join(map(str, name))) for name in columns]
     names = [str(name) for name in columns.get_level_values(0)]
     tickers = [str(name) for name in columns.get_level_values(1)]
     if sum(map(headers.is_number_name, tickers)) > sum(map(headers.is_number_name, names)):
         names, tickers = tickers, names
     return [
-        name or ticker if not name or not ticker else (ticker, name)
+        Label(name, ticker) if name and ticker else Label(name or ticker)
         for name, ticker in zip(names, tickers, strict=True)
     ]
 

@@ -16,8 +16,7 @@ from forecast.data.sources.clocks import read_clock
 from forecast.data.sources.dates import Stamps, join_time, read_dates
 from forecast.data.sources.layout import FileError, FileLayout, Order, named
 from forecast.data.sources.number_text import read_numbers
-from forecast.data.sources.raw_files import RawFile, RawTable
-from forecast.data.sources.text_shape import first_lines, labels_of
+from forecast.data.sources.raw_files import RawTable, not_as_saved
 from forecast.errors import UserError
 
 _EVENT = re.compile(r"dividend|split|dividende|dividendo|aktiensplit|capital gain", re.IGNORECASE)
@@ -52,36 +51,6 @@ class DatedRows:
     left_out: Mapping[str, int]
 
 
-def raw_table(
-    file: RawFile, layout: FileLayout, *, text: str | None = None, as_text: bool = False
-) -> RawTable:
-    """The cells of a file, its numbers read as the layout says.
-
-    Raises:
-        FileError: it is not as the layout says.
-    """
-    if file.is_parquet != (layout.encoding is None):
-        raise _not_as_saved("is a parquet file" if file.is_parquet else "is no parquet file")
-    if file.is_parquet:
-        return file.parquet()
-    if text is None:
-        text, _ = file.decoded(layout.encoding)
-    labels = [label if isinstance(label, str) else label[1] for label in labels_of(first_lines(text), layout)]
-    places = {ours: labels.index(name) for ours, name in layout.columns.items() if name in labels}
-    return file.csv(
-        text,
-        layout,
-        text_columns=[places[ours] for ours in ("Date", "Time", "Ticker") if ours in places],
-        exact_columns=[places["Ticker"]] if "Ticker" in places else (),
-        decimal=layout.decimal,
-        as_text=as_text,
-    )
-
-
-def _not_as_saved(what: str) -> FileError:
-    return FileError(f"{what}, other than source.layouts says; source.layouts=null looks at the file anew")
-
-
 def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None) -> dict[str, int]:
     """Our names -> places of the columns that belong to a ticker.
 
@@ -96,7 +65,7 @@ def places_of(table: RawTable, layout: FileLayout, *, ticker: str | None) -> dic
         if name in by_name:
             places[ours] = by_name[name]
         elif name != headers.ABSENT:
-            raise _not_as_saved(f"has no column {name!r} for {ours}")
+            raise not_as_saved(f"has no column {name!r} for {ours}")
     return places
 
 

@@ -15,11 +15,12 @@ from forecast.data.bars import COLUMNS
 from forecast.data.sources import headers
 from forecast.data.sources.clocks import sniff_clock
 from forecast.data.sources.dates import Stamps, is_date, sniff_dates
+from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import FileError, FileLayout
 from forecast.data.sources.number_text import sniff_notation, unclear_notation
-from forecast.data.sources.raw_files import Label, RawFile, RawTable, sample_rows
-from forecast.data.sources.reading import date_cells, places_of, raw_table
-from forecast.data.sources.text_shape import first_lines, headerless, labels_of, sniff_shape
+from forecast.data.sources.raw_files import RawFile, RawTable, read_table, sample_rows
+from forecast.data.sources.reading import date_cells, places_of
+from forecast.data.sources.text_shape import decode, first_lines, headerless, labels_of, sniff_shape
 
 _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved without a name
 
@@ -33,7 +34,7 @@ def sniff_text(file: RawFile, said: Said) -> tuple[str, FileLayout]:
     Raises:
         FileError: it is no text, or has no header and no row.
     """
-    text, encoding = file.decoded(said.get("encoding"))
+    text, encoding = decode(file.content, said.get("encoding"))
     return text, sniff_shape(text, encoding=encoding, said=said)
 
 
@@ -45,18 +46,18 @@ def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLay
     """
     sample: list[list[str]] = []
     if file.is_parquet:
-        table = file.parquet()
+        table = read_table(file, FileLayout())
         layout = FileLayout(columns=_columns(table.labels, said, bars=bars, table=table))
     else:
         text, shape = sniff_text(file, said)
         labels = labels_of(first_lines(text), shape)
-        dated = any(isinstance(label, str) and headers.is_date_name(label) for label in labels)
+        dated = any(label.ticker is None and headers.is_date_name(label.name) for label in labels)
         needed = shape.header == 0 or not bars or not dated or shape.separator == ";"
         sample = sample_rows(text, shape) if needed else []
         columns = _columns(labels, said, bars=bars, header=shape.header, rows=sample)
         other = {".": ",", ",": "."}.get(said.get("thousands", ""), ".")
         layout = replace(shape, columns=columns, decimal=said.get("decimal", other))
-        table = raw_table(file, layout, text=text)
+        table = read_table(file, layout, text=text)
     layout = _with_tickers(layout, table, said)
     layout = _with_used_volume(layout, table, said)
     places = _places(table, layout)
@@ -91,7 +92,7 @@ def names_tickers(file: RawFile, said: Said) -> bool:
         if shape.header == 0:
             return "Ticker" in headerless(sample_rows(text, shape))
         labels = labels_of(first_lines(text), shape)
-    return any(not isinstance(label, str) or headers.rank("Ticker", label) is not None for label in labels)
+    return any(label.ticker is not None or headers.rank("Ticker", label.name) is not None for label in labels)
 
 
 def tickers_of(table: RawTable, layout: FileLayout) -> list[str]:
@@ -114,9 +115,8 @@ def _columns(
     table: RawTable | None = None,
 ) -> dict[str, str]:
     """Our names -> those of the file, `none` for a volume that is not wanted."""
-    several = next((label[0] for label in labels if not isinstance(label, str)), None)
-    names = [label if isinstance(label, str) else label[1] for label in labels
-             if isinstance(label, str) or label[0] == several]  # fmt: skip
+    first = next((label.ticker for label in labels if label.ticker is not None), None)
+    names = [label.name for label in labels if label.ticker in (None, first)]
     picked = dict(said.get("columns", {}))
     absent = [ours for ours in ("AdjClose", "Volume") if picked.get(ours) == headers.ABSENT]
     if header == 0:
@@ -245,7 +245,7 @@ def _with_notation(
     others = [place for place in range(len(table.labels)) if place not in places.values()]
     columns = prices or others
     if layout.tickers_in == "header":  # all tickers' columns
-        columns = [place for place, label in enumerate(table.labels) if not isinstance(label, str)]
+        columns = [place for place, label in enumerate(table.labels) if label.ticker is not None]
     comma_country = layout.separator == ";"
     decimal, thousands = said.get("decimal"), said.get("thousands")
 
@@ -255,7 +255,7 @@ def _with_notation(
     def read_with(sign: str) -> RawTable:
         """With another decimal sign, columns of plain numbers are numbers."""
         same = sign == layout.decimal or layout.encoding is None
-        return table if same else raw_table(file, replace(layout, decimal=sign))
+        return table if same else read_table(file, replace(layout, decimal=sign))
 
     # A few rows nearly always tell the sign, and the reader refuses what does not fit it.
     some = [row[place] for row in sample for place in columns if place < len(row)]
@@ -268,7 +268,7 @@ def _with_notation(
         return replace(layout, thousands=thousands), table
     found = sniffed(_cells(table, texts)) if texts else None
     if found is None:
-        whole = table if layout.encoding is None else raw_table(file, layout, as_text=True)
+        whole = table if layout.encoding is None else read_table(file, layout, as_text=True)
         # A change in percent may tell what the prices do not.
         found = sniffed(_cells(whole, columns)) or sniffed(_cells(whole, [*columns, *others]))
         if found is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from forecast.data.sources import headers
 from forecast.data.sources.dates import is_date, is_time
+from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import SPACE, SPACES, FileError, FileLayout
 from forecast.data.sources.number_text import is_number
 from forecast.errors import UserError
@@ -27,7 +28,7 @@ _OF_TICKERS = ("ticker", "tickers", "symbol", "symbols", "")  # what a header's 
 _LINE = re.compile(r"\r\n|\n|\r")
 
 
-def decode(content: bytes, *, encoding: str | None) -> tuple[str, str]:
+def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
     """The text of a file and its encoding.
 
     Raises:
@@ -138,13 +139,13 @@ def sniff_shape(text: str, *, encoding: str, said: Mapping[str, Any]) -> FileLay
     return replace(shape, footer=_footer(text, shape))
 
 
-def labels_of(lines: Sequence[str], shape: FileLayout) -> list[str | tuple[str, str]]:
-    """Names of the columns: text; (ticker, name) where a line of the header names tickers; places without a header."""
+def labels_of(lines: Sequence[str], shape: FileLayout) -> list[Label]:
+    """What the columns are called; without a header, by their places."""
     end = shape.skip + shape.header
     rows = [split(line, shape.separator) for line in islice(filter(shape.is_row, lines[end:]), 20)]
     width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
     if shape.header == 0:
-        return [str(number + 1) for number in range(width)]
+        return [Label(str(number + 1)) for number in range(width)]
     block = [split(line, shape.separator) for line in lines[shape.skip : end] if line.strip()]
     if not block:
         raise FileError(f"has no header in its line {shape.skip + 1}; set source.header=0 where it has none")
@@ -166,7 +167,7 @@ def labels_of(lines: Sequence[str], shape: FileLayout) -> list[str | tuple[str, 
         first = index or next(
             (cells[0] for cells in (names, tickers) if headers.is_date_name(cells[0])), names[0]
         )
-        return [first, *((ticker, name) for ticker, name in zip(tickers[1:], names[1:], strict=True))]
+        return [Label(first), *map(Label, names[1:], tickers[1:])]
     if index is not None and not headers.is_date_name(names[0]):
         names = [index, *names[1:]]
     names = [name.lstrip("#").strip() for name in names]
