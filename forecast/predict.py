@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.data.bars import Bars
 from forecast.data.reader import BarReader, calendar_notes
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 from forecast.evaluate.summary import align
 from forecast.files import read_json, replacing

@@ -9,7 +9,7 @@ import pytest
 from exchange_bars import bars, times
 
 import forecast
-from forecast.data.bars import Bars
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 # Ticker -> calendar, interval, and what follows the last bar.

@@ -9,8 +9,8 @@ import pytest
 import forecast
 from forecast.bundle import verify_golden
 from forecast.config import build, compose_saved, conf_folder
-from forecast.data.bars import Bars
 from forecast.data.sources import SampleSource
+from forecast.data.timing import Bars
 
 TARGETS = sorted(path.stem for path in conf_folder().glob("target/*.yaml"))
 # A strategy, a model and an evaluation: each scope, and a network, a learner of tables and what learns nothing.

@@ -15,10 +15,10 @@ from forecast.files import read_json, write_json, write_whole
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecast.data.bars import Bars
     from forecast.data.features import Features
     from forecast.data.market import MarketData
     from forecast.data.target import Target
+    from forecast.data.timing import Bars
     from forecast.model.forecaster import Forecaster
     from forecast.model.inference import Predictor
     from forecast.model.intervals import IntervalState

@@ -1,4 +1,4 @@
-"""Bars: what a row is and which one comes next, the table every source delivers, and the range a run takes of it."""
+"""The table of bars that every source delivers, and the range that a run takes of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import functools
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
-from forecast.data.timing import INTERVALS, MINUTES, Bars, Interval, next_times
 from forecast.errors import SourceError, UserError
 
 if TYPE_CHECKING:
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["INTERVALS", "MINUTES", "Bars", "Interval", "next_times"]  # with what is defined here
-
+Interval = Literal["1m", "5m", "15m", "30m", "1h", "1d", "1wk", "1mo"]
+MINUTES = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60}  # of an intraday bar
+INTERVALS: tuple[Interval, ...] = get_args(Interval)  # ascending
 COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
 _DAY = 86_400 * 10**9  # nanoseconds

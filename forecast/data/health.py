@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 from annotated_types import Ge, Gt
 
 from forecast.data import calendars
-from forecast.data.bars import COLUMNS, Bars
+from forecast.data.bars import COLUMNS
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.faults import Columns, Dates, Finding
+    from forecast.data.timing import Bars
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class HealthCheck:
         if calendar not in (None, "auto"):
             calendars.check_calendar(str(calendar), key="data.health.calendar")
         self.calendar = calendar
-        self.market = Bars()
+        self.market: Bars | None = None
         self.policies: dict[str, str | None] = {
             "duplicates": duplicates,
             "order": order,
@@ -266,8 +267,9 @@ class HealthCheck:
         import numpy as np
 
         from forecast.data import faults
+        from forecast.data.timing import Bars
 
-        market = self.market
+        market = self.market or Bars()
         if self.calendar not in (None, "auto", market.calendar):  # one that is named for this check alone
             if market.interval != "1d":
                 return None

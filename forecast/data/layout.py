@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from forecast.data.bars import Bars
 from forecast.data.calendars import calendar_of, closing_times
 from forecast.data.features import PRICE, Features, Relation, for_market
 from forecast.data.panel import Series
 from forecast.data.target import Target
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from forecast.data.bars import Bars, DateRange, Interval, Source
+from forecast.data.bars import DateRange, Interval, Source
 from forecast.data.covariates import Covariate, Covariates
 from forecast.data.features import PRICE, Features, sessions_ahead, with_calendar
 from forecast.data.health import Fault, HealthCheck
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from forecast.data.normaliser import WindowNormaliser
     from forecast.data.panel import Panel
     from forecast.data.split import SplitRanges
+    from forecast.data.timing import Bars
     from forecast.data.windows import WindowIndex
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.data import grid
-from forecast.data.bars import Bars
-from forecast.data.periods import ONE_WEEKDAY, period_number, period_start
-from forecast.data.timing import Naming
+from forecast.data.timing import ONE_WEEKDAY, Bars, Naming
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +79,7 @@ def check_last(ticker: str, times: Times, bars: Bars) -> None:
     else:
         place = (times.astype("datetime64[D]") - times.astype("datetime64[M]")).astype(np.int64)
         if bars.naming == "end":
-            place = period_start(bars, period_number(bars, times) + 1) - times
+            place = bars.period_start(bars.period_number(times) + 1) - times
     _, which, counts = np.unique(place, return_inverse=True, return_counts=True)
     if which[-1] == counts.argmax():
         return

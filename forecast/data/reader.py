@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from forecast.data import calendars
-from forecast.data.bars import INTERVALS, MINUTES, Bars, DateRange, Interval, Source
+from forecast.data.bars import INTERVALS, MINUTES, DateRange, Interval, Source
 from forecast.data.health import Fault, HealthCheck
 from forecast.errors import UserError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from forecast.data.rhythm import FoundBars
+    from forecast.data.timing import Bars
 
 # Fewer bars of a range do not show what they are: the whole history does.
 _ENOUGH = 60
@@ -111,6 +112,8 @@ class BarReader:
     @property
     def expected(self) -> Bars:
         """What bars are before any was seen."""
+        from forecast.data.timing import Bars
+
         named = self.assumed if self.calendar is None else self.calendar
         return Bars(interval=self.resample or self.interval, calendar=None if named in NO_CALENDAR else named)
 

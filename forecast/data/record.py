@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from forecast.data.bars import Bars, DescribedSource
+from forecast.data.bars import DescribedSource
 
 if TYPE_CHECKING:
     from forecast.data.market import MarketData
+    from forecast.data.timing import Bars
 
 
 def record(data: MarketData) -> dict[str, Any]:
@@ -66,6 +67,8 @@ def calendars(data: MarketData) -> list[dict[str, Any]]:
 
 def markets_of(record: Mapping[str, Any]) -> dict[str, Bars]:
     """Ticker -> what its bars are, of a record; of one that an earlier version wrote there is nothing."""
+    from forecast.data.timing import Bars
+
     return {
         ticker: Bars.from_json(found["bars"])
         for found in record.get("calendars", ())

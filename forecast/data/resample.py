@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.data import grid, periods
-from forecast.data.bars import COLUMNS, MINUTES, Bars, Interval
+from forecast.data import grid
+from forecast.data.bars import COLUMNS, MINUTES, Interval
+from forecast.data.timing import Bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +70,10 @@ def _labels(times: Times, bars: Bars, coarse: Bars) -> Times:
     begin = times - np.timedelta64(bars.step, "ns") if bars.intraday and bars.hours.end else times
     if coarse.intraday:
         return _intraday_labels(begin, bars, coarse)
-    days = periods.session_days(bars, times)
+    days = bars.sessions_of(times)
     if coarse.interval == "1d":
         return days
-    return periods.period_start(coarse, periods.period_number(coarse, days))
+    return coarse.period_start(coarse.period_number(days))
 
 
 def _intraday_labels(begin: Times, bars: Bars, coarse: Bars) -> Times:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.data import calendars, grid
-from forecast.data.bars import INTERVALS, MINUTES, Bars, Interval
+from forecast.data.bars import INTERVALS, MINUTES, Interval
 from forecast.data.grid import Hours
 from forecast.data.naming import check_last, naming_of, weekdays_of
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from forecast.data.bars import Bars
+    from forecast.data.timing import Bars
 
     Values = NDArray[np.float64]
 
@@ -98,9 +98,7 @@ class Target:
         other = copy(self)
         other.per_year = float(bars.per_year)
         if bars.interval != "1d":
-            from forecast.data.periods import ceilings
-
-            other.suspect_above = ceilings(type(self).suspect_above, bars_per_year=bars.per_year)
+            other.suspect_above = _ceilings(type(self).suspect_above, bars_per_year=bars.per_year)
             other.suspect_below = {}  # measured of days; HAR knows no time of day, which is worth much within one
         return other
 
@@ -448,3 +446,21 @@ def _log_mean(bars: pd.DataFrame, values: pd.Series, span: int, *, least: float)
     with ind.undefined_is_nan():
         found = np.log(each if span == 1 else ind.mean(each, span))
     return pd.Series(np.where(np.isfinite(found), found, np.nan), bars.index)
+
+
+def _ceilings(daily: Mapping[str, float], *, bars_per_year: float) -> dict[str, float]:
+    """What of daily bars is suspected of a leak, for other bars.
+
+    The same information ratio a year takes less skill the more bars there are: IC x sqrt(bars). Weeks are allowed as
+    much more than days, months as much as weeks. Bars within a day are allowed what days are, for they bounce between
+    bid and ask, which can be forecast though not traded (Roll 1984, https://doi.org/10.1111/j.1540-6261.1984.tb03897.x).
+
+    Args:
+        daily: of `r2_oos`, a square; `direction`, above one half; `ic`.
+        bars_per_year: of the others.
+
+    Source: Grinold (1989), The fundamental law of active management, Journal of Portfolio Management 15.
+    """
+    more = max(1.0, 252 / max(bars_per_year, 52)) ** 0.5
+    rules = {"r2_oos": lambda most: most * more**2, "direction": lambda most: 0.5 + (most - 0.5) * more}
+    return {name: rules.get(name, lambda most: most * more)(most) for name, most in daily.items()}

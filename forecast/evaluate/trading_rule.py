@@ -13,7 +13,7 @@ from forecast.evaluate.summary import Summary, figure, prefixed
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from forecast.data.bars import Bars
+    from forecast.data.timing import Bars
     from forecast.evaluate.returns import Selected
     from forecast.evaluate.table import ForecastTable
 

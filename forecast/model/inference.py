@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecast.data.bars import COLUMNS, Bars, bar_table, is_bar_table, next_times
+from forecast.data.bars import COLUMNS, bar_table, is_bar_table
 from forecast.data.features import Features, warm_up
 from forecast.data.layout import Scope, anchors, bars_before_join, layout, rows, side_by_side
 from forecast.data.panel import Series, build_panel
 from forecast.data.target import Close, Target
+from forecast.data.timing import Bars, next_times
 from forecast.data.windows import WindowBatch
 from forecast.errors import UserError
 from forecast.model.forecaster import Forecast, Forecaster, forecast_in_unit

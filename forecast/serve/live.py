@@ -19,8 +19,9 @@ import numpy as np
 from fastapi import HTTPException
 
 from forecast.config.messages import one_line
-from forecast.data.bars import Bars, CachingSource, Source
+from forecast.data.bars import CachingSource, Source
 from forecast.data.reader import BarReader, TickerBars
+from forecast.data.timing import Bars
 from forecast.errors import SourceError, UserError
 from forecast.serve.allowlist import check_built
 from forecast.serve.model_store import LoadedModel

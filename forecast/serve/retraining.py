@@ -341,8 +341,8 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
 
     from forecast import bundle
     from forecast.config import build
-    from forecast.data.bars import Bars
     from forecast.data.reader import BarReader
+    from forecast.data.timing import Bars
     from forecast.model.building import build_covariates
 
     predictor = bundle.load(champion)

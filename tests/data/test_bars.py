@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.data.bars import INTERVALS, Bars
+from forecast.data.bars import INTERVALS
 from forecast.data.rhythm import find_bars
 from forecast.data.target import Return, Volatility
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 from tests.exchange_bars import times
 

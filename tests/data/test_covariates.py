@@ -9,7 +9,6 @@ from hypothesis import given, settings, strategies as st
 from markets import Memory, random_bars
 
 from forecast.data import MarketData, TimeSeriesScaler
-from forecast.data.bars import Bars
 from forecast.data.covariates import (
     BarRows,
     CalendarCovariate,
@@ -20,6 +19,7 @@ from forecast.data.covariates import (
     StaticCovariate,
 )
 from forecast.data.features import NoProcessing, Returns
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 DAYS = pd.bdate_range("2020-01-01", "2020-12-31", name="Date").as_unit("ns")

@@ -6,9 +6,10 @@ import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
 
-from forecast.data.bars import COLUMNS, Bars, bar_table
+from forecast.data.bars import COLUMNS, bar_table
 from forecast.data.health import Fault, HealthCheck
 from forecast.data.sources import SampleSource, SyntheticSource
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 MARKET = SyntheticSource(num_bars=60, end="2024-12-31")

@@ -9,9 +9,9 @@ import pytest
 from markets import Memory, market, random_bars, tables
 
 from forecast.data import MarketData
-from forecast.data.bars import Bars
 from forecast.data.features import NoProcessing, Volatility as VolatilityFeatures
 from forecast.data.target import Close, Direction, Range, Return, Volatility, Volume
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 BARS = random_bars(60, seed=3)

@@ -9,7 +9,7 @@ from markets import random_bars
 from trained import run_without_plots
 
 import forecast
-from forecast.data.bars import Bars
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 from forecast.model.intervals import IntervalState
 from forecast.predict import forecast_ahead, text_of

@@ -8,8 +8,8 @@ from markets import random_bars
 from service import in_process
 from trained import run_without_plots
 
-from forecast.data.bars import Bars
 from forecast.data.sources import FileSource
+from forecast.data.timing import Bars
 from forecast.model.building import build_covariates
 
 BESIDE = ["calendar.weekday_sin+1", "calendar.weekday_cos+1", "x"]

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from forecast.data.bars import Bars, Source
+    from forecast.data.bars import Source
+    from forecast.data.timing import Bars
 
     Times = NDArray[Any]  # datetime64[ns]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecast.data.bars import Bars
+    from forecast.data.timing import Bars
 
 # The column of a ticker's bars that its features of kind price and spread are measured by.
 PRICE = "Close"

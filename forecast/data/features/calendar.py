@@ -9,7 +9,7 @@ from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 
-from forecast.data.bars import MINUTES, Bars
+from forecast.data.bars import MINUTES
 from forecast.data.features.base import Features, Relation, calendar_columns, for_market, warm_up
 from forecast.errors import UserError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    from forecast.data.timing import Bars
 
 _KNOWN = ("WeekdaySin", "WeekdayCos", "MonthSin", "MonthCos", "TurnOfMonth")
 _OF_MONTHS = ("MonthSin", "MonthCos")
@@ -139,6 +141,8 @@ class WithCalendar:
     def _bars(self) -> Bars:
         if self.market is not None and self.market.interval == self.interval:
             return self.market
+        from forecast.data.timing import Bars
+
         return Bars(interval=self.interval, calendar=self.calendar)  # type: ignore[arg-type]
 
     def _of_months(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
@@ -183,12 +187,12 @@ def _of_step(
     """What is known of intraday bars, (bars,), that follow others."""
     import numpy as np
 
-    from forecast.data import grid, periods
+    from forecast.data import grid
 
     local = grid.to_local(times, market.zone).astype(np.int64)
     turn = 2.0 * np.pi * (local % grid.DAY) / grid.DAY
     weekday = 2.0 * np.pi * ((local // grid.DAY + 3) % 7) / 7
-    since, share = periods.session_hours(market, times)
+    since, share = market.session_hours(times)
     gap = np.log((times - before).astype(np.float64) / market.step)
     waves = (np.sin(turn), np.cos(turn), np.sin(2 * turn), np.cos(2 * turn), np.sin(weekday), np.cos(weekday))
     return dict(zip(_OF_HOURS, (*waves, since, share, gap), strict=True))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
-from forecast.data.bars import COLUMNS, Bars, Interval
+from forecast.data.bars import COLUMNS, Interval
 from forecast.data.calendars import check_calendar, last_sessions
 from forecast.errors import UserError
 
@@ -112,6 +112,7 @@ def _axes(
     import pandas as pd
 
     from forecast.data.grid import DAY, to_local
+    from forecast.data.timing import Bars
 
     check_calendar(calendar, key="source.calendar")
     columns = pd.Index(COLUMNS)
