@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -136,8 +136,8 @@ def rows(
     Raises:
         UserError: the strategy gave other rows or columns than it declared.
     """
-    beside = bars[list(covariates)] if covariates else None
-    if beside is not None:
+    beside = bars[list(covariates)]
+    if covariates:
         bars = bars.drop(columns=beside.columns)
     table = for_market(features, market).compute(bars)
     wanted = list(features.columns)
@@ -146,16 +146,11 @@ def rows(
             f"data.features={type(features).__name__}: compute() must keep the bars' rows and give the columns "
             f"{wanted}, got {len(table)} rows for {len(bars)} bars and {list(table.columns)}"
         )
-    if beside is not None:
-        table = table.assign(**{str(name): beside[name] for name in beside.columns})
-    extra = {}
+    extra = {str(name): beside[name] for name in covariates}
     for name in behind(features, target):
-        if target is not None and name == target.column:
-            extra[name] = target.values(bars)
-        elif target is not None and name == target.bar_column:
-            extra[name] = target.bar_values(bars)
-        else:
-            extra[name] = bars[PRICE]
+        extra[name] = bars[PRICE]
+        if target is not None and name in (target.column, target.bar_column):
+            extra[name] = target.values(bars) if name == target.column else target.bar_values(bars)
     return table.assign(**extra) if extra else table
 
 
@@ -181,39 +176,31 @@ def side_by_side(
     Returns:
         dates, and (dates, columns) float32.
     """
-    target = next(iter(tables))
-    others = {ticker for ticker in tables if markets and _differ(markets[ticker], markets[target])}
+    target, markets = next(iter(tables)), markets or {}
+    others = {ticker for ticker in tables if markets and markets[ticker].key != markets[target].key}
     as_of = others if markets and markets[target].interval != "1d" else set()
-    common = None
+    common = tables[target].index
     for ticker, table in tables.items():
         if ticker not in as_of:
-            common = table.index if common is None else common.intersection(table.index)
-    assert common is not None
+            common = common.intersection(table.index)
     aligned = []
     for ticker, table in tables.items():
         if ticker in as_of:
-            assert markets is not None
             aligned.append(_as_of(table, common, markets[ticker], markets[target]))
             continue
         values = np.array(table.loc[common], np.float32)
-        if markets is None:
+        later = np.zeros(len(common), bool)
+        if not markets:
             later = closes_later(ticker, target, common.to_numpy())
         elif ticker in others:
             known = markets[ticker].known_times(common.to_numpy())
             later = ~(known <= markets[target].known_times(common.to_numpy()))  # also where one is unknown
-        else:
-            later = np.zeros(len(common), bool)
         if later.any():
             values[later] = table.shift(1).loc[common].to_numpy(np.float32)[later]
         aligned.append(values)
     inputs, more = [a[:, :columns] for a in aligned], [a[:, columns:] for a in aligned]
     beside, more[0] = more[0][:, :covariates], more[0][:, covariates:]
     return common, np.concatenate([*inputs, beside, *more], axis=1)
-
-
-def _differ(one: Bars, other: Bars) -> bool:
-    """Whether bars are of different markets, or named by different times."""
-    return one.key != other.key
 
 
 def _as_of(table: pd.DataFrame, dates: pd.Index, theirs: Bars, ours: Bars) -> np.ndarray:
@@ -261,7 +248,7 @@ def all_series(
     scope: Scope,
     target: Target,
     covariates: Sequence[str] = (),
-    markets: Mapping[str, Bars] | None = None,
+    markets: Mapping[str, Bars],
     by_ending: bool = True,
     within_session: bool = False,
 ) -> Iterator[Series]:
@@ -277,46 +264,34 @@ def all_series(
         by_ending: whether the tickers' endings tell when daily bars close, not `markets`.
         within_session: whether no window may reach over the border of a session.
     """
-    markets = {} if markets is None else markets
-    if scope == "multiple":
-        tables: dict[str, pd.DataFrame] = {}
+
+    def series(name: str, index: pd.Index, values: NDArray[np.float32]) -> Series:
+        times = index.to_numpy().astype("datetime64[ns]")
+        begins = markets[name].session_begins(times) if within_session else None
+        return Series(name=name, times=times, values=values, begins=begins)
+
+    if scope != "multiple":
         for ticker, table in bars:
-            tables[ticker] = rows(
-                features,
-                table,
-                None if tables else target,
-                covariates=() if tables else covariates,
-                market=markets.get(ticker),
-            )
-        first = next(iter(tables))
-        known = None if by_ending or not markets else markets
-        late = [
-            ticker
-            for ticker in tables
-            if (_differ(known[ticker], known[first]) if known else may_close_later(ticker, first))
-        ]
-        if late:
-            log.info(
-                "%s: joined to %s as known at its close; what is known later is joined later",
-                ", ".join(late),
-                first,
-            )
-        dates, values = side_by_side(tables, len(features.columns), covariates=len(covariates), markets=known)
-        if not len(dates):
-            raise UserError(
-                f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
-            )
-        times = times_of(dates)
-        begins = markets[first].session_begins(times) if within_session else None
-        yield Series(name=first, times=times, values=values, begins=begins)
+            frame = rows(features, table, target, covariates=covariates, market=markets.get(ticker))
+            yield series(ticker, table.index, frame.to_numpy(np.float32))
         return
+    tables: dict[str, pd.DataFrame] = {}
     for ticker, table in bars:
-        frame = rows(features, table, target, covariates=covariates, market=markets.get(ticker))
-        times = times_of(table.index)
-        begins = markets[ticker].session_begins(times) if within_session else None
-        yield Series(name=ticker, times=times, values=frame.to_numpy(np.float32), begins=begins)
-
-
-def times_of(index: pd.Index) -> np.ndarray:
-    """(bars,) datetime64[ns]."""
-    return index.to_numpy().astype("datetime64[ns]")
+        own: dict[str, Any] = {} if tables else {"target": target, "covariates": covariates}
+        tables[ticker] = rows(features, table, market=markets.get(ticker), **own)
+    first = next(iter(tables))
+    known = {} if by_ending else markets
+    late = [
+        ticker
+        for ticker in tables
+        if (known[ticker].key != known[first].key if known else may_close_later(ticker, first))
+    ]
+    if late:
+        what = "joined to %s as known at its close; what is known later is joined later"
+        log.info(f"%s: {what}", ", ".join(late), first)
+    dates, values = side_by_side(tables, len(features.columns), covariates=len(covariates), markets=known)
+    if not len(dates):
+        raise UserError(
+            f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
+        )
+    yield series(first, dates, values)
