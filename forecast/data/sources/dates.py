@@ -58,6 +58,7 @@ DIGITS = re.compile(
 _CJK = str.maketrans({"年": "-", "月": "-", "日": " ", "년": "-", "월": "-", "일": " "})
 PLAIN = re.compile(r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?")
 _UNITS = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
+_NEVER = np.timedelta64("NaT", "ns")
 EXCEL = "excel"  # days since 1899-12-30, as spreadsheets save them
 KINDS = (*ORDERS, *_UNITS, EXCEL)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
@@ -79,6 +80,13 @@ class Stamps:
     local: NDArray[np.datetime64]
     offset: NDArray[np.timedelta64]
     timed: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, local: NDArray[np.datetime64], offset: NDArray[np.timedelta64] | None = None) -> Stamps:
+        """Of moments, those at midnight without a time of day; without offsets no zone is written."""
+        if offset is None:
+            offset = np.full(len(local), _NEVER, "timedelta64[ns]")
+        return cls(local, offset, (local.astype("datetime64[D]") != local) & ~np.isnat(local))
 
     @classmethod
     def joined(cls, parts: Sequence[Stamps]) -> Stamps:
@@ -105,10 +113,9 @@ def sniff_dates(cells: pd.Series) -> str:
     if first_row is None or _ISO.match(str(cells[first_row]).strip()):
         return "ymd"
     present = cells.dropna()
-    text = present.astype(
-        "Int64" if pd.api.types.is_float_dtype(present) and (present % 1 == 0).all() else present.dtype
-    )
-    text = text.astype("str")
+    if pd.api.types.is_float_dtype(present) and (present % 1 == 0).all():
+        present = present.astype("Int64")
+    text = present.astype("str")
     first = bare_date(text.iloc[0])
     if DIGITS.fullmatch(first):
         return "ymd"
@@ -118,10 +125,10 @@ def sniff_dates(cells: pd.Series) -> str:
     distinct = [bare_date(cell) for cell in text.unique()]
     # A year of three digits shows Taiwan's; one of two is no sign of it.
     orders = ORDERS if any(re.match(r"\D*\d{3}\D", distinct[end]) for end in (0, -1)) else ORDERS[:3]
-    fitting = [order for order in orders if all(fits_order(cell, order) for cell in distinct)]
+    fitting = [order for order in orders if all(date_parts(cell, order) for cell in distinct)]
     if not fitting:  # what is no date at all the reader names with its line
-        distinct = [cell for cell in distinct if any(fits_order(cell, order) for order in orders)]
-        fitting = [order for order in orders if all(fits_order(cell, order) for cell in distinct)]
+        distinct = [cell for cell in distinct if any(date_parts(cell, order) for order in orders)]
+        fitting = [order for order in orders if all(date_parts(cell, order) for cell in distinct)]
     if not distinct:
         return "ymd"
     if len(fitting) > 1:  # 28/06/24 is no day of 2028: no bar is of the future
@@ -135,7 +142,7 @@ def sniff_dates(cells: pd.Series) -> str:
     if fitting:
         return fitting[0]
     # Some rows are wrong under each order: the one that most rows fit, so that the wrong ones are named.
-    return max(ORDERS, key=lambda order: sum(fits_order(cell, order) for cell in distinct[:1000]))
+    return max(ORDERS, key=lambda order: sum(date_parts(cell, order) is not None for cell in distinct[:1000]))
 
 
 def read_dates(cells: pd.Series, kind: str) -> Stamps:
@@ -163,21 +170,15 @@ def _from_datetimes(cells: pd.Series) -> Stamps:
     if cells.dtype == object:
         zones = {str(getattr(cell, "tzinfo", None)) for cell in cells.dropna().iloc[:1000]}
         if zones <= {"None"}:
-            cells = pd.Series(pd.to_datetime(cells, errors="coerce"), index=cells.index)
-        else:
-            utc = pd.to_datetime(cells, utc=True, errors="coerce")
-            local = pd.to_datetime(
-                pd.Series([_naive(cell) for cell in cells], index=cells.index), errors="coerce"
-            )
-            return _stamps(_ns(local), _ns(local) - _ns(utc.dt.tz_localize(None)))
+            return Stamps.of(_ns(pd.to_datetime(cells, errors="coerce")))
+        utc = pd.to_datetime(cells, utc=True, errors="coerce").dt.tz_localize(None)
+        bare = [cell.replace(tzinfo=None) if hasattr(cell, "tzinfo") else cell for cell in cells]
+        local = _ns(pd.to_datetime(pd.Series(bare, index=cells.index), errors="coerce"))
+        return Stamps.of(local, local - _ns(utc))
     written = _ns(cells.dt.tz_localize(None))
     if cells.dt.tz is None:
-        return _stamps(written, np.full(len(written), np.timedelta64("NaT"), "timedelta64[ns]"))
-    return _stamps(written, written - _ns(cells.dt.tz_convert("UTC").dt.tz_localize(None)))
-
-
-def _naive(cell: Any) -> Any:
-    return cell.replace(tzinfo=None) if hasattr(cell, "tzinfo") else cell
+        return Stamps.of(written)
+    return Stamps.of(written, written - _ns(cells.dt.tz_convert("UTC").dt.tz_localize(None)))
 
 
 def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
@@ -185,38 +186,27 @@ def _ns(dates: pd.Series) -> NDArray[np.datetime64]:
     values = dates.to_numpy()
     if values.dtype != "datetime64[ns]":
         far = (values < np.datetime64("1678-01-01")) | (values > np.datetime64("2262-01-01"))  # never of NaT
-        if far.any():
-            values = np.where(far, np.datetime64("NaT"), values)
+        values = np.where(far, np.datetime64("NaT"), values)
     return values.astype("datetime64[ns]", copy=False)
-
-
-def _stamps(local: NDArray[np.datetime64], offset: NDArray[np.timedelta64]) -> Stamps:
-    timed = (local.astype("datetime64[D]") != local) & ~np.isnat(local)
-    return Stamps(local, offset, timed)
 
 
 def _from_numbers(cells: pd.Series, kind: str) -> Stamps:
     numbers = pd.to_numeric(cells, errors="coerce")
     whole = pd.api.types.is_integer_dtype(numbers)
     values = numbers.to_numpy(dtype=np.int64 if whole else np.float64)
-    zero = np.timedelta64(0, "ns")
     if kind == EXCEL:
-        seconds = np.round(np.asarray(values, np.float64) * 86_400)
-        good = np.isfinite(seconds) & (np.abs(seconds) < 8e9)
-        since = np.where(good, seconds, 0).astype(np.int64) * 10**9
-        local = np.datetime64("1899-12-30", "ns") + since.astype("timedelta64[ns]")
-        offset = np.full(len(values), np.timedelta64("NaT"), "timedelta64[ns]")
+        values = np.round(np.asarray(values, np.float64) * 86_400)
+        whole, scale, begin, limit = True, 10**9, np.datetime64("1899-12-30", "ns"), 8e9
     else:
         scale = _UNITS[kind]
-        limit = 2**63 // scale - 1
-        good = np.isfinite(values) & (np.abs(values) < limit)
-        safe = np.where(good, values, 0)
-        since = safe * scale if whole else np.round(safe * scale).astype(np.int64)
-        local = since.astype("datetime64[ns]")
-        offset = np.full(len(values), zero, "timedelta64[ns]")
+        begin, limit = np.datetime64("1970-01-01", "ns"), 2**63 // scale - 1
+    good = np.isfinite(values) & (np.abs(values) < limit)
+    since = np.where(good, values, 0)
+    since = since.astype(np.int64) * scale if whole else np.round(since * scale).astype(np.int64)
+    local = begin + since.astype("timedelta64[ns]")
     local[~good] = np.datetime64("NaT")
-    offset[~good] = np.timedelta64("NaT")
-    return Stamps(local, offset, np.asarray(good))
+    offset = np.where(good & (kind != EXCEL), np.timedelta64(0, "ns"), _NEVER)
+    return Stamps(local, offset.astype("timedelta64[ns]"), np.asarray(good))
 
 
 def _from_format(text: pd.Series, form: str) -> Stamps:
@@ -235,9 +225,7 @@ def _from_iso(text: pd.Series) -> Stamps | None:
     """The fast way, for dates that begin YYYY-MM-DD all alike; None = not so."""
     dates = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
     if not dates.isna().any():
-        local = _ns(dates)
-        none = np.full(len(local), np.timedelta64("NaT"), "timedelta64[ns]")
-        return Stamps(local, none, np.zeros(len(local), bool))
+        return Stamps.of(_ns(dates))
     parts = text.str.extract(rf"^\s*({_ISO.pattern})\s?(Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?\s*$")
     if parts[0].isna().any():
         return None
@@ -247,22 +235,18 @@ def _from_iso(text: pd.Series) -> Stamps | None:
 
 def _offsets(zones: pd.Series) -> NDArray[np.timedelta64]:
     codes, distinct = pd.factorize(zones)
-    minutes = [minutes_ahead(str(zone)) or 0 for zone in distinct]
-    table = np.array(
-        [*(np.timedelta64(one, "m") for one in minutes), np.timedelta64("NaT")], "timedelta64[ns]"
-    )
-    return table[codes]
+    minutes = [np.timedelta64(minutes_ahead(str(zone)) or 0, "m") for zone in distinct]
+    return np.array([*minutes, _NEVER], "timedelta64[ns]")[codes]
 
 
 def _from_parts(text: pd.Series, order: str) -> Stamps:
     """Dates taken apart, distinct ones once."""
     codes, distinct = pd.factorize(text)
     local = np.full(len(distinct) + 1, np.datetime64("NaT"), "datetime64[ns]")
-    offset = np.full(len(distinct) + 1, np.timedelta64("NaT"), "timedelta64[ns]")
+    offset = np.full(len(distinct) + 1, _NEVER, "timedelta64[ns]")
     timed = np.zeros(len(distinct) + 1, bool)
     for number, cell in enumerate(distinct):
-        parts = date_parts(bare_date(str(cell)), order)
-        if parts is None:
+        if (parts := date_parts(bare_date(str(cell)), order)) is None:
             continue
         date, clock, zone = parts
         local[number] = np.datetime64(date, "ns") + np.timedelta64(clock or 0, "ns")
@@ -356,10 +340,6 @@ def minutes_ahead(zone: str, moment: datetime | None = None) -> int | None:
         return None if ahead is None else int(ahead.total_seconds()) // 60
     sign, digits = re.sub("^(GMT|UTC)", "", zone.upper())[0], re.sub(r"\D", "", zone)
     return (-1 if sign == "-" else 1) * (60 * int(digits[:2]) + int(digits[2:4] or 0))
-
-
-def fits_order(cell: str, order: str) -> bool:
-    return date_parts(cell, order) is not None
 
 
 @lru_cache(maxsize=1 << 16)  # looked at once and read once, and the same days are in every file of a folder
@@ -458,6 +438,6 @@ def _month(word: str) -> int | None:
 
 
 def bare_date(cell: str) -> str:
-    return (
-        cell.strip().strip("'\"").translate(_CJK).strip() if not cell.isascii() else cell.strip().strip("'\"")
-    )
+    """Without quotes around it, and with signs for the words of East Asia."""
+    text = cell.strip().strip("'\"")
+    return text if text.isascii() else text.translate(_CJK).strip()
