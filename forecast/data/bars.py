@@ -23,6 +23,7 @@ COLUMNS = ("Open", "High", "Low", "Close", "Volume")
 PRICES = ("Open", "High", "Low", "Close")
 _DAY = 86_400 * 10**9  # nanoseconds
 _PERIOD = re.compile(r"(?P<count>[1-9]\d{0,3})(?P<unit>d|wk|mo|y)")
+_UNITS = {"d": "days", "wk": "weeks", "mo": "months", "y": "years"}
 _SHOWN = 8  # tickers in a message
 # Distinct times a day, on average, from which bars are intraday; below, odd times of daily bars are only untidy.
 _TIMES_A_DAY = 1.1
@@ -194,20 +195,11 @@ def is_bar_table(frame: pd.DataFrame) -> bool:
     import pandas as pd
 
     dates = frame.index
-    if (
-        not isinstance(dates, pd.DatetimeIndex)
-        or dates.tz is not None
-        or dates.unit != "ns"
-        or not len(dates)
-    ):
+    if not isinstance(dates, pd.DatetimeIndex) or dates.dtype != "datetime64[ns]" or not len(dates):
         return False
     # No date at all counts as a fraction of a day.
-    whole_days = not (dates.asi8 % _DAY).any()
-    return (
-        (whole_days or (not dates.hasnans and is_intraday(dates)))
-        and frame.columns.equals(_columns())
-        and frame.to_numpy().dtype == np.float64
-    )
+    timed = (dates.asi8 % _DAY).any() and (dates.hasnans or not is_intraday(dates))
+    return bool(not timed and frame.columns.equals(_columns()) and frame.to_numpy().dtype == np.float64)
 
 
 def missing_ticker(ticker: str, *, available: Sequence[str], origin: str, note: str = "") -> SourceError:
@@ -335,15 +327,9 @@ class DateRange:
             return pd.Timestamp(year=last.year, month=1, day=1)
         match = _PERIOD.fullmatch(str(self.period))
         assert match is not None  # checked by __init__
-        count = int(match["count"])
-        back = {
-            "d": pd.DateOffset(days=count),
-            "wk": pd.DateOffset(weeks=count),
-            "mo": pd.DateOffset(months=count),
-            "y": pd.DateOffset(years=count),
-        }[match["unit"]]
         try:
-            since: pd.Timestamp = last - back
+            back: Any = {_UNITS[match["unit"]]: int(match["count"])}
+            since: pd.Timestamp = last - pd.DateOffset(**back)
         except (ValueError, OverflowError):
             return None  # further back than dates go
         return since

@@ -29,9 +29,8 @@ class Series:
     name: str
     times: NDArray[np.datetime64]  # (bars,) datetime64[ns], ascending, distinct
     values: NDArray[np.float32]  # (bars, columns); a row with a NaN is a gap no window may span
-    begins: NDArray[np.bool_] | None = (
-        None  # (bars,) where a session begins that no window may reach back over
-    )
+    # (bars,) where a session begins that no window may reach back over.
+    begins: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,8 @@ class Panel:
 
     values: NDArray[np.float32]  # (rows, columns)
     times: NDArray[np.int32]  # (rows,) position in `calendar`
-    calendar: NDArray[
-        np.datetime64
-    ]  # (times,) datetime64[ns], ascending: every time at which any series has a row
+    # (times,) datetime64[ns], ascending: every time at which any series has a row.
+    calendar: NDArray[np.datetime64]
     names: list[str]  # (series,)
     first_rows: NDArray[np.int64]  # (series + 1,) where each series begins, and the number of rows
     segments: NDArray[np.int64]  # (segments, 2) first row and the row after the last
@@ -195,12 +193,11 @@ def _split_runs(runs: list[tuple[int, int]], begins: NDArray[np.bool_] | None) -
     """The same rows, parted where sessions begin."""
     if begins is None:
         return runs
-    found = []
-    for first, stop in runs:
-        inner = np.flatnonzero(begins[first + 1 : stop]) + first + 1
-        edges = [first, *inner.tolist(), stop]
-        found += list(pairwise(edges))
-    return found
+    return [
+        part
+        for first, stop in runs
+        for part in pairwise((first, *(np.flatnonzero(begins[first + 1 : stop]) + first + 1).tolist(), stop))
+    ]
 
 
 def _true_runs(good: NDArray[np.bool_]) -> list[tuple[int, int]]:

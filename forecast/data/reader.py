@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,11 @@ class BarReader:
         self.calendar = calendar
         self.assumed = judges_by if calendar is None else None
         self._last: tuple[str | None, NDArray[Any], FoundBars] | None = None
-        _check_coarser(interval, resample)
+        if resample is not None and INTERVALS.index(resample) <= INTERVALS.index(interval):
+            raise UserError(
+                f"data.resample={resample}: must be coarser than data.interval={interval}, or null to take the bars as "
+                "they are"
+            )
 
     @classmethod
     def of(
@@ -176,9 +180,8 @@ class BarReader:
         return found
 
     def _source_zone(self, ticker: str) -> str | None:
-        zone = getattr(self.source, "zone", None)
-        found: str | None = None if zone is None else zone(ticker)
-        return found
+        zone: Callable[[str], str | None] = getattr(self.source, "zone", lambda _ticker: None)
+        return zone(ticker)
 
     def _zone(self, ticker: str, whole: pd.DataFrame) -> str:
         """Of the clock that `start` and `end` are read on."""
@@ -196,8 +199,7 @@ def check_reach(source: Source, interval: Interval, range: DateRange) -> None:
     Raises:
         UserError: the range begins before the source's first bar of that interval.
     """
-    limit = getattr(source, "days_back", None)
-    days: int | None = None if limit is None else limit(interval)
+    days: int | None = getattr(source, "days_back", lambda _interval: None)(interval)
     if days is None:
         return
     import pandas as pd
@@ -229,14 +231,6 @@ def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list
     if zones:
         notes.append(f"times are in UTC, of the begin of a bar; market's clock: {', '.join(zones)}")
     return notes
-
-
-def _check_coarser(interval: Interval, resample: Interval | None) -> None:
-    if resample is None or INTERVALS.index(resample) > INTERVALS.index(interval):
-        return
-    raise UserError(
-        f"data.resample={resample}: must be coarser than data.interval={interval}, or null to take the bars as they are"
-    )
 
 
 def check_size(ticker: str, bars: pd.DataFrame, values: np.ndarray, kind: Bars) -> None:

@@ -50,12 +50,6 @@ class TimeSeriesScaler:
 
         return (np.asarray(values, dtype=np.float64) - self.mean_) / self.scale_
 
-    def inverse_transform(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Undo transform."""
-        import numpy as np
-
-        return np.asarray(values, dtype=np.float64) * self.scale_ + self.mean_
-
     def to_json(self) -> dict[str, Any]:
         """Fitted state as plain lists; floats survive the round trip bit for bit."""
         return {"center": self.center, "mean": self.mean_.tolist(), "scale": self.scale_.tolist()}

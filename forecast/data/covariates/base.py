@@ -64,6 +64,7 @@ class BarRows:
         from forecast.data.calendars import planned_sessions
 
         count, bars = self.lead + self.horizon, self.bars
+        following = None
         if bars.interval == "1d" and bars.calendar is not None:
             # As the calendar stood the day before: a day the exchange was closed on for once is still its next one.
             _, _, planned = planned_sessions(bars.calendar)
@@ -71,10 +72,8 @@ class BarRows:
             place = days.searchsorted(self.times, side="right")[:, None] + np.arange(count)
             if place.max(initial=0) < len(days) and self.times.min(initial=days[-1]) >= days[0]:
                 following = days[place]
-            else:
-                following = bars.next_times(self.times, count)  # says what the calendar does not know
-        else:
-            following = bars.next_times(self.times, count)
+        if following is None:
+            following = bars.next_times(self.times, count)  # says what the calendar does not know
         return np.concatenate((self.times[:, None], following), axis=1)[:, self.lead :]
 
     @cached_property
@@ -139,11 +138,9 @@ class Covariates:
     ) -> None:
         self.nodes: dict[str, Covariate] = _named(nodes or {})
         # By the config's keys: names, or places in a list.
-        self.by_key: dict[str, Covariate] = (
-            self.nodes
-            if isinstance(nodes, Mapping) or not nodes
-            else {str(place): node for place, node in enumerate(nodes)}
-        )
+        self.by_key = self.nodes
+        if isinstance(nodes, Sequence):
+            self.by_key = {str(place): node for place, node in enumerate(nodes)}
         self.lead = lead
         self.horizon = horizon
         self.notes: dict[str, str] = {}  # name -> what was understood of it, of the first ticker
