@@ -133,7 +133,7 @@ def test_a_contradiction_of_a_named_calendar_is_refused_with_the_one_that_fits(c
     every = times(calendar, "1d", last="2024-07-05", count=500).to_numpy()
     with pytest.raises(UserError, match=message):
         find_bars("A", every, interval="1d", calendar=named)
-    # A config of an earlier version is told, and its next bar is right.
+    # A config of an earlier version is warned of, and its next bar is right.
     found = find_bars("A", every[:-1], interval="1d", calendar=None, assumed=named)
     assert found.bars.calendar == calendar
     assert named in found.warnings[0]

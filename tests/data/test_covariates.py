@@ -187,7 +187,7 @@ class TestWhatIsMissing:
         assert joined(numbered(DAYS.drop("2020-07-03"))).loc["2020-07-06"] == DAYS.get_loc("2020-07-02")
 
     @pytest.mark.parametrize(
-        ("series", "keys", "told"),
+        ("series", "keys", "message"),
         [
             (
                 numbered(DAYS, "Other"),
@@ -206,12 +206,12 @@ class TestWhatIsMissing:
         ],
         ids=["column", "twice", "log", "empty", "no calendar", "moments"],
     )
-    def test_what_is_refused(self, series, keys, told):
-        with pytest.raises(UserError, match=told):
+    def test_what_is_refused(self, series, keys, message):
+        with pytest.raises(UserError, match=message):
             joined(series, **keys)
 
     @pytest.mark.parametrize(
-        ("keys", "told"),
+        ("keys", "message"),
         [
             ({"ticker": "X", "published": "4pm"}, "published=4pm: must be a time of day, HH:MM"),
             ({"ticker": "X", "timezone": "Mars/Olympus"}, "timezone=Mars/Olympus: is no time zone"),
@@ -219,8 +219,8 @@ class TestWhatIsMissing:
             ({"ticker": "X", "missing": "drop", "max_age": 3}, "max_age=3: is heeded with missing=last"),
         ],
     )
-    def test_what_makes_no_sense(self, keys, told):
-        with pytest.raises(UserError, match=told):
+    def test_what_makes_no_sense(self, keys, message):
+        with pytest.raises(UserError, match=message):
             PastCovariate(**keys)
 
     def test_a_source_without_further_columns(self):
@@ -330,15 +330,15 @@ class TestKnownAhead:
         assert found[:, 0, 0].tolist() == [0, 2, 0, 0]  # 14:00 in New York is 18:00 UTC
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "message"),
         [
             ("day\n2020-01-01\n", "has no column date; it has day"),
             ("date\nsoon\n", "a date is no date"),
             ("date,kind\n,x\n", "row 2 has no date"),
         ],
     )
-    def test_files_that_cannot_be(self, tmp_path, text, told):
-        with pytest.raises(UserError, match=told):
+    def test_files_that_cannot_be(self, tmp_path, text, message):
+        with pytest.raises(UserError, match=message):
             EventCovariate(path=self.events(tmp_path, text)).values(rows_of(calendar="XNYS"))
         with pytest.raises(UserError, match="no such file"):
             EventCovariate(path=str(tmp_path / "none.csv")).values(rows_of(calendar="XNYS"))

@@ -360,9 +360,9 @@ def test_a_bar_on_a_closed_day_and_a_market_that_never_closes():
 
 
 def test_outside_of_the_calendar_it_is_said():
-    for day, told in (("2100-06-01", "2100-06-01"), ("1899-06-01", "1899-06-01")):
+    for day, message in (("2100-06-01", "2100-06-01"), ("1899-06-01", "1899-06-01")):
         with pytest.raises(
-            UserError, match=rf"data.calendar=XNYS: knows no session after {told}; cut the bars"
+            UserError, match=rf"data.calendar=XNYS: knows no session after {message}; cut the bars"
         ):
             added([day])
     with pytest.raises(

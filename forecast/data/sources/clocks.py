@@ -191,11 +191,8 @@ def _zone_of_days(
     if len(found) == 1:
         return None, None
     distinct = len(np.unique(utc))
-    closed = (
-        []
-        if calendar is None
-        else [int(day) for day in range(7) if calendars.weekmask_of(calendar)[day] == "0"]
-    )
+    mask = "" if calendar is None else calendars.weekmask_of(calendar)
+    closed = [day for day, is_open in enumerate(mask) if is_open == "0"]
     tests: list[Callable[[Times], bool]] = [
         lambda days: bool(closed) and _weekdays(days)[closed].sum() <= _MOST_LATE,
         lambda days: (

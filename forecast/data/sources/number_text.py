@@ -70,22 +70,16 @@ def sniff_notation(
     Raises:
         FileError: both signs are used as the decimal one.
     """
-    decimals: dict[str, str] = {}  # sign -> an example
-    groups: dict[str, str] = {}
-    unclear: dict[str, str] = {}
+    seen = _Signs()
     for cell in cells:
-        match = _CELL.fullmatch(_bare(cell))
-        if match is None:
-            continue
-        body = match["body"]
-        _weigh(body, bool(match["exp"]), decimals, groups, unclear)
+        if (match := _CELL.fullmatch(_bare(cell))) is not None:
+            seen.add(match["body"], exponent=bool(match["exp"]))
     if decimal is None:
-        decimal = _decimal(decimals, groups, unclear, thousands, comma_country)
+        decimal = {".": ",", ",": "."}.get(thousands or "") or seen.decimal(comma_country)
         if decimal is None:
             return None
     if thousands is None:
-        others = [sign for sign in (*groups, *unclear) if sign != decimal]
-        thousands = others[0] if others else None
+        thousands = next((sign for sign in (*seen.groups, *seen.unclear) if sign != decimal), None)
     return decimal, thousands
 
 
@@ -105,56 +99,49 @@ def _ambiguous(cell: str) -> bool:
     return match is not None and re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", match["body"]) is not None
 
 
-def _weigh(
-    body: str, exponent: bool, decimals: dict[str, str], groups: dict[str, str], unclear: dict[str, str]
-) -> None:
-    points = [letter for letter in body if letter in ".,"]
-    for sign in body:
-        if sign in _APOSTROPHES or sign in _SPACES:
-            groups.setdefault(sign, body)
-    if not points:
-        return
-    last = points[-1]
-    if len(set(points)) == 2:
-        decimals.setdefault(last, body)
-        groups.setdefault("," if last == "." else ".", body)
-    elif len(points) > 1:
-        groups.setdefault(last, body)
-    else:
-        before, _, after = body.partition(last)
-        if exponent or len(after) != 3 or not 1 <= len(before) <= 3 or before[0] == "0":
-            decimals.setdefault(last, body)
+class _Signs:
+    """The signs in numbers by the role they can have, each with an example."""
+
+    def __init__(self) -> None:
+        self.decimals: dict[str, str] = {}
+        self.groups: dict[str, str] = {}
+        self.unclear: dict[str, str] = {}
+
+    def add(self, body: str, *, exponent: bool) -> None:
+        """Look at the digits of a number."""
+        points = [letter for letter in body if letter in ".,"]
+        for sign in body:
+            if sign in _APOSTROPHES or sign in _SPACES:
+                self.groups.setdefault(sign, body)
+        if not points:
+            return
+        last = points[-1]
+        if len(set(points)) == 2:
+            self.decimals.setdefault(last, body)
+            self.groups.setdefault("," if last == "." else ".", body)
+        elif len(points) > 1:
+            self.groups.setdefault(last, body)
         else:
-            unclear.setdefault(last, body)
+            before, _, after = body.partition(last)
+            sure = exponent or len(after) != 3 or not 1 <= len(before) <= 3 or before[0] == "0"
+            (self.decimals if sure else self.unclear).setdefault(last, body)
 
-
-def _decimal(
-    decimals: dict[str, str],
-    groups: dict[str, str],
-    unclear: dict[str, str],
-    thousands: str | None,
-    comma_country: bool,
-) -> str | None:
-    if thousands in (".", ","):
-        return "," if thousands == "." else "."
-    both = sorted(set(decimals) & set(groups))
-    if len(decimals) == 2 or both:
-        one, other = (
-            list(decimals.values())[:2] if len(decimals) == 2 else (decimals[both[0]], groups[both[0]])
-        )
-        raise FileError(
-            f"writes its numbers in two ways, {one} and {other}; set source.decimal, or mend the file"
-        )
-    if decimals:
-        return next(iter(decimals))
-    grouped = [sign for sign in groups if sign in ".,"]
-    if len(grouped) == 1:
-        return "," if grouped[0] == "." else "."
-    if not unclear and not grouped:
-        return "."
-    if set(unclear) == {"."} and not comma_country:
-        return "."
-    return None
+    def decimal(self, comma_country: bool) -> str | None:
+        """The one before decimals; None where that is open."""
+        both = sorted(self.decimals.keys() & self.groups)
+        if len(self.decimals) == 2 or both:
+            two = len(self.decimals) == 2
+            one, other = self.decimals.values() if two else (self.decimals[both[0]], self.groups[both[0]])
+            raise FileError(
+                f"writes its numbers in two ways, {one} and {other}; set source.decimal, or mend the file"
+            )
+        if self.decimals:
+            return next(iter(self.decimals))
+        grouped = [sign for sign in self.groups if sign in ".,"]
+        if len(grouped) == 1:
+            return "," if grouped[0] == "." else "."
+        plain = not self.unclear and not grouped
+        return "." if plain or (self.unclear.keys() == {"."} and not comma_country) else None
 
 
 def read_numbers(cells: pd.Series, layout: FileLayout) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -163,9 +150,7 @@ def read_numbers(cells: pd.Series, layout: FileLayout) -> tuple[NDArray[np.float
     values, wrong = np.full(len(distinct) + 1, np.nan), np.zeros(len(distinct) + 1, bool)  # the last: no text
     plain = _plain_numbers(distinct, layout)
     for place, cell in enumerate(distinct):
-        number = plain.get(cell) if isinstance(cell, str) else None
-        if number is None:
-            number = _number(cell, layout)
+        number = plain[cell] if cell in plain else _number(cell, layout)
         wrong[place] = number is None
         values[place] = np.nan if number is None else number
     return values[codes], wrong[codes]

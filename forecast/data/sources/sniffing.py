@@ -131,17 +131,14 @@ def _columns(
             found = {"Date": name, **found}
     if "Time" in found and found["Time"] == found.get("Date"):
         del found["Time"]
-    missing = [ours for ours in (("Date", *COLUMNS) if bars else ("Date",)) if ours not in found]
-    if missing := [ours for ours in missing if ours not in absent]:
-        where = (
-            f"among {', '.join(names)[:80]}"
-            if table is not None
-            else f"in its header {','.join(names)[:80]!r}"
+    needed = ("Date", *COLUMNS) if bars else ("Date",)
+    if missing := [ours for ours in needed if ours not in found and ours not in absent]:
+        where = f"in its header {','.join(names)[:80]!r}"
+        if table is not None:
+            where = f"among {', '.join(names)[:80]}" + " and no index of dates" * ("Date" in missing)
+        raise FileError(
+            f"no column {', '.join(missing)} {where}; needs {', '.join(needed)}; {_way_out(missing)}"
         )
-        if "Date" in missing and table is not None:
-            where += " and no index of dates"
-        needed = f"needs {', '.join(('Date', *COLUMNS) if bars else ('Date',))}"
-        raise FileError(f"no column {', '.join(missing)} {where}; {needed}; {_way_out(missing)}")
     if "Volume" in absent:
         found["Volume"] = headers.ABSENT
     return found
@@ -201,15 +198,11 @@ def _with_tickers(layout: FileLayout, table: RawTable, said: Said) -> FileLayout
     count = cells.nunique()
     if count < 2:
         return layout
-    if (
-        "Ticker" not in said.get("columns", {})
-        and len(cells) >= 4
-        and min(count, dates.nunique()) > len(cells) / 2
-    ):
+    chosen = "Ticker" in said.get("columns", {})
+    if not chosen and len(cells) >= 4 and min(count, dates.nunique()) > len(cells) / 2:
         # Another text for nearly each day names no ticker.
-        return replace(
-            layout, columns={ours: name for ours, name in layout.columns.items() if ours != "Ticker"}
-        )
+        columns = {ours: name for ours, name in layout.columns.items() if ours != "Ticker"}
+        return replace(layout, columns=columns)
     return replace(layout, tickers_in="column")
 
 
@@ -218,18 +211,18 @@ def _with_used_volume(layout: FileLayout, table: RawTable, said: Said) -> FileLa
     if "Volume" in said.get("columns", {}) or "Volume" not in layout.columns:
         return layout
     names = table.names(table.header_tickers()[0] if layout.tickers_in == "header" else None)
-    by_name = {name: place for place, name in names.items()}
-
-    def is_zero(name: str) -> bool:
-        cells = table.frame[by_name[name]]
-        return bool(cells.dtype.kind in "iuf" and len(cells) and (cells == 0).all())
-
-    if is_zero(layout.columns["Volume"]):
-        for name in by_name:
-            used = name not in layout.columns.values() and headers.rank("Volume", name) is not None
-            if used and not is_zero(name):
-                return replace(layout, columns={**layout.columns, "Volume": name})
-    return layout
+    zero = {
+        name: bool(
+            table.frame[place].dtype.kind in "iuf" and len(table.frame) and (table.frame[place] == 0).all()
+        )
+        for place, name in names.items()
+        if name == layout.columns["Volume"]
+        or (name not in layout.columns.values() and headers.rank("Volume", name) is not None)
+    }
+    other = next((name for name in zero if not zero[name]), None)
+    if not zero.get(layout.columns["Volume"]) or other is None:
+        return layout
+    return replace(layout, columns={**layout.columns, "Volume": other})
 
 
 def _with_notation(

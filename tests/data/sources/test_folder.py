@@ -103,10 +103,10 @@ def test_pieces_may_be_written_differently_and_share_rows(tmp_path):
             file="BTCUSDT-1d-2024-05.csv")  # fmt: skip
     source = FileSource(path=str(tmp_path))
     same(source.bars("BTCUSDT"), BARS)
-    told = " ".join(source.describe())
-    assert "epoch_ms" in told
-    assert "epoch_us" in told
-    assert "left out 1 that two files have alike" in told
+    message = " ".join(source.describe())
+    assert "epoch_ms" in message
+    assert "epoch_us" in message
+    assert "left out 1 that two files have alike" in message
     same(FileSource(path=str(tmp_path), layouts=source.layouts()).bars("BTCUSDT"), BARS)
 
 

@@ -346,7 +346,7 @@ def test_epochs_out_of_order_are_left_to_the_health_check(tmp_path):
     assert "unsorted" in source.describe()[0]
 
 
-# Keys and what is told
+# Keys and what is said
 
 
 def test_two_ways_of_writing_numbers_are_refused(tmp_path):

@@ -308,7 +308,7 @@ def test_a_ticker_without_bars_is_not_tried_again(make_source, yahoo, clock):
 
 
 @pytest.mark.parametrize(
-    ("error", "told", "calls"),
+    ("error", "message", "calls"),
     [
         (
             exceptions.DNSError("Could not resolve host", 6),
@@ -324,9 +324,9 @@ def test_a_ticker_without_bars_is_not_tried_again(make_source, yahoo, clock):
     ],
     ids=["no network", "proxy", "certificate"],
 )
-def test_without_a_way_to_yahoo_the_user_is_told_why(make_source, session, clock, error, told, calls):
+def test_without_a_way_to_yahoo_the_message_says_why(make_source, session, clock, error, message, calls):
     session.unplugged = error
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         make_source(retries=2, pace_s=0.0).bars("AAPL")
     assert len(clock.slept) == calls - 1
 
