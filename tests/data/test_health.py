@@ -244,7 +244,7 @@ def test_the_jump_factor_is_the_users():
 
 @pytest.mark.parametrize("ratio", [2, 3, 7, 10, 15, 20, 40, 50])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_an_unadjusted_split_is_told_with_its_ratio_and_day(ratio, reverse, caplog):
+def test_an_unadjusted_split_is_reported_with_its_ratio_and_day(ratio, reverse, caplog):
     table = scaled(slice(30, 60), float(ratio) if reverse else 1 / ratio)()
     kind = f"1:{ratio} reverse split" if reverse else f"{ratio}:1 split"
     with pytest.raises(UserError) as refusal:
@@ -284,7 +284,7 @@ def test_a_price_of_few_digits_that_doubles_often_is_no_split():
     assert HealthCheck(calendar=None, stale="error").check("AAA", table)[1] == []
 
 
-def test_opens_that_are_the_close_before_are_told(caplog):
+def test_opens_that_are_the_close_before_are_reported(caplog):
     table = bars()
     table["Open"] = table["Close"].shift(1, fill_value=table["Close"].iloc[0])
     table["High"] = table[["High", "Open"]].max(axis=1)
@@ -300,7 +300,7 @@ def test_opens_that_are_the_close_before_are_told(caplog):
 
 
 @pytest.mark.parametrize(("step", "word"), [(-1, "before"), (1, "after")])
-def test_days_of_another_time_zone_are_told(step, word):
+def test_days_of_another_time_zone_are_reported(step, word):
     table = SyntheticSource(num_bars=300, calendar="XPAR").bars("AI.PA")
     HealthCheck().check("AI.PA", table)
     moved = table.set_axis((table.index + pd.Timedelta(days=step)).rename("Date"))
@@ -338,7 +338,7 @@ def test_high_and_low_that_changed_places_are_named():
         ),
     ],
 )
-def test_days_that_come_twice_are_told_with_their_cause(broken, says):
+def test_days_that_come_twice_are_reported_with_their_cause(broken, says):
     with pytest.raises(UserError, match=says) as refusal:
         HealthCheck(calendar=None).check("AAA", broken())
     assert "duplicates=drop" not in str(refusal.value)

@@ -117,7 +117,7 @@ def test_gaps_are_left_to_the_health_check(tmp_path):
         pytest.param(b"\xff\xfe\x00\xd8" * 50, "AAA.csv: is no utf-16 text", id="encoding"),
     ],
 )
-def test_a_wrong_csv_is_told_in_one_line(tmp_path, text, says):
+def test_a_wrong_csv_is_reported_in_one_line(tmp_path, text, says):
     with pytest.raises(UserError) as refusal:
         source(tmp_path, text=text).bars("AAA")
     assert says in str(refusal.value)
@@ -138,7 +138,7 @@ def test_a_wrong_csv_is_told_in_one_line(tmp_path, text, says):
         ),
     ],
 )
-def test_a_wrong_parquet_is_told_in_one_line(tmp_path, spoil, says):
+def test_a_wrong_parquet_is_reported_in_one_line(tmp_path, spoil, says):
     bars = source(tmp_path, text=HEADER + ROW).bars("AAA")
     spoil(bars).to_parquet(tmp_path / "BBB.parquet")
     with pytest.raises(UserError) as refusal:
@@ -149,7 +149,7 @@ def test_a_wrong_parquet_is_told_in_one_line(tmp_path, spoil, says):
 
 
 @pytest.mark.parametrize("length", [0, 4, 400])
-def test_a_parquet_cut_short_is_told_in_one_line(tmp_path, length):
+def test_a_parquet_cut_short_is_reported_in_one_line(tmp_path, length):
     file = tmp_path / "AAA.parquet"
     BARS.to_parquet(file)
     file.write_bytes(file.read_bytes()[:length])
@@ -157,7 +157,7 @@ def test_a_parquet_cut_short_is_told_in_one_line(tmp_path, length):
         source(tmp_path).bars("AAA")
 
 
-def test_an_unknown_ticker_is_told_the_nearest_and_the_others(tmp_path):
+def test_an_unknown_ticker_is_reported_the_nearest_and_the_others(tmp_path):
     for name in ("aapl", "IBM", "MSFT"):
         source(tmp_path, f"{name}.csv", HEADER + ROW)
     with pytest.raises(UserError, match=r"has no ticker 'AAPL'; did you mean aapl\? it has IBM, MSFT, aapl$"):

@@ -176,7 +176,7 @@ def in_utc(bars: pd.DataFrame) -> pd.DataFrame:
     ],
 )
 @pytest.mark.parametrize("written_as", ["offset", "naive", "epoch", "utc", "parquet"])
-def test_intraday_bars_are_moments_in_utc_and_their_zone_is_told(tmp_path, ticker, zone, written_as):
+def test_intraday_bars_are_moments_in_utc_and_their_zone_is_reported(tmp_path, ticker, zone, written_as):
     bars = hours(zone)
     table = {
         "offset": bars,
@@ -293,7 +293,7 @@ def test_what_cannot_be_is_refused_with_its_line_or_key(tmp_path, stamps, keys, 
 
 
 @pytest.mark.parametrize("step", [1, -1])
-def test_an_hour_that_came_twice_is_told_by_its_order(tmp_path, step):
+def test_an_hour_that_came_twice_is_reported_by_its_order(tmp_path, step):
     local = [
         "00:30",
         "01:00",
@@ -393,7 +393,7 @@ def test_a_file_of_other_things_than_bars_has_columns(tmp_path):
         source.bars("DGS10")
 
 
-def test_what_was_understood_is_told_in_words(tmp_path):
+def test_what_was_understood_is_reported_in_words(tmp_path):
     layouts = {one.vendor: one for one in LAYOUTS}
     written(tmp_path, layouts["Investing.com, German"].content)
     source = FileSource(path=str(tmp_path))

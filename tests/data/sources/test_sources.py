@@ -47,7 +47,7 @@ def test_only_a_source_that_asks_a_server_has_a_cache_to_speak_of(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sample", "files"])
-def test_an_unknown_ticker_is_told_apart_from_other_failures(tmp_path, name):
+def test_an_unknown_ticker_is_reported_apart_from_other_failures(tmp_path, name):
     (tmp_path / "AAPL.csv").write_text("Date,Open,High,Low,Close,Volume\n")
     source = sources.SampleSource() if name == "sample" else sources.FileSource(path=str(tmp_path))
     with pytest.raises(SourceError) as caught:
@@ -112,7 +112,7 @@ def test_a_table_is_the_callers_own():
 @pytest.mark.parametrize(
     ("ticker", "hint"), [("APPL", "did you mean AAPL?"), ("msft", "did you mean MSFT?"), ("TSLA", "'TSLA'; ")]
 )
-def test_an_unknown_ticker_is_told_the_others(ticker, hint):
+def test_an_unknown_ticker_is_reported_the_others(ticker, hint):
     with pytest.raises(UserError) as refusal:
         SampleSource().bars(ticker)
     assert hint in str(refusal.value)

@@ -246,7 +246,7 @@ def test_what_may_pass_is_tried_again(make_source, yahoo, clock, kind):
 
 
 @pytest.mark.parametrize("kind", PASSING)
-def test_what_does_not_pass_in_time_is_told_in_one_line(make_source, yahoo, kind, tmp_path):
+def test_what_does_not_pass_in_time_is_reported_in_one_line(make_source, yahoo, kind, tmp_path):
     yahoo.always = PASSING[kind][0]
     with pytest.raises(SourceError, match=rf"^data\.tickers=AAPL: .*{TOLD[kind]}") as raised:
         make_source(timeout_s=0.3, retries=2).bars("AAPL")
@@ -287,7 +287,7 @@ def test_an_unknown_ticker_is_not_tried_again(make_source, yahoo, clock):
     assert yahoo.requests.count("/v8/finance/chart/NOPE3") == 2  # by the client, whatever the failure
 
 
-def test_a_ticker_that_vanished_is_told_like_an_unknown_one(make_source, yahoo):
+def test_a_ticker_that_vanished_is_reported_like_an_unknown_one(make_source, yahoo):
     source = make_source()
     source.bars("AAPL")
     del yahoo.listings["AAPL"]  # the client still knows its time zone, and takes another way
@@ -456,7 +456,7 @@ def test_a_failure_survives_the_way_between_processes():
     assert (str(again), again.reason, again.may_pass) == (str(error), error.reason, True)
 
 
-def test_a_period_yahoo_rejects_is_told():
+def test_a_period_yahoo_rejects_is_reported():
     from yfinance.exceptions import YFInvalidPeriodError
 
     error = classify(YFInvalidPeriodError("AAPL", "7x", "1d, max"), "AAPL")
