@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from forecast.data import calendars, grid
 from forecast.data.sources.dates import Stamps
+from forecast.data.sources.headers import says_utc
 from forecast.data.sources.layout import FileError, FileLayout, Rows
 
 Times = NDArray[np.datetime64]
@@ -31,25 +33,24 @@ _FEW = 5  # days in a row with one row each, at midnight, among moments
 _MOST_LATE = 0.01  # share of a market's days that may fall on a weekend
 
 
-def sniff_clock(
-    stamps: Stamps, layout: FileLayout, *, ticker: str, timezone: str | None, clock: str | None
-) -> FileLayout:
-    """The layout with what its dates show: days or moments, and the zone.
+def sniff_clock(stamps: Stamps, layout: FileLayout, *, ticker: str, said: Mapping[str, Any]) -> FileLayout:
+    """A file's layout with what the dates of one ticker show: days or moments, and the zone.
 
     A row is a day where hardly any date has two rows. A day is the date as written, but where all times are the
     midnights of another zone (22:00 and 23:00 in UTC of Paris), or the times of the ticker's own exchange, and
     only that zone gives the weekdays a market trades on.
 
     Args:
-        stamps: of one ticker, as written.
+        stamps: of the ticker's rows, as written.
         layout: of its file.
         ticker: whose ending may name an exchange.
-        timezone: what source.timezone says; None = to be found.
-        clock: what source.clock says; likewise.
+        said: what stands above what is found, by the names in layout.KEYS.
 
     Raises:
         FileError: times without a zone, or zones that do not belong together, and nothing tells.
     """
+    utc = any(says_utc(layout.columns.get(ours, "")) for ours in ("Date", "Time"))
+    timezone, clock = said.get("timezone"), said.get("clock", "UTC" if utc else None)
     rows = _rows(stamps)
     written = ~np.isnat(stamps.offset)
     if timezone is None and stamps.timed.any() and written.any():

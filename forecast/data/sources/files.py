@@ -217,10 +217,10 @@ class FileSource:
 
     def _rows(self, ticker: str, *, bars: bool = True) -> tuple[list[DatedRows], FileLayout]:
         """A ticker's rows in each of its files, the oldest first, and how their dates are taken."""
+        from forecast.data.sources.clocks import sniff_clock
         from forecast.data.sources.dates import Stamps
         from forecast.data.sources.layout import named
         from forecast.data.sources.reading import dated_rows
-        from forecast.data.sources.sniffing import sniff_ticker
 
         self._check_keys()
         files = self._find(ticker)
@@ -244,7 +244,7 @@ class FileSource:
             name = ticker if "." in ticker or len(inside) != 1 else next(iter(inside))
             stamps = Stamps.joined([part.stamps for part in parts])
             with named(parts[0].file):
-                layout = sniff_ticker(stamps, layout, name=name, said=said)
+                layout = sniff_clock(stamps, layout, ticker=name, said=said)
         return parts, layout
 
     def _open_all(self, files: Sequence[Path], ticker: str, *, bars: bool) -> dict[Path, _Opened]:

@@ -13,14 +13,20 @@ import pandas as pd
 
 from forecast.data.bars import COLUMNS
 from forecast.data.sources import headers
-from forecast.data.sources.clocks import sniff_clock
-from forecast.data.sources.dates import Stamps, is_date, sniff_dates
+from forecast.data.sources.dates import is_date, sniff_dates
 from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import FileError, FileLayout
 from forecast.data.sources.number_text import sniff_notation, unclear_notation
 from forecast.data.sources.raw_files import RawFile, RawTable, read_table, sample_rows
 from forecast.data.sources.reading import date_cells, places_of
-from forecast.data.sources.text_shape import decode, first_lines, headerless, labels_of, sniff_shape
+from forecast.data.sources.text_shape import (
+    date_place,
+    decode,
+    first_lines,
+    headerless,
+    labels_of,
+    sniff_shape,
+)
 
 _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved without a name
 
@@ -64,17 +70,6 @@ def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLay
     dates = said.get("dates") or sniff_dates(date_cells(table.frame, places))
     layout = replace(layout, dates=dates)
     return _with_notation(file, layout, table, places, said, sample)
-
-
-def sniff_ticker(stamps: Stamps, layout: FileLayout, *, name: str, said: Said) -> FileLayout:
-    """A file's layout with what the dates of one ticker show: days or moments, and zone.
-
-    Raises:
-        FileError: they do not show it, see clocks.sniff_clock.
-    """
-    utc = any(headers.says_utc(layout.columns.get(ours, "")) for ours in ("Date", "Time"))
-    clock = said.get("clock", "UTC" if utc else None)
-    return sniff_clock(stamps, layout, ticker=name, timezone=said.get("timezone"), clock=clock)
 
 
 def names_tickers(file: RawFile, said: Said) -> bool:
@@ -121,7 +116,7 @@ def _columns(
     absent = [ours for ours in ("AdjClose", "Volume") if picked.get(ours) == headers.ABSENT]
     if header == 0:
         if rows and not {"Date", "Close"} <= picked.keys():
-            found_places = headerless(rows) if bars else {"Date": _date_place(rows) or headers.ABSENT}
+            found_places = headerless(rows) if bars else {"Date": date_place(rows) or headers.ABSENT}
             picked = {**found_places, **picked}
         picked = {**dict.fromkeys(headers.NAMES, headers.ABSENT), **picked}
     found = headers.recognised(names, chosen=picked)
@@ -152,14 +147,6 @@ def _way_out(missing: Sequence[str]) -> str:
     if {"Open", "High", "Low"} <= {*missing}:
         ways.append("of a file with one price a bar, name its column for Open, High, Low and Close alike")
     return ", ".join(ways)
-
-
-def _date_place(rows: Sequence[Sequence[str]]) -> int | None:
-    """The first column, counted from 1, that holds dates throughout."""
-    for place in range(min(map(len, rows))):
-        if all(is_date(row[place]) for row in rows):
-            return place + 1
-    return None
 
 
 def _nameless_dates(

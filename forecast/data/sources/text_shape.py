@@ -292,6 +292,13 @@ def _footer(text: str, shape: FileLayout) -> int:
     return count if count < len(filled) - shape.header else 0
 
 
+def date_place(rows: Sequence[Sequence[str]]) -> int | None:
+    """The first column, counted from 1, that holds dates throughout."""
+    return next(
+        (place + 1 for place in range(min(map(len, rows))) if all(is_date(row[place]) for row in rows)), None
+    )
+
+
 def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
     """Our names -> places, counted from 1, of a file without a header: dates, then Open, High, Low, Close, Volume.
 
@@ -299,14 +306,12 @@ def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
         FileError: the numbers behind the date are not in that order, or there are too few.
     """
     width = min(map(len, rows))
-    at = next((place for place in range(min(4, width)) if all(is_date(row[place]) for row in rows)), None)
-    places: dict[str, str | int] = {}
-    if at is not None:
-        places["Date"] = at + 1
-        for place in range(at):
+    behind = date_place([row[:4] for row in rows])
+    if behind is not None:
+        places: dict[str, str | int] = {"Date": behind}
+        for place in range(behind - 1):
             if not any(is_number(row[place]) for row in rows):
                 places["Ticker"] = place + 1
-        behind = at + 1
         if behind < width and all(
             is_time(row[behind]) and (":" in row[behind] or len(row[behind]) in (4, 6)) for row in rows
         ):

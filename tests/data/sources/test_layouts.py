@@ -43,8 +43,8 @@ def test_a_saved_layout_reads_the_same_without_a_look(tmp_path, layout, monkeypa
     first = FileSource(path=str(tmp_path), **layout.keys)
     first.bars(layout.ticker)
     saved = first.layouts()
-    for name in ("sniff_file", "sniff_ticker"):
-        monkeypatch.setattr(f"forecast.data.sources.sniffing.{name}", None)
+    for name in ("sniffing.sniff_file", "clocks.sniff_clock"):
+        monkeypatch.setattr(f"forecast.data.sources.{name}", None)
     again = FileSource(path=str(tmp_path), layouts=saved)
     same(again.bars(layout.ticker), layout.bars)
     assert again.layouts() == saved
