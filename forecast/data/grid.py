@@ -8,16 +8,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecast.data import calendars
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Times = NDArray[Any]  # datetime64[ns]
+Times = NDArray[Any]  # datetime64[ns]
 
 MINUTE = 60 * 10**9  # nanoseconds
 DAY = 1440 * MINUTE

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
+from numpy.typing import NDArray
 
 from forecast.data import grid
+from forecast.data.grid import Times
 from forecast.data.timing import ONE_WEEKDAY, Bars, Naming
 from forecast.errors import UserError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Times = NDArray[Any]  # datetime64[ns]
 
 # In the order in which they are believed where they agree with the bars alike.
 _WEEKS: tuple[Naming, ...] = ("fixed", "before", "after", "first", "last")

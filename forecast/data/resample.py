@@ -8,13 +8,11 @@ import numpy as np
 
 from forecast.data import grid
 from forecast.data.bars import COLUMNS, MINUTES, Interval
+from forecast.data.grid import Times
 from forecast.data.timing import Bars
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-    Times = NDArray[Any]  # datetime64[ns]
 
 
 def resampled(table: pd.DataFrame, bars: Bars, to: Interval) -> tuple[pd.DataFrame, Bars]:
