@@ -74,7 +74,7 @@ def build_panel(series: Iterable[Series], *, num_columns: int, most_memory: int 
         series: of the run.
         num_columns: of each.
         most_memory: bytes; values that need more lie in a temporary file that is mapped into memory, where the system
-            keeps what is used and there is room for. The file has no name and goes with the process. None = in memory.
+            keeps what is used and there is space for. The file has no name and goes with the process. None = in memory.
 
     Raises:
         UserError: the temporary file cannot be written.
@@ -159,7 +159,7 @@ class _Rows:
         except OSError as error:
             raise UserError(
                 f"data.panel_memory_mb: the panel's temporary file in {tempfile.gettempdir()} cannot be written "
-                f"({error.strerror or error}); set TMPDIR to a folder with room, or a larger data.panel_memory_mb"
+                f"({error.strerror or error}); set TMPDIR to a folder with space, or a larger data.panel_memory_mb"
             ) from None
 
 

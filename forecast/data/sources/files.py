@@ -102,6 +102,7 @@ class FileSource:
         }
         self._saved = [dict(entry) for entry in layouts or ()]
         self._files: dict[str, Path] = {}  # name of a file -> file
+        self._names: dict[Path, str] = {}
         self._series: dict[str, list[Path]] = {}  # ticker by name -> file, or its pieces
         self._inside: dict[str, list[Path]] = {}  # ticker that files name -> those files
         self._unclear = ""  # why the tickers of a file could not be looked up
@@ -207,9 +208,8 @@ class FileSource:
 
     def _written(self, parts: list[DatedRows], layout: FileLayout) -> dict[str, FileLayout]:
         """How each file of a ticker is written, by its name."""
-        names = {file: name for name, file in self._files.items()}
         return {
-            names[part.file]: replace(
+            self._names[part.file]: replace(
                 part.layout, rows=layout.rows, timezone=layout.timezone, clock=layout.clock, order=part.order
             )
             for part in parts
@@ -303,11 +303,10 @@ class FileSource:
         """What `layouts` and above it the keys say of a ticker's file, and whether that is all there is to say."""
         from forecast.data.sources.layout import KEYS
 
-        name = next(name for name, other in self._files.items() if other == file)
         entries = [(set(entry.get("tickers") or ()), entry) for entry in self._saved]
         fitting = (
             {key: value for key, value in entry.items() if key != "tickers"}
-            for wanted in (name, ticker, None)
+            for wanted in (self._names[file], ticker, None)
             for tickers, entry in entries
             if wanted in tickers or (wanted is None and not tickers)
         )
@@ -344,6 +343,7 @@ class FileSource:
         from forecast.data.sources.folder import find_files, series_of
 
         self._files = find_files(self.path)
+        self._names = {file: name for name, file in self._files.items()}
         self._series = series_of(self._files)
         self._inside = {}
 
