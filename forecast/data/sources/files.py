@@ -281,7 +281,10 @@ class FileSource:
             return kept
         self._opened.pop(file, None)
         said, whole = self._said(file, ticker)
-        said = {**{key: value for key, value in (known or {}).items() if value is not None}, **said}
+        others = {key: value for key, value in (known or {}).items() if value is not None}
+        said = (
+            said | others if whole else others | said
+        )  # what was saved of a file may be of an earlier piece
         with named(file):
             raw = RawFile(file)
             if whole:
@@ -312,16 +315,13 @@ class FileSource:
         )
         entry: dict[str, Any] = next(fitting, {})
         if {"columns", "dates", "rows", "order"} <= entry.keys():
-            return {
-                **entry,
-                **self._chosen,
-                "columns": entry["columns"] | self._chosen.get("columns", {}),
-            }, True
+            columns = entry["columns"] | self._chosen.get("columns", {})
+            return entry | self._chosen | {"columns": columns}, True
         if unknown := sorted(entry.keys() - {*KEYS}):
             raise UserError(
                 f"source.layouts: {unknown[0]} is no part of a layout; known are tickers, {', '.join(KEYS)}"
             )
-        return {**entry, **self._chosen}, False
+        return entry | self._chosen, False
 
     def _check_keys(self) -> None:
         """Refuse keys that are none, once something is read."""
