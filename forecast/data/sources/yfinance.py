@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -193,7 +193,7 @@ class YFinanceSource:
         answer = self._client.history(symbol, start=since)
         # Intraday prices are adjusted for splits alone.
         rewriting = ("Stock Splits",) if self.interval in MINUTES else EVENTS
-        merged = merge(cached.frame, self._finished(answer, fetched), rewriting=rewriting)
+        merged = merge(cached.frame, finished(answer, self.interval, fetched), rewriting=rewriting)
         if merged is None:
             log.info(
                 "%s: history was rewritten since %s; fetched again", symbol, f"{cached.fetched:%Y-%m-%d}"
@@ -204,7 +204,7 @@ class YFinanceSource:
     def _download(self, symbol: str, cached: CachedBars | None) -> CachedBars:
         fetched = self.clock.now()
         answer = self._client.history(symbol)
-        frame = self._finished(answer, fetched)
+        frame = finished(answer, self.interval, fetched)
         if frame.empty:
             raise yahoo_error(
                 symbol, "Yahoo has no bar of a finished session", "wait for the session's close"
@@ -216,9 +216,6 @@ class YFinanceSource:
                 "%s: Yahoo's history now begins on %s; in the cache it began on %s", symbol, first, was
             )
         return CachedBars(frame, fetched, answer.hours)
-
-    def _finished(self, answer: Answer, fetched: datetime) -> pd.DataFrame:
-        return finished(answer.bars, self.interval, fetched, answer.hours, answer.session)
 
 
 @dataclass(frozen=True)
@@ -360,22 +357,19 @@ def _parse(content: bytes, symbol: str) -> CachedBars:
     return CachedBars(pd.DataFrame(values, index=dates.as_unit("ns")), fetched, hours)
 
 
-def finished(
-    bars: pd.DataFrame, interval: Interval, fetched: datetime, hours: TradingHours, session: date | None
-) -> pd.DataFrame:
-    """Leave out the bar that still runs, and rows without a price, which the client makes of gaps and events.
+def finished(answer: Answer, interval: Interval, fetched: datetime) -> pd.DataFrame:
+    """Bars without the one that still runs, and without rows that have no price, made by the client of gaps and events.
 
     Of days, only today's row needs a price to be a bar: judging earlier ones is HealthCheck's task.
 
     Args:
-        bars: as `raw_bars` makes them; weeks and months by their first day.
+        answer: weeks and months stand at their first day.
         interval: what a bar spans.
-        fetched: moment before they were asked for: a session that ended meanwhile may lack its last trades.
-        hours: of the exchange.
-        session: see TradingHours.last_finished_bar.
+        fetched: moment before it was asked for: a session that ended meanwhile may lack its last trades.
     """
     import pandas as pd
 
+    bars, hours = answer.bars, answer.hours
     begins, keep = pd.DatetimeIndex(bars.index), bars["Close"].notna()
     if interval in MINUTES:
         now = pd.Timestamp(fetched).tz_convert("UTC").tz_localize(None)
@@ -383,7 +377,7 @@ def finished(
     elif interval == "1d":
         today = fetched.astimezone(ZoneInfo(hours.zone)).date()
         keep |= begins < pd.Timestamp(today)
-        keep &= begins <= pd.Timestamp(hours.last_finished_bar(fetched, session))
+        keep &= begins <= pd.Timestamp(hours.last_finished_bar(fetched, answer.session))
     else:
         span = pd.DateOffset(weeks=1) if interval == "1wk" else pd.DateOffset(months=1)
         keep &= begins + span <= pd.Timestamp(hours.last_day_over(fetched) + DAY)

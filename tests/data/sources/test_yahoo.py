@@ -14,7 +14,7 @@ import pytest
 from curl_cffi.requests import exceptions
 from hypothesis import given, settings, strategies as st
 
-from forecast.data.sources.yahoo import TradingHours, classify, yahoo_symbol
+from forecast.data.sources.yahoo import Answer, TradingHours, classify, yahoo_symbol
 from forecast.data.sources.yfinance import file_name, finished
 from forecast.errors import SourceError, UserError
 
@@ -188,10 +188,11 @@ def test_todays_bar_counts_by_todays_close_alone(session, day):
 )
 def test_the_running_week_or_month_is_left_out(interval, begins):
     bars = pd.DataFrame({"Close": 1.0}, index=pd.DatetimeIndex(begins, name="Date").as_unit("ns"))
+    answer = Answer(bars, NEW_YORK, None)
     for day, count in ((11, 1), (30, 1 + (interval == "1wk"))):
         now = datetime(2024, 1, day, 12, tzinfo=UTC)
-        assert len(finished(bars, interval, now, NEW_YORK, None)) == count
-    assert len(finished(bars, interval, datetime(2024, 2, 1, 12, tzinfo=UTC), NEW_YORK, None)) == 2
+        assert len(finished(answer, interval, now)) == count
+    assert len(finished(answer, interval, datetime(2024, 2, 1, 12, tzinfo=UTC))) == 2
 
 
 @settings(deadline=None, derandomize=True)
