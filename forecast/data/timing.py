@@ -244,6 +244,10 @@ class Bars:
             newest = self.period_start(self.period_number(np.asarray([until], "datetime64[ns]")))
             starts = self.period_number(newest) - np.arange(count)[::-1]
             return self.period_start(starts)
+        if self.intraday and self.calendar == "24/7":  # on the clock, as nothing says otherwise
+            until = until - np.timedelta64(
+                int(until.astype("datetime64[ns]").astype(np.int64)) % self.step, "ns"
+            )
         days = int(400 * count / self.per_year) + 15
         first = max(until - np.timedelta64(days, "D"), self._knows[0])
         return self.times_between(first, until)[-count:]
