@@ -163,11 +163,11 @@ def _slot_bars(
     sessions: Sessions, which: NDArray[np.int64], hours: Hours, zone: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     days, closes = sessions.days[which], sessions.closes[which]
-    weekday = _weekday(days)
+    weekdays = weekday(days)
     late = to_local(closes.view("datetime64[ns]"), zone).astype(np.int64) - days.astype(np.int64)
     found, owners = [], []
     for number, slots in enumerate(hours.slots):
-        mine = np.flatnonzero(weekday == number)
+        mine = np.flatnonzero(weekdays == number)
         if not slots or not mine.size:
             continue
         offsets = np.asarray(slots, np.int64) * MINUTE
@@ -200,10 +200,10 @@ def learn_slots(times: Times, sessions: Sessions, zone: str, *, recent: int = 12
     offsets = (local - days).astype(np.int64) // MINUTE
     near = offsets >= -1440
     days, offsets = days[near], offsets[near]
-    weekday = _weekday(days)
+    weekdays = weekday(days)
     slots: list[tuple[int, ...]] = []
     for number in range(7):
-        mine = weekday == number
+        mine = weekdays == number
         last = np.unique(days[mine])[-recent:]
         seen = offsets[mine & (days >= last[0])] if len(last) else offsets[:0]
         values, counts = np.unique(seen, return_counts=True)
@@ -234,6 +234,6 @@ def year_of(time: Any) -> int:
     return int(time.astype("datetime64[Y]").astype(int)) + 1970
 
 
-def _weekday(days: Times) -> NDArray[np.int64]:
-    """Monday is 0; 1970-01-01 was a Thursday."""
-    return (days.astype("datetime64[D]").astype(np.int64) + 3) % 7
+def weekday(days: Times) -> NDArray[np.int64]:
+    """(days,) Monday is 0; 1970-01-01 was a Thursday."""
+    return np.asarray((days.astype("datetime64[D]").astype(np.int64) + 3) % 7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from forecast.data import grid
 from forecast.data.grid import Times
@@ -45,7 +44,7 @@ def weekdays_of(times: Times, interval: str) -> str:
     Weeks that are named by their first session stand on the first weekday, and later where that is a holiday; those
     named by the last one on the last, and earlier. First and last sessions of months come to stand on every weekday.
     """
-    days = _weekday(times)
+    days = grid.weekday(times)
     counts = np.bincount(days, minlength=7)
     usual = int(counts.argmax())
     if interval == "1wk":
@@ -70,7 +69,7 @@ def check_last(ticker: str, times: Times, bars: Bars) -> None:
     if len(times) < _FEW or bars.naming not in (*ONE_WEEKDAY, "end"):
         return
     if bars.interval == "1wk":
-        place = _weekday(times)
+        place = grid.weekday(times)
     else:
         place = (times.astype("datetime64[D]") - times.astype("datetime64[M]")).astype(np.int64)
         if bars.naming == "end":
@@ -84,8 +83,3 @@ def check_last(ticker: str, times: Times, bars: Bars) -> None:
         f"{'weekday' if bars.interval == '1wk' else 'day of the month'} of the others; if it still runs, "
         f"data.end={str(kept)[:10]} leaves it out; if sessions name it, data.calendar=NAME says whose"
     )
-
-
-def _weekday(times: Times) -> NDArray[np.int64]:
-    """(times,) Monday is 0."""
-    return np.asarray((times.astype("datetime64[D]").astype(np.int64) + 3) % 7)

@@ -77,7 +77,7 @@ class CalendarCovariate:
                 for number in range(1, self.harmonics + 1):
                     found += _cycle(number * hours, _HOURS_A_DAY)
             elif field == "weekday":
-                found += _cycle((days.astype(np.int64) + 3) % 7, _WEEKDAYS)  # 1970-01-01 was a Thursday
+                found += _cycle(grid.weekday(days), _WEEKDAYS)
             elif field == "month":
                 found += _cycle(months.astype(np.int64) % 12, _MONTHS)
             elif field == "monthday":

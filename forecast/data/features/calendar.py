@@ -191,7 +191,7 @@ def _of_step(
 
     local = grid.to_local(times, market.zone).astype(np.int64)
     turn = 2.0 * np.pi * (local % grid.DAY) / grid.DAY
-    weekday = 2.0 * np.pi * ((local // grid.DAY + 3) % 7) / 7
+    weekday = 2.0 * np.pi * grid.weekday(local.view("datetime64[ns]")) / 7
     since, share = market.session_hours(times)
     gap = np.log((times - before).astype(np.float64) / market.step)
     waves = (np.sin(turn), np.cos(turn), np.sin(2 * turn), np.cos(2 * turn), np.sin(weekday), np.cos(weekday))
@@ -248,6 +248,7 @@ def _known(calendar: str) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.
     """Every planned session of whole months, and what is known of each."""
     import numpy as np
 
+    from forecast.data import grid
     from forecast.data.calendars import planned_sessions
 
     _, end, planned = planned_sessions(calendar)
@@ -256,7 +257,7 @@ def _known(calendar: str) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.
     months = days.astype("datetime64[M]")
     whole = months < (np.datetime64(end, "D") + 1).astype("datetime64[M]")
     days, months = days[whole], months[whole]
-    weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
+    weekday = grid.weekday(days)
     month = months.astype(np.int64) % 12
     begins = np.flatnonzero(np.concatenate(([True], months[1:] != months[:-1])))
     turn = np.zeros(len(days))

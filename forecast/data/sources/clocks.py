@@ -216,15 +216,13 @@ def _zone_of_days(
     shown = ", ".join(f"{days[-1]} in {zone or 'the zone written'}" for zone, days in found)
     raise FileError(
         f"{_shown(stamps, np.arange(len(utc)) == len(utc) - 1)} is {shown}; set source.timezone to "
-        f"the market's, "
-        "in which the days are counted"
+        "the market's, in which the days are counted"
     )
 
 
 def _weekdays(days: Times) -> NDArray[np.float64]:
     """The share of each weekday, Monday first."""
-    number = (days.astype("datetime64[D]").astype(np.int64) + 3) % 7  # the first of 1970 was a Thursday
-    return np.asarray(np.bincount(number, minlength=7) / len(days))
+    return np.asarray(np.bincount(grid.weekday(days), minlength=7) / len(days))
 
 
 def _session_zone(local: Times, ticker: str) -> tuple[str, str]:

@@ -215,8 +215,7 @@ def _from_format(text: pd.Series, form: str) -> Stamps:
     except ValueError as error:
         raise FileError(
             f"source.dates={form}: {str(error).splitlines()[0]}; must be {', '.join(KINDS)} or a "
-            f"format such as "
-            "'%d.%m.%Y %H:%M'"
+            "format such as '%d.%m.%Y %H:%M'"
         ) from None
     return _from_datetimes(found)
 

@@ -328,9 +328,8 @@ def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
                 places["Volume"] = behind + 5
             return places
     raise FileError(
-        "has no header, and the numbers behind its date are not Open, High, Low, Close in this "
-        "order; say which "
-        "is which by place: source.columns={Date: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6}"
+        "has no header, and the numbers behind its date are not Open, High, Low, Close in this order; say which is "
+        "which by place: source.columns={Date: 1, Open: 2, High: 3, Low: 4, Close: 5, Volume: 6}"
     )
 
 
