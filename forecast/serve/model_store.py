@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecast.config.messages import one_line
-from forecast.data.bars import Bars
 from forecast.data.layout import bars_before_join, behind, rows
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 from forecast.serve.allowlist import check_built, check_plain, check_targets
 

@@ -13,7 +13,6 @@ import numpy as np
 from forecast.data.calendars import calendar_of, planned_sessions
 from forecast.data.features import calendar_columns, warm_up
 from forecast.data.layout import closes_later, rows
-from forecast.data.timing import Bars
 from forecast.errors import UserError
 from forecast.serve.model_store import DELIVERED, LoadedModel
 
