@@ -138,9 +138,9 @@ def read_table(
         raise not_as_saved("is a parquet file" if file.is_parquet else "is no parquet file")
     if file.is_parquet:
         return _read_parquet(file)
-    return _read_csv(
-        file, layout, decode(file.content, layout.encoding)[0] if text is None else text, as_text
-    )
+    if text is None:
+        text, _ = decode(file.content, layout.encoding)
+    return _read_csv(file, layout, text, as_text)
 
 
 def not_as_saved(what: str) -> FileError:

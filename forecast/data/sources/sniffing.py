@@ -29,8 +29,6 @@ from forecast.data.sources.text_shape import (
 )
 
 _NAMELESS = ("", "index", "unnamed0", "level0", "x")  # an index that was saved without a name
-
-
 Said = Mapping[str, Any]  # what the user says of files, by the names in layout.KEYS
 
 
@@ -46,6 +44,11 @@ def sniff_text(file: RawFile, said: Said) -> tuple[str, FileLayout]:
 
 def sniff_file(file: RawFile, said: Said, *, bars: bool = True) -> tuple[FileLayout, RawTable]:
     """What is the same for every ticker of a file, and its cells.
+
+    Args:
+        file: to look at.
+        said: stands above what is found.
+        bars: prices and volume must be among the columns; else Date alone.
 
     Raises:
         FileError: a column is missing, or something may be read in two ways.
