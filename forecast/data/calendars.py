@@ -1,4 +1,4 @@
-"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one, when they close."""
+"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one, when they open and close."""
 
 from __future__ import annotations
 
@@ -112,28 +112,6 @@ def calendar_of(ticker: str) -> str | None:
     if dot and stem:
         return _BY_SUFFIX.get(suffix)
     return _INDICES.get(name) if name.startswith("^") else "XNYS"
-
-
-def closing_times(calendar: str, dates: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
-    """When the sessions of some dates close.
-
-    Args:
-        calendar: a name of exchange_calendars.
-        dates: (dates,) midnights.
-
-    Returns:
-        (dates,) datetime64[ns] in UTC; NaT where the exchange has no session.
-
-    Raises:
-        UserError: the calendar is unknown, or the library cannot build it.
-    """
-    import pandas as pd
-
-    _, _, built = _built(calendar)
-    closes = pd.Series(
-        pd.DatetimeIndex(built.closes).tz_localize(None).as_unit("ns"), index=_days(built.sessions)
-    )
-    return closes.reindex(pd.DatetimeIndex(dates)).to_numpy()
 
 
 @functools.cache

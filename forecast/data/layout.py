@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from forecast.data.calendars import calendar_of, closing_times
+from forecast.data.calendars import calendar_of
 from forecast.data.features import PRICE, Features, Relation, for_market
 from forecast.data.panel import Series
 from forecast.data.target import Target
@@ -222,7 +222,9 @@ def closes_later(ticker: str, target: str, dates: NDArray[np.datetime64]) -> NDA
     if ours is None or theirs is None:
         return np.ones(len(dates), bool)
     try:
-        known = closing_times(theirs, dates) <= closing_times(ours, dates)  # never of NaT
+        known = Bars(calendar=theirs).known_times(dates) <= Bars(calendar=ours).known_times(
+            dates
+        )  # never of NaT
     except UserError:  # a calendar that this version of the library cannot build
         return np.ones(len(dates), bool)
     return ~known
