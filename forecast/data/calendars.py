@@ -1,4 +1,4 @@
-"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one, when they open and close."""
+"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one, and their hours."""
 
 from __future__ import annotations
 
