@@ -128,10 +128,12 @@ class ChampionStore:
             with self.writing():
                 made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
                 while not lock.is_locked:
-                    self.folder.mkdir(parents=True, exist_ok=True)
                     try:
+                        self.folder.mkdir(parents=True, exist_ok=True)
                         lock.acquire(timeout=patience_s)
-                    except FileNotFoundError:
+                    except (FileNotFoundError, FileExistsError):
+                        if os.path.lexists(self.folder) and not self.folder.is_dir():
+                            raise
                         continue  # its last holder has just removed the folder
                     except Timeout:
                         if patience_s:

@@ -432,8 +432,10 @@ class MarketData:
         if self.within_session:
             return "ask for shorter windows, or data.within_session=false"
         ahead = self.target.lead + self.horizon
-        longest = max((int(stop - first) for first, stop in self.panel_.segments), default=0)
-        if longest >= self.seq_len + ahead:
+        panel = self.panel_
+        longest = max((int(stop - first) for first, stop in panel.segments), default=0)
+        has_gaps = len(panel.segments) > len(set(panel.segment_series.tolist()))
+        if longest >= self.seq_len + ahead or not has_gaps:
             return "ask for a longer data.period or shorter windows"
         between = f"there are never more than {longest} of them without a gap between"
         if longest > ahead:

@@ -330,7 +330,7 @@ def test_no_forecast_is_lost_when_a_replica_dies(replicas, tmp_path):
             stdout=log, stderr=log, env=environment(ROOT), start_new_session=True,
         )  # fmt: skip
     try:
-        servers.wait(lambda: ask() == 200, "the balancer", said=(tmp_path / "log").read_text)
+        servers.wait(lambda: ask() == 200, "the balancer", log=(tmp_path / "log").read_text)
         assert [ask() for _ in range(20)] == [200] * 20
         for pid in second.tree():
             os.kill(pid, signal.SIGKILL)
