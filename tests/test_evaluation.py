@@ -67,9 +67,9 @@ def test_the_bundle_gives_the_last_days_intervals(run):
     source = SampleSource()
     tickers = predictor.tickers
     bars = {ticker: source.bars(ticker) for ticker in tickers}
-    told = predictor.predict(bars[tickers[0]] if predictor.scope == "single" else bars)
-    assert (told["lower"] < told["forecast"]).all()
-    assert (told["forecast"] < told["upper"]).all()
+    forecasts = predictor.predict(bars[tickers[0]] if predictor.scope == "single" else bars)
+    assert (forecasts["lower"] < forecasts["forecast"]).all()
+    assert (forecasts["forecast"] < forecasts["upper"]).all()
     # About as wide as on the last test day, as a share of the last price and of the volatility forecast; the widths
     # have only seen one outcome more.
     last = run.forecasts.query("split == 'test'").groupby(["ticker", "step"]).last()
@@ -79,13 +79,13 @@ def test_the_bundle_gives_the_last_days_intervals(run):
         windows = predictor.windows(tables)
         return dict(zip(windows.names, spread(windows.windows), strict=True))
 
-    forecast_names = set(told["ticker"])
+    forecast_names = set(forecasts["ticker"])
     bars = {
         name: table for name, table in bars.items() if predictor.scope != "single" or name in forecast_names
     }
-    now, horizon = spreads(bars), int(told["step"].max())
+    now, horizon = spreads(bars), int(forecasts["step"].max())
     before = spreads({name: table.iloc[:-horizon] for name, table in bars.items()})
-    for row in told.itertuples():
+    for row in forecasts.itertuples():
         there = last.loc[(row.ticker, row.step)]
         assert (row.upper - row.lower) / row.naive / now[row.ticker] == pytest.approx(
             (there["upper"] - there["lower"]) / there["naive"] / before[row.ticker], rel=0.1

@@ -91,7 +91,7 @@ def test_a_source_whose_bars_know_the_next_one_is_suspected(source):
 
 
 @pytest.mark.parametrize(
-    ("key", "node", "name", "told"),
+    ("key", "node", "name", "message"),
     [
         ("target", {"_target_": "leaks.LeakingTarget"}, FEATURES, "Smoothed, the target, of AAPL"),
         ("model", {"_target_": "leaks.Peeking"}, "shuffled control", "the model has skill"),
@@ -119,8 +119,8 @@ def test_a_source_whose_bars_know_the_next_one_is_suspected(source):
     ],
     ids=lambda value: value if isinstance(value, str) else value.get("_target_", "health"),
 )
-def test_a_leak_elsewhere_is_caught_where_it_is(key, node, name, told):
-    assert told in leak_found(config_with(key, node), name)
+def test_a_leak_elsewhere_is_caught_where_it_is(key, node, name, message):
+    assert message in leak_found(config_with(key, node), name)
 
 
 def test_a_target_among_the_features_has_skill_on_shuffled_bars():
@@ -148,7 +148,7 @@ def test_a_walk_forward_passes():
     assert detail(config, "fold isolation") == "3 fold(s)"
 
 
-def test_a_plug_in_that_raises_is_told_in_a_line_and_the_other_checks_go_on(monkeypatch):
+def test_a_plug_in_that_raises_is_refused_in_a_line_and_the_other_checks_go_on(monkeypatch):
     # It raises in the prefix check alone: the data of the audit itself is sound.
     import leaks
 
@@ -179,8 +179,8 @@ def test_a_feature_that_cannot_do_with_few_bars_is_no_leak(monkeypatch):
         "leak",
         lambda self, bars: sound(self, bars) if len(bars) < 20 else bars["Close"].diff(),
     )
-    told = detail(config_with("data.features", {"_target_": "leaks.Raising"}), FEATURES)
-    assert "raised on the first 14 bars (KeyError: 'Open interest')" in told
+    found = detail(config_with("data.features", {"_target_": "leaks.Raising"}), FEATURES)
+    assert "raised on the first 14 bars (KeyError: 'Open interest')" in found
 
 
 def test_the_command_says_what_it_found_and_keeps_it_beside_a_run(tmp_path, capsys):
@@ -200,7 +200,7 @@ def test_the_command_says_what_it_found_and_keeps_it_beside_a_run(tmp_path, caps
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["data.seq_len=0"], "data.seq_len=0: must be >= 1"),
         (["trainer=none"], "trainer=none: the audit fits the model"),
@@ -208,10 +208,10 @@ def test_the_command_says_what_it_found_and_keeps_it_beside_a_run(tmp_path, caps
         (["dat=range_single"], "dat"),
     ],
 )
-def test_a_mistake_in_what_is_asked_is_told_in_a_line(words, told, capsys):
+def test_a_mistake_in_what_is_asked_is_refused_in_a_line(words, message, capsys):
     assert main(words) == 2
     said = capsys.readouterr()
-    assert told in said.err
+    assert message in said.err
     assert said.err.count("\n") == 1
     assert not said.out
 

@@ -69,7 +69,7 @@ def test_folds(days, folds, step, val_days, embargo, rolling, refit_every):
 
 
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("keys", "message"),
     [
         ({"folds": 20, "step": 252}, "evaluation.folds=20: tests 5,040 days"),
         ({"val_days": 1, "step": 5}, "evaluation.val_days=1: must be more than data.embargo=1"),
@@ -80,10 +80,10 @@ def test_folds(days, folds, step, val_days, embargo, rolling, refit_every):
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(keys, told):
+def test_what_cannot_be_is_refused_in_one_line(keys, message):
     with pytest.raises(UserError) as refused:
         WalkForward(**keys).folds(loaded(3000))
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -113,7 +113,7 @@ def test_history_gives_the_latest_values_known_at_each_origin():
     history = History(2, window=20)
     streams, times, values = np.repeat([0, 1], 30), np.tile(np.arange(30), 2), rng.normal(size=60)
     history.add(streams, times, rng.normal(size=60))
-    history.add(streams, times, values)  # what is told again counts once, as told last
+    history.add(streams, times, values)  # what is added again counts once, as added last
     origins, later = np.tile(np.arange(29, 59), 2), rng.normal(size=60)
     seen = 0
     for rows, windows, counts in history.follow(streams, origins, origins + 2, later):
@@ -130,7 +130,7 @@ def test_history_gives_the_latest_values_known_at_each_origin():
     assert seen == 60
 
 
-def told(known, rows, **changes):
+def followed(known, rows, **changes):
     followed = Risk(**{"levels": [0.01, 0.05], "window": 1000} | changes).follow(
         names=rows.names, horizon=rows.horizon
     )
@@ -141,7 +141,7 @@ def told(known, rows, **changes):
 
 def test_value_at_risk_is_the_quantile_of_standardised_residuals_times_the_spread():
     known, rows = market(tickers=1)
-    columns, summary = told(known, rows)
+    columns, summary = followed(known, rows)
     both = np.concatenate((known.actual / known.naive - 1, rows.actual / rows.naive - 1))
     scaled = both / np.concatenate((known.spread, rows.spread))
     for number in (0, 100, len(rows) - 1):
@@ -172,16 +172,16 @@ def test_value_at_risk_is_the_quantile_of_standardised_residuals_times_the_sprea
 def test_risk_that_does_not_hold_is_warned_of_and_looks_at_nothing_that_comes():
     known, rows = market(tickers=2)
     calm = replace(rows, spread=np.where(rows.series == 1, rows.spread / 3, rows.spread).astype(np.float32))
-    _, summary = told(known, calm)
+    _, summary = followed(known, calm)
     assert any(
         "5 % value at risk does not hold: returns of B fell" in text for text in summary.record["warnings"]
     )
     wild = replace(rows, spread=(3 * rows.spread).astype(np.float32))
-    warned = told(known, wild)[1].record["warnings"]
+    warned = followed(known, wild)[1].record["warnings"]
     assert any("5 % value at risk is too cautious: returns of " in text for text in warned)
-    columns, _ = told(known, rows)
+    columns, _ = followed(known, rows)
     cut = int(np.median(rows.origin))
-    other, _ = told(known, spoilt(rows, after=cut))
+    other, _ = followed(known, spoilt(rows, after=cut))
     before = rows.origin <= cut
     for name, values in columns.items():
         np.testing.assert_array_equal(values[before], other[name][before])
@@ -193,14 +193,14 @@ def test_a_price_that_never_moved_has_no_risk_to_warn_of():
         replace(table, keys=replace(table.keys, actual=table.naive), forecast=table.naive, baselines={})
         for table in (known, rows)
     ]
-    _, summary = told(*flat)
+    _, summary = followed(*flat)
     assert summary.record["warnings"] == []
     assert summary.lines[0] == "1 % value at risk: no return ever moved"
 
 
 def test_too_few_residuals_tell_no_risk():
     known, rows = market(tickers=1)
-    columns, summary = told(known.take(slice(0, 5)), rows.take(slice(0, FEWEST - 10)))
+    columns, summary = followed(known.take(slice(0, 5)), rows.take(slice(0, FEWEST - 10)))
     assert all(np.isnan(values).all() for values in columns.values())
     assert summary.metrics["test_var_1_kupiec_p"] is None
     assert summary.lines[0] == "1 % value at risk: none on test"

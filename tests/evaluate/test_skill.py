@@ -73,15 +73,15 @@ def steady_views(horizon, *, seed):
 
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_errors_are_those_of_repetitions(horizon):
-    told = []
+    summaries = []
     for seed in range(150):
         prices = walks(4, 200, common=0.3, seed=seed)
-        told.append(
+        summaries.append(
             found(split_rows(prices, steady_views(horizon, seed=seed + 999), horizon=horizon)).metrics
         )
     for name in ("test_r2_zero", "test_ic", "test_rank_ic"):
-        error = np.mean([metrics[f"{name}_se"] for metrics in told])
-        assert error == pytest.approx(np.std([metrics[name] for metrics in told]), rel=0.2), name
+        error = np.mean([metrics[f"{name}_se"] for metrics in summaries])
+        assert error == pytest.approx(np.std([metrics[name] for metrics in summaries]), rel=0.2), name
 
 
 def test_the_historical_mean_comes_before_drift():
@@ -211,10 +211,10 @@ def test_what_is_said():
 @pytest.mark.parametrize(("knows", "suspected"), [(0.0, 0), (0.02, 0), (0.3, 2), (1.0, 2)])
 def test_ic_above_the_ceiling_is_suspected(knows, suspected):
     metrics = found(split_rows(walks(20, 150), noisy(0.005 if knows < 1 else 0, knows=knows))).metrics
-    told = suspicions(metrics)
-    assert len(told) == suspected
+    texts = suspicions(metrics)
+    assert len(texts) == suspected
     assert all(
-        text.startswith(("test IC", "test RankIC")) and f"ceiling {IC_CEILING:.2f}" in text for text in told
+        text.startswith(("test IC", "test RankIC")) and f"ceiling {IC_CEILING:.2f}" in text for text in texts
     )
 
 

@@ -87,11 +87,13 @@ def test_three_days_by_hand():
 
 
 def test_error_of_the_sharpe_ratio_is_that_of_repetitions():
-    told = [
+    summaries = [
         found(split_rows(walks(1, 250, seed=seed), noisy(seed=seed + 9)), cost_bps=0) for seed in range(150)
     ]
-    spread = np.std([result.metrics["test_sharpe"] for result in told])
-    assert np.mean([result.metrics["test_sharpe_se"] for result in told]) == pytest.approx(spread, rel=0.15)
+    spread = np.std([result.metrics["test_sharpe"] for result in summaries])
+    assert np.mean([result.metrics["test_sharpe_se"] for result in summaries]) == pytest.approx(
+        spread, rel=0.15
+    )
 
 
 def test_break_even_cost_leaves_nothing():

@@ -138,7 +138,7 @@ def test_more_rows_than_a_screen_holds(runs, predict):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["data.tickerz=[IBM]"], "data.tickerz: no such key; did you mean data.tickers?"),
         (["data.health.stale=maybe"], "data.health.stale=maybe: must be one of error, drop, keep"),
@@ -170,11 +170,11 @@ def test_more_rows_than_a_screen_holds(runs, predict):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
-def test_mistakes_are_told_in_one_line_and_leave_nothing_behind(runs, predict, tmp_path, words, told):
+def test_mistakes_are_refused_in_one_line_and_leave_nothing_behind(runs, predict, tmp_path, words, message):
     done = predict(f"run={runs['panel']}", *words)
     assert (done.code, done.out) == (2, "")
     assert done.err.count("\n") == 1
-    assert told is None or done.err == f"{told}\n"
+    assert message is None or done.err == f"{message}\n"
     assert list(tmp_path.iterdir()) == []
 
 

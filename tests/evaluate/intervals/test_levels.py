@@ -43,7 +43,7 @@ def test_nine_residuals_tell_90_percent_and_eight_do_not(kind, few):
 
 @pytest.mark.parametrize("option", ["conformal", "adaptive", "scaled", "filtered"])
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ("intervals.levels=[1]", "intervals.levels[0]=1: must be < 1"),
         ("intervals.levels=[0.9,0]", "intervals.levels[1]=0: must be > 0"),
@@ -52,7 +52,7 @@ def test_nine_residuals_tell_90_percent_and_eight_do_not(kind, few):
         ("intervals.levls=[0.9]", "intervals.levls: no such key; did you mean intervals.levels?"),
     ],
 )
-def test_the_config_is_refused_before_anything_is_built(option, value, told):
+def test_the_config_is_refused_before_anything_is_built(option, value, message):
     with pytest.raises(UserError) as refused:
         check(compose(f"intervals={option}", value))
-    assert str(refused.value) == told
+    assert str(refused.value) == message

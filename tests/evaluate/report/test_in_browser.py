@@ -89,7 +89,7 @@ def path_of(browser, figure, kind):
     )
 
 
-def told(browser, figure):
+def tooltip(browser, figure):
     """What the readout says, as a heading and a mapping."""
     heading, *lines = browser.one(".readout", figure).text.split("\n")
     return heading, dict(line.split(": ", 1) for line in lines)
@@ -105,7 +105,7 @@ def test_hover_tells_the_values_of_that_day(browser, reported):
     figure = chart(browser, "forecast and actual on test")
     assert not browser.one(".readout", figure).is_displayed()
     browser.hover(browser.one(".stage", figure), 0.6, 0.5)
-    day, lines = told(browser, figure)
+    day, lines = tooltip(browser, figure)
     (row,) = forecasts[(forecasts["date"] == day) & (forecasts["split"] == "test")].itertuples()
     assert number(lines["actual"]) == pytest.approx(row.actual, rel=1e-5)
     assert number(lines["tomorrow = today"]) == pytest.approx(row.naive, rel=1e-5)
@@ -130,7 +130,7 @@ def test_legend_hides_and_shows_a_line(browser, reported):
     assert key.get_attribute("aria-pressed") == "false"
     assert path_of(browser, figure, "model.line") is None
     browser.hover(browser.one(".stage", figure))
-    assert "model" not in told(browser, figure)[1]
+    assert "model" not in tooltip(browser, figure)[1]
     key.click()
     assert path_of(browser, figure, "model.line") == before
 
@@ -162,7 +162,7 @@ def test_keys_reach_and_read_every_plot(browser, reported):
     browser.keys(Keys.TAB)
     assert browser.script("return document.activeElement") == stage
     browser.keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
-    day, _ = told(browser, figure)
+    day, _ = tooltip(browser, figure)
     days = sorted(forecasts[forecasts["split"] == "test"]["date"])
     assert day == str(days[1].date())
     assert browser.one(".spoken", figure).get_attribute("textContent").startswith(f"{day}. 90 % interval ")
@@ -181,11 +181,11 @@ def test_nearest_point_is_named(browser, reported, count):
     figure = chart(browser, "above 0 where the model errs less")
     browser.hover(browser.one("circle", figure))
     # a few tickers stand along the axis, many are counted
-    assert told(browser, figure)[0] == ("<b>" if count == 3 else "<b>; tickers, smallest first 1")
-    assert number(told(browser, figure)[1]["statistic"]) == pytest.approx(1.25 - 0.1 * (count - 1))
+    assert tooltip(browser, figure)[0] == ("<b>" if count == 3 else "<b>; tickers, smallest first 1")
+    assert number(tooltip(browser, figure)[1]["statistic"]) == pytest.approx(1.25 - 0.1 * (count - 1))
     browser.script("arguments[0].focus()", browser.one(".stage", figure))
     browser.keys(Keys.ARROW_RIGHT)
-    assert told(browser, figure)[0].startswith(f"T{count - 3}")
+    assert tooltip(browser, figure)[0].startswith(f"T{count - 3}")
 
 
 def column(browser, table, place):
@@ -224,7 +224,7 @@ def test_parallel_coordinates(browser, leaderboard):
     stage = browser.one(".stage", figure)
     browser.script("arguments[0].focus()", stage)
     browser.keys(Keys.ARROW_RIGHT)
-    heading, lines = told(browser, figure)
+    heading, lines = tooltip(browser, figure)
     assert heading == "job 12, finished"
     assert lines["data"] == EVIL
     assert number(lines["val_rmse"]) == 1.17
@@ -360,5 +360,5 @@ def test_hours_are_read_and_ticked(browser, walk, tmp_path):
     )
     assert "12:00" in labels
     browser.hover(browser.one(".stage", figure))
-    heading, _ = told(browser, figure)
+    heading, _ = tooltip(browser, figure)
     assert re.fullmatch(r"2024-03-\d\d( \d\d:00)?", heading)

@@ -34,8 +34,8 @@ def test_agrees_with_the_dieboldmariano_package(horizon, loss):
     model, reference = actual + rng.standard_normal(120), actual + 1.1 * rng.standard_normal(120)
     power = {"squared": 2, "absolute": 1}[loss]
 
-    def charge(came, told):
-        return abs(came - told) ** power
+    def charge(came, guess):
+        return abs(came - guess) ** power
 
     stat, p = dm_test(actual, reference, model, h=horizon, loss=charge)
     _, one_sided = dm_test(actual, model, reference, h=horizon, loss=charge, one_sided=True)

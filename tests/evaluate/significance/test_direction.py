@@ -44,13 +44,13 @@ def test_pesaran_timmermann_agrees_with_statsmodels_and_the_contingency_table(se
     rng = np.random.default_rng(seed)
     actual = rng.standard_normal(150) + 0.2
     forecast = 0.3 * actual + rng.standard_normal(150)
-    up, told = actual > 0, forecast > 0
-    stat, reason = pesaran_timmermann(up, told, np.zeros(150, int), 1)
+    up, called = actual > 0, forecast > 0
+    stat, reason = pesaran_timmermann(up, called, np.zeros(150, int), 1)
     assert reason[0] == 0
     # statsmodels leaves out the paper's term of order 1 / n^2
     expected = oracle(actual, forecast, alternative="larger").statistic * np.sqrt(150 / 149)
     assert stat[0] == pytest.approx(expected, rel=1e-10)
-    table = [[(up & told).sum(), (up & ~told).sum()], [(~up & told).sum(), (~up & ~told).sum()]]
+    table = [[(up & called).sum(), (up & ~called).sum()], [(~up & called).sum(), (~up & ~called).sum()]]
     chi2 = chi2_contingency(table, correction=False).statistic
     assert stat[0] ** 2 == pytest.approx(chi2 * 150 / 149, rel=1e-10)
 
@@ -58,8 +58,8 @@ def test_pesaran_timmermann_agrees_with_statsmodels_and_the_contingency_table(se
 def test_pesaran_timmermann_written_out():
     """Fifteen days, 7 rises, 9 calls of a rise, 11 right."""
     up = np.array([1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0], bool)
-    told = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0], bool)
-    stat, _ = pesaran_timmermann(up, told, np.zeros(15, int), 1)
+    called = np.array([1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0], bool)
+    stat, _ = pesaran_timmermann(up, called, np.zeros(15, int), 1)
     chance = (7 * 9 + 8 * 6) / 15**2
     spread = 4 * (7 * 8 * 9 * 6) / 15**4 * (15 - 1) / 15**2
     assert stat[0] == pytest.approx((11 / 15 - chance) / np.sqrt(spread), rel=1e-10)
@@ -119,7 +119,7 @@ def test_power_where_something_is_known():
 
 
 def test_a_view_of_each_ticker_that_never_changes_is_no_skill():
-    # Always up for the risers, always down for the fallers: right often, but no day was told from another.
+    # Always up for the risers, always down for the fallers: right often, but no day was distinguished from another.
     rng = np.random.default_rng(0)
     drift = np.array([1.0, -1, 1, -1])[:, None]
     prices = 50 * np.exp(np.cumsum(0.005 * drift + 0.01 * rng.standard_normal((4, 200)), axis=1))
