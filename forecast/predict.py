@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from forecast.data.timing import Bars
 from forecast.errors import UserError
 from forecast.evaluate.summary import align
 from forecast.files import read_json, replacing
+from forecast.model.forecaster import torch_threads
 from forecast.model.intervals import columns
 
 if TYPE_CHECKING:
@@ -40,23 +40,11 @@ _FREE = ("source", "data.tickers", "data.period", "data.start", "data.end", "dat
 _FREE_COVARIATES = re.compile(r"data\.covariates\.\w+\.(source|path)")  # where they come from
 
 
-@dataclass(frozen=True)
-class Arguments:
-    """The words of a command line.
-
-    Args:
-        run: directory of a finished run.
-        output: file for the table; None = only print it.
-        overrides: of the run's config, as run.py takes them.
-    """
-
-    run: Path
-    output: Path | None
-    overrides: tuple[str, ...]
-
-
-def parse_arguments(words: Sequence[str]) -> Arguments:
+def parse_arguments(words: Sequence[str]) -> tuple[Path, Path | None, list[str]]:
     """Sort the words of a command line.
+
+    Returns:
+        directory of a finished run; file for the table, None = only print it; overrides of the run's config.
 
     Raises:
         UserError: no run, or one of the two said twice.
@@ -80,7 +68,7 @@ def parse_arguments(words: Sequence[str]) -> Arguments:
             "run: missing; name a run directory: python -m forecast.predict run=outputs/DATE/TIME"
         )
     output = own.get("output")
-    return Arguments(Path(own["run"]), None if output is None else Path(output), tuple(overrides))
+    return Path(own["run"]), None if output is None else Path(output), overrides
 
 
 def config_of(directory: Path, overrides: Sequence[str]) -> DictConfig:
@@ -94,17 +82,17 @@ def config_of(directory: Path, overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: an unknown key, a value against its rule, or a key that the model was trained with.
     """
-    from forecast.config import check, compose, compose_saved
+    from forecast.config import check, compose, compose_saved, resolved
 
     fresh = any(override.partition("=")[0] == "source" for override in overrides)
-    sources = [override for override in overrides if fresh and _names_source(override)]
+    sources = [one for one in overrides if fresh and re.match(r"[+~]*source(\.|=|$)", one)]
     others = [override for override in overrides if override not in sources]
     config = compose_saved(directory, *others)
     saved = compose_saved(directory)
     if fresh:
         config.source = compose(*sources).source
     check(config)
-    changed = dict(_differing(_plain(saved), _plain(config), ""))
+    changed = dict(_differing(resolved(saved), resolved(config), ""))
     if changed:
         raise UserError(
             "\n".join(
@@ -113,16 +101,6 @@ def config_of(directory: Path, overrides: Sequence[str]) -> DictConfig:
             )
         )
     return config
-
-
-def _names_source(override: str) -> bool:
-    return override.lstrip("+~").partition("=")[0].partition(".")[0] == "source"
-
-
-def _plain(config: DictConfig) -> dict[str, Any]:
-    from forecast.config import resolved
-
-    return resolved(config)
 
 
 def _differing(saved: Any, now: Any, key: str) -> Iterator[tuple[str, Any]]:
@@ -179,7 +157,8 @@ def future(directory: str | Path, *overrides: str) -> Future:
     bundle.verify(directory)
     config = config_of(directory, overrides)
     predictor = bundle.load(directory)
-    with logged(), _threads(int(config.trainer.get("threads", 1))):
+    # As many threads as in training: sums in another order differ in the last bits.
+    with logged(), torch_threads(int(config.trainer.get("threads", 1))):
         source, health = build(config.source), build(config.data.health)
         tickers = _tickers(config, predictor, source)
         bars, refused, markets, warnings = load_bars(config, predictor, source, health, tickers)
@@ -338,19 +317,6 @@ def _end_note(config: DictConfig) -> list[str]:
     return [] if end is None else [f"data.end={end}: later bars are not looked at; data.end=null takes all"]
 
 
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """As many as in training: sums in another order differ in the last bits."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 _SHOWN = 40  # rows on the screen
 
 
@@ -401,32 +367,19 @@ def text_of(future: Future, *, output: Path | None) -> str:
     bounds = [name for name in columns(future.levels) if name in table] if future.levels else []
     moves = future.target.naive_value is None
     stepped = len(table) and table["step"].max() > 1
-    head = [
-        "ticker",
-        "last bar",
-        "date",
-        *(["step"] if stepped else []),
-        "forecast",
-        "naive",
-        *(["move %"] if moves else []),
-        *bounds,
-    ]
-    rows, shown = [head], _date_format(table)
+    form = _date_format(table)
+    rows = []
     for row in table.head(_SHOWN).to_dict("records"):
-        move = f"{100 * (row['forecast'] / row['naive'] - 1):+.2f}" if row["naive"] else "-"
-        mark = "*" if row["days_behind"] else ""
-        rows.append(
-            [
-                f"{row['ticker']}{mark}",
-                f"{row['origin']:{shown}}",
-                f"{row['date']:{shown}}",
-                *([str(row["step"])] if stepped else []),
-                *(f"{row[name]:.6g}" for name in ("forecast", "naive")),
-                *([move] if moves else []),
-                *("-" if row[name] != row[name] else f"{row[name]:.6g}" for name in bounds),
-            ]
-        )
-    lines = [align(rows, words=(0,))]
+        shown = {"ticker": f"{row['ticker']}{'*' if row['days_behind'] else ''}"}
+        shown |= {"last bar": f"{row['origin']:{form}}", "date": f"{row['date']:{form}}"}
+        if stepped:
+            shown["step"] = str(row["step"])
+        shown |= {name: f"{row[name]:.6g}" for name in ("forecast", "naive")}
+        if moves:
+            shown["move %"] = f"{100 * (row['forecast'] / row['naive'] - 1):+.2f}" if row["naive"] else "-"
+        shown |= {name: "-" if row[name] != row[name] else f"{row[name]:.6g}" for name in bounds}
+        rows.append(shown)
+    lines = [align([list(rows[0]), *(list(shown.values()) for shown in rows)], words=(0,))]
     if len(table) > _SHOWN:
         where = f"all of them are in {output}" if output else "output=FILE.csv writes all of them"
         lines.append(f"... and {len(table) - _SHOWN:,} rows more; {where}")
@@ -475,13 +428,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _predict(words: list[str]) -> None:
-    args = parse_arguments(words)
-    if args.output is not None:
-        check_output(args.output)
-    result = future(args.run, *args.overrides)
-    if args.output is not None:
-        write_table(args.output, result.table)
-    print(text_of(result, output=args.output))
+    run, output, overrides = parse_arguments(words)
+    if output is not None:
+        check_output(output)
+    result = future(run, *overrides)
+    if output is not None:
+        write_table(output, result.table)
+    print(text_of(result, output=output))
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ from forecast.audit.subject import LeakError, Subject
 from forecast.data.features import calendar_columns, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pandas as pd
     from numpy.typing import NDArray
 
@@ -232,7 +230,7 @@ def _every_row(subject: Subject, ticker: str, bars: pd.DataFrame, whole: pd.Data
     say are no leak.
     """
     seen = 0
-    for first in _starts(memory, len(bars)):
+    for first in range(1, min(memory + 3, len(bars))):  # together the passes shock every bar but the first
         shocked_rows = np.arange(first, len(bars), memory + 2)
         where = np.zeros(len(bars), bool)
         where[shocked_rows] = True
@@ -244,11 +242,6 @@ def _every_row(subject: Subject, ticker: str, bars: pd.DataFrame, whole: pd.Data
                 _unchanged(subject, ticker, whole, _shocked(bars, alone, price, volume), row, (price, volume))
         seen += len(shocked_rows)
     return seen
-
-
-def _starts(memory: int, count: int) -> Iterator[int]:
-    """The first shocked bar of each pass: together the passes shock every bar but the first."""
-    yield from range(1, min(memory + 3, count))
 
 
 def _moved_by(index: pd.Index) -> int:

@@ -234,7 +234,7 @@ class Evaluator:
         for name, part in self._parts.items():
             metrics |= part.metrics
             if part.record["split"] == "test":
-                record[name] = {**part.record, "lines": part.lines}
+                record[name] = part.record
         if self._coverage:
             total = sum(self._coverage[1:], start=self._coverage[0])
             metrics |= total.metrics("test")
@@ -307,7 +307,7 @@ class Evaluator:
                 self._parts["field"] = skill(table)
             if "log_loss" in table.losses:
                 found = calibration(table)
-                self._parts["calibration"] = Summary(record=found, metrics={}, lines=[])
+                self._parts["calibration"] = Summary(record=found | {"lines": []}, metrics={})
         if self.significance is not None:
             # What a choice among many runs is corrected with stands on val; the record is on test alone.
             name = "significance" if split == "test" else f"significance_{split}"

@@ -173,7 +173,7 @@ class FollowedRisk:
             lines += _line(level, entry, bar)
             warnings += _warning(level, entry, bar)
         record |= {"lines": lines, "warnings": warnings}
-        return Summary(record=record, metrics=prefixed("test", metrics), lines=lines)
+        return Summary(record=record, metrics=prefixed("test", metrics))
 
     def _measured(self, block: ForecastTable) -> tuple[NDArray[np.int64], Returns, Column]:
         """Stream of each row, its returns, and its residuals in shares of the volatility forecast."""

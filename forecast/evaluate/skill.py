@@ -64,7 +64,6 @@ def skill(table: ForecastTable, *, mean: str | None = None) -> Summary:
     overall, *steps = (
         _figures(table, sums, references, correlated, step) for step in (None, *range(1, table.horizon + 1))
     )
-    lines = _lines(overall, mean, many=len(table.names) > 1)
     record = {
         "split": table.split,
         "units": table.units,
@@ -72,14 +71,14 @@ def skill(table: ForecastTable, *, mean: str | None = None) -> Summary:
         "overall": overall,
         "steps": [{"step": step, **found} for step, found in enumerate(steps, start=1)],
         "tickers": _ticker_r2(table, references),
-        "lines": lines,
+        "lines": _lines(overall, mean, many=len(table.names) > 1),
     }
     names = (
         "r2_zero", "r2_zero_se", "r2_mean", "r2_mean_se",
         "ic", "ic_se", "icir", "rank_ic", "rank_ic_se", "rank_icir",
     )  # fmt: skip
     figures = {name: overall[name] for name in names}
-    return Summary(record=record, metrics=prefixed(table.split, figures), lines=lines)
+    return Summary(record=record, metrics=prefixed(table.split, figures))
 
 
 def information_coefficients(table: ForecastTable) -> dict[str, Column]:

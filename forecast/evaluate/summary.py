@@ -1,4 +1,4 @@
-"""What a part of an evaluation found, in the three forms in which it is wanted."""
+"""What a part of an evaluation found, and how its figures are written."""
 
 from __future__ import annotations
 
@@ -37,17 +37,21 @@ def metric(*, mode: Mode | None) -> Callable[[Function], Function]:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What one part of an evaluation found, in the three forms in which it is wanted.
+    """What one part of an evaluation found.
 
     Args:
-        record: for evaluation.json; numbers are finite, what is undefined is None and has its reason beside it.
+        record: for evaluation.json; numbers are finite, what is undefined is None and has its reason beside it; its
+            `lines` are short sentences for the terminal and the report.
         metrics: for metrics.json, named `<split>_<figure>`.
-        lines: short sentences for the terminal and the report.
     """
 
     record: dict[str, Any]
     metrics: Figures
-    lines: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """The sentences of the record."""
+        return list(self.record["lines"])
 
 
 def figure(value: float) -> float | None:

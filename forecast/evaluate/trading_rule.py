@@ -68,7 +68,6 @@ class TradingRule:
         traded, undefined = _trading(gross, turnover)
         strategy |= traded | {"why": (strategy["why"] or {}) | undefined or None}
         held = self._figures(market - cost * entered)
-        lines = self._lines(strategy, held)
         record = {
             "split": table.split,
             "label": LABEL,
@@ -77,7 +76,7 @@ class TradingRule:
             "sessions": len(gross),
             "strategy": strategy,
             "buy_and_hold": held,
-            "lines": lines,
+            "lines": self._lines(strategy, held),
         }
         figures = {
             "sharpe": strategy["sharpe"],
@@ -89,7 +88,7 @@ class TradingRule:
             "hold_annual_return": held["annual_return"],
             "hold_max_drawdown": held["max_drawdown"],
         }
-        return Summary(record=record, metrics=prefixed(table.split, figures), lines=lines)
+        return Summary(record=record, metrics=prefixed(table.split, figures))
 
     def _figures(self, returns: Column) -> dict[str, Any]:
         """Of returns a session, (sessions,): compounded, annualised; None with a reason where undefined."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from annotated_types import Ge, Le, Lt, MinLen
 from torch import Tensor, nn
 
 from forecast.errors import UserError
+from forecast.model.forecaster import torch_threads
 from forecast.model.layers import LastStep, Recurrent, TemporalBlock
 
 Shape = tuple[int, ...]
@@ -344,7 +344,8 @@ def output_shape(layer: nn.Module, shape: Shape, *, name: str) -> Shape:
     training = layer.training
     layer.eval()
     try:
-        with torch.no_grad(), _one_thread():
+        # Threads started here would be missing in a process that is forked later.
+        with torch.no_grad(), torch_threads(1):
             out = layer(torch.zeros(_PROBE_WINDOWS, *shape))
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise UserError(f"{name}: cannot take {shape}: {first_line(error)}") from error
@@ -357,17 +358,6 @@ def output_shape(layer: nn.Module, shape: Shape, *, name: str) -> Shape:
             "or (batch, lookback, features)"
         )
     return tuple(out.shape[1:])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """torch on this thread alone: threads started here would be missing in a process that is forked later."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def check_network(network: object, *, input_size: int, lookback: int, output_size: int, name: str) -> None:

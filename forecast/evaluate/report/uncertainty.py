@@ -37,24 +37,37 @@ def intervals(record: Record, words: Words) -> list[Part]:
     if pooled:
         rows = [{"level": f"{key} %", **(pooled.get(key) or {})} for key in levels]
         parts.append(table_of(rows, {"": ("level", str), **columns}))
-    tests = [{"level": f"{key} %", **test} for key, test in (record.get("test") or {}).items()]
-    if tests:
-        heads: Columns = {
-            "": ("level", str),
-            "held %": ("coverage", percent_text),
-            "t": ("stat", digits_text),
-            "p": ("p", digits_text),
-            f"{words.bar}s": ("origins", plain),
-            "holds": ("fails", _holds),
-            WHY: ("why", reason_text),
-        }
-        title = f"Is the coverage what was promised? The outcomes of a {words.bar} count as one"
-        parts += [Text(title, "h3"), table_of(tests, heads)]
+    parts += [*_coverage_tests(record.get("test") or {}, words), *_reliability(record, words)]
+    if levels:
+        parts += _widest_intervals(record, levels[0], columns, words)
+    parts += _pit(record.get("pit") or [])
+    shown = ("levels", "rows", "rows_without", "pooled", "steps", "tickers", "reliability", "method", "test")
+    return [*parts, *rest(record, *shown, "pit")]
+
+
+def _coverage_tests(tests: Mapping[str, Record], words: Words) -> list[Part]:
+    """A test a level."""
+    heads: Columns = {
+        "": ("level", str),
+        "held %": ("coverage", percent_text),
+        "t": ("stat", digits_text),
+        "p": ("p", digits_text),
+        f"{words.bar}s": ("origins", plain),
+        "holds": ("fails", _holds),
+        WHY: ("why", reason_text),
+    }
+    rows = [{"level": f"{key} %", **test} for key, test in tests.items()]
+    title = f"Is the coverage what was promised? The outcomes of a {words.bar} count as one"
+    return [Text(title, "h3"), table_of(rows, heads)] if rows else []
+
+
+def _reliability(record: Record, words: Words) -> list[Plot]:
+    """Coverage that came beside the one that was promised, of many levels."""
     points = [point for point in record.get("reliability") or [] if number(point.get("nominal")) is not None]
     promised, held, naive = (
         [scaled(point.get(key)) for point in points] for key in ("nominal", "empirical", "naive_empirical")
     )
-    reliability = Plot(
+    plot = Plot(
         title="Reliability of the intervals on test",
         x=promised,
         x_label="promised, %",
@@ -63,11 +76,16 @@ def intervals(record: Record, words: Words) -> list[Part]:
         diagonal="as promised",
         note="On the dashed line an interval holds as many outcomes as it promises; above it is too wide.",
     )
-    parts += [reliability] if points else []
-    if levels:
-        level = (float(levels[0]), "promised")
-        title = f"Coverage of the {levels[0]} % intervals by"
-        held = [scaled(step.get("coverage")) for step in (record.get("steps") or {}).get(levels[0]) or []]
+    return [plot] if points else []
+
+
+def _widest_intervals(record: Record, level: str, columns: Columns, words: Words) -> list[Part]:
+    """Coverage of one level by step and by ticker, where there are several."""
+    parts: list[Part] = []
+    promised = (float(level), "promised")
+    title = f"Coverage of the {level} % intervals by"
+    held = [scaled(step.get("coverage")) for step in (record.get("steps") or {}).get(level) or []]
+    if len(held) > 1:
         by_step = Plot(
             title=f"{title} step",
             x=[float(step + 1) for step in range(len(held))],
@@ -75,31 +93,18 @@ def intervals(record: Record, words: Words) -> list[Part]:
             whole=True,
             y_label="held, %",
             series=[line("held", "model", held)],
-            levels=[(*level, "naive")],
+            levels=[(*promised, "naive")],
         )
-        parts += [by_step] if len(held) > 1 else []
-        tickers: Mapping[str, Mapping[str, Record]] = record.get("tickers") or {}
-        if len(tickers) > 1:
-            entries = [by.get(levels[0]) or {} for by in tickers.values()]
-            values = {key: [entry.get(key) for entry in entries] for key, _ in columns.values()}
-            coverage = [scaled(value) for value in values["coverage"]]
-            plots = ticker_plot(f"{title} ticker", list(tickers), coverage, y_label="held, %", level=level)
-            named: Columns = {"ticker": ("ticker", str), **columns}
-            parts += by_ticker({"ticker": list(tickers), **values}, named, plots, title="By ticker")
-    parts += _pit(record.get("pit") or [])
-    shown = (
-        "levels",
-        "rows",
-        "rows_without",
-        "pooled",
-        "steps",
-        "tickers",
-        "reliability",
-        "method",
-        "test",
-        "pit",
-    )
-    return [*parts, *rest(record, *shown)]
+        parts.append(by_step)
+    tickers: Mapping[str, Mapping[str, Record]] = record.get("tickers") or {}
+    if len(tickers) > 1:
+        entries = [by.get(level) or {} for by in tickers.values()]
+        values = {key: [entry.get(key) for entry in entries] for key, _ in columns.values()}
+        coverage = [scaled(value) for value in values["coverage"]]
+        plots = ticker_plot(f"{title} ticker", list(tickers), coverage, y_label="held, %", level=promised)
+        named: Columns = {"ticker": ("ticker", str), **columns}
+        parts += by_ticker({"ticker": list(tickers), **values}, named, plots, title="By ticker")
+    return parts
 
 
 def _holds(fails: object) -> str:

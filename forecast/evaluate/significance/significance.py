@@ -109,7 +109,7 @@ class Significance:
             "lines": lines,
         }
         figures = _figures(table.losses, against, best, *overall)
-        return Summary(record=record, metrics=prefixed(table.split, figures), lines=lines)
+        return Summary(record=record, metrics=prefixed(table.split, figures))
 
     def _tickers(self, table: ForecastTable, references: list[str]) -> tuple[dict[str, Any], dict[str, int]]:
         """Columns, one entry a ticker, and how many pass after Holm's correction."""
