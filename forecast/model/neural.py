@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -38,7 +38,15 @@ _REFERENCE = "reference."
 
 
 class Training(Protocol):
-    """How a network is fitted: the `trainer` node of a config."""
+    """How a network is fitted: the `trainer` node of a config, whose settings Trainer describes."""
+
+    metric: str
+    mode: Literal["min", "max"]
+    learning_rate: float
+    weight_decay: float
+    decay: Literal["decoupled", "l2"]
+    gradient_clip: float | None
+    lr_schedule: Literal["constant", "cosine", "plateau"]
 
     @property
     def quantile_levels(self) -> tuple[float, ...] | None:

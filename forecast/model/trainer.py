@@ -177,22 +177,9 @@ class Trainer:
         linear = self.start == "linear" or (self.start == "auto" and self.decay == "decoupled")
         linear = linear and forecaster.reference is None  # whose forecasts are the start
         forecaster.start_from(fit_linear(data) if linear else None)
-        module = ForecastModule(
-            forecaster=forecaster,
-            batch_size=data.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            decay=self.decay,
-            gradient_clip=self.gradient_clip,
-            loss=cross_entropy
-            if data.target.relation == "probability"
-            else loss_function(self.loss, levels=self.quantile_levels),
-            lr_schedule=self.lr_schedule,
-            metric=self.metric,
-            mode=self.mode,
-            data=data,
-            score=score,
-        )
+        chance = data.target.relation == "probability"
+        loss = cross_entropy if chance else loss_function(self.loss, levels=self.quantile_levels)
+        module = ForecastModule(forecaster=forecaster, settings=self, loss=loss, data=data, score=score)
         best = BestWeights(forecaster=forecaster, metric=self.metric, mode=self.mode)
         bar = self.progress == "on" or (self.progress == "auto" and sys.stderr.isatty())
         train = Chunks(

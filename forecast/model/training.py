@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -18,7 +18,7 @@ import torch
 
 from forecast.model.forecaster import OnEpoch, Score
 from forecast.model.network import Ensemble
-from forecast.model.neural import NetworkForecaster
+from forecast.model.neural import NetworkForecaster, Training
 from forecast.model.optimisation import Adam, AdamW, Loss, clip_gradients
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ _CHUNK_BYTES = 16 * 2**20
 
 # What a user watches while it trains.
 _REPORTED = ("train_loss", "val_loss", "val_rmse", "val_theil_u")
-
-LrSchedule = Literal["constant", "cosine", "plateau"]
-Decay = Literal["decoupled", "l2"]
 
 
 class Chunks:
@@ -77,15 +74,8 @@ class ForecastModule(pl.LightningModule):
 
     Args:
         forecaster: what is trained.
-        batch_size: windows an optimisation step.
-        learning_rate: of Adam.
-        weight_decay: share of each weight that a step takes off, at first (`decoupled`), or of Adam (`l2`).
-        decay: of the weights by themselves (AdamW), or added to the gradient.
-        gradient_clip: largest norm of the gradient; None = any.
+        settings: of the trainer.
         loss: of the network's answers and what they should have been, in normalised units.
-        lr_schedule: `constant`, `cosine` (to zero at the last epoch) or `plateau` (halved when the objective stalls).
-        metric: the objective.
-        mode: `min` or `max`.
         data: prepared; the score looks up what came of its windows.
         score: metrics of the validation rows of an epoch.
     """
@@ -94,30 +84,16 @@ class ForecastModule(pl.LightningModule):
         self,
         *,
         forecaster: NetworkForecaster,
-        batch_size: int,
-        learning_rate: float,
-        weight_decay: float,
-        decay: Decay,
-        gradient_clip: float | None,
+        settings: Training,
         loss: Loss,
-        lr_schedule: LrSchedule,
-        metric: str,
-        mode: str,
         data: MarketData,
         score: Score,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.forecaster = forecaster
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.decay = decay
-        self.gradient_clip = gradient_clip
+        self.settings = settings
         self.loss = loss
-        self.lr_schedule = lr_schedule
-        self.metric = metric
-        self.mode = mode
         self.data = data
         self.score = score
         self.history: list[dict[str, float]] = []
@@ -125,15 +101,15 @@ class ForecastModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam."""
         # Kept bare: Lightning's wrapper would cost as much as the step of a small network.
-        parameters, rate = self.forecaster.network.parameters(), self.learning_rate
-        if self.decay == "decoupled":
+        parameters, rate = self.forecaster.network.parameters(), self.settings.learning_rate
+        if self.settings.decay == "decoupled":
             # AdamW takes off learning_rate * weight_decay: a share of its own, that another learning rate leaves as it
             # is and the schedule lowers with it, as Loshchilov and Hutter have it.
             self._adam: Adam | AdamW = AdamW(
-                parameters, learning_rate=rate, weight_decay=self.weight_decay / rate
+                parameters, learning_rate=rate, weight_decay=self.settings.weight_decay / rate
             )
         else:
-            self._adam = Adam(parameters, learning_rate=rate, weight_decay=self.weight_decay)
+            self._adam = Adam(parameters, learning_rate=rate, weight_decay=self.settings.weight_decay)
         return self._adam
 
     def transfer_batch_to_device(self, batch: WindowBatch, device: torch.device, _: int) -> dict[str, Any]:
@@ -150,9 +126,11 @@ class ForecastModule(pl.LightningModule):
         """Start counting, at the schedule's learning rate."""
         self._loss = torch.zeros((), device=self.device)
         self._seen = 0
-        if self.lr_schedule == "cosine":
+        if self.settings.lr_schedule == "cosine":
             done = self.current_epoch / (self.trainer.max_epochs or 1)
-            self._adam.param_groups[0]["lr"] = self.learning_rate * 0.5 * (1.0 + float(np.cos(np.pi * done)))
+            self._adam.param_groups[0]["lr"] = (
+                self.settings.learning_rate * 0.5 * (1.0 + float(np.cos(np.pi * done)))
+            )
 
     def training_step(self, batch: dict[str, Any], _: int) -> None:
         """Optimise on every batch of a chunk."""
@@ -165,16 +143,16 @@ class ForecastModule(pl.LightningModule):
             start = self.forecaster.start(inputs)  # (chunk, outputs), or None
         # What a network's answers are added to: a linear map's, or a reference's; never both.
         start = batch["offset"] if start is None else start
-        starts = None if start is None else start.split(self.batch_size)
+        starts = None if start is None else start.split(self.data.batch_size)
         losses, counts = [], []
-        batches = zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
+        batches = zip(inputs.split(self.data.batch_size), targets.split(self.data.batch_size), strict=True)
         for number, (x, y) in enumerate(batches):
             for one, own in zip(networks, parameters, strict=True):
                 answers = one(x) if starts is None else one(x) + starts[number]
                 loss = self.loss(answers, y)
                 loss.backward()
-                if self.gradient_clip is not None:
-                    clip_gradients(own, self.gradient_clip)
+                if self.settings.gradient_clip is not None:
+                    clip_gradients(own, self.settings.gradient_clip)
                 losses.append(loss.detach())
                 counts.append(x.shape[0])
             adam.step_and_clear()
@@ -208,7 +186,7 @@ class ForecastModule(pl.LightningModule):
         self._rows, self._forecasts = [], []
         diverged = not np.isfinite(forecast).all()
         if diverged:
-            metrics[self.metric] = float("nan")  # which ends training
+            metrics[self.settings.metric] = float("nan")  # which ends training
         else:
             found = self.score(data=self.data, rows=rows, forecast=forecast)
             metrics |= {name: value for name, value in found.items() if value is not None}
@@ -217,17 +195,17 @@ class ForecastModule(pl.LightningModule):
         self.history.append({"epoch": len(self.history), **metrics})
         # Each costs a millisecond or two: only what the progress bar shows and what stops training.
         self.log_dict({name: metrics[name] for name in _REPORTED if name in metrics}, prog_bar=True)
-        if self.metric not in _REPORTED and self.metric in metrics:
-            self.log(self.metric, metrics[self.metric])
-        if self.lr_schedule == "plateau" and not diverged:
+        if self.settings.metric not in _REPORTED and self.settings.metric in metrics:
+            self.log(self.settings.metric, metrics[self.settings.metric])
+        if self.settings.lr_schedule == "plateau" and not diverged:
             self._halve_on_plateau()
 
     def _halve_on_plateau(self) -> None:
         """Halve the learning rate after five epochs without a better objective."""
-        values = np.array([epoch.get(self.metric, np.nan) for epoch in self.history])
+        values = np.array([epoch.get(self.settings.metric, np.nan) for epoch in self.history])
         if np.isnan(values).all():
             return  # the objective is not defined here, as `direction` is not where no price moved
-        best = int(np.nanargmin(values) if self.mode == "min" else np.nanargmax(values))
+        best = int(np.nanargmin(values) if self.settings.mode == "min" else np.nanargmax(values))
         stalled = len(values) - 1 - best
         if stalled and stalled % 5 == 0:
             self._adam.param_groups[0]["lr"] *= 0.5
