@@ -127,9 +127,7 @@ def loss_differential(
     """Loss of the reference - loss of the forecast, (rows,): positive where the forecast errs less.
 
     Args:
-        actual: returns, (rows,).
-        forecast: likewise.
-        reference: likewise.
+        actual, forecast, reference: returns, (rows,).
         absolute: of absolute errors, else of squared ones.
     """
     ahead = forecast - reference

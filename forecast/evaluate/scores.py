@@ -138,8 +138,7 @@ def pinball_loss(actual: Column, quantile: Column, level: float) -> Column:
     """Loss of a quantile: (level - [actual < quantile]) (actual - quantile).
 
     Args:
-        actual: (rows,).
-        quantile: (rows,).
+        actual, quantile: (rows,).
         level: in (0, 1).
 
     Source: Koenker and Bassett (1978), Econometrica 46.

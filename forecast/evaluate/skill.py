@@ -127,8 +127,7 @@ def correlations(left: Column, right: Column, group: Index, groups: int) -> Colu
     """Pearson's correlation within each group, NaN where it is undefined.
 
     Args:
-        left: (rows,).
-        right: (rows,).
+        left, right: (rows,).
         group: (rows,) 0 .. groups - 1.
         groups: their number.
     """
