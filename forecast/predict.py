@@ -166,12 +166,7 @@ def future(directory: str | Path, *overrides: str) -> Future:
             predictor.with_markets(markets),
             bars,
             refused=refused,
-            notes=[
-                *_run_quality(directory, predictor.target),
-                *_unseen_tickers(predictor, tickers),
-                *_end_note(config),
-                *calendar_notes(markets, warnings),
-            ],
+            notes=[*_notes(directory, config, predictor, tickers), *calendar_notes(markets, warnings)],
         )
 
 
@@ -279,8 +274,8 @@ def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]
     return tickers
 
 
-def _run_quality(directory: Path, target: Target) -> list[str]:
-    """How the run did on its test rows."""
+def _notes(directory: Path, config: DictConfig, predictor: Predictor, tickers: list[str]) -> list[str]:
+    """How the run did on its test rows, tickers it was not trained on, and where its bars end."""
     metrics = read_json(directory / "metrics.json")
     notes = []
     ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
@@ -289,32 +284,20 @@ def _run_quality(directory: Path, target: Target) -> list[str]:
     if ratio is not None:
         notes.append(
             f"on its test {bar}s the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times "
-            f'as much as "{target.naive_name}" (RMSE)'
+            f'as much as "{predictor.target.naive_name}" (RMSE)'
         )
     if coverage is not None:
         notes.append(f"lower to upper held {100 * coverage:.1f} % of the outcomes there")
+    if unseen := sorted(set(tickers) - set(predictor.tickers)):
+        some = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5:,} more" if len(unseen) > 5 else "")
+        known = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
+        widths = "; their intervals are as wide as those of all its tickers together"
+        notes.append(
+            f"not trained on {some}, but on {known}{widths if predictor.intervals is not None else ''}"
+        )
+    if (end := config.data.end) is not None:  # of a run that was trained up to a day
+        notes.append(f"data.end={end}: later bars are not looked at; data.end=null takes all")
     return notes
-
-
-def _unseen_tickers(predictor: Predictor, tickers: list[str]) -> list[str]:
-    """Tickers the model was not trained on."""
-    unseen = sorted(set(tickers) - set(predictor.tickers))
-    if not unseen:
-        return []
-    some = ", ".join(unseen[:5]) + (f" and {len(unseen) - 5:,} more" if len(unseen) > 5 else "")
-    known = ", ".join(predictor.tickers[:5]) + (", ..." if len(predictor.tickers) > 5 else "")
-    widths = (
-        ""
-        if predictor.intervals is None
-        else "; their intervals are as wide as those of all its tickers together"
-    )
-    return [f"not trained on {some}, but on {known}{widths}"]
-
-
-def _end_note(config: DictConfig) -> list[str]:
-    """A run that was trained up to a day goes on asking for bars up to that day."""
-    end = config.data.end
-    return [] if end is None else [f"data.end={end}: later bars are not looked at; data.end=null takes all"]
 
 
 _SHOWN = 40  # rows on the screen

@@ -157,12 +157,9 @@ def measure_errors(forecaster: Forecaster, data: MarketData) -> None:
     own.error_variance = None
     if not data.target.curved or getattr(forecaster, "uncorrected", False):
         return
-    windows = data.windows_["train"]
-    index = windows.spread(_MAX_MEASURED)
     total, squares = np.zeros((2, data.horizon))
     count = 0
-    for start in range(0, len(index), _MEASURED_AT_ONCE):
-        batch = windows.take(index[start : start + _MEASURED_AT_ONCE])
+    for batch in _spread(data.windows_["train"]):
         errors = batch.outcome - forecaster.forecast(batch).values
         errors = errors[np.isfinite(errors).all(axis=1)]
         total += errors.sum(axis=0)
@@ -215,11 +212,9 @@ def _scored_windows(
     """Metrics, and the mean squared error in the units that networks are trained in, of windows evenly spread."""
     import torch
 
-    index = windows.spread(_MAX_MEASURED)
     rows, forecasts = [], []
     squares = 0.0
-    for start in range(0, len(index), _MEASURED_AT_ONCE):
-        batch = windows.take(index[start : start + _MEASURED_AT_ONCE])
+    for batch in _spread(windows):
         values = forecaster.forecast(batch).values  # (B, h)
         rows.append(batch.rows)
         forecasts.append(values)
@@ -231,9 +226,17 @@ def _scored_windows(
             for future in (batch.future, forecast_bars)
         )
         squares += float(np.square(answers - targets).sum())
-    found = score(data=data, rows=np.concatenate(rows), forecast=np.concatenate(forecasts))
+    forecast = np.concatenate(forecasts)
+    found = score(data=data, rows=np.concatenate(rows), forecast=forecast)
     metrics = {name: value for name, value in found.items() if value is not None}
-    return metrics, squares / (len(index) * data.horizon)
+    return metrics, squares / forecast.size
+
+
+def _spread(windows: WindowIndex) -> Iterator[WindowBatch]:
+    """Windows evenly spread, some at a time."""
+    index = windows.spread(_MAX_MEASURED)
+    for start in range(0, len(index), _MEASURED_AT_ONCE):
+        yield windows.take(index[start : start + _MEASURED_AT_ONCE])
 
 
 class BarForecaster:
