@@ -173,6 +173,9 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
 
             # Figures, verdict, report.
             figures, record = evaluator.result()
+            record |= (
+                {"unproved": list(data.covariates.unproved.values())} if data.covariates.unproved else {}
+            )
             write_json(directory / "evaluation.json", record)
             history = [_finite(epoch) for epoch in evaluator.history]
             write_json(directory / "history.json", history)

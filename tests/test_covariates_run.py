@@ -21,6 +21,7 @@ from forecast.data.covariates import CalendarCovariate, PastCovariate
 from forecast.data.features import NoProcessing
 from forecast.errors import UserError
 from forecast.model import Har, Ridge, Trees
+from forecast.runs import read_run
 
 HOUR = pd.Timedelta("1h")
 
@@ -58,6 +59,8 @@ def test_what_leads_is_seen_by_every_learner(make):
     )
     with_x.prepare()
     without.prepare()
+    assert "nothing shows that it was known" in with_x.covariates.unproved["x"]
+    assert not without.covariates.unproved
     assert errors(with_x, make()) < 0.8 * errors(without, make())
 
 
@@ -79,6 +82,8 @@ def test_a_network_sees_what_leads(tmp_path):
         for number, more in enumerate(([], with_x))
     )
     assert seen < 0.8 * without
+    verdict = read_run(tmp_path / "run1").verdict
+    assert any(line.startswith("data.covariates.vix: the row of") for line in verdict.warnings)
 
 
 def test_the_vix_improves_the_volatility_of_the_sp500(tmp_path):
@@ -255,6 +260,8 @@ def test_a_faulty_key_is_refused_before_anything_is_fetched(tmp_path):
         assert (done.code, done.err.count("\n")) == (2, 1), done.err
         assert done.err.startswith("data.covariates")
         assert rule in done.err
+    with pytest.raises(UserError, match=r"^data\.covariates\.vix\.published=25:00: must be a time of day"):
+        build(compose("covariates=vix", "data.covariates.vix.published=25:00").data)
     done = run(tmp_path, "covariates=vix", "trainer=none")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert done.err.startswith("data.covariates.vix: source=sample: has no ticker '^VIX'")

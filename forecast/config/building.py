@@ -51,6 +51,14 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
         while isinstance(cause, InstantiationException):
             cause = cause.__cause__
         if isinstance(cause, UserError):
+            key = str(error).rpartition("full_key: ")[2]
+            if key.startswith("data.covariates."):  # of which there are several, each with the same keys
+                text = str(cause)
+                if text.startswith("source."):
+                    key = key.removesuffix(".source")
+                raise UserError(
+                    f"{key}{'.' if text.partition('=')[0].replace('.', '').isidentifier() else ': '}{text}"
+                ) from None
             raise cause from None
         if cause is None:
             raise UserError(one_line(error)) from error

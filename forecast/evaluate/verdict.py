@@ -137,13 +137,14 @@ class Verdict:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence each: a suspected leak, a copy of the last price, a forecast that trails it, intervals that do
-        not hold."""
+        """A sentence each: a suspected leak, covariates that nothing shows to have been known, a copy of the last
+        price, a forecast that trails it, intervals that do not hold."""
         lazy = [self._copy(), self._steady(), self._trailing()] if self.words.price else []
         found = [self._leak(), *lazy]
         held = coverage_warnings((self.evaluation or {}).get("intervals") or {}, bar=self.bar)
         risk = (self.evaluation or {}).get("risk") or {}
-        return [*(warning for warning in found if warning), *held, *(risk.get("warnings") or [])]
+        unproved = (self.evaluation or {}).get("unproved") or []
+        return [*(warning for warning in found if warning), *unproved, *held, *(risk.get("warnings") or [])]
 
     @property
     def legend(self) -> list[str]:

@@ -122,7 +122,8 @@ class Covariate(Protocol):
 
 
 class Covariates:
-    """The covariates of a run, and their columns; `notes` says what was understood of those that say it (`note`).
+    """The covariates of a run, and their columns; `notes` says what was understood of those that say it (`note`), and
+    `unproved` what is not shown to have been known in time (`not_proved`).
 
     Args:
         nodes: name -> covariate, or a list of them; None = none.
@@ -144,6 +145,9 @@ class Covariates:
         self.lead = lead
         self.horizon = horizon
         self.notes: dict[str, str] = {}  # name -> what was understood of it, of the first ticker
+        self.unproved: dict[
+            str, str
+        ] = {}  # name -> where it is taken for known and nothing shows it, likewise
         # Name -> the step it is of, from 1; None where it is of none.
         self.columns: dict[str, int | None] = {}
         for name, node in self.nodes.items():
@@ -204,6 +208,8 @@ class Covariates:
             values = np.asarray(node.values(rows), np.float64)
             if name not in self.notes and (note := getattr(node, "note", None)) is not None:
                 self.notes[name] = note(rows)
+                if (proof := getattr(node, "not_proved", None)) is not None and (doubt := proof(rows)):
+                    self.unproved[name] = f"data.covariates.{name}: {doubt}"
         except SourceError as error:
             named = SourceError(f"data.covariates.{name}: {error}")
             named.may_pass = error.may_pass
