@@ -171,10 +171,10 @@ function futureSpec(days, past, ahead) {
   const held = about.levels.length ? `${levelText(about.levels[0])} interval` : "interval";
   const series = [{ name: about.target, kind: "line", role: "actual", values: column("actual") }];
   if (past?.lower.length) {
-    series.unshift({ name: `${held} on test days`, kind: "band", role: "model", lower: column("lower"), upper: column("upper") });
+    series.unshift({ name: `${held} on test bars`, kind: "band", role: "model", lower: column("lower"), upper: column("upper") });
   }
   series.push({ name: about.naive, kind: "line", role: "naive", values: column("naive") });
-  if (past) series.push({ name: "model on test days", kind: "line", role: "model", values: column("model") });
+  if (past) series.push({ name: "model on test bars", kind: "line", role: "model", values: column("model") });
   if (ahead) {
     const next = { name: "forecast", kind: "dots", role: "model", values: column("next") };
     const bounded = days.some((day) => day.low !== undefined && day.low !== null);

@@ -55,7 +55,7 @@ def test_chart_reads_what_was_said_on_test_days(browser, served):
         browser.keys(Keys.ARROW_RIGHT)
     stated = text(browser, "#future-chart .spoken")
     assert "close " in stated
-    assert "model on test days " in stated
+    assert "model on test bars " in stated
     browser.script("arguments[0].scrollIntoView({block: 'center'})", stage)
     browser.hover(stage, across=0.985)
     read = text(browser, "#future-chart .readout")

@@ -101,7 +101,7 @@ def test_prices_that_were_adjusted_anew(browser, locked, runs):
             if stated.startswith(record["dates"][0]):
                 break
         assert f"close {record['actual'][0] / 2:.6g}," in stated
-        assert f"model on test days {record['forecast'][0] / 2:.6g}" in stated
+        assert f"model on test bars {record['forecast'][0] / 2:.6g}" in stated
     finally:
         for path, content in before.items():
             path.write_bytes(content)
