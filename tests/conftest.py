@@ -26,7 +26,6 @@ os.environ["FORECAST_TESTS_SESSION"] = str(
 # What takes longest comes first.
 GROUPS = {
     "tests/ray_tune_sweeper": "ray",
-    "tests/sweep/test_killed.py": "ray",
     "tests/test_tuner.py": "ray",
     "tests/sweep": "sweep",
     "tests/serve/training": "serve training",
