@@ -27,7 +27,7 @@ JOB = (
     "data.period=2y",
     "model=linear",
     "model.layer_config=[Flatten,{_target_:sweep_parts.Patient,seed:${seed}},Linear]",
-    "trainer.max_epochs=20",
+    "trainer.max_epochs=8",
     "trainer.patience=null",
     "baselines=none",
 )
@@ -82,7 +82,7 @@ def until(found: Callable[[], Any], process_: warm.Process, folder: Path) -> Any
     return answer
 
 
-def under_way(folder: Path, *, besides: int = 0) -> JobResult | None:
+def under_way(folder: Path, *, besides: int) -> JobResult | None:
     """A job that trains, once so many others have finished."""
     found = jobs(folder)
     if sum(job.status == "finished" for job in found) < besides:
@@ -171,7 +171,7 @@ def without_seconds(directory: str | Path) -> dict[str, Any]:
 def test_a_worker_and_the_driver_are_killed_and_the_same_command_is_issued_again(tmp_path, store):
     arguments = arguments_of(tmp_path, store, "cluster.num_cpus=1", f"seed={','.join(map(str, SEEDS))}")
     with sweeping(tmp_path, arguments) as driver:
-        first = until(lambda: under_way(tmp_path), driver, tmp_path)
+        first = until(lambda: under_way(tmp_path, besides=1), driver, tmp_path)  # the first job is too quick
         kill(first)
         again = until(
             lambda: next(
@@ -233,7 +233,7 @@ def test_a_trial_is_killed_the_tuner_is_interrupted_and_the_same_command_is_issu
         space,
     )
     with sweeping(tmp_path, arguments) as driver:
-        first = until(lambda: under_way(tmp_path), driver, tmp_path)
+        first = until(lambda: under_way(tmp_path, besides=1), driver, tmp_path)  # the first job is too quick
         kill(first)
         until(lambda: any(job.attempts == 2 for job in jobs(tmp_path)), driver, tmp_path)
         until(lambda: under_way(tmp_path, besides=1), driver, tmp_path)
