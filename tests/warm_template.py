@@ -99,9 +99,12 @@ class Template:
         pid = os.fork()
         if pid == 0:
             for key in list(self.selector.get_map().values()):
-                os.close(key.fd)
+                if isinstance(key.fileobj, socket.socket):
+                    key.fileobj.close()
+                else:
+                    os.close(key.fd)
             self.selector.close()
-            os.close(connection.detach())
+            connection.close()
             become(task, streams)
             return task
         for stream in streams:
