@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -49,7 +50,7 @@ class Ets(NamedTuple):
     damping: float  # of the trend, 1 where it is not damped
 
 
-class _EachSeries:
+class _EachSeries(ABC):
     """A model of each series' log values, fitted to the training bars, then rolled forward from bar to bar.
 
     A series with fewer than 30 training bars, one that never moved in them, and one that was not trained on are
@@ -65,13 +66,13 @@ class _EachSeries:
     logs_ = True  # whether a logarithm is taken of the values; in a run before there were other targets than prices
     models_: dict[str, Any]  # series -> its model
 
+    @abstractmethod
     def choose(self, logs: Column) -> Any:
         """The model of log values, oldest first."""
-        raise NotImplementedError
 
+    @abstractmethod
     def roll(self, model: Any, logs: Column, places: NDArray[np.int64], horizon: int) -> Column:
         """Log values that follow (n,) places, (n, horizon), each knowing the values up to its place alone."""
-        raise NotImplementedError
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster.

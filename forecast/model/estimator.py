@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _TRUSTED = ("sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",)
 
 
-class _StepByStep:
+class _StepByStep(ABC):
     """One estimator of scikit-learn for each step ahead, fitted to the normalised windows that a network sees.
 
     All series are pooled. What was fitted is kept as skops writes it, byte by byte, which is no pickle: when it is
@@ -37,9 +38,9 @@ class _StepByStep:
     models_: list[Any]  # one a step
     trusted_: Sequence[str] = _TRUSTED
 
+    @abstractmethod
     def make(self) -> Any:
         """An estimator that was not fitted."""
-        raise NotImplementedError
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:  # noqa: ARG002
         """See Forecaster."""

@@ -273,21 +273,13 @@ def test_verdict_on_real_tables(walk, made, sentence, warning):
 
 def test_noise_seldom_beats_naive():
     """A forecast that knows nothing is said to beat naive no oftener than two standard errors allow."""
-    beaten = 0
+    beaten, days, naive = 0, np.arange(400), np.full(400, 100.0)
     for seed in range(300):
         rng = np.random.default_rng(seed)
-        naive = np.full(400, 100.0)
         actual = naive + rng.standard_t(5, size=400)
-        days = np.arange(400)
-        rows = table(
-            series=0 * days,
-            origin=days,
-            time=days + 1,
-            step=0 * days + 1,
-            actual=actual,
-            forecast=naive + 0.02 * rng.standard_normal(400),
-            naive=naive,
-        )
+        forecast = naive + 0.02 * rng.standard_normal(400)
+        when = {"origin": days, "time": days + 1, "step": 0 * days + 1}
+        rows = table(series=0 * days, **when, actual=actual, forecast=forecast, naive=naive)
         found = Verdict(metrics=Metrics().of(rows), tickers=["A"], strategy="s", horizon=1)
         beaten += found.sentence.startswith("beats")
     assert beaten <= 300 * 0.023 + 3 * math.sqrt(300 * 0.023)

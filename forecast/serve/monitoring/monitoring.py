@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing import util
+from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -287,7 +288,7 @@ class _Recorder:
             if measure != PRICE:
                 values = target.in_unit(target.values(bars).to_numpy(np.float64))
             more: dict[str, Any] = {"lookback": lookback, "measure": measure, "values": values}
-            self._keep(lambda kept: kept.resolve(ticker, days, closes, **more))  # noqa: B023 - at once
+            self._keep(methodcaller("resolve", ticker, days, closes, **more))
 
     def _look_at(
         self,
