@@ -179,7 +179,6 @@ def _dividends(text: str) -> str:
 
 
 HALF = BARS.assign(**{c: BARS[c] * 0.5 for c in ("Open", "High", "Low", "Close")})
-ADJ = {"A": "0"}
 LONG = "".join(
     table(
         "" if t != "AAL" else "date,open,high,low,close,volume,Name", iso, "DOHLCVN", bars=b, fixed={"N": t}
@@ -187,6 +186,11 @@ LONG = "".join(
     for t, b in (("AAL", BARS), ("ZTS", OTHER))
 )
 MONTHLY = BARS.set_axis(pd.date_range("2019-01-01", periods=len(BARS), freq="MS", name="Date").as_unit("ns"))
+WEEKLY = BARS.set_axis(
+    pd.date_range("2023-01-02", periods=len(BARS), freq="W-MON", name="Date").as_unit("ns")
+)
+OLD = make_bars(first="1962-04-02")
+ARABIC = str.maketrans("0123456789.,", "٠١٢٣٤٥٦٧٨٩٫٬")
 SUBSET = BARS[BARS.index.day <= 12]
 
 
@@ -383,6 +387,38 @@ def layouts() -> list[Layout]:
         text("pandas, `to_string`", "columns aligned by blanks", BARS.to_string(), file="X.txt"),
         text("pandas, `to_string(index=False)`", "one blank between fields", BARS.reset_index().to_string(index=False),
              file="X.txt"),
+        text("LSEG Eikon", "Trade Open to Trade Volume, 28-Jun-24", "RIC,AAPL.O\nInterval,Daily\n\n" + table(
+            "Date,Trade Close,Trade Open,Trade High,Trade Low,Trade Volume", lambda d: f"{d:%d-%b-%y}", "DCOHLV")),
+        text("R, quantmod", "AAPL.Open to AAPL.Adjusted", table('"","AAPL.Open","AAPL.High","AAPL.Low","AAPL.Close",'
+             '"AAPL.Volume","AAPL.Adjusted"', quoted(iso), "DOHLCVC"), file="AAPL.csv", ticker="AAPL"),
+        text("Kraken, API", "no header, an average price before the volume", "".join(
+            f"{d.value // 10**9},{b.Open},{b.High},{b.Low},{b.Close},{(b.High + b.Low) / 2:.4f},{b.Volume},17\n"
+            for d, b in BARS.iterrows())),
+        text("NSE, India, full bhavcopy", "DATE1, TTL_TRD_QNTY", table(
+            "SYMBOL, SERIES, DATE1, PREV_CLOSE, OPEN_PRICE, HIGH_PRICE, LOW_PRICE, LAST_PRICE, CLOSE_PRICE, TTL_TRD_QNTY",
+            lambda d: f"{d:%d-%b-%Y}", "tsDpOHLpCV", separator=", ", fixed={"t": "TCS", "s": "EQ", "p": "12.5"})),
+        text("B3, Brazil, quantities", "Quantidade, beside which Volume is money", table(
+            "Data;Abertura;Mínimo;Máximo;Último;Quantidade;Volume", british, "DOLHCVv", separator=";", number=COMMA,
+            fixed={"v": "123456789,00"})),
+        text("Arabic digits", "٢٠٢٤-٠٦-٢٨, ٣٫٠١٣٬٧٦", table(
+            "التاريخ;الافتتاح;الأعلى;الأدنى;الإغلاق;الحجم", lambda d: iso(d).translate(ARABIC), separator=";",
+            number=lambda v: GROUPED(v).translate(ARABIC), volume=lambda v: f"{v:.0f}".translate(ARABIC))),
+        text("SET, Thailand", "28 มิ.ย. 2567: months and years of Thailand", table(
+            '"วันที่","ราคาเปิด","ราคาสูงสุด","ราคาต่ำสุด","ราคาปิด","ปริมาณ"',
+            quoted(lambda d: f"{d.day} {['เม.ย.', 'พ.ค.', 'มิ.ย.'][d.month - 4]} {d.year + 543}"), number=quoted(GROUPED))),
+        text("Japan, years of an era", "令和6年6月28日(金)", table("日付,始値,高値,安値,終値,出来高",
+                                                     lambda d: f"令和{d.year - 2018}年{d.month}月{d.day}日({'月火水木金土日'[d.weekday()]})")),
+        text("psql", "a ruler and a count of rows", " date | open | high | low | close | volume\n------+------\n" + "".join(
+            f" {iso(d)} | {b.Open} | {b.High} | {b.Low} | {b.Close} | {b.Volume:.0f}\n" for d, b in BARS.iterrows())
+            + "(45 rows)\n", file="X.txt"),
+        text("Files joined with their titles", "titles, blank lines, headers among the rows", "\n".join(
+            ["X 2023", *ISO_CSV.splitlines()[:20], "", "X 2024", ohlcv.upper(), *ISO_CSV.splitlines()[20:], "Total,,,,,9999"])),
+        text("Separators at the ends of rows", "two commas that the header does not have", ohlcv + "\n"
+             + table("", iso, end=",,\n")),
+        text("C, `ctime`", "Fri Jun 28 00:00:00 2024", table(ohlcv, lambda d: f"{d:%a %b %d 00:00:00 %Y}")),
+        text("Six digits", "240628", table(ohlcv, lambda d: f"{d:%y%m%d}")),
+        text("Last century", "06/28/62", table(ohlcv, lambda d: f"{d:%m/%d/%y}", bars=OLD), bars=OLD),
+        text("Weeks", "2024-W27", table(ohlcv, lambda d: f"{d:%G-W%V}", bars=WEEKLY), bars=WEEKLY),
         text("SAS", "28JUN2024", table(ohlcv, lambda d: f"{d:%d%b%Y}".upper())),
         text("parquet, decimals", "numbers as a database has them", parquet(BARS.reset_index().assign(
              **{c: [Decimal(f"{v:.2f}") for v in BARS[c]] for c in BARS})), file="X.parquet"),

@@ -223,6 +223,9 @@ def violations(value: Any, annotation: Any, key: str) -> Iterator[ConfigFault]:
         options = [str(option) for option in get_args(annotation)] if origin is Literal else []
         near = nearest(value, options) if isinstance(value, str) else None
         hint = f"did you mean {near}?" if near else how_to_write(value, [annotation])
+        above, _, option = key.rpartition(".")
+        if isinstance(value, dict) and above.count(".") == 1:  # data.covariates.file
+            hint = f"an option of a group is chosen by name: {above.partition('.')[2]}={option}"
         yield ConfigFault(key, value, f"must be {describe_type(annotation)}", hint)
     elif isinstance(value, float) and not math.isfinite(value):
         yield ConfigFault(key, value, "must be a finite number")

@@ -116,13 +116,17 @@ def _unreadable_override(override: str, message: str) -> str:
     """The grammar's complaint, without the override repeated, the caret and the link."""
     lines = message.splitlines()
     way_out = "write key=value"
+    key, _, value = override.partition("=")
     if lines[0].startswith(_UNKNOWN_CHARACTER):
         at = lines[1].index("^") - len(_UNKNOWN_CHARACTER)
         reason = f"{override[at]!r} after {override[:at]!r}"
-        key, equals, value = override.partition("=")
-        if equals and at > len(key):
+        if value and at > len(key):
             way_out += f', text in quotes: "{key}={_in_quotes(value)}"'
     else:
+        if "=" in value and value[:1] == "{":
+            way_out = f"inside of braces write NAME: VALUE, or each key by itself, {key}.NAME=VALUE"
+        elif "=" in value and value[:1] not in ("[", "'", '"'):
+            way_out += f', text in quotes: "{key}={_quoted(value)}"'
         reason = lines[1] if lines[0].startswith("Error parsing override") else lines[0]
     return f"{override}: cannot be read ({reason}); {way_out}"
 
@@ -169,8 +173,10 @@ def _composition(error: Exception, saved: bool) -> str:
         return f"{group}: an option of it is chosen already; write {group}=OPTION, without +"
     several = re.match(r"Ambiguous value for argument '(.*)'|Sweep parameters '(.*)' requires", text)
     if several:
+        key, _, value = str(several[1] or several[2]).partition("=")
         way_out = "add -m to sweep over them, or write [a,b] for a list"
-        return f"{several[1] or several[2]}: several values; {way_out}"
+        way_out += f", text in quotes: \"{key}='{value}'\"" if "/" in value else ""
+        return f"{key}={value}: several values; {way_out}"
     if "Cannot merge DictConfig with ListConfig" in text:
         where = text.partition(":")[0]
         return (
@@ -196,6 +202,7 @@ def _unknown_key(text: str, cause: Any) -> str:
     if str(cause.full_key).startswith(f"{key}."):  # within a mapping that was given
         key = str(cause.full_key)
     above, _, name = key.rpartition(".")
+    parts = key.split(".")
     node = cause.parent_node  # where the first part of the key that is unknown was looked for
     tree = OmegaConf.to_container(node, resolve=False) if isinstance(node, Container) else None
     beside = [str(other) for other in tree if _settable(other)] if isinstance(tree, dict) else []
@@ -208,6 +215,10 @@ def _unknown_key(text: str, cause: Any) -> str:
     known = [other for other in _dotted(tree, "") if other.startswith("hydra") == key.startswith("hydra")]
     moved = [other for other in known if other.endswith(f".{key}")]  # hidden_size for model.hidden_size
     near = moved[0] if moved else nearest(key, known, at_least=0.8)
+    if (
+        not near and not beside and len(parts) > 2
+    ):  # of a group without a choice, as in data.covariates.vix.lag
+        return f"{key}: no such key; {parts[0]}.{parts[1]} is empty; choose an option first: {parts[1]}={parts[2]}"
     return f"{key}: no such key; " + (f"did you mean {near}?" if near else f"known: {', '.join(beside)}")
 
 

@@ -150,6 +150,8 @@ def prices(dates: Dates, columns: Columns, *, adjusted: bool = False) -> Finding
         if adjusted and column < 4 and np.isnan(own).all():
             return "Close or Adj Close is no number (source.adjust=false reads prices without Adj Close)"
         rule = "is no positive number" if column < 4 else "is no number of 0 or more"
+        if column == 3 and own[2] <= -own[3] <= own[1]:
+            rule += ", as CRSP marks the mean of bid and ask of a day without a trade"
         return f"{COLUMNS[column]}={columns[column, rows[i]]:.10g} {rule}"
 
     return _at(dates, rows, detail)

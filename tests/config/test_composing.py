@@ -69,6 +69,25 @@ def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
             "\"source.path='a^b'\"",
         ),
         (
+            "hydra.run.dir=a=b",
+            "hydra.run.dir=a=b: cannot be read (mismatched input '=' expecting <EOF>); write key=value, text in quotes: "
+            "\"hydra.run.dir='a=b'\"",
+        ),
+        (
+            "hydra.run.dir=/a,b",
+            "hydra.run.dir=/a,b: several values; add -m to sweep over them, or write [a,b] for a list, text in quotes: "
+            "\"hydra.run.dir='/a,b'\"",
+        ),
+        (
+            "data.covariates={file: source.path=x}",
+            "data.covariates={file: source.path=x}: cannot be read (no viable alternative at input '{file: source.path=');"
+            " inside of braces write NAME: VALUE, or each key by itself, data.covariates.NAME=VALUE",
+        ),
+        (
+            "data.covariates.file.lag=1",
+            "data.covariates.file.lag: no such key; data.covariates is empty; choose an option first: covariates=file",
+        ),
+        (
             "data.columns=[a^b]",
             "data.columns=[a^b]: cannot be read ('^' after 'data.columns=[a'); write key=value, text in quotes: "
             "\"data.columns=['a^b']\"",

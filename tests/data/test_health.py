@@ -82,6 +82,9 @@ KINDS = [
     pytest.param("prices", put(10, Close=np.nan), [10], "Close=nan is no positive number", id="NaN"),
     pytest.param("prices", put(10, Open=np.inf), [10], "Open=inf is no positive number", id="infinite"),
     pytest.param("prices", put(10, Low=0), [10], "Low=0 is no positive number", id="zero"),
+    pytest.param(
+        "prices", put(10, Low=99, High=101, Close=-100), [10], ", as CRSP marks the mean of", id="CRSP"
+    ),
     pytest.param("prices", put(0, High=-3.5), [0], "High=-3.5 is no positive number", id="negative"),
     pytest.param(
         "prices", put(10, Volume=np.nan), [10], "Volume=nan is no number of 0 or more", id="no volume"

@@ -1,62 +1,23 @@
-"""Dates as people write them: which order day, month and year have in a column, and the strict reading of them."""
+"""A column of dates: which way of writing all of them have, and the strict reading of them."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import date, datetime, timedelta
-from functools import lru_cache
+from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecast.data.sources.date_text import DIGITS, PLAIN, bare_date, date_parts, minutes_ahead
 from forecast.data.sources.layout import FileError
 from forecast.errors import UserError
 
 # What source.dates may say, besides a format of strptime.
 ORDERS = ("ymd", "dmy", "mdy", "roc")  # roc: year of Taiwan, month, day; 113/06/28 is of 2024
-_MONTHS = {
-    stem: number
-    for number, stems in enumerate(
-        (
-            "jan ene gen janv янв sty oca ιαν", "feb fev févr фев lut şub", "mar mrt mär mrz maa мар",
-            "apr avr abr апр kwi nis",
-            "may mai mag mei maj май мая mayo", "jun juin giu июн cze haz", "jul juil lug июл lip tem",
-            "aug aou ago авг sie ağu", "sep set sept сен wrz eyl", "oct okt ott out окт paź eki", "nov ноя lis kas",
-            "dec dez dic дек gru ara",
-        ),
-        start=1,
-    )
-    for stem in stems.split()
-}  # fmt: skip
-_ZONES = {"Z": 0, "UTC": 0, "GMT": 0, "EST": -300, "EDT": -240, "CST": -360, "CDT": -300, "PST": -480, "PDT": -420,
-          "CET": 60, "CEST": 120, "BST": 60, "MSK": 180, "JST": 540, "KST": 540, "IST": 330, "HKT": 480, "AEST": 600,
-          "AEDT": 660, "BRT": -180}  # fmt: skip
-_ZONE = rf"(?:GMT|UTC)?[+-]\d\d:?(?:\d\d)?|{'|'.join(_ZONES)}|[A-Z]\w+/\w+(?:/\w+)?"
-_TIME = (
-    r"(?:(?:[T ,]|\s)\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?"
-    r"\s?(?P<half>[AaPp]\.?\s?[Mm]\.?)?"
-    rf"\s?(?P<zone>{_ZONE})?(?:\s?\(.*\))?)?"
-)
-_NUMERIC = re.compile(
-    rf"(?:[^\W\d]+\.?,?\s+)?(?P<a>\d{{1,4}})\s?(?P<sep>[./\-])\s?(?P<b>\d{{1,2}})\s?(?P=sep)\s?(?P<c>\d{{1,4}})\.?{_TIME}"
-)
-_NAMED = re.compile(
-    r"(?:[^\W\d]+\.?,?\s+)??(?:(?P<a>\d{1,4})(?:\.|st|nd|rd|th)?[\s\-/.]*(?:de\s+|of\s+)?)?(?P<b>[^\W\d]{3,})\.?"
-    r"(?:(?:[\s\-/.]*|\s*,\s*)(?:de\s+)?(?P<c>\d{1,4})(?:st|nd|rd|th)?)(?:(?:,\s*|[\s\-/.]+)(?P<d>\d{4}))?,?"
-    + _TIME
-)
-DIGITS = re.compile(
-    r"(?P<year>[12]\d{3})(?P<month>\d\d)(?P<day>\d\d)"
-    rf"(?:(?:T| {{1,2}}|-)?(?P<clock>\d{{4}}|\d{{6}}|\d\d:\d\d(?::\d\d)?)(?:[.](?P<part>\d+))?\s?(?P<zone>{_ZONE})?)?"
-)
-_CJK = str.maketrans({"年": "-", "月": "-", "日": " ", "년": "-", "월": "-", "일": " "})
-PLAIN = re.compile(r"\d+(?:\.\d+)?(?:[eE]\+?\d+)?")
 _UNITS = {"epoch_s": 10**9, "epoch_ms": 10**6, "epoch_us": 10**3, "epoch_ns": 1}
 _NEVER = np.timedelta64("NaT", "ns")
 EXCEL = "excel"  # days since 1899-12-30, as spreadsheets save them
@@ -117,6 +78,8 @@ def sniff_dates(cells: pd.Series) -> str:
         present = present.astype("Int64")
     text = present.astype("str")
     first = bare_date(text.iloc[0])
+    if (form := _short_digits(first, text)) is not None:
+        return form
     if DIGITS.fullmatch(first):
         return "ymd"
     if PLAIN.fullmatch(first):
@@ -143,6 +106,24 @@ def sniff_dates(cells: pd.Series) -> str:
         return fitting[0]
     # Some rows are wrong under each order: the one that most rows fit, so that the wrong ones are named.
     return max(ORDERS, key=lambda order: sum(date_parts(cell, order) is not None for cell in distinct[:1000]))
+
+
+def _short_digits(first: str, text: pd.Series) -> str | None:
+    """The format of six or seven digits that all dates have and that gives none of the future: 202406, 240628, 2024180.
+
+    Raises:
+        FileError: two formats do.
+    """
+    forms = {6: ("%Y%m", "%y%m%d"), 7: ("%Y%j",)}.get(len(first), ()) if first.isdigit() else ()
+    cells = text[text.str.fullmatch(r"\s*\d+\s*")].str.strip()
+    found = {form: pd.to_datetime(cells, format=form, errors="coerce") for form in forms}
+    now = pd.Timestamp.now() + pd.Timedelta(days=2)
+    fitting = {form: days for form, days in found.items() if ((days.dt.year > 1800) & (days <= now)).all()}
+    if len(fitting) > 1:
+        shown = " or ".join(f"{days.iloc[0]:%Y-%m-%d}" for days in fitting.values())
+        keys = " or ".join(f"source.dates='{form}'" for form in fitting)
+        raise FileError(f"Date={first} may be {shown}, and no other date tells; set {keys}")
+    return next(iter(fitting), None)
 
 
 def read_dates(cells: pd.Series, kind: str) -> Stamps:
@@ -222,14 +203,16 @@ def _from_format(text: pd.Series, form: str) -> Stamps:
 
 def _from_iso(text: pd.Series) -> Stamps | None:
     """The fast way, for dates that begin YYYY-MM-DD all alike; None = not so."""
-    dates = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
-    if not dates.isna().any():
-        return Stamps.of(_ns(dates))
+    days = _ns(pd.to_datetime(text, format="%Y-%m-%d", errors="coerce"))
+    if not np.isnat(days).any():
+        return Stamps.of(days)
     parts = text.str.extract(rf"^\s*({_ISO.pattern})\s?(Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?\s*$")
     if parts[0].isna().any():
         return None
-    dates = pd.to_datetime(parts[0], format="ISO8601", errors="coerce")
-    return Stamps(_ns(dates), _offsets(parts[1]), (parts[0].str.len() > 10).to_numpy(bool))
+    local = _ns(pd.to_datetime(parts[0], format="ISO8601", errors="coerce"))
+    if np.isnat(local).any():
+        return None
+    return Stamps(local, _offsets(parts[1]), (parts[0].str.len() > 10).to_numpy(bool))
 
 
 def _offsets(zones: pd.Series) -> NDArray[np.timedelta64]:
@@ -312,131 +295,3 @@ def check_kind(value: str | None) -> None:
         raise UserError(
             f"source.dates={value}: must be {', '.join(KINDS)}, or a format of strptime such as '%d.%m.%Y %H:%M'"
         )
-
-
-def is_date(cell: str) -> bool:
-    """Whether a cell may be a date in some way of writing them; a bare number of 5, 9 or more digits may be one."""
-    text = bare_date(cell)
-    if PLAIN.fullmatch(text):
-        return len(text.partition(".")[0]) in (8, 9, 10, 12, 13, 14, 16, 19) or "e" in text.lower()
-    return bool(DIGITS.fullmatch(text) or _NUMERIC.fullmatch(text) or _named(text) or _month_alone(text))
-
-
-def is_time(cell: str) -> bool:
-    """Whether a cell may be a time of day: 09:30, 9:30:00 PM, 093000."""
-    return re.fullmatch(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s?([AaPp][Mm])?|\d{1,6}", cell.strip()) is not None
-
-
-def minutes_ahead(zone: str, moment: datetime | None = None) -> int | None:
-    """Minutes before UTC of Z, UTC, EST, +02:00, -0500, GMT+0200, and at a moment of US/Eastern; None = no zone."""
-    if zone.upper() in _ZONES:
-        return _ZONES[zone.upper()]
-    if "/" in zone:
-        try:
-            ahead = ZoneInfo(zone).utcoffset(moment)
-        except (ValueError, OSError, LookupError):
-            return None
-        return None if ahead is None else int(ahead.total_seconds()) // 60
-    sign, digits = re.sub("^(GMT|UTC)", "", zone.upper())[0], re.sub(r"\D", "", zone)
-    return (-1 if sign == "-" else 1) * (60 * int(digits[:2]) + int(digits[2:4] or 0))
-
-
-@lru_cache(maxsize=1 << 16)  # looked at once and read once, and the same days are in every file of a folder
-def date_parts(cell: str, order: str) -> tuple[str, int | None, int | None] | None:
-    """ISO date, nanoseconds of the day, minutes before UTC; None where the cell is no date of this order."""
-    if (match := DIGITS.fullmatch(cell)) is not None:
-        digits = (match["clock"] or "").replace(":", "").ljust(6, "0")
-        clock = (digits[:2], digits[2:4], digits[4:], match["part"], None) if match["clock"] else None
-        written = (match["year"], match["month"], match["day"])
-        return _date(*written, clock, match["zone"]) if order == "ymd" else None
-    if (alone := _month_alone(cell)) is not None:
-        return _date(*alone, "1") if order == "ymd" else None
-    if order == "roc" and re.fullmatch(r"\d{7}", cell):
-        return _date(str(int(cell[:3]) + 1911), cell[3:5], cell[5:])
-    match = _NUMERIC.fullmatch(cell)
-    if match is not None:
-        parts = dict(
-            zip("ymd" if order == "roc" else order, (match["a"], match["b"], match["c"]), strict=True)
-        )
-        if len(parts["y"]) not in ((2, 3) if order == "roc" else (2, 4)) or any(
-            len(parts[name]) > 2 for name in "md"
-        ):
-            return None
-        if order == "roc":
-            parts["y"] = str(int(parts["y"]) + 1911)
-    elif (match := _named(cell)) is not None:
-        month = _month(match["b"])
-        numbers = [match[name] for name in "acd" if match[name]]
-        if month is None or len(numbers) != 2:
-            return None
-        year, day = sorted(numbers, key=len, reverse=True) if len({*map(len, numbers)}) > 1 else numbers[::-1]
-        if order != ("mdy" if not match["a"] else "ymd" if len(match["a"]) == 4 else "dmy"):
-            return None
-        parts = {"y": year, "m": str(month), "d": day}
-    else:
-        return None
-    time = (match["hour"], match["minute"], match["second"] or "0", match["part"], match["half"])
-    return _date(parts["y"], parts["m"], parts["d"], time if match["hour"] else None, match["zone"])
-
-
-def _month_alone(cell: str) -> tuple[str, str] | None:
-    """Year and month of 2024-06, 06/2024, June 2024; not of Jun-24, which may be a day."""
-    match = re.fullmatch(r"(\d{4})[-/.](\d{1,2})|(\d{1,2})[-/.](\d{4})|([^\W\d]{3,})\.?[\s\-/]*(\d{4})", cell)
-    month = match and (match[2] or match[3] or _month(match[5]))
-    return None if match is None or not month else (match[1] or match[4] or match[6], str(month))
-
-
-def _date(
-    year: str,
-    month: str,
-    day: str,
-    clock: tuple[str, str, str, str | None, str | None] | None = None,
-    zone: str | None = None,
-) -> tuple[str, int | None, int | None] | None:
-    whole = int(year)
-    if len(year) == 2:  # as strptime has it
-        whole += 1900 if whole >= 69 else 2000
-    passed = _clock(*clock) if clock is not None else None
-    if not 1700 <= whole <= 2200 or (clock is not None and passed is None):
-        return None
-    try:
-        found = date(whole, int(month), int(day))
-    except ValueError:
-        return None
-    if zone is None:
-        return found.isoformat(), passed, None
-    moment = datetime.combine(found, datetime.min.time()) + timedelta(microseconds=(passed or 0) // 1000)
-    minutes = minutes_ahead(zone, moment)
-    return None if minutes is None else (found.isoformat(), passed, minutes)
-
-
-def _clock(hour: str, minute: str, second: str, part: str | None, half: str | None) -> int | None:
-    hours = int(hour)
-    if half:
-        if not 1 <= hours <= 12:
-            return None
-        hours = hours % 12 + (12 if half[0] in "pP" else 0)
-    if hours > 23 or int(minute) > 59 or int(second) > 59:
-        return None
-    return ((hours * 60 + int(minute)) * 60 + int(second)) * 10**9 + int((part or "0")[:9].ljust(9, "0"))
-
-
-def _named(cell: str) -> re.Match[str] | None:
-    match = _NAMED.fullmatch(cell)
-    return match if match is not None and _month(match["b"]) is not None else None
-
-
-def _month(word: str) -> int | None:
-    folded = word.casefold()
-    plain = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
-    for text in (folded, plain):
-        for length in (4, 3):
-            if text[:length] in _MONTHS:
-                return _MONTHS[text[:length]]
-    return None
-
-
-def bare_date(cell: str) -> str:
-    """Without quotes around it, and with signs for the words of East Asia."""
-    text = cell.strip().strip("'\"")
-    return text if text.isascii() else text.translate(_CJK).strip()

@@ -18,7 +18,7 @@ _WORDS = (
     r"(?:historical[ _-]?data|historical[ _-]?prices|historicaldata|historical|history|hist|daily|day|eod|hourly|"
     r"weekly|monthly|minute|intraday|prices?|quotes?|ohlcv?|bars?|stock[ _-]?data|candles?|1d|d1|[14]h|h[14]|1wk|w1|"
     r"1mo|1(?:day|hour|week)|(?:1|5|15|30|60)m(?:in)?|m(?:1|5|15|30)|60|240|720|1440|[15]yr?|max|full|"
-    r"(?:un)?adj(?:usted)?|adjsplit(?:div)?)"
+    r"(?:un)?adj(?:usted)?|adjsplit(?:div)?|bid|ask|mid)"
 )
 _BEFORE = rf"(?:{_WORDS}|table|dat_ascii|dat_mt|stock_day)"
 _DECORATED = re.compile(rf"(?:{_BEFORE}[ _-]+)*(?P<ticker>.+?)(?:[ _-]+{_WORDS})*", re.IGNORECASE)
@@ -26,7 +26,7 @@ _CHART = re.compile(
     r"(?:[A-Z]+_)?(?P<ticker>[^,]+), \d*[A-Z]?(?:_[0-9a-f]+)?"
 )  # TradingView: "NASDAQ_AAPL, 1D"
 # The stretch of time that a piece of a longer file is of: _2024, -2024-05, _20240501_20240531, 01May2024.
-_PERIOD = r"(?:19|20)\d\d(?:[-_.]?(?:Q[1-4]|(?:0[1-9]|1[0-2])(?:[-_.]?[0-3]\d(?:[-_T]?\d{4,6})?)?))?"
+_PERIOD = r"(?:19|20)\d\d(?:[-_.]?(?:Q[1-4]|(?:0[1-9]|1[0-2])(?:[-_.]?[0-3]\d(?:\d{4,6}|[-_T]\d{4,6}(?![-_.]\d))?)?))?"
 _PERIODS = re.compile(
     rf"(?<=[^ _-])(?:[ _-]+{_PERIOD}(?:[ _-]+(?:to[ _-]+)?{_PERIOD})?(?=$|[ _-])"
     r"|[ _-]*[0-3]\d(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?:19|20)\d\d)",

@@ -13,6 +13,7 @@ from forecast.data.sources.layout import FileError
 # What a file may hold for us, by the keys of source.columns.
 NAMES = ("Date", "Time", "Ticker", "Open", "High", "Low", "Close", "AdjClose", "Volume")
 NUMBERS = ("Open", "High", "Low", "Close", "AdjClose", "Volume")
+_PRICES = ("Open", "High", "Low", "Close")
 ABSENT = "none"  # source.columns.Volume=none: the file has no such column, and none is wanted
 
 # Best first: of two columns of a file that are both called so, the one named earlier here is taken. A group in
@@ -27,7 +28,8 @@ _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         "תאריך", "วันที่", "日期", "日付", "日付け", "日時", "年月日", "交易日期", "时间", "날짜", "일자",
         "gmt time", "local time", "open time", "time open", "window_start", "ts_event", "begin", "start time",
         "start_at", "bar time", "traddt", "datpre", "datadate", "dlycaldt", "snapped_at",
-        "ts", "mts", "time", "date/time", "dates", "t", "d",
+        "ts", "mts", "time", "date/time", "dates", "start", "utc", "gmt", "trddt",
+        "วันเดือนปี", "तारीख", "दिनांक", "تاریخ", "t", "d",
     ),
     "Time": ("time", "uhrzeit", "zeit", "hora", "heure", "ora", "время", "时间", "時刻", "時間", "시간", "saat", "tid"),
     "Ticker": (
@@ -42,21 +44,24 @@ _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         "anfangskurs", "apertura", "abertura", "ouverture", "ouv", "premier", "openingskoers", "otwarcie",
         "kurs otwarcia", "öppning", "öppningskurs", "öppen", "åbning", "åpning", "avaus", "nyitó", "nyitó ár",
         "otevírací cena", "açılış", "pembukaan", "mở", "mở cửa", "άνοιγμα", "открытие", "откр", "الافتتاح", "פתיחה",
-        "เปิด", "开盘", "开盘价", "開盤價", "開盤", "開市", "開市價", "今开", "始値", "시가", "o",
+        "เปิด", "开盘", "开盘价", "開盤價", "開盤", "開市", "開市價", "今开", "始値", "시가", "openprc", "opnprc",
+        "ราคาเปิด", "खुला", "खुला मूल्य", "o",
     ),
     "High": (
         "high", "high price", "highest", "highest price", "max", "maximum", "px_high", "day high", "hghpric", "premax",
         "prchd", "dlyhigh", "mid.h", "hoch", "höchstkurs", "tageshoch", "höchst", "máximo", "máxima", "plus haut",
         "haut", "le plus haut", "massimo", "max price", "hoog", "hoogste", "najwyższy", "najwyzszy", "kurs max",
         "högsta", "högst", "högstkurs", "høj", "høy", "ylin", "yüksek", "tertinggi", "cao", "cao nhất", "υψηλό",
-        "максимум", "макс", "الأعلى", "גבוה", "สูง", "สูงสุด", "最高", "最高价", "最高價", "高", "高値", "고가", "h",
+        "максимум", "макс", "الأعلى", "גבוה", "สูง", "สูงสุด", "最高", "最高价", "最高價", "高", "高値", "고가", "hiprc",
+        "askhi", "ราคาสูงสุด", "उच्च", "h",
     ),
     "Low": (
         "low", "low price", "lowest", "lowest price", "min", "minimum", "px_low", "day low", "lwpric", "premin",
         "prcld", "dlylow", "mid.l", "tief", "tiefstkurs", "tagestief", "tiefst", "mínimo", "mínima", "plus bas", "bas",
         "le plus bas", "minimo", "min price", "laag", "laagste", "najniższy", "najnizszy", "kurs min", "lägsta",
         "lägst", "lägstkurs", "lav", "alin", "düşük", "terendah", "thấp", "thấp nhất", "χαμηλό", "минимум", "мин",
-        "الأدنى", "נמוך", "ต่ำ", "ต่ำสุด", "最低", "最低价", "最低價", "低", "安値", "저가", "l",
+        "الأدنى", "נמוך", "ต่ำ", "ต่ำสุด", "最低", "最低价", "最低價", "低", "安値", "저가", "loprc",
+        "bidlo", "ราคาต่ำสุด", "निम्न", "l",
     ),
     "Close": (
         "close", "close price", "closing price", "close/last", "closing", "closep", "clspric", "preult", "prccd",
@@ -64,11 +69,11 @@ _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         "slotkoers", "slot", "zamknięcie", "zamkniecie", "kurs zamknięcia", "stängning", "stängningskurs", "slutkurs",
         "záróár", "záró ár", "závěrečná cena", "kapanış", "penutupan", "đóng cửa", "κλείσιμο", "закрытие", "закр",
         "الإغلاق", "סגירה", "ปิด", "收盘", "收盘价", "收盤價", "收盤", "收市", "收市價", "終値", "종가",
-        "legal close price",
+        "legal close price", "last close", "clsprc", "prc", "ราคาปิด", "बंद", "बंद मूल्य",
         ("last", "last price", "latest", "px_last", "settle", "settlement price", "letzter", "letzter preis",
          "zuletzt", "último", "ultimo", "dernier", "laatst", "laatste", "ostatnio", "senaste", "siste", "sidste",
          "viimeisin", "terakhir", "lần cuối", "τελευταία", "price", "kurs", "preis", "precio", "preço", "cours",
-         "prezzo", "şimdi", "цена", "посл", "שער", "ล่าสุด", "最新", "現在値"),
+         "prezzo", "şimdi", "цена", "посл", "שער", "ล่าสุด", "最新", "現在値", "पिछला"),
         "c",
     ),
     "AdjClose": (
@@ -76,15 +81,18 @@ _ALIASES: Mapping[str, tuple[str | tuple[str, ...], ...]] = {
         "adjusted closing price", "adjustment close", "adj closing price", "adjusted price",
         "bereinigter schlusskurs", "adj schlusskurs", "schlusskurs bereinigt", "cierre ajustado", "cierre aj",
         "fechamento ajustado", "fechamento aj", "clôture ajustée", "chiusura rettificata", "скорр закрытие",
-        "调整后收盘价", "复权收盘价", "調整後終値", "終値調整", "終値調整値", "수정종가",
+        "adjusted", "调整后收盘价", "复权收盘价", "調整後終値", "終値調整", "終値調整値", "수정종가",
     ),
     "Volume": (
+        "quantidade", "quantidade negociada", "cantidad", "quantità",  # beside them Volume is money
         "volume", "vol", "stück", "stücke", "stuecke", "umsatz stück", "umsatz in stück", "number of shares",
         "no of shares", "no_of_shrs", "px_volume", "shares traded", "shares", "total traded quantity", "tottrdqty",
         "ttltradgvol", "cshtrd", "dlyvol", "quatot", "total volume", "traded volume", "trading volume",
         "volume traded", "volumen", "volumes", "volum", "volym", "wolumen", "wol", "gesamtvolumen", "objem",
-        "forgalom (db)", "hacim", "hac", "kl", "khối lượng", "όγκος", "объем", "объём", "обьем", "الحجم", "נפח",
-        "ปริมาณ", "成交量", "成交股數", "交易量", "出来高", "거래량", "qty", "quantity", "tick volume", "tickvol",
+        "forgalom (db)", "hacim", "hac", "kl", "khối lượng", "όγκος", "όγκ", "वॉल्यूम", "मात्रा",
+        "объем", "объём", "обьем", "الحجم", "נפח",
+        "ปริมาณ", "成交量", "成交股數", "成交股数", "成交張數", "成交张数",
+        "dnshrtrd", "ttl_trd_qnty", "交易量", "出来高", "거래량", "qty", "quantity", "tick volume", "tickvol",
         "ticks", "v",
     ),
 }  # fmt: skip
@@ -153,23 +161,28 @@ class Label(NamedTuple):
 
 def split_tickers(names: Sequence[str]) -> list[Label]:
     """Labels of columns; of Close_AAPL or "MSFT Open", where two tickers and more have all prices, with the ticker."""
-    prices = ("Open", "High", "Low", "Close")
     whole = [Label(name) for name in names]
-    if all(any(rank(ours, name) is not None for name in names) for ours in prices):
+    if all(any(rank(ours, name) is not None for name in names) for ours in _PRICES):
         return whole
+    pairs, has = _with_words(names)
+    found = [ticker for ticker, own in has.items() if len(own) == len(_PRICES)]
+    if len(found) < 2:
+        return whole
+    return [pairs[text] if text in pairs and pairs[text].ticker in found else Label(text) for text in names]
+
+
+def _with_words(names: Sequence[str]) -> tuple[dict[str, Label], dict[str, set[str]]]:
+    """Of Close_AAPL and Trade Open, the known name and the word beside it; and the prices of each such word."""
     pairs: dict[str, Label] = {}
     has: dict[str, set[str]] = {}
     for text in names:
         cuts = [(text[: cut.start()], text[cut.end() :]) for cut in re.finditer(r"[\s_.|:-]+", text)]
-        for ticker, name in [*((last, first) for first, last in reversed(cuts)), *cuts]:  # the longest name
-            if ticker and is_number_name(name):
-                pairs[text] = Label(name, ticker)
-                has.setdefault(ticker, set()).update(ours for ours in prices if rank(ours, name) is not None)
+        for word, name in [*((last, first) for first, last in reversed(cuts)), *cuts]:  # the longest name
+            if word and is_number_name(name):
+                pairs[text] = Label(name, word)
+                has.setdefault(word, set()).update(ours for ours in _PRICES if rank(ours, name) is not None)
                 break
-    found = [ticker for ticker, own in has.items() if len(own) == len(prices)]
-    if len(found) < 2:
-        return whole
-    return [pairs[text] if text in pairs and pairs[text].ticker in found else Label(text) for text in names]
+    return pairs, has
 
 
 def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int]) -> dict[str, str]:
@@ -183,6 +196,7 @@ def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int]) -> dic
         FileError: a chosen column is not there, or two columns may equally be meant.
     """
     found: dict[str, str] = {}
+    plain = _without_shared_word(header)
     for ours in NAMES:
         if ours in chosen:
             name = _chosen(ours, chosen[ours], header)
@@ -192,7 +206,7 @@ def recognised(header: Sequence[str], *, chosen: Mapping[str, str | int]) -> dic
     for ours in NAMES:
         if ours in chosen:
             continue
-        name = _best(ours, [name for name in header if name not in taken])
+        name = _best(ours, [(name, plain.get(name, name)) for name in header if name not in taken])
         if name is not None:
             found[ours] = name
             taken.add(name)
@@ -219,10 +233,20 @@ def _chosen(ours: str, value: str | int, header: Sequence[str]) -> str | None:
     )
 
 
-def _best(ours: str, header: Sequence[str]) -> str | None:
-    ranked = sorted((place, name) for name in header if (place := rank(ours, name)) is not None)
+def _without_shared_word(names: Sequence[str]) -> dict[str, str]:
+    """Names without the word that all prices share where none goes without it: AAPL.Open, Trade High, Close_USD."""
+    pairs, has = _with_words(names)
+    whole = [word for word, prices in has.items() if len(prices) == len(_PRICES)]
+    if len(whole) != 1 or any(rank(ours, name) is not None for ours in _PRICES for name in names):
+        return {}
+    return {text: name for text, (name, word) in pairs.items() if word == whole[0]}
+
+
+def _best(ours: str, header: Sequence[tuple[str, str]]) -> str | None:
+    """The column that is ours, of names as written and names to be known by."""
+    ranked = sorted((place, name) for name, plain in header if (place := rank(ours, plain)) is not None)
     if not ranked:
-        ranked = [(0.0, name) for name in header if _begins_as(ours, name)]
+        ranked = [(0.0, name) for name, _ in header if _begins_as(ours, name)]
     if not ranked:
         return None
     best = [name for place, name in ranked if place == ranked[0][0]]

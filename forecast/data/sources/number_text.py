@@ -14,7 +14,8 @@ from forecast.data.sources.layout import FileError, FileLayout
 
 # Cells that say there is no number, besides those of pandas.
 _MISSING = re.compile(
-    r"[-—–.?]{0,3}|#?n[/.]?a\.?|nan|null|none|nil|#(?:value!|div/0!|ref!|num!|name\?|null!)", re.IGNORECASE
+    r"[-—–.?]{0,3}|#?n[/.]?a\.?|n\.?d\.?|nan|\(?null\)?|none|nil|\\n|#(?:value!|div/0!|ref!|num!|name\?|null!)",
+    re.IGNORECASE,
 )
 # Powers of ten.
 _MULTIPLES = {
@@ -23,7 +24,8 @@ _MULTIPLES = {
     "млн": 6, "млрд": 9,
 }  # fmt: skip
 _CURRENCY = (
-    r"(?:[$€£¥₹₽₩₺₪฿]|R\$|US\$|HK\$|A\$|C\$|kr\.?|zł|Kč|CHF|USD|EUR|GBP|JPY|BRL|INR|SAR|RUB|USDT|GBX|GBp|p)"
+    r"(?:[$€£¥₹₽₩₺₪฿円元원株股주]|R\$|US\$|HK\$|A\$|C\$|kr\.?|zł|Kč|CHF|USD|EUR|GBP|JPY|BRL|INR|SAR|RUB|USDT|GBX|GBp|p|"
+    r"Stück|Stk\.?|St\.|shares)"
 )
 _SPACES = "\u00a0\u202f\u2009\u2007 "  # between groups of digits
 _APOSTROPHES = "'’´`"
@@ -45,7 +47,7 @@ def is_number(cell: str) -> bool:
 
 def _bare(cell: str) -> str:
     """A cell without blanks and quotes around it."""
-    return cell.strip().strip("'\"").strip()
+    return cell.strip().strip("='\"").strip()
 
 
 def sniff_notation(

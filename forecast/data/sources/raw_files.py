@@ -23,7 +23,14 @@ from numpy.typing import NDArray
 from forecast.data.sources import headers
 from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import SPACES, FileError, FileLayout
-from forecast.data.sources.text_shape import decode, first_lines, labels_of, lines_of, split
+from forecast.data.sources.text_shape import (
+    decode,
+    first_lines,
+    has_other_digits,
+    labels_of,
+    lines_of,
+    split,
+)
 
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".txt", ".tsv", ".tab", ".psv", ".prn", ".asc", ".dat")
@@ -178,6 +185,7 @@ def _read_csv(file: RawFile, layout: FileLayout, text: str, as_text: bool) -> Ra
         others = [place for place in range(len(labels)) if place != places["Ticker"]]
         missing = {"keep_default_na": False, "na_values": {place: list(_MISSING) for place in others}}
     plain = body is text and layout.encoding in ("utf-8", "utf-8-sig")
+    plain = plain and (file.content.isascii() or not has_other_digits(file.content.decode("utf-8")))
     as_written = [places[ours] for ours in ("Date", "Time", "Ticker") if ours in places]
     try:
         with warnings.catch_warnings():
@@ -200,10 +208,13 @@ def _read_csv(file: RawFile, layout: FileLayout, text: str, as_text: bool) -> Ra
     except pd.errors.EmptyDataError:
         frame = pd.DataFrame({place: [] for place in range(len(labels))}, dtype="str")
     except pd.errors.ParserWarning:
-        raise FileError("its first row has more fields than the header") from None
+        raise FileError(
+            "its first row has more fields than the header; write numbers that hold the separator in quotes, or "
+            "without it"
+        ) from None
     except (pd.errors.ParserError, csv.Error) as error:
         reason = first_line(error).removeprefix("Error tokenizing data. C error: ")
-        raise FileError(f"cannot be read as CSV ({reason})") from None
+        raise FileError(f"cannot be read as CSV ({reason}); mend that line") from None
     return RawTable(labels, frame, text=body, first=layout.skip + layout.header)
 
 
@@ -253,6 +264,8 @@ def _unpacked(content: bytes) -> bytes:
     def only_file(content: bytes) -> bytes:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             names = [name for name in archive.namelist() if not re.match(r"\.|__MACOSX|.*/$", name)]
+            if "[Content_Types].xml" in names:
+                raise FileError("is a spreadsheet; save its sheet as CSV or parquet")
             if len(names) != 1:
                 raise FileError(f"is an archive of {len(names)} files; unpack it into a folder")
             return archive.read(names[0])

@@ -20,7 +20,8 @@ from forecast.data.sources.raw_files import RawTable, not_as_saved
 from forecast.errors import UserError
 
 _EVENT = re.compile(r"dividend|split|dividende|dividendo|aktiensplit|capital gain", re.IGNORECASE)
-_RULER = re.compile(r"[-=+:]+")  # what is drawn below the header of a table
+_FIGURES = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*")
+_BLANK, _EVENTS, _WORDS = "blank", "dividends or splits", "neither date nor price"
 _MOST_LATE = 0.1  # share of rows out of order in a file that runs from the newest to the oldest all the same
 
 
@@ -79,15 +80,9 @@ def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, file:
     frame = table.frame
     if layout.tickers_in == "column" and ticker is not None:
         frame = frame.iloc[table.rows_of(ticker, places["Ticker"])]
-    blank = frame[places["Date"]].isna().to_numpy()
-    if blank.any():
-        frame = frame.loc[~(blank & frame.isna().all(axis=1).to_numpy())]
-    left_out = {
-        "dividends or splits": _events(frame, places),
-        "the header again": _headings(frame, places, layout),
-    }
-    if any(found.any() for found in left_out.values()):
-        frame = frame.loc[~np.logical_or.reduce([*left_out.values()])]
+    left_out = _no_bars(frame, places, layout)
+    if any(map(len, left_out.values())):
+        frame = frame.drop(index=left_out[_BLANK].union(left_out[_EVENTS]).union(left_out[_WORDS]))
     if not len(frame):
         raise FileError("holds no bars")
     cells = date_cells(frame, places)
@@ -97,14 +92,14 @@ def dated_rows(table: RawTable, layout: FileLayout, *, ticker: str | None, file:
         row = int(wrong.argmax())
         cell = cells.iloc[row]
         what = "has no Date" if pd.isna(cell) else f"Date={cell!r} is no date as {layout.dates}"
-        raise FileError(
-            f"{what}; write YYYY-MM-DD, or say how dates are written with source.dates, a format such as '%d %b %Y'",
-            place=table.place(int(frame.index[row])),
-        )
+        way = "write YYYY-MM-DD, or say how dates are written with source.dates, a format such as '%d %b %Y'"
+        if not re.search(r"\d", str(cell)):
+            way = "remove the line, or write YYYY-MM-DD where it is a bar"
+        raise FileError(f"{what}; {way}", place=table.place(int(frame.index[row])))
     order = _order_of(stamps.local)
     if order == "newest first":
         frame, stamps = frame.iloc[::-1], stamps.backwards()
-    counts = {what: int(found.sum()) for what, found in left_out.items() if found.any()}
+    counts = {what: len(rows) for what, rows in left_out.items() if len(rows) and what != _BLANK}
     return DatedRows(table, layout, file, ticker, frame, places, stamps, order, counts)
 
 
@@ -114,28 +109,36 @@ def date_cells(rows: pd.DataFrame, places: Mapping[str, int]) -> pd.Series:
     return cells if "Time" not in places else join_time(cells.astype("str"), rows[places["Time"]])
 
 
-def _events(rows: pd.DataFrame, places: Mapping[str, int]) -> NDArray[np.bool_]:
-    """Rows of a dividend or a split, which some vendors set among the bars."""
-    found = np.zeros(len(rows), bool)
-    for ours in ("Open", "High", "Low", "Close"):
-        if ours in places and rows[places[ours]].dtype.kind not in "iufb":
-            cells = rows[places[ours]].astype("str")
-            found |= cells.str.contains(_EVENT.pattern, case=False, regex=True).fillna(False).to_numpy(bool)
-    return found
+def _no_bars(frame: pd.DataFrame, places: Mapping[str, int], layout: FileLayout) -> dict[str, pd.Index]:
+    """What stands among the rows and is none: blank lines, dividends and splits, and what has neither date nor price.
+
+    The last are headers in files that were joined, rulers drawn below them, titles, sums, and notes.
+    """
+    own = [places[ours] for ours in ("Close", "Open", "High", "Low") if ours in places]
+    prices = own or [place for place in range(frame.shape[1]) if place not in places.values()]
+    close = frame[prices[0]] if prices else frame[places["Date"]]
+    if close.dtype.kind in "iufb":
+        rows = frame[close.isna().to_numpy()]
+    else:
+        rows = frame[~close.astype("str").str.fullmatch(_FIGURES.pattern).fillna(False).to_numpy(bool)]
+    none = pd.Index([])
+    found = {_BLANK: none, _EVENTS: none, _WORDS: none}
+    if not len(rows):
+        return found
+    blank = rows.isna().all(axis=1).to_numpy()
+    text = rows[prices].astype("str")
+    event = _any(text, _EVENT) & bool(own)
+    undated = np.isnat(read_dates(date_cells(rows, places), layout.dates).local)
+    bare = undated & ~_any(text, re.compile(r"\d")) & ~event & ~blank & bool(prices)
+    return {_BLANK: rows.index[blank], _EVENTS: rows.index[event], _WORDS: rows.index[bare]}
 
 
-def _headings(rows: pd.DataFrame, places: Mapping[str, int], layout: FileLayout) -> NDArray[np.bool_]:
-    """Rows that repeat the header, as in files that were joined, or are drawn below it."""
-    prices = rows[places.get("Close", places["Date"])]
-    if (
-        not layout.header
-        or prices.dtype.kind in "iufb"
-        or (dates := rows[places["Date"]]).dtype.kind in "iufbmM"
-    ):
-        return np.zeros(len(rows), bool)  # a heading would have made text of all columns
-    cells = dates.astype("str").str.strip()
+def _any(text: pd.DataFrame, pattern: re.Pattern[str]) -> NDArray[np.bool_]:
+    """Rows of which a cell has the pattern in it."""
     return (
-        ((cells == layout.columns["Date"]) | cells.str.fullmatch(_RULER.pattern)).fillna(False).to_numpy(bool)
+        text.map(lambda cell: isinstance(cell, str) and pattern.search(cell) is not None)
+        .any(axis=1)
+        .to_numpy(bool)
     )
 
 
@@ -229,7 +232,10 @@ def _numbers(part: DatedRows, cells: pd.Series, name: str) -> NDArray[np.float64
         where = part.table.place(int(cells.index[row]))
         plain = part.layout.decimal == "." and part.layout.thousands is None
         hint = "" if plain else f" with the decimal sign {part.layout.decimal!r}"
-        raise FileError(f"{name}={str(cells.iloc[row])!r} is no number{hint}", place=where)
+        raise FileError(
+            f"{name}={str(cells.iloc[row])!r} is no number{hint}; leave the cell empty where there is none",
+            place=where,
+        )
     return values
 
 

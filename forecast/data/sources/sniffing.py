@@ -5,6 +5,7 @@ Nothing is guessed: what two readings fit is refused with the key under `source`
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,8 @@ import pandas as pd
 
 from forecast.data.bars import COLUMNS
 from forecast.data.sources import headers
-from forecast.data.sources.dates import is_date, sniff_dates
+from forecast.data.sources.date_text import is_date
+from forecast.data.sources.dates import sniff_dates
 from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import FileError, FileLayout
 from forecast.data.sources.number_text import sniff_notation, unclear_notation
@@ -124,7 +126,7 @@ def _columns(
         picked = {**dict.fromkeys(headers.NAMES, headers.ABSENT), **picked}
     found = headers.recognised(names, chosen=picked)
     if "Date" not in found and picked.get("Date") is None:
-        name = _nameless_dates(names, rows, table)
+        name = _unnamed_dates([one for one in names if one not in found.values()], names, rows, table)
         if name is not None:
             found = {"Date": name, **found}
     if "Time" in found and found["Time"] == found.get("Date"):
@@ -135,16 +137,18 @@ def _columns(
         if table is not None:
             where = f"among {', '.join(names)[:80]}" + " and no index of dates" * ("Date" in missing)
         raise FileError(
-            f"no column {', '.join(missing)} {where}; needs {', '.join(needed)}; {_way_out(missing)}"
+            f"no column {', '.join(missing)} {where}; needs {', '.join(needed)}; {_way_out(missing, names)}"
         )
     if "Volume" in absent:
         found["Volume"] = headers.ABSENT
     return found
 
 
-def _way_out(missing: Sequence[str]) -> str:
+def _way_out(missing: Sequence[str], names: Sequence[str]) -> str:
     named = ", ".join(f"{ours}: NAME" for ours in missing)
     ways = [f"source.columns={{{named}}} names {'it' if len(missing) == 1 else 'them'}"]
+    if "Date" in missing and {"year", "month", "day"} <= {*map(headers.spelled, names)}:
+        ways = ["join Year, Month and Day into one column YYYY-MM-DD"]
     if "Volume" in missing:
         ways.append("source.columns={Volume: none} takes 0 for it")
     if {"Open", "High", "Low"} <= {*missing}:
@@ -152,23 +156,31 @@ def _way_out(missing: Sequence[str]) -> str:
     return ", ".join(ways)
 
 
-def _nameless_dates(
-    names: Sequence[str], rows: Sequence[Sequence[str]], table: RawTable | None
+def _unnamed_dates(
+    free: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[str]], table: RawTable | None
 ) -> str | None:
-    """The column of dates that has no name of dates: a nameless index, in parquet the one of the type."""
+    """The column of dates that has no name of dates: a nameless index, or the only one of dates."""
     dated = []
     for place, name in enumerate(names):
+        if name not in free:
+            continue
         typed = table is not None and pd.api.types.is_datetime64_any_dtype(table.frame[place])
-        nameless = headers.spelled(name) in (*_NAMELESS, str(place + 1))
-        if nameless:
-            cells = [row[place] for row in rows if len(row) > place]
-            if table is not None:
-                cells = [str(cell) for cell in table.frame[place].iloc[:20]]
-            if typed or (cells and all(map(is_date, cells))):
-                return name
-        if typed:
+        cells = [row[place] for row in rows if len(row) > place]
+        if table is not None:
+            cells = [str(cell) for cell in table.frame[place].iloc[:20]]
+        if not typed and not (cells and all(map(is_date, cells))):
+            continue
+        if headers.spelled(name) in (*_NAMELESS, str(place + 1)):
+            return name
+        if typed or not all(cell.strip().isdigit() for cell in cells) or _runs(cells):
             dated.append(name)
     return dated[0] if len(dated) == 1 else None
+
+
+def _runs(cells: Sequence[str]) -> bool:
+    """Whether numbers rise or fall throughout, as those of dates do and those of volumes do not."""
+    steps = [int(later) - int(earlier) for earlier, later in itertools.pairwise(cells)]
+    return len(steps) > 3 and (min(steps) > 0 or max(steps) < 0)
 
 
 def _places(table: RawTable, layout: FileLayout) -> dict[str, int]:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from forecast.data.sources import headers
-from forecast.data.sources.dates import is_date, is_time
+from forecast.data.sources.date_text import is_date, is_time
 from forecast.data.sources.headers import Label
 from forecast.data.sources.layout import SPACE, SPACES, FileError, FileLayout
 from forecast.data.sources.number_text import is_number
@@ -26,14 +26,29 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\x00\x00", "utf-32"), (b"\x0
 _LEGACY = ("cp1252", "cp932", "gb18030", "big5", "euc-kr", "cp1251", "iso8859-2", "cp1254")
 _OF_TICKERS = ("ticker", "tickers", "symbol", "symbols", "")  # what a header's line of them begins with
 _LINE = re.compile(r"\r\n|\n|\r")
+_DIGITS = "".join(
+    chr(code) for zero in (0x0660, 0x06F0, 0x0966, 0x0E50, 0xFF10) for code in range(zero, zero + 10)
+)
+_OTHER_DIGITS = re.compile(f"[{_DIGITS}]")  # Arabic, Persian, Indian, Thai, full width
+_TO_ASCII = str.maketrans(_DIGITS + "٫٬", "0123456789" * 5 + ".,")
 
 
 def decode(content: bytes, encoding: str | None) -> tuple[str, str]:
-    """The text of a file and its encoding.
+    """The text of a file, its digits those of ASCII, and its encoding.
 
     Raises:
         FileError: it is no text in that encoding, or none at all.
     """
+    text, encoding = _decoded(content, encoding)
+    return (text.translate(_TO_ASCII) if has_other_digits(text) else text), encoding
+
+
+def has_other_digits(text: str) -> bool:
+    """Whether a text has digits of Arabic, Persian, Indian, Thai, or of full width."""
+    return not text.isascii() and _OTHER_DIGITS.search(text) is not None
+
+
+def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
     if encoding is None:
         encoding = next((name for mark, name in _BOMS if content.startswith(mark)), None)
     if encoding is None and b"\x00" in content[:2000]:
@@ -156,10 +171,10 @@ def labels_of(lines: Sequence[str], shape: FileLayout) -> list[Label]:
     tickers = next((cells for cells in block if cells is not names and any(cells[1:])), None)
     if index is not None and len(names) == width - 1:
         names = [index, *names]
-    if len(rows) and width == len(names) + 1:
-        if all(not cells[-1] for cells in rows if len(cells) == width):
-            names = [*names, ""]
-        elif not any(map(headers.is_date_name, names)) and is_date(rows[0][0]):
+    if len(rows) and width > len(names) and not any(any(cells[len(names) :]) for cells in rows):
+        names = [*names, *[""] * (width - len(names))]
+    elif len(rows) and width == len(names) + 1:
+        if not any(map(headers.is_date_name, names)) and is_date(rows[0][0]):
             names = ["", *names]  # an index without a name, as some programs write it
         elif headers.is_date_name(names[0]) and is_time(rows[0][1]) and ":" in rows[0][1]:
             names = [names[0], "Time", *names[1:]]  # a blank between date and time is taken for a separator
@@ -251,6 +266,9 @@ def _find_row(lines: Sequence[str], first: int, separator: str | None, header: i
         return row, max(SEPARATORS, key=lambda sign: len(split(lines[row], separator or sign)))
     if best is None:
         shown = next(line for line in lines if line.strip())[:80]
+        kind = {"{": "JSON", "[": "JSON", "<": "a web page"}.get(shown.lstrip()[0])
+        if kind is not None:
+            raise FileError(f"is {kind}, which begins {shown!r}; save its table as CSV or parquet")
         raise FileError(
             f"no header with the names of prices and no row with a date and numbers in its first {_LOOK} "
             f"lines, which begin {shown!r}; needs Date, Open, High, Low, Close, Volume; source.columns gives other "
@@ -312,20 +330,22 @@ def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
         for place in range(behind - 1):
             if not any(is_number(row[place]) for row in rows):
                 places["Ticker"] = place + 1
-        if behind < width and all(
-            is_time(row[behind]) and (":" in row[behind] or len(row[behind]) in (4, 6)) for row in rows
-        ):
-            places["Time"] = behind + 1
-            behind += 1
-        prices = [_plain_prices(row[behind : behind + 4]) for row in rows]
-        whole = [price for price in prices if price is not None]
-        moving = [price for price in whole if len(set(price)) > 1]
-        fits = [p for p in moving if p[1] >= max(p[0], p[3]) and p[2] <= min(p[0], p[3])]
-        if width >= behind + 4 and moving and len(whole) == len(rows) and len(fits) >= 0.98 * len(moving):
-            for offset, ours in enumerate(("Open", "High", "Low", "Close")):
-                places[ours] = behind + offset + 1
-            if width > behind + 4:
-                places["Volume"] = behind + 5
+        timed = behind < width and all(
+            is_time(row[behind]) and (":" in row[behind] or len(row[behind]) in (3, 4, 5, 6)) for row in rows
+        )
+        for start in (behind, behind + 1) if timed else (behind,):
+            prices = [
+                numbers for row in rows if (numbers := _plain_numbers(row[start : start + 4])) is not None
+            ]
+            moving = [price for price in prices if len(set(price)) > 1]
+            fits = [p for p in moving if p[1] >= max(p[0], p[3]) and p[2] <= min(p[0], p[3])]
+            if width < start + 4 or not moving or len(prices) < len(rows) or len(fits) < 0.98 * len(moving):
+                continue
+            if start > behind:
+                places["Time"] = start
+            places |= {ours: start + place for place, ours in enumerate(("Open", "High", "Low", "Close"), 1)}
+            if width > start + 4:
+                places["Volume"] = start + 5 + (width > start + 5 and _is_mean([row[start:] for row in rows]))
             return places
     raise FileError(
         "has no header, and the numbers behind its date are not Open, High, Low, Close in this order; say which is "
@@ -333,7 +353,13 @@ def headerless(rows: Sequence[Sequence[str]]) -> dict[str, str | int]:
     )
 
 
-def _plain_prices(cells: Sequence[str]) -> tuple[float, ...] | None:
+def _is_mean(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether what stands behind Open, High, Low, Close is an average price: always between Low and High."""
+    found = [_plain_numbers(row[1:5]) for row in rows]
+    return all(one is not None and one[1] <= one[3] <= one[0] for one in found)
+
+
+def _plain_numbers(cells: Sequence[str]) -> tuple[float, ...] | None:
     try:
         return tuple(float(cell.replace(",", ".")) for cell in cells)
     except ValueError:
