@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@command(session="forecast.sweep:SweepSession")
+@command(session="forecast.sweep.session:SweepSession")
 def main(config: DictConfig) -> float | None:
     """Check the config, run the pipeline, print the verdict and the run directory."""
     from forecast import pipeline
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> float | None:
         return None
     hooks = None
     if in_sweep():
-        from forecast.sweep import current_job
+        from forecast.sweep.job import current_job
 
         hooks = current_job()
     run = pipeline.run(config, run_directory(config), hooks)

@@ -2,20 +2,17 @@
 
 Exit codes: 0 finished; 1 failed, with a traceback; 2 the user's mistake or a full disk, one line a fault on stderr,
 nothing left behind; 130 interrupted. With -m every job runs; then 1 if any failed, or 2 if all that failed were the
-user's mistake.
+user's mistake (forecast/sweep/session.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import inspect
 import io
 import os
 import pkgutil
-import runpy
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from string import Template
@@ -27,7 +24,7 @@ from forecast.files import refused_by_disk
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from forecast.config.multirun import JobFailure, SweepSession, Task
+    from forecast.config.multirun import Task
 
 FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
@@ -43,15 +40,11 @@ def command(
     Args:
         config_name: of the primary config in that folder.
         session: `package.module:Class` of the SweepSession that watches over a sweep, imported when there is one;
-            without it a sweep's jobs must run in this process to be all accounted for.
+            None: nothing is swept over.
     """
 
     def made(task: Task) -> Callable[[], NoReturn]:
-        @functools.wraps(task)
-        def start() -> NoReturn:
-            sys.exit(exit_code(lambda: _launch(task, config_name, session)))
-
-        return start
+        return lambda: sys.exit(exit_code(lambda: _launch(task, config_name, session)))
 
     return made
 
@@ -67,9 +60,8 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
         _readable_arguments()
         return work() or FINISHED
     except UserError as error:
-        job = getattr(error, "__notes__", None)  # run elsewhere by a sweeper that reports only one failure
-        print(f"{job[0]}: {error}" if job else error, file=sys.stderr)
-        return FAILED if job else USERS_MISTAKE
+        print(error, file=sys.stderr)
+        return USERS_MISTAKE
     except OSError as error:
         if (refused := refused_by_disk(error)) is None:
             raise
@@ -89,41 +81,29 @@ def _launch(task: Task, config_name: str, session: str | None) -> int | None:
     parser.add_argument("--config-name", "-cn")
     parser.add_argument("--config-path", "-cp", default="conf")
     parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--multirun", "-m", action="store_true")
     given, others = parser.parse_known_args(words)
     name = given.config_name or config_name
     if given.help:
         conf = Path(inspect.getfile(task)).absolute().parent / given.config_path
         print(help_text(conf, name, [word for word in others if not word.startswith("-")], given.config_dir))
         return FINISHED
+    if given.multirun and session is None:
+        raise UserError("-m: only runs are swept over; leave it out")
 
     from forecast.config.multirun import Launch
 
-    def begun() -> SweepSession:
-        made: SweepSession = pkgutil.resolve_name(session or "")()
-        return made
-
-    launch = Launch(task, config_name=config_name, session=begun if session else None, report=_report)
+    launch = Launch(
+        task,
+        config_name=config_name,
+        session=None if session is None else lambda: pkgutil.resolve_name(session)(),
+    )
     try:
-        code = launch.run(words, config_name=name)
+        return launch.run(words, config_name=name)
     except SystemExit as leaving:
-        if leaving.code != FAILED or launch.jobs:
+        if leaving.code != FAILED or launch.started:
             raise
         return USERS_MISTAKE  # Hydra has said why: an unknown --package, for one
-    if not launch.failures:
-        return code
-    print(f"{len(launch.failures)} of {launch.jobs} jobs failed:", file=sys.stderr)
-    for failure in launch.failures:
-        print(f"  {failure.job}", file=sys.stderr)
-    return USERS_MISTAKE if all(isinstance(failed.error, UserError) for failed in launch.failures) else FAILED
-
-
-def _report(failure: JobFailure) -> None:
-    """A failed job on stderr: the user's mistake in a line, ours with its traceback."""
-    if isinstance(failure.error, UserError):
-        print(f"{failure.job}: {failure.error}", file=sys.stderr, flush=True)
-        return
-    print(f"{failure.job}: failed", file=sys.stderr)
-    traceback.print_exception(failure.error)
 
 
 def help_text(conf: Path, config_name: str, overrides: list[str], config_dir: str | None) -> str:
@@ -200,17 +180,3 @@ def _forgiving(stream: TextIO | None, original: TextIO | None) -> TextIO:
         errors="backslashreplace",
         line_buffering=bool(stream.line_buffering),
     )
-
-
-def _script(name: str) -> NoReturn:
-    """Run run.py or serve.py of the project, as `python NAME.py` does."""
-    from forecast.config.composing import conf_folder
-
-    path = conf_folder().parent / f"{name}.py"
-    sys.argv[0] = str(path)
-    runpy.run_path(str(path), run_name="__main__")
-    raise AssertionError(f"{path} did not exit")
-
-
-run_script: Any = functools.partial(_script, "run")  # the console scripts forecast and forecast-run
-serve_script: Any = functools.partial(_script, "serve")  # forecast-serve

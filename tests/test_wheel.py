@@ -64,17 +64,19 @@ def test_a_run_from_python_and_its_champion(installed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "code", "words"),
+    ("command", "arguments", "code", "words"),
     [
-        ("forecast", ["trainer=none"], 0, "AAPL"),
-        ("forecast-run", ["--help"], 0, "model: "),
-        ("forecast-run", ["data.seq_len=0"], 2, "data.seq_len=0: must be >= 1\n"),
-        ("forecast-serve", ["--help"], 0, "engine: "),
-        ("forecast-serve", ["bundle=nope"], 2, "bundle=nope"),
+        (["bin/forecast"], ["trainer=none"], 0, "AAPL"),
+        (["bin/forecast-run"], ["--help"], 0, "model: "),
+        (["-m", "forecast"], ["data.seq_len=0"], 2, "data.seq_len=0: must be >= 1\n"),
+        (["bin/forecast-serve"], ["--help"], 0, "engine: "),
+        (["bin/forecast-serve"], ["bundle=nope"], 2, "bundle=nope"),
     ],
+    ids=str,
 )
-def test_its_commands(installed, tmp_path, script, arguments, code, words):
-    done = start(installed, tmp_path, str(installed / "bin" / script), *arguments)
+def test_its_commands(installed, tmp_path, command, arguments, code, words):
+    *module, last = command
+    done = start(installed, tmp_path, *module, last if module else str(installed / last), *arguments)
     assert done.returncode == code, done.stderr
     assert words in (done.stderr if code else done.stdout)
     assert list(tmp_path.iterdir()) == []

@@ -8,19 +8,17 @@ run=outputs/DATE/TIME             a finished run; what came of it is kept there,
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecast.cli import exit_code
+from forecast.cli import FAILED, FINISHED, exit_code
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-PASSED, FAILED = 0, 1
 MARKS = {True: "passed", False: "LEAK", None: "ERROR"}
 
 
@@ -53,12 +51,11 @@ def _audit(words: Sequence[str], config_dir: Path | None, run: Path | None) -> i
     for outcome in audit(subject):
         outcomes.append(outcome)
         print(f"{MARKS[outcome.passed]:7} {outcome.check:28} {outcome.detail}", flush=True)
-    passed = all(outcome.passed for outcome in outcomes)
     said = conclusion(subject, outcomes)
     print(said, flush=True)
     if run is not None:
         write_json(run / "audit.json", record(outcomes, identity=identity, said=said))
-    return PASSED if passed else FAILED
+    return FINISHED if all(outcome.passed for outcome in outcomes) else FAILED
 
 
 def _config(words: Sequence[str], config_dir: Path | None, run: Path | None) -> tuple[DictConfig, str | None]:
@@ -73,7 +70,7 @@ def _config(words: Sequence[str], config_dir: Path | None, run: Path | None) -> 
 
     verify(run)
     saved = compose_saved(run)
-    return saved, json.loads(json.dumps(saved.provenance.identity))
+    return saved, saved.provenance.identity
 
 
 if __name__ == "__main__":

@@ -156,24 +156,43 @@ def promote_verified(
     with store.writing():
         if kept is not None:
             count = replay_check(kept, named=str(source))
-            folder, metadata = store.set_current(kept.name, "promoted"), read_metadata(kept)
+            folder = store.set_current(kept.name, "promoted")
         else:
-            number = store.next_number()
-            name = f"{number}-{run.run_id or run.identity}"
-            audit = "passed" if passed_audit(source) else "not run"
-            metadata = champion_metadata(run, choice, number=number, audit=audit)
-            staged = store.folder / f".{name}{PARTIAL}"
-            try:
-                count = stage_copy(source, staged, manifest, metadata)
-                folder = store.commit(staged, name)
-            finally:
-                store.discard(staged)
+            count, folder = _copy_and_commit(source, manifest, run, choice, store)
         removed = store.prune(champion.keep)
     notes = [_replayed(count)]
     if before is not None:
         notes.append(f"before it: {before}; rollback returns to it")
     if removed:
         notes.append(f"removed, more than champion.keep={champion.keep}: {', '.join(removed)}")
+    return _changed(store, folder, notes, registry, former=former)
+
+
+def _copy_and_commit(
+    source: Path, manifest: Mapping[str, Any], run: Candidate, choice: Choice, store: ChampionStore
+) -> tuple[int, Path]:
+    """Make a checked copy of a run the current champion: how many windows it reproduced, and its folder."""
+    number = store.next_number()
+    name = f"{number}-{run.run_id or run.identity}"
+    audit = "passed" if passed_audit(source) else "not run"
+    metadata = champion_metadata(run, choice, number=number, audit=audit)
+    staged = store.folder / f".{name}{PARTIAL}"
+    try:
+        return stage_copy(source, staged, manifest, metadata), store.commit(staged, name)
+    finally:
+        store.discard(staged)
+
+
+def _changed(
+    store: ChampionStore,
+    folder: Path,
+    notes: list[str],
+    registry: Registry | None,
+    *,
+    former: dict[str, Any] | None,
+) -> PromotionResult:
+    """What came of a change of champion, once MLflow has been asked to note it."""
+    metadata = read_metadata(folder)
     if registry is not None:
         notes.append(registry.register(folder, metadata, former=former))
         _noted(store, registry, metadata["run_id"])
@@ -220,10 +239,7 @@ def rollback(
         with store.writing():
             folder = store.set_current(before.name, "rolled back")
         notes = [f"rolled back from {present}, which is kept", _replayed(count)]
-        if registry is not None:
-            notes.append(registry.register(folder, metadata, former=former))
-            _noted(store, registry, metadata["run_id"])
-    return PromotionResult(directory=store.link, folder=folder, metadata=metadata, changed=True, notes=notes)
+        return _changed(store, folder, notes, registry, former=former)
 
 
 def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, source: Path) -> None:

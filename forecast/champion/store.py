@@ -12,25 +12,19 @@ import errno
 import getpass
 import json
 import os
-import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from forecast.errors import UserError
-from forecast.files import read_json, write_whole
+from forecast.files import read_json, replacing, write_json, write_whole
 
-DECISIONS, HISTORY, INTENT, PARTIAL, LOCK = (
-    "decisions.jsonl",
-    "history.json",
-    ".intent.json",
-    ".partial",
-    ".lock",
-)
+DECISIONS, HISTORY = "decisions.jsonl", "history.json"
+INTENT, PARTIAL, LOCK = ".intent.json", ".partial", ".lock"
 LOCK_TIMEOUT_S = 600.0  # a promotion takes seconds; one that takes longer hangs
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
@@ -224,14 +218,13 @@ class ChampionStore:
         return [folder.name for folder in removed]
 
     def _write_intent(self, event: Event, name: str) -> None:
-        write_whole(self.folder / INTENT, json.dumps({"event": event, "name": name}) + "\n")
+        write_json(self.folder / INTENT, {"event": event, "name": name})
 
     def _replace_link(self, name: str) -> None:
         """One step: there is never no champion."""
-        scratch = self.link.with_name(f".{self.link.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
         try:
-            os.symlink(os.path.join(self.folder.name, name), scratch, target_is_directory=True)
-            os.replace(scratch, self.link)
+            with replacing(self.link) as scratch:
+                os.symlink(os.path.join(self.folder.name, name), scratch, target_is_directory=True)
         except OSError as error:
             if error.errno in _NO_LINKS:
                 raise UserError(
@@ -239,9 +232,6 @@ class ChampionStore:
                     "champion is one; name a place on another file system"
                 ) from error
             raise
-        finally:
-            with suppress(OSError):
-                scratch.unlink()
 
     def _add_to_history(self, event: Event, name: str) -> None:
         """Record what happened; if that cannot be written now, the intent stays for the next process to finish."""
@@ -276,11 +266,10 @@ class ChampionStore:
 
     def _recover(self) -> None:
         """Finish or undo what a process that died was doing; only called under the lock."""
-        intent = _read_intent(self.folder / INTENT)
         current = self.current
-        if intent is not None:
-            event, name = intent
-            last = self.history[-1:]
+        if (self.folder / INTENT).exists():
+            intent = read_json(self.folder / INTENT)
+            event, name, last = intent["event"], intent["name"], self.history[-1:]
             if current is not None and current.name == name:
                 if not last or last[0]["name"] != name:
                     self._add_to_history(event, name)
@@ -317,14 +306,6 @@ def number_of(name: str) -> int:
     """The number of a champion's folder; 0 for any other name."""
     number = name.partition("-")[0]
     return int(number) if number.isascii() and number.isdecimal() else 0
-
-
-def _read_intent(path: Path) -> tuple[Event, str] | None:
-    try:
-        intent: Any = read_json(path)
-    except FileNotFoundError:
-        return None
-    return intent["event"], str(intent["name"])
 
 
 def _remove(folder: Path) -> None:

@@ -9,7 +9,7 @@ from forecast.lazy import lazy
 if TYPE_CHECKING:
     from forecast.config.building import build as build, locate as locate, signature as signature
     from forecast.config.champion import ChampionConfig as ChampionConfig
-    from forecast.config.checking import SUPPLIED as SUPPLIED, check as check, violations as violations
+    from forecast.config.checking import check as check
     from forecast.config.composing import (
         compose as compose,
         compose_saved as compose_saved,
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
         run_directory as run_directory,
     )
     from forecast.config.identities import data_request as data_request, identity as identity
-    from forecast.config.messages import (
-        ConfigFault as ConfigFault,
-        did_you_mean as did_you_mean,
-        nearest as nearest,
-    )
-    from forecast.config.renamed import rename_targets as rename_targets
     from forecast.config.saving import snapshot as snapshot, with_metadata as with_metadata
 
 __getattr__, __dir__, __all__ = lazy(
@@ -33,7 +27,7 @@ __getattr__, __dir__, __all__ = lazy(
     {
         "building": ["build", "locate", "signature"],
         "champion": ["ChampionConfig"],
-        "checking": ["SUPPLIED", "check", "violations"],
+        "checking": ["check"],
         "composing": [
             "compose",
             "compose_saved",
@@ -44,8 +38,6 @@ __getattr__, __dir__, __all__ = lazy(
             "run_directory",
         ],
         "identities": ["data_request", "identity"],
-        "messages": ["ConfigFault", "did_you_mean", "nearest"],
-        "renamed": ["rename_targets"],
         "saving": ["snapshot", "with_metadata"],
     },
 )

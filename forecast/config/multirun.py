@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -69,19 +69,11 @@ class SweepSession(Protocol):
         ...
 
 
-class JobFailure(NamedTuple):
-    """A job that no session watched over."""
-
-    job: str  # "job 3 (seed=3)"; of a single run ""
-    error: Exception
-
-
 class Launch:
     """One start of a task with the arguments in `sys.argv`.
 
     Args:
-        session: makes who watches over a sweep; None = nobody does.
-        report: called with each failed job of a sweep that nobody watches over.
+        session: makes who watches over a sweep; None: there is none.
     """
 
     def __init__(
@@ -90,13 +82,10 @@ class Launch:
         *,
         config_name: str = CONFIG_NAME,
         session: Callable[[], SweepSession] | None = None,
-        report: Callable[[JobFailure], None] = lambda _: None,
     ) -> None:
         self.task = task
         self.config_name = config_name
-        self.report = report
-        self.jobs = 0
-        self.failures: list[JobFailure] = []
+        self.started = False  # the task was
         self.saved = False  # the config is one that a run saved, not conf/run.yaml
         self._make_session = session
         self._context: SweepContext | None = None
@@ -109,22 +98,22 @@ class Launch:
     def run(self, arguments: list[str], *, config_name: str | None) -> int | None:
         """Run all jobs; the exit code of the session of a sweep, None where there was none.
 
-        A single run's failure, and what is refused before a first job, is raised; failed jobs are in `failures`.
+        A single run's failure, and what is refused before a first job, is raised.
 
         Raises:
             UserError: something was asked for that cannot be.
         """
         global _current
+        if "${" in os.getcwd():
+            raise UserError(
+                f"{os.getcwd()}: Hydra reads ${{...}} in a folder's name as a key; work in another"
+            )
         self.saved = config_name is not None and config_name.removesuffix(".yaml") != self.config_name
         before, _current = _current, self
         error: BaseException | None = None
         try:
-            with (
-                _arguments([readable_override(word, saved=self.saved) for word in arguments]),
-                _full_errors(),
-            ):
-                main = hydra.main(CONFIG_PATH, self.config_name, VERSION_BASE)
-                main(self.job())()
+            with _hydra_reads([readable_override(word, saved=self.saved) for word in arguments]):
+                hydra.main(CONFIG_PATH, self.config_name, VERSION_BASE)(self.job())()
         except BaseException as raised:  # noqa: BLE001 - raised again unless there is a sweep to account for it
             error = raised
         finally:
@@ -170,35 +159,16 @@ class Launch:
         return self._runner
 
     def _alone(self, config: DictConfig) -> float | None:
-        """A single run, or a job of a sweep that nobody watches over."""
-        self.jobs += 1
+        """A single run."""
+        self.started = True
         node = HydraConfig.get()
-        directory = Path(node.runtime.output_dir)
-        if node.mode != RunMode.MULTIRUN:
-            try:
-                _no_sweep_was_meant(node.overrides.task)
-                if not str(node.run.dir):
-                    raise UserError("hydra.run.dir=: names no folder; hydra.run.dir=. is this one")
-                return run_in(directory, config, self.task)
-            except Exception as error:  # noqa: BLE001 - raised by run(): Hydra would add words of its own
-                self._failed = error
-                return None
-        name = f"job {node.job.num} ({' '.join(node.overrides.task) or 'no overrides'})"
-        print(name, flush=True)
         try:
-            return run_in(directory, config, self.task)
-        except Exception as error:
-            failure = JobFailure(name, error)
-            self.report(failure)
-            if (node.runtime.choices["hydra/sweeper"], node.runtime.choices["hydra/launcher"]) != (
-                "basic",
-            ) * 2:
-                error.add_note(name)  # marks it as a job's, wherever it is raised again
-                raise
-            # Hydra's own sweeper stops at the first failed batch, and reports only one failure.
-            self.failures.append(failure)
-            with suppress(OSError):
-                directory.rmdir()  # unless it wrote something
+            _no_sweep_was_meant(node.overrides.task)
+            if not str(node.run.dir):
+                raise UserError("hydra.run.dir=: names no folder; hydra.run.dir=. is this one")
+            return run_in(Path(node.runtime.output_dir), config, self.task)
+        except Exception as error:  # noqa: BLE001 - raised by run(): Hydra would add words of its own
+            self._failed = error
             return None
 
     def _remove_empty(self) -> None:
@@ -212,7 +182,7 @@ class Launch:
     def _raise(self, error: BaseException, arguments: list[str]) -> NoReturn:
         """Raise what Hydra let out, as a UserError where it is about what the user wrote."""
         message = None
-        if isinstance(error, Exception) and not hasattr(error, "__notes__"):
+        if isinstance(error, Exception):
             full = refused_by_disk(error, str(self._directory))
             message = self._not_made(error) or (str(full) if full else to_message(error, saved=self.saved))
         if message is None or isinstance(error, UserError):
@@ -376,24 +346,14 @@ def _total(config: DictConfig) -> int | None:
 
 
 @contextmanager
-def _arguments(words: list[str]) -> Iterator[None]:
-    """Have Hydra read these arguments of the command line."""
-    before, sys.argv = sys.argv, [sys.argv[0], *words]
+def _hydra_reads(words: list[str]) -> Iterator[None]:
+    """Have Hydra read these arguments, and let its errors out instead of printing them and leaving with 1."""
+    arguments, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv, os.environ["HYDRA_FULL_ERROR"] = [arguments[0], *words], "1"
     try:
         yield
     finally:
-        sys.argv = before
-
-
-@contextmanager
-def _full_errors() -> Iterator[None]:
-    """Have Hydra let its errors out instead of printing them and leaving with 1."""
-    before = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["HYDRA_FULL_ERROR"]
-        else:
-            os.environ["HYDRA_FULL_ERROR"] = before
+        sys.argv = arguments
+        del os.environ["HYDRA_FULL_ERROR"]
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full

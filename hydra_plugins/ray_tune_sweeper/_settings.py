@@ -110,29 +110,17 @@ ConfigStore.instance().store(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+@dataclass(kw_only=True)
+class Settings(RayTuneSweeperConf):
     """The keys of a sweeper, checked."""
 
     node: Any  # hydra.sweeper, interpolations in place
     params: dict[str, Any]
-    search: Any
-    scheduler: Any
-    metric: str
-    mode: str
+    metric: str  # reported or returned
     needed: bool  # a trial that does not give the metric failed
-    num_samples: int
-    max_concurrent: int | None
-    time_budget_s: float | None
     cpus: float
     gpus: float
-    seed: int
-    retries: int
-    empty_space: str
-    callbacks: dict[str, Any]
-    init: dict[str, Any]
     names: dict[str, str]  # for `connect`: what the user calls its arguments
-    verbose: bool
 
     @classmethod
     def of(cls, keys: Mapping[str, Any], config: DictConfig) -> Settings:
@@ -173,26 +161,22 @@ class Settings:
         if isinstance(init, DictConfig):
             init = OmegaConf.to_container(init, resolve=True)
         names = {"cpus": name("resources.cpus"), "gpus": name("resources.gpus"), "address": address}
+        checked = {
+            "params": keys["params"] or {},
+            "metric": metric or RETURNED,
+            "num_samples": 1 if search == "grid" else whole("num_samples", 1),
+            "max_concurrent": None if keys["max_concurrent"] is None else whole("max_concurrent", 1),
+            "retries": whole("retries", 0),
+            "callbacks": keys["callbacks"] or {},
+            "init": {str(key): value for key, value in dict(init or {}).items()},
+        }
         return cls(
+            **{**keys, **checked},
             node=node,
-            params=keys["params"] or {},
-            search=search,
-            scheduler=scheduler,
-            metric=metric or RETURNED,
-            mode=keys["mode"],
             needed=metric is not None or _has_target(search),
-            num_samples=1 if search == "grid" else whole("num_samples", 1),
-            max_concurrent=None if keys["max_concurrent"] is None else whole("max_concurrent", 1),
-            time_budget_s=None if budget is None else float(budget),
             cpus=number(names["cpus"], keys["resources"]["cpus"], least=0),
             gpus=number(names["gpus"], keys["resources"]["gpus"], least=0),
-            seed=keys["seed"],
-            retries=whole("retries", 0),
-            empty_space=keys["empty_space"],
-            callbacks=keys["callbacks"] or {},
-            init={str(key): value for key, value in dict(init or {}).items()},
             names=names,
-            verbose=keys["verbose"],
         )
 
     def name(self, key: str) -> str:

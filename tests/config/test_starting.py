@@ -95,65 +95,21 @@ def test_ctrl_c_exits_130(start, project):
     assert files(project) == set()
 
 
-def test_a_failing_job_of_a_sweep_is_named_and_the_others_run(start, project):
-    done = start("-m", "source.path=bars,broken,unknown,other", "hydra.sweep.dir=sweep")
-    assert done.returncode == 1
-    assert "job 2 (source.path=unknown): source.path=unknown: no such folder\n" in done.stderr
-    assert "ZeroDivisionError: our fault" in done.stderr
-    assert done.stderr.endswith(
-        "2 of 4 jobs failed:\n  job 1 (source.path=broken)\n  job 2 (source.path=unknown)\n"
-    )
-    assert files(project / "sweep") == {"multirun.yaml", "0", "0/config.yaml", "3", "3/config.yaml"}
-
-
-def test_a_failing_batch_does_not_stop_the_next(start, project):
-    done = start("-m", "source.path=unknown,bars", "hydra.sweep.dir=sweep", "hydra.sweeper.max_batch_size=1")
-    assert done.returncode == 2
-    assert (project / "sweep" / "1" / "config.yaml").is_file()
-
-
-def test_a_sweep_whose_failures_are_all_mistakes_exits_2(start, project):
-    done = start("-m", "data.seq_len=0,-1")
-    assert done.returncode == 2
-    assert "job 1 (data.seq_len=-1): data.seq_len=-1: must be >= 1" in done.stderr
+def test_what_nobody_watches_over_is_not_swept_over(start, project):
+    done = start("-m", "source.path=bars,other", "hydra.sweep.dir=sweep")
+    assert (done.returncode, done.stderr) == (2, "-m: only runs are swept over; leave it out\n")
     assert files(project) == set()
 
 
 def test_a_sweep_over_an_unknown_option_runs_nothing(start, project):
+    run = project / "run.py"
+    run.write_text(run.read_text().replace("@command()", '@command(session="nowhere:Session")'))
     done = start("-m", "model=small,smal")
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
         ["model=smal: no such option; did you mean small? options: large, small"],
     )
     assert files(project) == set()
-
-
-ELSEWHERE = """
-from hydra.core.config_store import ConfigStore
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-
-
-class Elsewhere(BasicLauncher):
-    pass
-
-
-node = {"_target_": "hydra_plugins.elsewhere.Elsewhere"}
-ConfigStore.instance().store(group="hydra/launcher", name="elsewhere", node=node)
-"""
-
-
-def test_under_another_launcher_a_failed_job_is_said_where_it_ran_and_raised_to_the_sweeper(start, project):
-    plugin = project / "hydra_plugins" / "elsewhere" / "__init__.py"
-    plugin.parent.mkdir(parents=True)
-    plugin.write_text(ELSEWHERE)
-    done = start(
-        *["-m", "hydra/launcher=elsewhere", "hydra.sweep.dir=sweep", "source.path=unknown,bars,broken"],
-        apart=True,
-    )
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[0] == "job 0 (source.path=unknown): source.path=unknown: no such folder"
-    assert "job 2 (source.path=broken): failed\nTraceback" in done.stderr
-    assert (project / "sweep" / "1" / "config.yaml").is_file()
 
 
 def test_a_run_that_keeps_nothing_leaves_no_folder(start, project):
