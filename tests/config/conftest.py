@@ -165,7 +165,7 @@ RUN = """
 from forecast.cli import command
 
 
-@command()
+@command(session="session:Session")
 def main(config):
     import os, signal
     from forecast.config import check, origin, run_directory, snapshot
@@ -194,6 +194,22 @@ if __name__ == "__main__":
 """
 
 
+SESSION = """
+class Session:
+    def begin(self, context):
+        return run_job
+
+    def end(self, error):
+        if error is not None:
+            raise error
+        return 0
+
+
+def run_job(job, config, task):
+    return task(config)
+"""
+
+
 @pytest.fixture
 def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The module `parts`, importable."""
@@ -215,6 +231,7 @@ def make_project() -> Callable[[Path], Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         (folder / "parts.py").write_text(PARTS)
+        (folder / "session.py").write_text(SESSION)
         return folder
 
     return make_project

@@ -130,8 +130,6 @@ def run_job(job, config, task):
 
 def test_a_session_runs_the_jobs_and_gives_the_exit_code_whatever_they_end_of(start, project):
     (project / "session.py").write_text(SESSION)
-    run = project / "run.py"
-    run.write_text(run.read_text().replace("@command()", '@command(session="session:Session")'))
     done = start("-m", "seed=1,2", "hydra.sweep.dir=sweep")
     assert done.returncode == 7
     lines = done.stdout.splitlines()

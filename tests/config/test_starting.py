@@ -9,7 +9,7 @@ import pytest
 
 def files(folder: Path) -> set[str]:
     """What lies in a folder, besides the project itself."""
-    ours = {"run.py", "parts.py", "conf"}
+    ours = {"run.py", "parts.py", "session.py", "conf"}
     return {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -96,14 +96,14 @@ def test_ctrl_c_exits_130(start, project):
 
 
 def test_what_nobody_watches_over_is_not_swept_over(start, project):
+    run = project / "run.py"
+    run.write_text(run.read_text().replace('session="session:Session"', ""))
     done = start("-m", "source.path=bars,other", "hydra.sweep.dir=sweep")
     assert (done.returncode, done.stderr) == (2, "-m: only runs are swept over; leave it out\n")
     assert files(project) == set()
 
 
 def test_a_sweep_over_an_unknown_option_runs_nothing(start, project):
-    run = project / "run.py"
-    run.write_text(run.read_text().replace("@command()", '@command(session="nowhere:Session")'))
     done = start("-m", "model=small,smal")
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
