@@ -55,7 +55,8 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
     Args:
         work: returns an exit code; None = finished.
     """
-    _forgiving_streams()
+    # Nothing that is printed ends a command: neither where it goes nor a character that the locale lacks.
+    sys.stdout, sys.stderr = _forgiving(sys.stdout, sys.__stdout__), _forgiving(sys.stderr, sys.__stderr__)
     try:
         _readable_arguments()
         return work() or FINISHED
@@ -159,12 +160,6 @@ class _LossyFile(io.FileIO):
             return super().write(data) or 0
         except OSError:
             return len(data)
-
-
-def _forgiving_streams() -> None:
-    """Let nothing that is printed end a command: neither where it goes nor a character that the locale lacks."""
-    sys.stdout = _forgiving(sys.stdout, sys.__stdout__)
-    sys.stderr = _forgiving(sys.stderr, sys.__stderr__)
 
 
 def _forgiving(stream: TextIO | None, original: TextIO | None) -> TextIO:

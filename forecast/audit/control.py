@@ -190,7 +190,8 @@ def skill_of(
         stands[best],
         when,
         lags=data.target.lead + data.horizon - 1,
-        signs=_is_price(data),
+        # Moves of a price, of whose sign hardly anything can be forecast.
+        signs="direction" in data.target.suspect_above,
     )
 
 
@@ -292,11 +293,6 @@ def _compare(
     if not signs or not math.isfinite(share[0]):
         return Skill(float(ratio[0]), float(error[0]), None, 0.0)
     return Skill(float(ratio[0]), float(error[0]), float(share[0]), float(share_error[0]))
-
-
-def _is_price(data: MarketData) -> bool:
-    """Whether moves are those of a price, of whose sign hardly anything can be forecast."""
-    return "direction" in data.target.suspect_above
 
 
 def _moves(data: MarketData, values: Values, batch: WindowBatch) -> Values:

@@ -138,16 +138,23 @@ def _compare(subject: Subject, ticker: str, bars: pd.DataFrame, too_few: dict[st
                 too_few.setdefault(f"raised on the first {cut + 1} bars ({why})", None)
                 continue
             whole = as_they_are if table is bars else subject.table(table)
-            found = _first_difference(whole.iloc[: cut + 1], prefix)
-            if found is not None:
-                row, column = found
-                there, here = (float(t.to_numpy()[row, column]) for t in (whole, prefix))
-                raise LeakError(
-                    f"{subject.column(whole.columns[column])} of {ticker} on {whole.index[row]:%Y-%m-%d} is "
-                    f"{there:g}, but {here:g} when no bar after "
-                    f"{bars.index[cut]:%Y-%m-%d}{what} is known: it looks ahead"
-                )
+            known = f"no bar after {bars.index[cut]:%Y-%m-%d}{what} is known"
+            _same_rows(subject, ticker, whole, prefix, cut, known)
     return 2 * len(cuts)
+
+
+def _same_rows(
+    subject: Subject, ticker: str, whole: pd.DataFrame, other: pd.DataFrame, cut: int, when: str
+) -> None:
+    """Rows up to a cut are the same in two tables, of bars that differ after it."""
+    found = _first_difference(whole.iloc[: cut + 1], other.iloc[: cut + 1])
+    if found is not None:
+        row, column = found
+        here, there = (float(table.to_numpy()[row, column]) for table in (whole, other))
+        raise LeakError(
+            f"{subject.column(whole.columns[column])} of {ticker} on {whole.index[row]:%Y-%m-%d} is {here:g}, but "
+            f"{there:g} when {when}: it looks ahead"
+        )
 
 
 def _first_difference(whole: pd.DataFrame, prefix: pd.DataFrame) -> tuple[int, int] | None:
@@ -211,16 +218,9 @@ def _unchanged(
     sizes: tuple[float, float],
 ) -> None:
     """Rows up to a cut are the same with the bars shocked that come after it."""
-    other = subject.table(shocked)
-    found = _first_difference(whole.iloc[: cut + 1], other.iloc[: cut + 1])
-    if found is not None:
-        row, column = found
-        here, there = (float(table.to_numpy()[row, column]) for table in (whole, other))
-        raise LeakError(
-            f"{subject.column(whole.columns[column])} of {ticker} on {whole.index[row]:%Y-%m-%d} is {here:g}, but "
-            f"{there:g} when prices after {whole.index[cut]:%Y-%m-%d} are {sizes[0]:g} times and volumes "
-            f"{sizes[1]:g} times what they were: it looks ahead"
-        )
+    date = f"{whole.index[cut]:%Y-%m-%d}"
+    when = f"prices after {date} are {sizes[0]:g} times and volumes {sizes[1]:g} times what they were"
+    _same_rows(subject, ticker, whole, subject.table(shocked), cut, when)
 
 
 def _every_row(subject: Subject, ticker: str, bars: pd.DataFrame, whole: pd.DataFrame, memory: int) -> int:

@@ -71,7 +71,7 @@ def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str
         "best_baseline": (run.evaluation.get("baselines") or {}).get("best"),
         "skill_best_val": run.metrics.get("val_skill_best"),
         "skill_best_test": run.metrics.get("test_skill_best"),
-        "beats_best": _flag(run.metrics.get("test_beats_best")),
+        "beats_best": {None: None, 0.0: False, 1.0: True}[run.metrics.get("test_beats_best")],
         "label": label(run.metrics, run.evaluation),
         "verdict": verdict.sentence,
         "warnings": verdict.warnings,
@@ -136,10 +136,6 @@ def summary(metadata: Mapping[str, Any]) -> list[str]:
 def figure_text(metric: str, value: float | None) -> str:
     """A figure that a decision rests on."""
     return f"{metric} " + ("undefined" if value is None else f"{value:.6g}")
-
-
-def _flag(value: float | None) -> bool | None:
-    return None if value is None else value > 0
 
 
 def _verdict(run: Candidate) -> Verdict:

@@ -107,7 +107,8 @@ def promote(
     source = Path(directory)
     manifest = bundle.verify(source)  # before a folder is made
     run = from_directory(source)
-    choice = Choice(candidates=1, **_objective(source))
+    objective: dict[str, Any] = {name: run.params[f"objective.{name}"] for name in ("metric", "mode")}
+    choice = Choice(candidates=1, **objective)
     store = ChampionStore(Path(champion.directory), by=by, why=why)
     with store.lock(progress):
         now = store.current
@@ -382,14 +383,6 @@ def _is_champion(run: Candidate, manifest: Mapping[str, Any], champion: Path) ->
         ours[name] == theirs[name] for name in ("model.safetensors", "forecasts.parquet", "scaler.json")
     )
     return same and run.identity == from_directory(champion).identity
-
-
-def _objective(directory: Path) -> dict[str, Any]:
-    """Metric and mode that a run was trained by."""
-    from omegaconf import OmegaConf
-
-    objective = OmegaConf.load(directory / "config.yaml").objective
-    return {"metric": str(objective.metric), "mode": str(objective.mode)}
 
 
 def main() -> int:

@@ -140,18 +140,16 @@ def select_and_promote(
                 mode=ranking.mode,
                 candidates=len(ranking.candidates),
                 p_values=[other.metrics.get(TEST) for other in ranking.candidates],
-                epochs=[_epochs(other) for other in ranking.candidates],
+                # 1 of a forecaster that is not trained in epochs
+                epochs=[
+                    None if (found := other.metrics.get("epochs")) is None else max(1, int(found))
+                    for other in ranking.candidates
+                ],
             )
             result = promote_verified(source, manifest, run, choice, champion, store, registry)
         finally:
             store.discard(copy)
     return replace(result, ranking=ranking)
-
-
-def _epochs(run: Candidate) -> int | None:
-    """The epochs that a run chose from, 1 of a forecaster that is not trained in epochs; None where it is unknown."""
-    found = run.metrics.get("epochs")
-    return None if found is None else max(1, int(found))
 
 
 def _list_runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[Candidate]:

@@ -9,7 +9,6 @@ outputs/champions/decisions.jsonl           the same and every refusal: when, by
 from __future__ import annotations
 
 import errno
-import getpass
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from typing import Literal
 
 from forecast.errors import UserError
 from forecast.files import read_json, replacing, write_json, write_whole
+from forecast.track.process import user
 
 DECISIONS, HISTORY = "decisions.jsonl", "history.json"
 INTENT, PARTIAL, LOCK = ".intent.json", ".partial", ".lock"
@@ -43,7 +43,7 @@ class ChampionStore:
 
     def __init__(self, link: Path, *, by: str = "", why: str = "") -> None:
         self.link = link
-        self.by = by or f"{_user()}: {_command()}"
+        self.by = by or f"{user()}: {_command()}"
         self.why = why
         self.folder = link.with_name(f"{link.name}s")
 
@@ -287,13 +287,6 @@ class ChampionStore:
                 (self.folder / LOCK).unlink()
                 for path in made:
                     path.rmdir()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a number without a name, as in many containers
-        return str(os.getuid())
 
 
 def _command() -> str:

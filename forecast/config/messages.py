@@ -205,7 +205,11 @@ def _unknown_key(text: str, cause: Any) -> str:
     parts = key.split(".")
     node = cause.parent_node  # where the first part of the key that is unknown was looked for
     tree = OmegaConf.to_container(node, resolve=False) if isinstance(node, Container) else None
-    beside = [str(other) for other in tree if _settable(other)] if isinstance(tree, dict) else []
+    beside = (
+        [str(other) for other in tree if other != "hydra" and not str(other).startswith("_")]
+        if isinstance(tree, dict)
+        else []
+    )
     at_parent = cause.full_key == key
     if at_parent and above and not beside:
         return f"{key}: no such key; {above} holds no keys"
@@ -220,10 +224,6 @@ def _unknown_key(text: str, cause: Any) -> str:
     ):  # of a group without a choice, as in data.covariates.vix.lag
         return f"{key}: no such key; {parts[0]}.{parts[1]} is empty; choose an option first: {parts[1]}={parts[2]}"
     return f"{key}: no such key; " + (f"did you mean {near}?" if near else f"known: {', '.join(beside)}")
-
-
-def _settable(name: object) -> bool:
-    return name != "hydra" and not str(name).startswith("_")
 
 
 def _dotted(node: Any, prefix: str) -> Iterator[str]:

@@ -39,7 +39,9 @@ def snapshot(
     Raises:
         UserError: a key of the config cannot be resolved.
     """
-    started = _started_from(config)
+    # The primary config's own text, uncomposed: conf/run.yaml, or the saved config that is replayed.
+    text = next((path for path in _primary_files(config) if path.is_file()), None)
+    started = {} if text is None else _read(text, text.stat().st_mtime_ns)
     hydra = {name: value for name, value in started.get("hydra", {}).items() if name != "help"}
     defaults = [entry for entry in started.get("defaults", []) if _is_hydras(entry)]
     body = {**resolved(config), "provenance": provenance}
@@ -107,14 +109,6 @@ def _absolute_path(value: str, folder: Path) -> str:
 def _absolute_url(value: str, folder: Path) -> str:
     found = _SQLITE.fullmatch(value)
     return f"{found[1]}{os.path.abspath(folder / found[2])}" if found else value
-
-
-def _started_from(config: DictConfig) -> dict[str, Any]:
-    """The primary config's own text, uncomposed: conf/run.yaml, or the saved config that is replayed."""
-    for path in _primary_files(config):
-        if path.is_file():
-            return _read(path, path.stat().st_mtime_ns)
-    return {}
 
 
 @lru_cache(maxsize=8)  # every job of a sweep was started from the same

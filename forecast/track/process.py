@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 HOST, PID, PROCESS = "forecast.host", "forecast.pid", "forecast.process"
+
+
+def user() -> str:
+    """Return who this process belongs to: the name, or the number where it has none, as in many containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return str(os.getuid())
 
 
 def identity() -> dict[str, str]:

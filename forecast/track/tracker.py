@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import shlex
 import sys
@@ -233,13 +232,9 @@ class MLflowTracker:
 
 def _shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """What MLflow's own pages show of a run: who started what, at which commit."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container without an entry for this user
-        user = "unknown"
     revision = tags.get("git_revision", "").removesuffix("-dirty")
     shown = {
-        "mlflow.user": user,
+        "mlflow.user": process.user(),
         "mlflow.source.name": sys.argv[0] or "python",
         "mlflow.source.type": "LOCAL",
     }
