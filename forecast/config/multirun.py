@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -138,7 +139,7 @@ class Launch:
 
     def job(self) -> Task:
         """What Hydra's launchers call, or pickle and call in another process."""
-        return _Job(self.task, self._alone, self._begin)
+        return _Job(self)
 
     def starts(self, directory: Path) -> None:
         """Called before Hydra makes the directory of a run or a sweep."""
@@ -147,18 +148,22 @@ class Launch:
 
     def announce(self, context: SweepContext) -> None:
         """Called with what is known of a sweep; it is begun once nothing can refuse it any more."""
-        self._context = context if self._make_session is not None else None
+        self._context = context
 
-    def _begin(self) -> JobRunner | None:
-        """Begin the sweep at the first call; None where there is none to watch over."""
-        if self._runner is None and self._context is not None:
-            assert self._make_session is not None
+    def begin(self) -> JobRunner:
+        """Begin the sweep at the first call.
+
+        Raises:
+            UserError: the config, one of the user's own, says nothing of sweeps.
+        """
+        if self._runner is None:
+            if self._context is None or self._make_session is None:
+                raise UserError("hydra.callbacks: without those of conf/run.yaml nothing is swept over")
             session = self._make_session()
-            self._runner = session.begin(self._context)
-            self._session = session
+            self._runner, self._session = session.begin(self._context), session
         return self._runner
 
-    def _alone(self, config: DictConfig) -> float | None:
+    def alone(self, config: DictConfig) -> float | None:
         """A single run."""
         self.started = True
         node = HydraConfig.get()
@@ -251,38 +256,24 @@ Announce = SweepCallback  # as earlier saved configs name it
 class _Job:
     """What Hydra's launchers call, or pickle and call in another process.
 
-    Nothing is begun before the first of them is called or pickled: until then the sweep may still be refused.
+    No sweep is begun before the first of them is called or pickled: until then it may still be refused.
     """
 
-    def __init__(self, task: Task, alone: Task, begin: Callable[[], JobRunner | None]) -> None:
-        self.__wrapped__ = task  # Hydra looks for conf/ beside it
-        self.task = task
-        self.alone = alone
-        self.begin = begin
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.__wrapped__ = launch.task  # Hydra looks for conf/ beside it
 
     def __call__(self, config: DictConfig) -> float | None:
         """Run one job."""
-        runner = self.begin() if HydraConfig.get().mode == RunMode.MULTIRUN else None
-        return self.alone(config) if runner is None else _run_job(runner, config, self.task)
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _run_job(self.launch.begin(), self.launch.task, config)
+        return self.launch.alone(config)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        runner = self.begin()
-        if runner is None:
-            return object.__reduce__(self)  # type: ignore[return-value]
-        return _ShippedJob, (self.task, runner)
+        return partial, (_run_job, self.launch.begin(), self.launch.task)
 
 
-class _ShippedJob:
-    """A job as it arrives in another process."""
-
-    def __init__(self, task: Task, runner: JobRunner) -> None:
-        self.task, self.runner = task, runner
-
-    def __call__(self, config: DictConfig) -> float | None:
-        return _run_job(self.runner, config, self.task)
-
-
-def _run_job(runner: JobRunner, config: DictConfig, task: Task) -> float | None:
+def _run_job(runner: JobRunner, task: Task, config: DictConfig) -> float | None:
     node = HydraConfig.get()
     directory = Path(node.runtime.output_dir)
     job = JobContext(number=int(node.job.num), overrides=list(node.overrides.task), directory=directory)

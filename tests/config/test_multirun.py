@@ -107,7 +107,7 @@ def test_a_job_begins_the_sweep_once_when_it_is_sent_away(monkeypatch):
     _, session, job = announce(monkeypatch)
     sent = [pickle.loads(pickle.dumps(job)) for _ in range(2)]
     assert len(session.begun) == 1
-    assert [(job.task, job.runner) for job in sent] == [(task, run_job)] * 2
+    assert [job.args for job in sent] == [(run_job, task)] * 2
 
 
 SESSION = """
