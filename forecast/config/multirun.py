@@ -29,7 +29,7 @@ from forecast.config.messages import to_message
 from forecast.config.renamed import rename_targets
 from forecast.errors import UserError
 from forecast.files import refused_by_disk
-from hydra_plugins.ray_tune_sweeper import planned
+from hydra_plugins.ray_tune_sweeper import key_of, planned
 
 Task = Callable[[DictConfig], float | None]
 
@@ -93,6 +93,7 @@ class Launch:
         self._session: SweepSession | None = None
         self._runner: JobRunner | None = None
         self._directory: Path | None = None  # of the run or the sweep
+        self._key = ""  # that names it
         self._missing: list[Path] = []  # it and folders above it that Hydra will have made
         self._failed: Exception | None = None  # what a single run raised
 
@@ -141,9 +142,9 @@ class Launch:
         """What Hydra's launchers call, or pickle and call in another process."""
         return _Job(self)
 
-    def starts(self, directory: Path) -> None:
-        """Called before Hydra makes the directory of a run or a sweep."""
-        self._directory = directory
+    def starts(self, directory: Path, key: str) -> None:
+        """Called before Hydra makes the directory of a run or a sweep, with the key that names it."""
+        self._directory, self._key = directory, key
         self._missing = [path for path in (directory, *directory.parents) if not path.exists()]
 
     def announce(self, context: SweepContext) -> None:
@@ -206,8 +207,7 @@ class Launch:
             return None
         if Path(os.path.abspath(str(error.filename))) not in (self._directory, *self._directory.parents):
             return None
-        where = "hydra.run.dir, of a sweep hydra.sweep.dir"
-        return f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {where}"
+        return f"{error.filename}: cannot be made ({error.strerror}); choose another folder by {self._key}"
 
 
 _current: Launch | None = None  # this process's
@@ -221,7 +221,8 @@ class SweepCallback(Callback):
         # What cannot be resolved is refused by Hydra, next.
         with suppress(OmegaConfBaseException, ValueError):
             if _current is not None:
-                _current.starts(Path(str(config.hydra.run.dir)).absolute())
+                key = key_of(config.hydra, "run.dir", above="hydra")
+                _current.starts(Path(str(config.hydra.run.dir)).absolute(), key)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Called with the config that is common to all jobs, before any of them is composed."""
@@ -237,7 +238,7 @@ class SweepCallback(Callback):
         with flags(config, ["struct", "readonly"], [False, False]):
             config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")
             config.hydra.sweep.dir = str(directory)
-        _current.starts(directory)
+        _current.starts(directory, "hydra.sweep.dir")
         _current.announce(
             SweepContext(
                 directory=directory,

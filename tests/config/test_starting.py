@@ -73,13 +73,26 @@ def test_what_a_failed_job_wrote_is_not_deleted(start, project):
     assert files(project) == {"here", "here/model"}
 
 
-@pytest.mark.parametrize("mode", [[], ["-m"]], ids=["run", "sweep"])
-def test_a_run_directory_that_cannot_be_made_is_a_mistake(start, mode):
-    key = "hydra.sweep.dir" if mode else "hydra.run.dir"
-    done = start(*mode, f"{key}=parts.py/below")
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["hydra.run.dir=parts.py/below"], "hydra.run.dir"),
+        (["-m", "hydra.sweep.dir=parts.py/below"], "hydra.sweep.dir"),
+        (["hydra.run.dir=${source.path}", "source.path=parts.py/below"], "source.path"),
+    ],
+    ids=["run", "sweep", "by another key"],
+)
+def test_a_run_directory_that_cannot_be_made_is_a_mistake(start, words, key):
+    done = start(*words)
     assert done.returncode == 2
-    assert "parts.py/below: cannot be made (Not a directory)" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(f"below: cannot be made (Not a directory); choose another folder by {key}")
+
+
+def test_a_folder_whose_name_hydra_cannot_read_is_a_mistake(start_in, make_project, tmp_path):
+    done = start_in(make_project(tmp_path / "a${b}"))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "a${b}: " in done.stderr
 
 
 def test_a_run_directory_that_cannot_be_written_to_is_a_mistake(start):
