@@ -23,4 +23,5 @@ def lazy(
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         return getattr(import_module(f"{package}.{home[name]}"), name)
 
-    return get, lambda: sorted(home), sorted(home)
+    names = sorted(home)
+    return get, lambda: names, names

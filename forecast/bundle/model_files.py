@@ -54,9 +54,10 @@ def write_model(
 
 
 def load(directory: str | Path, *, verify: bool = True) -> Predictor:
-    """A predictor from a finished run directory.
+    """A predictor from a finished run directory, for tables of raw bars.
 
     Args:
+        directory: as a run printed it.
         verify: hash its files first; False where that was just done.
 
     Raises:

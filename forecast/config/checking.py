@@ -188,7 +188,19 @@ def _arguments(
 
 
 _LISTS = (list, tuple, set, frozenset, Sequence, Iterable, Collection)
-_WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "text", type(None): "null"}
+Fits = Callable[[Any], bool]
+# What a plain annotation asks for, in words, and its test; True is an int to Python alone.
+_PLAIN: dict[Any, tuple[str, Fits]] = {
+    None: ("null", lambda value: value is None),
+    type(None): ("null", lambda value: value is None),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    int: ("an integer", lambda value: isinstance(value, int) and not isinstance(value, bool)),
+    float: ("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    str: ("text", lambda value: isinstance(value, str)),
+    Any: ("given", lambda _: True),
+    object: ("given", lambda _: True),
+    **dict.fromkeys(_LISTS, ("a list", lambda value: isinstance(value, list))),
+}
 # The comparison as the limit sees it: limit <= value.
 _BOUNDS: tuple[tuple[type, str, Callable[[Any, Any], bool], str], ...] = (
     (annotated_types.Ge, "ge", operator.le, ">="),
@@ -246,24 +258,33 @@ def is_node(value: object) -> bool:
 
 def describe_type(annotation: Any) -> str:
     """What an annotation asks for, in words that can follow "must be"."""
-    kind = get_origin(annotation) or annotation
+    return _kind(annotation)[0]
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value is of the kind an annotation names, whatever its bounds and its items."""
+    return _kind(annotation)[1](value)
+
+
+def _kind(annotation: Any) -> tuple[str, Fits]:
+    """The kind an annotation names: in words, and its test."""
+    kind, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if kind is Annotated:
-        return describe_type(get_args(annotation)[0])
+        return _kind(arguments[0])
     if kind in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(describe_type(arm) for arm in get_args(annotation)))
+        arms = [_kind(arm) for arm in arguments]
+        words = " or ".join(dict.fromkeys(words for words, _ in arms))
+        return words, lambda value: any(fits(value) for _, fits in arms)
     if kind is Literal:
-        return f"one of {', '.join(str(option) for option in get_args(annotation))}"
-    if annotation is None:
-        return "null"
-    if kind in _WORDS:
-        return _WORDS[kind]
-    if kind in _LISTS:
-        return "a list"
+        words = f"one of {', '.join(str(option) for option in arguments)}"
+        return words, lambda value: any(type(value) is type(one) and value == one for one in arguments)
+    if kind in _PLAIN:
+        return _PLAIN[kind]
     if isinstance(kind, type) and issubclass(kind, Mapping):
-        return "a mapping"
+        return "a mapping", lambda value: isinstance(value, dict)
     if isinstance(kind, type) and issubclass(kind, os.PathLike):
-        return "a path"
-    return "given" if kind is Any or kind is object else "a mapping with _target_"
+        return "a path", lambda value: isinstance(value, str)
+    return "a mapping with _target_", is_node
 
 
 def how_to_write(value: Any, kinds: Sequence[Any]) -> str:
@@ -286,30 +307,6 @@ def describe_rule(annotation: Any) -> str:
         words = [text.removeprefix("be ") for item in metadata for text, _ in _bounds(item)]
         return " ".join([describe_rule(base), " and ".join(words).replace("have at", "with at")]).strip()
     return "" if describe_type(annotation) == "given" else describe_type(annotation)
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value is of the kind an annotation names, whatever its bounds and its items."""
-    kind = get_origin(annotation) or annotation
-    if kind is Annotated:
-        return _fits(value, get_args(annotation)[0])
-    if kind in (Union, types.UnionType):
-        return any(_fits(value, arm) for arm in get_args(annotation))
-    if kind is Literal:
-        return any(type(value) is type(option) and value == option for option in get_args(annotation))
-    if annotation is None or kind is type(None):
-        return value is None
-    if kind is bool or kind is str:
-        return isinstance(value, kind)
-    if kind is int or kind is float:  # True is an int to Python, but not to whoever wrote the config
-        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
-    if kind in _LISTS:
-        return isinstance(value, list)
-    if isinstance(kind, type) and issubclass(kind, Mapping):
-        return isinstance(value, dict)
-    if isinstance(kind, type) and issubclass(kind, os.PathLike):
-        return isinstance(value, str)
-    return kind is Any or kind is object or is_node(value)
 
 
 def _annotated(value: Any, annotation: Any, key: str) -> Iterator[ConfigFault]:
