@@ -156,7 +156,7 @@ def future(directory: str | Path, *overrides: str) -> Future:
     directory = Path(directory)
     bundle.verify(directory)
     config = config_of(directory, overrides)
-    predictor = bundle.load(directory)
+    predictor = bundle.load(directory, verify=False)
     # As many threads as in training: sums in another order differ in the last bits.
     with logged(), torch_threads(int(config.trainer.get("threads", 1))):
         source, health = build(config.source), build(config.data.health)

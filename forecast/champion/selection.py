@@ -135,21 +135,23 @@ def select_and_promote(
                 experiment_name=winner.experiment_name,
                 directory=winner.directory,
             )
-            choice = Choice(
-                metric=ranking.metric,
-                mode=ranking.mode,
-                candidates=len(ranking.candidates),
-                p_values=[other.metrics.get(TEST) for other in ranking.candidates],
-                # 1 of a forecaster that is not trained in epochs
-                epochs=[
-                    None if (found := other.metrics.get("epochs")) is None else max(1, int(found))
-                    for other in ranking.candidates
-                ],
-            )
-            result = promote_verified(source, manifest, run, choice, champion, store, registry)
+            result = promote_verified(source, manifest, run, _choice(ranking), champion, store, registry)
         finally:
             store.discard(copy)
     return replace(result, ranking=ranking)
+
+
+def _choice(ranking: Ranking) -> Choice:
+    """How the best of a ranking was picked."""
+    epochs = [run.metrics.get("epochs") for run in ranking.candidates]
+    return Choice(
+        metric=ranking.metric,
+        mode=ranking.mode,
+        candidates=len(ranking.candidates),
+        p_values=[run.metrics.get(TEST) for run in ranking.candidates],
+        # 1 of a forecaster that is not trained in epochs
+        epochs=[None if count is None else max(1, int(count)) for count in epochs],
+    )
 
 
 def _list_runs(config: DictConfig, directories: Iterable[str | Path] | None) -> list[Candidate]:

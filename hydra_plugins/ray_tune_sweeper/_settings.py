@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -131,25 +131,8 @@ class Settings(RayTuneSweeperConf):
         """
         node: Any = config.hydra.sweeper
         name = partial(key_of, node, above=ABOVE)
-        search, scheduler, metric = keys["search"], keys["scheduler"], keys["metric"]
-        if search not in ("grid", "random") and not _has_target(search):
-            raise SweepError(
-                f"{name('search')}={search}: must be grid, random or a node with the _target_ of a search algorithm"
-            )
-        if scheduler is not None and not _has_target(scheduler):
-            raise SweepError(f"{name('scheduler')}={scheduler}: must be null or a node with a _target_")
-        for key, options in {"mode": ("min", "max"), "empty_space": ("error", "once")}.items():
-            if keys[key] not in options:
-                raise SweepError(f"{name(key)}={keys[key]}: must be {' or '.join(options)}")
-        if scheduler is not None and metric is None:
-            raise SweepError(
-                f"{name('metric')}=null: a scheduler compares trials by what they report; name it"
-            )
-        budget = keys["time_budget_s"]
-        if budget is not None and (
-            isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < math.inf
-        ):
-            raise SweepError(f"{name('time_budget_s')}={budget}: must be a number of seconds > 0, or null")
+        _check_choices(keys, name)
+        search, metric = keys["search"], keys["metric"]
 
         def whole(key: str, least: int) -> int:
             return int(number(name(key), keys[key], whole=True, least=least))
@@ -198,6 +181,27 @@ class Settings(RayTuneSweeperConf):
             cause = error.__cause__ or error
             reason = " ".join(str(cause).split()) or type(cause).__name__
             raise SweepError(f"{self.name(key)}: {node['_target_']} cannot be made: {reason}") from error
+
+
+def _check_choices(keys: Mapping[str, Any], name: Callable[[str], str]) -> None:
+    """Refuse what is none of the options of its key, or does not go with another key."""
+    search, scheduler, metric = keys["search"], keys["scheduler"], keys["metric"]
+    if search not in ("grid", "random") and not _has_target(search):
+        raise SweepError(
+            f"{name('search')}={search}: must be grid, random or a node with the _target_ of a search algorithm"
+        )
+    if scheduler is not None and not _has_target(scheduler):
+        raise SweepError(f"{name('scheduler')}={scheduler}: must be null or a node with a _target_")
+    for key, options in {"mode": ("min", "max"), "empty_space": ("error", "once")}.items():
+        if keys[key] not in options:
+            raise SweepError(f"{name(key)}={keys[key]}: must be {' or '.join(options)}")
+    if scheduler is not None and metric is None:
+        raise SweepError(f"{name('metric')}=null: a scheduler compares trials by what they report; name it")
+    budget = keys["time_budget_s"]
+    if budget is not None and (
+        isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget < math.inf
+    ):
+        raise SweepError(f"{name('time_budget_s')}={budget}: must be a number of seconds > 0, or null")
 
 
 def _has_target(node: Any) -> bool:

@@ -171,27 +171,17 @@ def _run(
     # Tune itself would call this only with a space of its own.
     searcher.set_search_properties(settings.metric, settings.mode, None)
     log.info("%s trials, up to %s at once: %s", total, at_once, jobs.config.hydra.sweep.dir)
-    with tempfile.TemporaryDirectory(prefix="ray_tune_sweeper_") as scratch, _around_tune(settings, at_once):
+    trainable = tune.with_parameters(HydraTrial, jobs=jobs, goal=goal)
+    with _around_tune(settings, at_once):
         try:
-            analysis = tune.run(
-                tune.with_parameters(HydraTrial, jobs=jobs, goal=goal),
-                name="sweep",
-                storage_path=scratch,
-                trial_dirname_creator=lambda trial: str(
-                    trial.trial_id
-                ),  # Tune's own names hold every override
-                metric=settings.metric,
-                mode=settings.mode,
+            trials = _tune(
+                trainable,
+                settings,
                 search_alg=searcher,
                 scheduler=stops,
                 num_samples=total,
                 max_concurrent_trials=limit,
-                resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
-                reuse_actors=True,
-                max_failures=settings.retries,
-                raise_on_failed_trial=False,
                 callbacks=[results, *callbacks],
-                verbose=2 if settings.verbose else 0,
             )
         except TuneError as error:
             if stops.refused:
@@ -199,8 +189,29 @@ def _run(
             raise
     if results.interrupted:
         raise KeyboardInterrupt
-    results.add_lost(analysis.trials)
+    results.add_lost(trials)
     return results
+
+
+def _tune(trainable: Any, settings: Settings, **of_sweep: Any) -> Iterable[Any]:
+    """Have Ray Tune run all trials, and keep none of its files; the trials."""
+    with tempfile.TemporaryDirectory(prefix="ray_tune_sweeper_") as scratch:
+        analysis = tune.run(
+            trainable,
+            name="sweep",
+            storage_path=scratch,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),  # Tune's own names hold every override
+            metric=settings.metric,
+            mode=settings.mode,
+            resources_per_trial={"cpu": settings.cpus, "gpu": settings.gpus},
+            reuse_actors=True,
+            max_failures=settings.retries,
+            raise_on_failed_trial=False,
+            verbose=2 if settings.verbose else 0,
+            **of_sweep,
+        )
+        trials: Iterable[Any] = analysis.trials
+    return trials
 
 
 @contextmanager
