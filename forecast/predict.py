@@ -279,8 +279,7 @@ def _notes(directory: Path, config: DictConfig, predictor: Predictor, tickers: l
     metrics = read_json(directory / "metrics.json")
     notes = []
     ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
-    described = directory / "data.json"  # runs of earlier versions have none
-    bar = read_json(described).get("bar", "day") if described.is_file() else "day"
+    bar = read_json(directory / "data.json").get("bar", "day")  # an earlier version knew days alone
     if ratio is not None:
         notes.append(
             f"on its test {bar}s the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times "

@@ -81,8 +81,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     widths = directory / "intervals.json"
     target: Target = build(config.get("target")) or Close()
     target.per_year = facts.get("per_year", target.per_year)
-    path = directory / "data.json"  # a run of an earlier version has none
-    record = read_json(path) if path.is_file() else {}
+    record = read_json(directory / "data.json")
     markets = markets_of(record)
     return Predictor(
         forecaster=restore_forecaster(config, load_file(directory / "model.safetensors"), facts),

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from forecast.errors import UserError
 from forecast.files import locked, read_json
@@ -25,8 +24,6 @@ from forecast.track.delivery import FILE, Record, finite
 DEFAULT_FOLDERS = ("outputs", "multirun")
 # Someone waits at the prompt, no run does: longer than a run would.
 PATIENCE_S = 30.0
-
-Outcome = Literal["sent", "nothing to do", "still running"]
 
 
 @dataclass
@@ -56,25 +53,21 @@ def sync(folders: Iterable[Path], *, uri: str | None = None) -> Summary:
         try:
             # A second sync must not send the same run; beside the directory, all of which is sent.
             with locked(directory.parent / f".{directory.name}.lock", remove=True):
-                outcome = _send(directory, down, uri)
+                _send(directory, down, uri, summary)
         except Exception as error:  # noqa: BLE001 - one run that cannot be sent must not keep back the others
             summary.failed[directory] = error_summary(error)
-        else:
-            if outcome == "sent":
-                summary.sent.append(directory)
-            elif outcome == "still running":
-                summary.running.append(directory)
     return summary
 
 
-def _send(directory: Path, down: dict[str, str], uri: str | None) -> Outcome:
+def _send(directory: Path, down: dict[str, str], uri: str | None, summary: Summary) -> None:
     """Send one run; `down` holds the stores that were waited for in vain: once is enough."""
     record = Record.load(directory)
     if record.state == "sent":
-        return "nothing to do"
+        return
     if record.status is None:
         if not process.is_dead(record.tags):
-            return "still running"
+            summary.running.append(directory)
+            return
         _end(record, directory)
     record.uri = resolved(uri or record.uri)
     if record.uri in down:
@@ -93,7 +86,7 @@ def _send(directory: Path, down: dict[str, str], uri: str | None) -> Outcome:
     record.state, record.reason = "sent", None
     record.epochs.clear()
     record.save(directory)
-    return "sent"
+    summary.sent.append(directory)
 
 
 def _end(record: Record, directory: Path) -> None:

@@ -271,30 +271,26 @@ def _hydra(singletons: Any) -> Callable[[], None]:
 
 
 def _torch() -> Callable[[], None]:
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
-        return _torch_defaults
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    gradients = torch.is_grad_enabled()
+    found: Any = sys.modules.get("torch")
+    # Where the job itself imports torch its defaults are restored; how many threads it found is not known.
+    threads, dtype, deterministic, warn_only, gradients = None, "float32", False, False, True
+    if found is not None:
+        threads, dtype = found.get_num_threads(), str(found.get_default_dtype()).removeprefix("torch.")
+        deterministic = found.are_deterministic_algorithms_enabled()
+        warn_only = found.is_deterministic_algorithms_warn_only_enabled()
+        gradients = found.is_grad_enabled()
 
     def restore() -> None:
-        torch.set_num_threads(threads)
-        torch.set_default_dtype(dtype)
+        torch: Any = sys.modules.get("torch")
+        if torch is None:
+            return
+        if threads is not None:
+            torch.set_num_threads(threads)
+        torch.set_default_dtype(getattr(torch, dtype))
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.set_grad_enabled(gradients)
 
     return restore
-
-
-def _torch_defaults() -> None:
-    """The job itself imported torch; how many threads it found is not known."""
-    torch: Any = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_default_dtype(torch.float32)
-        torch.use_deterministic_algorithms(False)
-        torch.set_grad_enabled(True)
 
 
 def _free_memory() -> None:
