@@ -158,7 +158,7 @@ def from_directory(directory: Path) -> Candidate:
         experiment_name=record.experiment_name if record else None,
         directory=directory,
         directory_id=record.run_directory_id if record else None,
-        evaluation=read_json(directory / "evaluation.json"),
+        evaluation=_evaluation(directory),
     )
 
 
@@ -168,6 +168,14 @@ def is_of(directory: Path, candidate: Candidate) -> bool:
     if record is not None and candidate.directory_id is not None:
         return record.run_directory_id == candidate.directory_id
     return identity_of(directory) == candidate.identity
+
+
+def _evaluation(directory: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = read_json(directory / "evaluation.json")
+    except (OSError, ValueError):  # is refused by name where the run is verified
+        return {}
+    return found
 
 
 def _task(params: Mapping[str, str]) -> dict[str, str]:

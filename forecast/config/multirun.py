@@ -106,14 +106,14 @@ class Launch:
             UserError: something was asked for that cannot be.
         """
         global _current
-        if "${" in os.getcwd():
-            raise UserError(
-                f"{os.getcwd()}: Hydra reads ${{...}} in a folder's name as a key; work in another"
-            )
         self.saved = config_name is not None and config_name.removesuffix(".yaml") != self.config_name
         before, _current = _current, self
         error: BaseException | None = None
         try:
+            if "${" in (folder := os.getcwd()):
+                raise UserError(
+                    f"{folder}: Hydra reads ${{...}} in a folder's name as a key; work in another"
+                )
             with _hydra_reads([readable_override(word, saved=self.saved) for word in arguments]):
                 hydra.main(CONFIG_PATH, self.config_name, VERSION_BASE)(self.job())()
         except BaseException as raised:  # noqa: BLE001 - raised again unless there is a sweep to account for it

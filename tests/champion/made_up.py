@@ -28,7 +28,6 @@ def made_up_run(directory: Path, *, ratio: float = 0.99, size: int = 10) -> Path
         "config.yaml": _CONFIG.format(name=directory.name),
         "scaler.json": json.dumps({"tickers": ["AAPL"], "scope": "single"}),
         "metrics.json": json.dumps({"val_rmse": 1.0, "val_theil_u": ratio, "test_theil_u": ratio}),
-        "evaluation.json": "{}",
         "report.html": "x" * size,
     }
     for name in (*manifest.REQUIRED, "plots/moves.png"):
