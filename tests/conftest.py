@@ -27,6 +27,7 @@ os.environ["FORECAST_TESTS_SESSION"] = str(
 GROUPS = {
     "tests/ray_tune_sweeper": "ray",
     "tests/test_tuner.py": "ray",
+    "tests/test_walk_forward.py": "ray",
     "tests/sweep": "sweep",
     "tests/serve/training": "serve training",
     "tests/serve/page": "serve page",

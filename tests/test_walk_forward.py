@@ -65,6 +65,7 @@ def test_a_fold_is_fitted_from_the_seeds_first_weights_whatever_came_before(thre
     assert verify_golden(three.directory, load(three.directory)) == 80
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_several_folds_at_once_on_ray_give_the_same_bytes(three, tmp_path):
     parallel = walk(tmp_path / "run", "evaluation.folds=3", "evaluation.parallel=2")
     for name in ("forecasts.parquet", "model.safetensors"):

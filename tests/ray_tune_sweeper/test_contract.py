@@ -12,6 +12,8 @@ from hydra.core.singleton import Singleton
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
 from hydra.version import VersionBase
 
+FLAGS = ["hydra/sweeper=ray_tune", "hydra.sweeper.search=grid", "hydra.sweeper.empty_space=once"]
+
 
 @pytest.fixture(autouse=True)
 def _joined(ray_cluster: str, monkeypatch: pytest.MonkeyPatch, hydra_restore_singletons: Any) -> None:
@@ -28,7 +30,7 @@ def _joined(ray_cluster: str, monkeypatch: pytest.MonkeyPatch, hydra_restore_sin
 
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"),
-    [("basic", ["hydra/sweeper=ray_tune", "hydra.sweeper.search=grid", "hydra.sweeper.empty_space=once"])],
+    [("basic", FLAGS)],
 )
 class TestSweeper(LauncherTestSuite):
     """Overrides, configs and directories of jobs."""
@@ -37,7 +39,7 @@ class TestSweeper(LauncherTestSuite):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags"),
-    [({}, ["-m", "hydra/sweeper=ray_tune", "hydra.sweeper.search=grid", "hydra.sweeper.empty_space=once"])],
+    [({}, ["-m", *FLAGS, "hydra.sweeper.max_concurrent=1"])],
 )
 class TestApps(IntegrationTestSuite):
     """Apps as they are started from a shell; how Hydra names them is no sweeper's affair."""
