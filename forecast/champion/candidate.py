@@ -54,7 +54,6 @@ class Candidate:
     identity: str  # same identity, same result
     strategy: str  # its name, such as range_single
     tickers: str  # of the run, joined by commas
-    fingerprint: str  # of its bars
     metrics: Mapping[str, float]  # finite ones
     params: Mapping[str, str]  # its config, flat, values as text
     started: int  # ms since 1970
@@ -129,7 +128,6 @@ def from_mlflow(run: Run, experiment_name: str) -> Candidate | None:
         identity=tags["identity"],
         strategy=tags.get("strategy", ""),
         tickers=tags.get("tickers", ""),
-        fingerprint=tags.get("data_fingerprint", ""),
         metrics=_finite(run.data.metrics),
         params=_task(run.data.params),
         started=run.info.start_time,
@@ -144,13 +142,11 @@ def from_directory(directory: Path) -> Candidate:
     """A candidate from a finished run directory, whether or not MLflow knows it."""
     config = read_config(directory)
     facts = read_json(directory / "scaler.json")
-    provenance = config["provenance"]
     record = Record.find(directory)
     return Candidate(
-        identity=str(provenance["identity"]),
+        identity=str(config["provenance"]["identity"]),
         strategy=strategy_name(config),
         tickers=", ".join(facts["tickers"][:50]),
-        fingerprint=str(provenance["data_fingerprint"]),
         metrics=_finite(read_json(directory / "metrics.json")),
         params=_task(flatten(config)),
         started=record.start_time if record else int((directory / "metrics.json").stat().st_mtime * 1000),

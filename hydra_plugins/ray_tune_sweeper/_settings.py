@@ -39,11 +39,9 @@ class Failed(NamedTuple):
 class TrialsFailed(SweepError):  # noqa: N818 - the sweep is over, its trials failed
     """Some trials failed, or none succeeded; raised when all others have ended."""
 
-    def __init__(self, failed: Sequence[Failed], *, total: int, summary: str) -> None:
+    def __init__(self, failed: Sequence[Failed], *, summary: str) -> None:
         super().__init__("\n".join([summary, *(f"  {trial}" for trial in failed)]))
         self.failed = tuple(failed)
-        self.total = total
-        self.summary = summary
 
 
 def key_of(node: Any, key: str, *, above: str) -> str:

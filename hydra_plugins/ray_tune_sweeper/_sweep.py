@@ -449,7 +449,7 @@ class Results(Callback):
             summary = f"none of {len(results)} trials was run{why}"
         else:
             return
-        raise TrialsFailed(failed, total=len(results), summary=summary)
+        raise TrialsFailed(failed, summary=summary)
 
 
 def _why_lost(trial: Any) -> str:

@@ -39,7 +39,6 @@ def candidate(number: int = 0, **changes) -> Candidate:
         identity=f"{number:016x}",
         strategy="no_processing_single",
         tickers="AAPL",
-        fingerprint="f",
         metrics=METRICS,
         params={**PARAMS, "seed": str(number)},
         started=1000 + number,
@@ -92,7 +91,7 @@ DIFFERENT = {
     "ticker": {"tickers": "IBM", "metrics": {"val_naive_rmse": 3.0}},
     "horizon": {"params": {"data.horizon": "5"}, "metrics": {"val_naive_rmse": 3.0}},
     "dates": {"params": {"data.period": "2y"}, "metrics": {"val_rows": 50.0, "val_naive_rmse": 3.0}},
-    "data": {"fingerprint": "g", "metrics": {"val_naive_rmse": 1.0101}},
+    "data": {"metrics": {"val_naive_rmse": 1.0101}},
 }
 
 
@@ -138,7 +137,6 @@ def test_strategies_that_forecast_the_same_prices_are_comparable():
         1,
         tickers="AAPL, IBM, MSFT",
         strategy="range_multiple",
-        fingerprint="g",
         params={"data.scope": "multiple"},
         metrics={"val_naive_rmse": 1.01 * (1 + 1e-15)},  # summed in pieces of another size
     )
