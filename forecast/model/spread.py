@@ -128,17 +128,19 @@ class Spread:
         a price with ranges, whose sizes are true ranges, last bar and week of |changes| too, and of the mean size times
         the Volume in shares of the window's."""
         moves, sizes = self._measured(windows)
-        means = _means(moves.shape[1])
-        columns = [sizes @ means, np.maximum(-moves, 0.0) @ means[:, 1:]]
+        kinds = [sizes, np.maximum(-moves, 0.0)]
         if self.move == "range":
-            columns.append(np.abs(moves) @ means[:, 1:])
+            kinds.append(np.abs(moves))
         if len(self.columns) > _WITH_VOLUME:
             volume = windows[:, 1:, self.columns[_WITH_VOLUME]].astype(np.float64)
-            usual = volume.mean(axis=1, keepdims=True)
+            usual = volume.sum(axis=1, keepdims=True) / volume.shape[1]
             with np.errstate(divide="ignore", invalid="ignore"):
                 shares = np.minimum(np.where(usual > 0, volume / usual, 1.0), _MOST_TRADED)
-            columns.append(columns[0][:, :1] * (shares @ means[:, 1:]))
-        return np.concatenate(columns, axis=1)
+            kinds.append(shares)
+        means = np.array(kinds) @ _means(moves.shape[1])  # (kinds, batch, 3)
+        if len(self.columns) > _WITH_VOLUME:
+            means[-1] *= means[0, :, :1]
+        return np.concatenate([means[0], *means[1:, :, 1:]], axis=1)
 
     def _measured(self, windows: NDArray[np.float32]) -> tuple[Column, Column]:
         """Moves and their sizes, (batch, bars - 1) each; the size of a price with ranges is the true one, from the

@@ -43,6 +43,7 @@ from forecast.serve.engines import (
     StartFailure,
     WorkersEngine,
 )
+from forecast.serve.http_protocol import HttpProtocol
 from forecast.serve.model_store import ModelStore, check_bundle
 from forecast.serve.settings import Settings, Workers
 from forecast.serve.training_jobs import TrainingJobs
@@ -63,6 +64,7 @@ _UVICORN: dict[str, Any] = {
     "generate_client_file": False,
     "server_header": False,
     "proxy_headers": False,
+    "http": HttpProtocol,
     "lifespan": "on",
     "ws": "none",
 }

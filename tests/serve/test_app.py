@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from service import in_process, window
 
+from forecast.serve.http_protocol import JoiningTransport
 from forecast.serve.middleware import BodyLimit, Limits, Metrics, Origin
 
 KEY, ADMIN_KEY = "the-key", "the-other"
@@ -457,3 +458,26 @@ def test_no_request_waits_for_another_to_be_answered(app):
             assert reply.json()["prediction"] == pytest.approx(alone, rel=1e-6)
         else:
             assert (reply.status, "no finite forecast" in reply.detail()) == (400, True)
+
+
+def test_head_and_body_of_an_answer_leave_together():
+    class Socket(list):
+        write = list.append
+
+        def close(self):
+            self.append("closed")
+
+    async def writes(*pieces, close=False):
+        socket = Socket()
+        transport = JoiningTransport(socket)
+        for piece in pieces:
+            transport.write(piece)
+        if close:
+            transport.close()
+        await asyncio.sleep(0)
+        return list(socket)
+
+    head, body = b"HTTP/1.1 200 OK\r\n\r\n", b"{}"
+    assert asyncio.run(writes(head, body, b"more")) == [head + body, b"more"]
+    assert asyncio.run(writes(head)) == [head]  # of HEAD, and of 100 Continue
+    assert asyncio.run(writes(head, close=True)) == [head, "closed"]
