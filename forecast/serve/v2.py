@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic.json_schema import models_json_schema
 
 from forecast.errors import UserError
@@ -43,7 +43,6 @@ MAX_WINDOWS = 256
 # Handed to the engine at once, so that others get their turn in between.
 _CHUNK = 32
 _PARAMETERS: tuple[str, ...] = ("target", "unit", "level")  # of an answer, given with its tensors
-_VERSIONS = f"/models/{MODEL}/versions"
 
 _Version = Annotated[str, Path(description="`model_version` of an answer; 404 once another one is served")]
 # What FastAPI reads of a signature; a body is read by `read_request`, which bounds it before anything is converted.
@@ -119,20 +118,6 @@ def router(
     """The routes of the protocol."""
     routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
-    def served(version: str | None = None) -> LoadedModel:
-        model = loaded_model(store)
-        if version is not None and version != model.version:
-            raise HTTPException(404, f"version {version[:80]!r} is not served; expected {model.version}")
-        return model
-
-    async def is_ready(response: Response) -> bool:
-        try:
-            await readiness.check()
-        except HTTPException as error:
-            response.status_code = error.status_code
-            return False
-        return True
-
     @routes.get("", responses=_faults())
     async def server() -> ServerFacts:
         """What answers here."""
@@ -146,32 +131,60 @@ def router(
     @routes.get("/health/ready", responses={**_faults(), 503: _not_ready(IsReady)})
     async def ready(response: Response) -> IsReady:
         """Whether a forecast just went through."""
-        return IsReady(ready=await is_ready(response))
+        return IsReady(ready=await _is_ready(readiness, response))
 
-    @routes.get(f"/models/{MODEL}", responses=_faults(404))
-    async def model_facts() -> ModelFacts:
+    def served() -> LoadedModel:
+        return loaded_model(store)
+
+    def of_version(version: _Version) -> LoadedModel:
+        model = loaded_model(store)
+        if version != model.version:
+            raise HTTPException(404, f"version {version[:80]!r} is not served; expected {model.version}")
+        return model
+
+    for pinned, path, model in (
+        (False, f"/models/{MODEL}", served),
+        (True, f"/models/{MODEL}/versions/{{version}}", of_version),
+    ):
+        more: dict[str, Any] = {"readiness": readiness, "max_rows": max_rows, "turns": turns}
+        routes.include_router(
+            _model_routes(Depends(model), pinned=pinned, engine=engine, **more), prefix=path
+        )
+    routes.api_route("/models/{model}", methods=["GET", "POST"], include_in_schema=False)(_other)
+    routes.api_route("/models/{model}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)(_other)
+    return routes
+
+
+def _model_routes(
+    served: Any,
+    *,
+    pinned: bool,
+    engine: Engine,
+    readiness: Readiness,
+    max_rows: int | None,
+    turns: Turns,
+) -> APIRouter:
+    """Facts, readiness and forecasts of the model that a dependency finds; a pinned version answers, or nobody."""
+    routes = APIRouter()
+
+    @routes.get("", responses=_faults(404))
+    async def model_facts(model: LoadedModel = served) -> ModelFacts:
         """What the model takes and gives."""
-        return facts(served())
+        return facts(model)
 
-    @routes.get(f"{_VERSIONS}/{{version}}", responses=_faults(404))
-    async def version_facts(version: _Version) -> ModelFacts:
-        """What this version of the model takes and gives."""
-        return facts(served(version))
-
-    @routes.get(f"/models/{MODEL}/ready", responses={**_faults(404), 503: _not_ready(ModelReady)})
+    @routes.get("/ready", responses={**_faults(404), 503: _not_ready(ModelReady)}, dependencies=[served])
     async def model_ready(response: Response) -> ModelReady:
         """Whether the model gives forecasts."""
-        served()
-        return ModelReady(name=MODEL, ready=await is_ready(response))
+        return ModelReady(name=MODEL, ready=await _is_ready(readiness, response))
 
-    @routes.get(f"{_VERSIONS}/{{version}}/ready", responses={**_faults(404), 503: _not_ready(ModelReady)})
-    async def version_ready(version: _Version, response: Response) -> ModelReady:
-        """Whether this version of the model gives forecasts."""
-        served(version)
-        return ModelReady(name=MODEL, ready=await is_ready(response))
-
-    async def answer(request: Request, version: str | None = None) -> Response:
-        model = served(version)
+    @routes.post(
+        "/infer",
+        response_model=InferResponse,
+        responses=_faults(400, 404, 413, 500, *([409] if pinned else [])),
+        openapi_extra=_BODY,
+    )
+    async def model_infer(request: Request, model: LoadedModel = served) -> Response:
+        """Forecast from windows of bars."""
         rows = row_limit(model, max_rows)
         most = max(rows, MAX_WINDOWS * model.rows_needed) * len(model.row_names)
         content = await request.body()
@@ -181,49 +194,37 @@ def router(
                 response = await infer(asked, model, engine, rows)
         except UserError as error:
             raise HTTPException(400, str(error)) from error
-        if version is not None and response.model_version != version:
-            text = f"{response.model_version} took the place of version {version[:80]!r} meanwhile"
-            raise HTTPException(409, text)
+        if pinned and response.model_version != model.version:
+            raise HTTPException(
+                409, f"{response.model_version} took the place of version {model.version!r} meanwhile"
+            )
         body, header_length = encode(asked, response)
         if header_length is None:
             return Response(body, media_type="application/json")
         return Response(body, media_type=BINARY, headers={HEADER: str(header_length)})
 
-    @routes.post(
-        f"/models/{MODEL}/infer",
-        response_model=InferResponse,
-        responses=_faults(400, 404, 413, 500),
-        openapi_extra=_BODY,
-    )
-    async def model_infer(request: Request) -> Response:
-        """Forecast from windows of bars."""
-        return await answer(request)
-
-    @routes.post(
-        f"{_VERSIONS}/{{version}}/infer",
-        response_model=InferResponse,
-        responses=_faults(400, 404, 409, 413, 500),
-        openapi_extra=_BODY,
-    )
-    async def version_infer(version: _Version, request: Request) -> Response:
-        """Forecast from windows of bars, by this version or not at all."""
-        return await answer(request, version)
-
-    @routes.api_route("/models/{model}", methods=["GET", "POST"], include_in_schema=False)
-    @routes.api_route("/models/{model}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
-    async def other(request: Request, model: str, rest: str = "") -> None:
-        """Whatever else is asked of a model."""
-        if model != MODEL:
-            raise HTTPException(404, f"{model[:80]!r}: no such model; expected {MODEL}")
-        if rest in ("", "ready", "infer"):
-            allow = "POST" if rest == "infer" else "GET"
-            text = f"{request.method} is no method of {request.url.path}; expected {allow}"
-            raise HTTPException(405, text, headers={"Allow": allow})
-        raise HTTPException(
-            404, f"{rest[:80]!r}: nothing of that name; expected ready, infer or versions/..."
-        )
-
     return routes
+
+
+async def _is_ready(readiness: Readiness, response: Response) -> bool:
+    """Whether a forecast just went through; the response has the status for it."""
+    try:
+        await readiness.check()
+    except HTTPException as error:
+        response.status_code = error.status_code
+        return False
+    return True
+
+
+async def _other(request: Request, model: str, rest: str = "") -> None:
+    """Whatever else is asked of a model."""
+    if model != MODEL:
+        raise HTTPException(404, f"{model[:80]!r}: no such model; expected {MODEL}")
+    if rest in ("", "ready", "infer"):
+        allow = "POST" if rest == "infer" else "GET"
+        text = f"{request.method} is no method of {request.url.path}; expected {allow}"
+        raise HTTPException(405, text, headers={"Allow": allow})
+    raise HTTPException(404, f"{rest[:80]!r}: nothing of that name; expected ready, infer or versions/...")
 
 
 def facts(model: LoadedModel) -> ModelFacts:
