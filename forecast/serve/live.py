@@ -9,11 +9,12 @@ import json
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from fastapi import HTTPException
@@ -26,10 +27,11 @@ from forecast.errors import SourceError, UserError
 from forecast.serve.allowlist import check_built
 from forecast.serve.model_store import LoadedModel
 from forecast.serve.monitoring import Monitoring
+from forecast.serve.monitoring.outcomes import PRICE
+from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, finite
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     from forecast.data.health import HealthCheck
 
@@ -279,17 +281,15 @@ class LiveBars:
 class Latest:
     """A forecast from the latest bars."""
 
-    ticker: str  # as the model knows it
-    last_date: str  # of the last bar, as it is shown
-    last_close: float  # in the bars' own units
+    answer: LiveForecast  # without `history`
     closes: pd.Series[float]  # (bars,) by time, at most the newest `MAX_CLOSES`
-    dates: list[str]  # (horizon,) bars that follow, as they are shown
     bars: Bars  # what a bar spans
-    naive: float  # the forecast that needs no model, in the target's unit
-    forecast: NDArray[np.float64]  # (horizon,) in the target's unit
-    # (2, horizon) lower and upper of the first level; None without intervals
-    bounds: NDArray[np.float64] | None
-    warnings: list[str]  # what a reader must know, in sentences
+
+    def history(self, count: int) -> list[PastDay]:
+        """The newest closes, oldest first."""
+        closes = self.closes.iloc[-count:]
+        dates = map(self.bars.text, closes.index.to_numpy())
+        return [PastDay(date=day, close=close) for day, close in zip(dates, closes.tolist(), strict=True)]
 
 
 def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: str, *, stale: bool) -> Latest:
@@ -300,6 +300,7 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     """
     import torch
 
+    began = time.perf_counter()
     found = bars.of(model, ticker, stale=stale)
     predictor, warnings = model.predictor.with_markets(found.markets), list(found.warnings)
     own, market = found.tables[found.ticker], found.markets[found.ticker]
@@ -319,28 +320,39 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     bounds = table[["lower", "upper"]].to_numpy().T if predictor.levels else None  # (2, h)
     sides = None if bounds is None else bounds[:, None]  # (2, 1, h)
     monitoring.forecasts(model, windows.windows, [found.ticker], forecast[None], sides, windows.origins)
-    last, now = windows.origins[0], np.datetime64(datetime.now(UTC).replace(tzinfo=None), "ns")
+    last, now, target = windows.origins[0], datetime.now(UTC), predictor.target
+    today = np.datetime64(now.replace(tzinfo=None), "ns" if market.intraday else "D")
     if market.calendar is None:
         warnings.append("the days are the bars' own weekdays, whether the exchange is open or not")
-    if ahead[0] < (now if market.intraday else now.astype("datetime64[D]")):
+    if ahead[0] < today:
         warnings.append(
             f"the last bar is of {market.text(last)}: the first {market.label} that is forecast is over"
         )
     if bounds is not None:
         warnings += model.interval_warnings
     closes = own["Close"].loc[:last]
-    return Latest(
+    lower, upper = [[None] * len(ahead)] * 2 if bounds is None else bounds.tolist()
+    more: dict[str, Any] = {}
+    if target.name != PRICE:
+        more["naive"] = float(predictor.naive(windows.windows)[0])
+    answer = LiveForecast(
         ticker=found.ticker,
         last_date=market.text(last),
         last_close=float(closes.loc[last]),
-        closes=closes[np.isfinite(closes)].iloc[-MAX_CLOSES:],
-        dates=[market.text(moment) for moment in ahead],
-        bars=market,
-        naive=float(predictor.naive(windows.windows)[0]),
-        forecast=forecast,
-        bounds=bounds,
+        forecast=[
+            ForecastDay(date=market.text(day), prediction=value, lower=finite(low), upper=finite(high))
+            for day, value, low, high in zip(ahead, forecast.tolist(), lower, upper, strict=True)
+        ],
+        target=target.name,
+        unit=target.unit,
+        level=predictor.levels[0] if predictor.levels else None,
         warnings=warnings,
+        model_version=model.version,
+        timestamp=now,
+        latency_ms=round(1e3 * (time.perf_counter() - began), 3),
+        **more,
     )
+    return Latest(answer=answer, closes=closes[np.isfinite(closes)].iloc[-MAX_CLOSES:], bars=market)
 
 
 def is_ticker(text: str, known: Sequence[str]) -> bool:

@@ -247,11 +247,13 @@ def test_it_is_what_the_command_forecasts(live, served, scope, exchange):
         ["data.tickers=[AAPL]"] if scope == "panel" else []
     )
     table = forecast.future(model.directory, *words).table
-    assert found.forecast.tolist() == table["forecast"].tolist()
-    assert found.bounds.tolist() == [table["lower"].tolist(), table["upper"].tolist()]
-    assert found.dates == table["date"].dt.strftime("%Y-%m-%d").tolist()
-    assert found.last_date == "2013-03-01"
-    assert found.last_close == pytest.approx(table["naive"].iloc[0], rel=1e-6)
+    days = found.answer.forecast
+    assert [day.prediction for day in days] == table["forecast"].tolist()
+    assert [day.lower for day in days] == table["lower"].tolist()
+    assert [day.upper for day in days] == table["upper"].tolist()
+    assert [day.date for day in days] == table["date"].dt.strftime("%Y-%m-%d").tolist()
+    assert found.answer.last_date == "2013-03-01"
+    assert found.answer.last_close == pytest.approx(table["naive"].iloc[0], rel=1e-6)
     horizon = {"single": 1, "multiple": 2, "panel": 3}[scope]
     width = {"single": 4, "multiple": 10, "panel": 5}[scope]
     assert noted.said == [
@@ -269,15 +271,15 @@ def test_it_is_what_the_command_forecasts(live, served, scope, exchange):
 def test_the_last_close_is_that_of_the_bars_to_the_last_digit(live, served):
     model = served("single")
     bars = live.of(model, "AAPL", stale=False).tables["AAPL"]
-    assert latest(live, Noted(), model, "AAPL", stale=False).last_close == bars["Close"].iloc[-1]
+    assert latest(live, Noted(), model, "AAPL", stale=False).answer.last_close == bars["Close"].iloc[-1]
 
 
 def test_tickers_side_by_side_end_with_their_last_common_day(live, served, exchange):
     list_bars(exchange, "IBM", until="2013-02-26")
     found = latest(live, Noted(), served("multiple"), "AAPL", stale=False)
-    assert found.last_date == "2013-02-26"
+    assert found.answer.last_date == "2013-02-26"
     bars = live.of(served("single"), "AAPL", stale=False).tables["AAPL"]
-    assert found.last_close == bars["Close"].loc["2013-02-26"]
+    assert found.answer.last_close == bars["Close"].loc["2013-02-26"]
     pd.testing.assert_series_equal(found.closes, bars["Close"].loc[:"2013-02-26"])
 
 
@@ -285,9 +287,9 @@ def test_the_days_are_sessions_of_the_exchange(live, served, exchange):
     list_bars(exchange, "AAPL", until="2012-10-26")  # then two days of a hurricane
     model = served("panel")
     found = latest(live, Noted(), model, "AAPL", stale=False)
-    assert [str(day) for day in found.dates] == ["2012-10-31", "2012-11-01", "2012-11-02"]
+    assert [day.date for day in found.answer.forecast] == ["2012-10-31", "2012-11-01", "2012-11-02"]
     old = "the last bar is of 2012-10-26: the first day that is forecast is over"
-    assert found.warnings == [old, *model.interval_warnings]
+    assert found.answer.warnings == [old, *model.interval_warnings]
 
 
 def test_without_a_calendar_the_days_are_weekdays_and_that_is_said(live, served, exchange):
@@ -295,8 +297,9 @@ def test_without_a_calendar_the_days_are_weekdays_and_that_is_said(live, served,
     policies = {**served("panel").config["data"]["health"], "calendar": None}
     for health in (None, policies):
         found = latest(live, Noted(), served("panel", health=health, calendar=None), "AAPL", stale=False)
-        assert str(found.dates[0]) == "2012-10-29"
-        assert found.warnings[0] == "the days are the bars' own weekdays, whether the exchange is open or not"
+        assert found.answer.forecast[0].date == "2012-10-29"
+        said = "the days are the bars' own weekdays, whether the exchange is open or not"
+        assert found.answer.warnings[0] == said
 
 
 def test_too_few_bars(live, served, exchange):
@@ -333,4 +336,5 @@ def test_a_forecast_that_is_no_number_is_none(live, served, monkeypatch):
 def test_a_model_without_intervals(live, served, monkeypatch):
     model = served("single")
     monkeypatch.setattr(model.predictor, "intervals", None)
-    assert latest(live, Noted(), model, "AAPL", stale=False).bounds is None
+    (day,) = latest(live, Noted(), model, "AAPL", stale=False).answer.forecast
+    assert day.lower is day.upper is None

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query
@@ -15,8 +15,7 @@ from forecast.serve.engines import no_model
 from forecast.serve.live import MAX_CLOSES, Latest, LiveBars, OverloadedError, SingleFlight, latest
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.monitoring.outcomes import PRICE
-from forecast.serve.schemas import ForecastDay, LiveForecast, PastDay, finite, problems
+from forecast.serve.schemas import LiveForecast, problems
 
 # Of a request's deadline, so that there is time left to say more than that it has passed.
 _SHARE = 0.9
@@ -80,38 +79,11 @@ def router(
                 400, f"horizon={horizon}: more than the model forecasts; expected at most {most}"
             )
         found = await ask(model, ticker, stale)
-        levels = model.predictor.levels
-        more: dict[str, Any] = {"history": _past(found, history)} if history else {}
-        if model.predictor.target.name != PRICE:
-            more["naive"] = found.naive
-        return LiveForecast(
-            ticker=found.ticker,
-            last_date=found.last_date,
-            last_close=found.last_close,
-            forecast=_days(found)[:horizon],
-            target=model.predictor.target.name,
-            unit=model.predictor.target.unit,
-            level=levels[0] if levels else None,
-            warnings=found.warnings,
-            model_version=model.version,
-            timestamp=datetime.now(UTC),
-            latency_ms=round(1e3 * (time.perf_counter() - began), 3),
-            **more,
-        )
+        own = {
+            "forecast": found.answer.forecast[:horizon],
+            "timestamp": datetime.now(UTC),
+            "latency_ms": round(1e3 * (time.perf_counter() - began), 3),
+        }
+        return found.answer.model_copy(update=own | ({"history": found.history(history)} if history else {}))
 
     return routes
-
-
-def _days(found: Latest) -> list[ForecastDay]:
-    count = len(found.dates)
-    lower, upper = ([None] * count, [None] * count) if found.bounds is None else found.bounds.tolist()
-    return [
-        ForecastDay(date=day, prediction=value, lower=finite(low), upper=finite(high))
-        for day, value, low, high in zip(found.dates, found.forecast.tolist(), lower, upper, strict=True)
-    ]
-
-
-def _past(found: Latest, count: int) -> list[PastDay]:
-    closes = found.closes.iloc[-count:]
-    dates = [found.bars.text(time) for time in closes.index.to_numpy()]
-    return [PastDay(date=day, close=close) for day, close in zip(dates, closes.tolist(), strict=True)]
