@@ -53,6 +53,12 @@ def write_json(path: Path, value: object) -> Path:
     return write_whole(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def shown_path(path: str | Path) -> str:
+    """A path as answers and records show it: from the working directory, never an absolute one."""
+    path, here = Path(path), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else path.name
+
+
 def disk_error(error: BaseException) -> OSError | None:
     """What a disk that is full or closed to writing raised, wherever a library wrapped it; None of any other error."""
     cause: BaseException | None = error

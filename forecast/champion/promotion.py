@@ -31,7 +31,7 @@ from forecast.champion.store import PARTIAL, ChampionStore, Progress
 from forecast.config import with_metadata
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
-from forecast.files import read_json, write_json, write_whole
+from forecast.files import read_json, shown_path, write_json, write_whole
 from forecast.runs import draw_plots
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
@@ -245,7 +245,9 @@ def rollback(
 
 def refuse(store: ChampionStore, registry: Registry | None, run: Candidate, source: Path) -> None:
     """Log that a run was not promoted, here and in MLflow."""
-    store.log_decision("refused", str(source))
+    name = shown_path(source.absolute())
+    store.why = store.why.replace(str(source), name)
+    store.log_decision("refused", name)
     _noted(store, registry, run.run_id)
 
 

@@ -282,6 +282,8 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
     state.comparison = compared
     if not compared.holds:
         return rejected(compared.text)
+    if compared.is_equal and _bars_of(directory) == _bars_of(started_from):
+        return False, f"the same model came out again: {started_from.name} stays: {compared.text}"
     state.note(folder, phase="promoting")
     try:
         promotion = promote(
@@ -313,6 +315,12 @@ def _question(directory: Path) -> dict[str, Any]:
         "tickers": sorted(facts["tickers"]) if facts["scope"] == "panel" else facts["tickers"][:1],
         "horizon": int(facts.get("horizon", facts["output_size"])),
     }
+
+
+def _bars_of(directory: Path) -> str | None:
+    """Names the bars that a run was made with."""
+    found = (_config(directory).get("provenance") or {}).get("data_fingerprint")
+    return None if found is None else str(found)
 
 
 def _target(config: DictConfig) -> Target:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import math
 import multiprocessing
 import os
 import re
@@ -45,6 +46,8 @@ _POLL_S = 0.05
 _MAX_LOG = 2**18  # bytes of a log that are looked at
 _ROLLBACK_S = 900.0
 _GRACE_S = 10.0  # that a job has to end when it is asked to; then it is killed
+# Share by which figures of the same forecasts may differ: batches of another size are summed in another order.
+_ROUNDING = 1e-6
 KEEP_JOBS = 10  # jobs whose folders are kept, run directories included
 # The server's own keys are of no use to what it starts.
 _SECRETS = ("FORECAST_API_KEY", "FORECAST_ADMIN_KEY")
@@ -103,6 +106,13 @@ class Comparison(_Answer):
         if self.newcomer is None or self.champion is None:
             return self.champion is None
         return self.newcomer <= self.champion if self.mode == "min" else self.newcomer >= self.champion
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether both forecast the same, up to rounding."""
+        if self.newcomer is None or self.champion is None:
+            return False
+        return math.isclose(self.newcomer, self.champion, rel_tol=_ROUNDING)
 
 
 class Job(_Answer):
@@ -454,13 +464,6 @@ def is_champion(champion: Path, run: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(metadata, dict) and metadata.get("run_directory") == str(run.absolute())
-
-
-def shown_path(path: str | Path) -> str:
-    """A path as answers show it: from where the server was started, never an absolute one."""
-    path = Path(path)
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else path.name
 
 
 def _command(*arguments: str) -> list[str]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from pydantic import AwareDatetime, Field
 
+from forecast.files import shown_path
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
 from forecast.serve.monitoring.counters import Latency, Process
@@ -16,7 +17,7 @@ from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.exposition import exposition
 from forecast.serve.monitoring.outcomes import Skill
 from forecast.serve.schemas import Answer, problems
-from forecast.serve.training_jobs import TrainingJobs, shown_path
+from forecast.serve.training_jobs import TrainingJobs
 
 _SHOWN_FEATURES = 20  # by /monitor, those that differ most
 Milliseconds = Annotated[float, Field(ge=0)] | None

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.data.bars import DateRange
 from forecast.errors import UserError
+from forecast.files import shown_path
 from forecast.serve.model_store import ModelStore
 from forecast.serve.monitoring import Monitoring
 from forecast.serve.schemas import Answer, problems, without_folders
@@ -32,7 +33,6 @@ from forecast.serve.training_jobs import (
     NothingBeforeError,
     StartedJob,
     TrainingJobs,
-    shown_path,
 )
 
 _POLL_S = 0.05
@@ -102,31 +102,20 @@ class RolledBack(Answer):
     model_path: str = Field(description="Folder of the champion now served")
 
 
-def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> APIRouter:
-    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place."""
-    routes = APIRouter(tags=["training"])
-    accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
-    outcomes = accepted | problems(400, 404, 409, 500, 502)
+class _Trainings:
+    """Starts jobs, waits for their end, and has what was promoted served."""
 
-    def serve_promoted(state: JobState) -> None:
-        """Serve what was promoted, also where it was not the champion that was served."""
-        if state.state != "promoted":
-            return
-        if store.source_path != jobs.champion:
-            store.follow(jobs.champion)
-        store.refresh()
+    def __init__(self, *, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> None:
+        self.jobs, self.store, self.monitoring = jobs, store, monitoring
 
-    def attend(state: JobState) -> None:
-        monitoring.training_ended(state.kind, state.state)
-        serve_promoted(state)
-
-    async def start(kind: Kind, **asked: Any) -> StartedJob:
-        served = store.current
+    async def start(self, kind: Kind, **asked: Any) -> StartedJob:
+        """Start a job with the config of the model that is served."""
+        served = self.store.current
         if served is None:
             raise HTTPException(404, "no model is served, and so there is no config to train with")
         if not (served.directory / "config.yaml").is_file():
             raise HTTPException(404, f"{served.version}: its folder is gone, and its config with it")
-        begin = partial(jobs.start, kind, served.directory, **asked, on_end=attend)
+        begin = partial(self.jobs.start, kind, served.directory, **asked, on_end=self._attend)
         try:
             return await anyio.to_thread.run_sync(begin)
         except BusyError as busy:
@@ -137,11 +126,11 @@ def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> 
         except UserError as error:
             raise HTTPException(500, str(error)) from error
 
-    async def ended(started: StartedJob) -> dict[str, Any]:
+    async def ended(self, started: StartedJob) -> dict[str, Any]:
         """What became of a job; raises HTTPException where it failed, or was cancelled."""
         while not started.ended.is_set():
             await anyio.sleep(_POLL_S)
-        state = await anyio.to_thread.run_sync(jobs.look, started.job)
+        state = await anyio.to_thread.run_sync(self.jobs.look, started.job)
         if state is None:
             raise HTTPException(500, f"training {started.job} left no word: its folder is gone")
         if state.error is not None:
@@ -155,11 +144,59 @@ def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> 
             "promoted": state.state == "promoted",
         }
 
+    async def look(self, job: str) -> JobState | None:
+        """How far a job got."""
+        state = await anyio.to_thread.run_sync(self.jobs.look, job)
+        if state is not None and state.server == self.jobs.server:
+            # The process that started it, and should have, may be gone.
+            await anyio.to_thread.run_sync(self._serve_promoted, state)
+        return state
+
+    async def roll_back(self) -> RolledBack:
+        """Return to the champion before, and serve it."""
+        champion, store = self.jobs.champion, self.store
+        if store.source_path != champion:
+            served = f"{shown_path(store.source_path)} is served, not the champion {shown_path(champion)}"
+            raise HTTPException(409, f"nothing to return to: {served}")
+        try:
+            message = without_folders(await anyio.to_thread.run_sync(self.jobs.roll_back))
+        except NothingBeforeError as error:
+            raise HTTPException(409, f"nothing to return to: {error}") from error
+        except UserError as error:
+            raise HTTPException(500, f"not rolled back: {error}") from error
+        await anyio.to_thread.run_sync(store.refresh)
+        current = store.current
+        if current is None or current.directory != champion.resolve():
+            raise HTTPException(500, f"rolled back ({message}), but that champion cannot be served here")
+        return RolledBack(
+            message=message, model_version=current.version, model_path=shown_path(current.directory)
+        )
+
+    def _attend(self, state: JobState) -> None:
+        self.monitoring.training_ended(state.kind, state.state)
+        self._serve_promoted(state)
+
+    def _serve_promoted(self, state: JobState) -> None:
+        """Serve what was promoted, also where it was not the champion that was served."""
+        if state.state != "promoted":
+            return
+        if self.store.source_path != self.jobs.champion:
+            self.store.follow(self.jobs.champion)
+        self.store.refresh()
+
+
+def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> APIRouter:
+    """The routes: the config of what is served is trained with, and a champion that was promoted takes its place."""
+    routes = APIRouter(tags=["training"])
+    trainings = _Trainings(jobs=jobs, store=store, monitoring=monitoring)
+    accepted: dict[int | str, dict[str, Any]] = {202: {"model": Accepted, "description": "It has begun"}}
+    outcomes = accepted | problems(400, 404, 409, 500, 502)
+
     @routes.post("/train", response_model=Trained, responses=outcomes)
     async def train(wait: bool = True) -> Trained | Response:
         """Train with the served model's config; promoted only if it does no worse than the champion."""
-        started = await start("train")
-        return Trained(**await ended(started)) if wait else _accepted(started)
+        started = await trainings.start("train")
+        return Trained(**await trainings.ended(started)) if wait else _accepted(started)
 
     @routes.post("/train/update", response_model=Updated, responses=outcomes)
     async def update(body: Update | None = None, wait: bool = True) -> Updated | Response:
@@ -171,19 +208,16 @@ def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> 
             except UserError as error:
                 rule = str(error).rpartition(": ")[2]
                 raise HTTPException(400, f"period={_short(asked.period)}: {rule}") from error
-        started = await start("update", period=asked.period, force_download=asked.force_download)
+        wanted = {"period": asked.period, "force_download": asked.force_download}
+        started = await trainings.start("update", **wanted)
         if not wait:
             return _accepted(started)
-        return Updated(**await ended(started), timestamp=datetime.now(UTC))
+        return Updated(**await trainings.ended(started), timestamp=datetime.now(UTC))
 
     @routes.get("/train/{job}", responses=problems(404))
     async def look(job: str) -> Job:
         """State, progress and figures of a job."""
-        state = await anyio.to_thread.run_sync(jobs.look, job)
-        if state is not None and state.server == jobs.server:
-            # The process that started it, and should have, may be gone.
-            await anyio.to_thread.run_sync(serve_promoted, state)
-        return _job(state, job)
+        return _job(await trainings.look(job), job)
 
     @routes.get("/train/{job}/log", responses=problems(404, 422))
     async def printed(
@@ -206,28 +240,7 @@ def router(*, jobs: TrainingJobs, store: ModelStore, monitoring: Monitoring) -> 
     @routes.post("/champion/rollback", responses=problems(409, 500))
     async def rollback() -> RolledBack:
         """Back to the champion before; the present one is kept."""
-        if store.source_path != jobs.champion:
-            served = shown_path(store.source_path)
-            raise HTTPException(
-                409, f"nothing to return to: {served} is served, not the champion {shown_path(jobs.champion)}"
-            )
-        try:
-            message = await anyio.to_thread.run_sync(jobs.roll_back)
-        except NothingBeforeError as error:
-            raise HTTPException(409, f"nothing to return to: {error}") from error
-        except UserError as error:
-            raise HTTPException(500, f"not rolled back: {error}") from error
-        await anyio.to_thread.run_sync(store.refresh)
-        current = store.current
-        if current is None or current.directory != jobs.champion.resolve():
-            raise HTTPException(
-                500, f"rolled back ({without_folders(message)}), but that champion cannot be served here"
-            )
-        return RolledBack(
-            message=without_folders(message),
-            model_version=current.version,
-            model_path=shown_path(current.directory),
-        )
+        return await trainings.roll_back()
 
     return routes
 

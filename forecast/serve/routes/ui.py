@@ -17,11 +17,11 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import Field
 
 from forecast.errors import UserError
+from forecast.files import shown_path
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.page import page, page_response
 from forecast.serve.routes.forecast import loaded_model
 from forecast.serve.schemas import UNCHANGED, Answer, finite, problems
-from forecast.serve.training_jobs import shown_path
 
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
 # Metrics in which two champions are shown beside each other.

@@ -14,6 +14,7 @@ import forecast
 from forecast import bundle
 from forecast.champion import ChampionConfig, promotion, rollback
 from forecast.champion.candidate import from_directory
+from forecast.champion.store import ChampionStore
 from forecast.config import origin
 from forecast.errors import SourceError, UserError
 from forecast.serve import retraining
@@ -70,6 +71,8 @@ class TestTrain:
         state = world.train("train", bundle=world.another_run("bad", *BAD))
         assert state.state == "kept"
         assert state.comparison.newcomer > state.comparison.champion
+        *_, refused = ChampionStore(world.link).decisions()
+        assert (refused["decision"], refused["name"]) == ("refused", "run")  # and no absolute path
         figures = (f"of the {who} {getattr(state.comparison, name):.6g}" for who, name in FIGURES)
         assert all(figure in state.message for figure in figures)
         assert champion_of(world) == before.resolve()
@@ -123,6 +126,15 @@ class TestTrain:
         state = world.train("train")
         assert state.state == "kept"
         assert "the same model came out again" in state.message
+        assert champion_of(world) == before.resolve()
+
+    def test_with_the_same_figures_on_the_same_bars_changes_nothing(self, world):
+        """A config that differs in what changes no forecast, such as a patience that is never needed."""
+        before = world.promote()
+        state = world.train("train", bundle=world.another_run("patient", "trainer.patience=9"))
+        assert state.state == "kept"
+        assert state.comparison.is_equal
+        assert f"the same model came out again: {before.name} stays" in state.message
         assert champion_of(world) == before.resolve()
 
     def test_takes_the_config_of_the_model_and_the_bars_there_are(self, world):
