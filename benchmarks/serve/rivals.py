@@ -1,8 +1,9 @@
-"""Other ways to serve a run directory: python -m benchmarks.serve.rivals original|litserve|nothing DIRECTORY PORT
+"""Other ways to serve a run directory: python -m benchmarks.serve.rivals NAME DIRECTORY PORT, of NAME one of
 
 original   the usual tutorial's way, and the original project's: FastAPI, a sync handler, the network run eagerly on one
            window; in its favour no access log, no check of what it is sent beyond its shape, and one torch thread
 litserve   LitServe as its README has it: a LitAPI of four methods, defaults for everything else
+starlette  the least there can be: an async route, JSON, the network alone; no check, no interval, nothing counted
 nothing    FastAPI that computes nothing: what HTTP and JSON in Python cost by themselves
 """
 
@@ -19,6 +20,11 @@ import torch
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
+from pydantic_core import from_json, to_json
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from torch import Tensor, nn
 
 from forecast import bundle
@@ -75,6 +81,20 @@ def original(directory: Path, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
+def starlette(directory: Path, port: int) -> None:
+    """An async route that runs the network on one window, and nothing besides."""
+    forecaster = bundle.load(directory).forecaster
+
+    async def infer(request: Request) -> Response:
+        window = np.asarray(from_json(await request.body())["sequence"], np.float32)[None]  # (1, L, C)
+        with torch.inference_mode():
+            value = price(forecaster, torch.from_numpy(window)).item()
+        return Response(to_json({"prediction": value}), media_type="application/json")
+
+    app = Starlette(routes=[Route("/infer", infer, methods=["POST"])])
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
 def nothing(_: Path, port: int) -> None:
     """Always the same."""
     app = FastAPI()
@@ -117,5 +137,5 @@ def stock_litserve(_: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    ways = {"original": original, "litserve": stock_litserve, "nothing": nothing}
+    ways = {"original": original, "litserve": stock_litserve, "starlette": starlette, "nothing": nothing}
     ways[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))

@@ -106,6 +106,7 @@ WAYS = (
     ),
     INLINE,
     WORKERS,
+    Way(name="Starlette, the network alone", module="benchmarks.serve.rivals starlette"),
 )  # fmt: skip
 
 
