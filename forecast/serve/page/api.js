@@ -86,16 +86,16 @@ function priceText(value) {
   return value.toLocaleString("en-GB", digits);
 }
 
-// A value of what the model forecasts, in its unit.
-function valueText(value) {
+// A value of what the model forecasts, in its unit; in a table, whose head names it, without the unit's name.
+function valueText(value, named = true) {
   if (value === null || value === undefined) return "-";
   switch (about.unit) {
     case "price": return priceText(value);
     case "probability": return shareText(value);
     case "fraction": return shareText(value, 2);
     case "log return": return percentText(Math.expm1(value));
-    case "percent a year": return `${value.toFixed(1)} % a year`;
-    default: return `${value.toLocaleString("en-GB", { maximumSignificantDigits: 6 })} ${about.unit}`;
+    case "percent a year": return `${value.toFixed(1)} %${named ? " a year" : ""}`;
+    default: return named ? `${numberText(value)} ${about.unit}` : tickText(Number(value.toPrecision(4)));
   }
 }
 
@@ -134,7 +134,12 @@ function agoText(seconds) {
 const WEEKDAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 function dayText(date) {
-  return `${WEEKDAYS[new Date(Date.parse(date)).getUTCDay()]} ${date}`;
+  return `${WEEKDAYS[new Date(Date.parse(date)).getUTCDay()]} ${timeText(date)}`;
+}
+
+// When a bar begins, as it is read: 2026-11-30, or 2026-11-30 14:30 UTC.
+function timeText(date) {
+  return date.replace("T", " ").replace("Z", " UTC");
 }
 
 function capital(sentence) {

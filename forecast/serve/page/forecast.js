@@ -135,8 +135,8 @@ function sentence({ ticker, last_close: close, last_date: last, naive, forecast 
   const level = about.levels[0];
   const held = lower === undefined || lower === null ? "" : `, ${level ? `${levelText(level)} ` : ""}interval ${valueText(lower)} to ${valueText(upper)}`;
   const move = isPrice() ? percentText(prediction / close - 1) : `${about.naive}: ${valueText(naive)}`;
-  const what = isPrice() ? "" : `${about.target} `;
-  return `${ticker}: ${what}${valueText(prediction)} on ${dayText(date)} (${move})${held}. Last close ${priceText(close)} on ${last}.`;
+  const what = isPrice() ? "" : about.unit === "probability" ? "probability of a rise " : `${about.target} `;
+  return `${ticker}: ${what}${valueText(prediction)} on ${dayText(date)} (${move})${held}. Last close ${priceText(close)} on ${timeText(last)}.`;
 }
 
 // Every day that is known or forecast, in order.
@@ -188,10 +188,13 @@ function futureSpec(days, past, ahead) {
 function sessions(place, naive, forecast) {
   const bounded = forecast.some(({ lower }) => lower !== undefined && lower !== null);
   const against = isPrice() ? ["against the last close"] : naive === undefined ? [] : [about.naive];
-  const head = [about.bar === "day" ? "session" : about.bar, "forecast", ...against, ...(bounded ? ["lower", "upper"] : [])];
+  const unit = ["percent a year", "shares"].includes(about.unit) ? `, ${about.unit}` : "";
+  const named = [about.bar === "day" ? "session" : about.bar, `forecast${unit}`];
+  const head = [...named, ...against, ...(bounded ? ["lower", "upper"] : [])];
+  const text = (value) => valueText(value, false);
   const rows = forecast.map(({ date, prediction, lower, upper }) => {
-    const beside = against.map(() => (isPrice() ? percentText(prediction / naive - 1) : valueText(naive)));
-    return [date, valueText(prediction), ...beside, ...(bounded ? [valueText(lower), valueText(upper)] : [])];
+    const beside = against.map(() => (isPrice() ? percentText(prediction / naive - 1) : text(naive)));
+    return [timeText(date), text(prediction), ...beside, ...(bounded ? [text(lower), text(upper)] : [])];
   });
   table(place, "Forecasts, step by step", [head, ...rows]);
 }

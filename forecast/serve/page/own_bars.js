@@ -223,7 +223,7 @@ function explain() {
   const many = enough === null ? `at least ${lookback}; give all there are` : `${enough} of them`;
   const named = columns.length > 8 ? `${columns.slice(0, 8).join(", ")} and so on, ${columns.length} columns` : columns.join(", ");
   const alone = !about.closes_alone ? "" : " Closes alone will do, and the answer says what that costs.";
-  byId("window-help").textContent = `A row a ${about.bar}, ${many}: ${named}; with or without dates, in any order if the first line names the columns.${alone}`;
+  byId("window-help").textContent = `One row for each ${about.bar}, ${many}: ${named}; with or without dates, in any order if the first line names the columns.${alone}`;
   byId("own-ticker-field").hidden = scope === "multiple" || about.tickers.length === 1;
   byId("shown").hidden = !about.closes_alone;
 }

@@ -76,6 +76,11 @@ function numberText(value) {
   return value.toLocaleString("en-GB", { maximumSignificantDigits: 6 });
 }
 
+// A round number beside an axis, millions by themselves: there is little room.
+function tickText(value) {
+  return Math.abs(value) < 1e6 ? numberText(value) : `${numberText(value / 1e6)} M`;
+}
+
 // Round numbers between low and high, at most about `most` of them.
 function numberTicks(low, high, most) {
   const rough = (high - low) / Math.max(most, 1);
@@ -83,7 +88,7 @@ function numberTicks(low, high, most) {
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
   const ticks = [];
   for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n += 1) {
-    ticks.push({ at: n * step, text: numberText(Number((n * step).toPrecision(12))) });
+    ticks.push({ at: n * step, text: tickText(Number((n * step).toPrecision(12))) });
   }
   return ticks;
 }
@@ -95,7 +100,7 @@ function logTicks(low, high) {
   for (let power = Math.floor(low); power <= high; power += 1) {
     for (const factor of factors) {
       const at = power + Math.log10(factor);
-      if (at >= low && at <= high) ticks.push({ at, text: numberText(factor * 10 ** power) });
+      if (at >= low && at <= high) ticks.push({ at, text: tickText(factor * 10 ** power) });
     }
   }
   return ticks;
