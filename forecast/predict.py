@@ -248,7 +248,8 @@ def forecast_ahead(
     table.insert(2, "date", dates.ravel())
     latest = max(own.index[-1] for own in bars.values()).to_datetime64()
     table["days_behind"] = ((latest - origins) / np.timedelta64(1, "D")).astype(np.int64)
-    remarks = list(notes)
+    markets = {bars.key: bars for bars in map(predictor.markets.__getitem__, bars)}
+    remarks = [*notes, *(note for own in markets.values() for note in own.unlikely(dates.ravel()))]
     if predictor.intervals is None:
         remarks.append("the run has no intervals")
     return Future(

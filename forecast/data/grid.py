@@ -62,14 +62,17 @@ class Sessions:
     break_ends: NDArray[np.int64]
 
 
-def sessions_of(calendar: str | None, weekmask: str, zone: str) -> Sessions:
+def sessions_of(calendar: str | None, weekmask: str, zone: str, *, planned: bool = False) -> Sessions:
     """Sessions of a calendar; without one, whole local days on the weekdays of a mask.
 
     Those of 24/5 are whole days from Monday to Friday; on New York's clock they begin at 17:00 of the day before.
+    `planned`: days that a calendar was closed on for once are sessions, with the hours of the one before.
     """
     if calendar == "24/5":
         return _of_mask(WEEKDAYS, zone, hours_before=7 if zone == CURRENCY_ZONE else 0)
-    return _of_mask(weekmask, zone) if calendar is None else _of_calendar(calendar)
+    if calendar is None:
+        return _of_mask(weekmask, zone)
+    return _as_planned(calendar, zone) if planned else _of_calendar(calendar)
 
 
 @functools.cache
@@ -77,6 +80,22 @@ def _of_calendar(calendar: str) -> Sessions:
     days, opens, closes, starts, ends = calendars.schedule(calendar)
     none = starts == np.datetime64("NaT").astype(np.int64)
     return Sessions(days, opens, closes, np.where(none, closes, starts), np.where(none, closes, ends))
+
+
+@functools.cache
+def _as_planned(calendar: str, zone: str) -> Sessions:
+    held = _of_calendar(calendar)
+    days = calendars.planned_sessions(calendar)[2].to_numpy()
+    place = np.maximum(held.days.searchsorted(days, side="right") - 1, 0)
+    extra = held.days[place] != days
+
+    def moments(own: NDArray[np.int64]) -> NDArray[np.int64]:
+        found = own[place]
+        clock = to_local(found[extra].view("datetime64[ns]"), zone) - held.days[place[extra]]
+        found[extra] = to_utc(days[extra] + clock, zone).astype(np.int64)
+        return found
+
+    return Sessions(days, *map(moments, (held.opens, held.closes, held.break_starts, held.break_ends)))
 
 
 @functools.cache
@@ -213,11 +232,18 @@ def learn_slots(times: Times, sessions: Sessions, zone: str, *, recent: int = 12
 
 @functools.lru_cache(maxsize=64)
 def bars_of_years(
-    calendar: str | None, weekmask: str, zone: str, step: int, hours: Hours, first: int, last: int
+    calendar: str | None,
+    weekmask: str,
+    zone: str,
+    step: int,
+    hours: Hours,
+    first: int,
+    last: int,
+    planned: bool,
 ) -> Times:
     """(bars,) the times of all intraday bars of the sessions of some years, both included; not to be written to."""
     times, _ = session_bars(
-        sessions_of(calendar, weekmask, zone),
+        sessions_of(calendar, weekmask, zone, planned=planned),
         step=step,
         hours=hours,
         zone=zone,

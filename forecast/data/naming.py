@@ -12,6 +12,12 @@ from forecast.errors import UserError
 # In the order in which they are believed where they agree with the bars alike.
 _WEEKS: tuple[Naming, ...] = ("fixed", "before", "after", "first", "last")
 _MONTHS: tuple[Naming, ...] = ("fixed", "end", "first", "last", "first_weekday", "last_weekday")
+_WORDS: dict[str, str] = {
+    "fixed": "a fixed day", "before": "the weekday before it begins", "after": "the weekday after it ends",
+    "first": "the first session", "last": "the last session", "end": "the last day",
+    "first_weekday": "the first weekday", "last_weekday": "the last weekday",
+}  # fmt: skip
+_AHEAD = 30  # bars ahead in which two ways to name them are held against each other
 _WEEK = 5  # weekdays of a market of which nothing else is known
 _FEW = 15  # bars that show no habit
 
@@ -25,17 +31,51 @@ def naming_of(times: Times, bars: Bars) -> tuple[Naming, float]:
     """
     if bars.interval not in ("1wk", "1mo") or len(times) < 2:
         return "fixed", 1.0
+    shares = _shares(times, bars)
+    best = max(shares, key=lambda naming: shares[naming], default=None)
+    return ("fixed", 0.0) if best is None else (best, shares[best])
+
+
+def words(naming: Naming) -> str:
+    """What names a week or a month, in words that can follow "named by"."""
+    return _WORDS[naming]
+
+
+def doubt(times: Times, bars: Bars) -> str | None:
+    """What too few weeks or months leave open: another way to name them that fits alike and soon gives other dates."""
+    shares = _shares(times, bars)
+    for naming in shares:
+        if naming == bars.naming or shares[naming] < shares[bars.naming]:
+            continue
+        try:
+            ours, theirs = (
+                _with(bars, one).next_times(times[-1:], _AHEAD)[0] for one in (bars.naming, naming)
+            )
+        except UserError:
+            continue
+        if (other := ours != theirs).any():
+            place = int(other.argmax())
+            return (
+                f"its {len(times)} {bars.label}s may be named by {words(bars.naming)}, which is taken, or by "
+                f"{words(naming)}: {str(ours[place])[:10]} would be {str(theirs[place])[:10]}; a longer series tells"
+            )
+    return None
+
+
+def _shares(times: Times, bars: Bars) -> dict[Naming, float]:
+    """Of each way to name bars, the share that is followed by the one to be expected."""
     shares: dict[Naming, float] = {}
     for naming in _WEEKS if bars.interval == "1wk" else _MONTHS:
-        own = Bars(interval=bars.interval, calendar=bars.calendar, weekmask=bars.weekmask, naming=naming)
         try:
-            shares[naming] = float((own.next_times(times[:-1], 1)[:, 0] == times[1:]).mean())
+            following = _with(bars, naming).next_times(times[:-1], 1)[:, 0]
         except UserError:
             continue  # beyond what the calendar knows
-    if not shares:
-        return "fixed", 0.0
-    best = max(shares, key=lambda naming: shares[naming])
-    return best, shares[best]
+        shares[naming] = float((following == times[1:]).mean())
+    return shares
+
+
+def _with(bars: Bars, naming: Naming) -> Bars:
+    return Bars(interval=bars.interval, calendar=bars.calendar, weekmask=bars.weekmask, naming=naming)
 
 
 def weekdays_of(times: Times, interval: str) -> str:

@@ -218,6 +218,8 @@ def check_reach(source: Source, interval: Interval, range: DateRange) -> None:
 
 def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list[str]:
     """What forecast dates go by, where that is not the exchange's own calendar or was in doubt, in sentences."""
+    from forecast.data.naming import words
+
     notes = list(warnings[:_MOST_WARNINGS])
     if len(warnings) > _MOST_WARNINGS:
         notes.append(f"{len(warnings) - _MOST_WARNINGS} more such tickers")
@@ -227,6 +229,8 @@ def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list
         notes.append(
             f"no calendar for {some}: the days are the bars' own weekdays, whether the exchange is open or not"
         )
+    named = {(bars.label, bars.naming) for bars in markets.values() if bars.interval in ("1wk", "1mo")}
+    notes += [f"{label}s are dated by {words(naming)}" for label, naming in sorted(named)]
     zones = sorted({bars.zone for bars in markets.values() if bars.intraday})
     if zones:
         notes.append(f"times are in UTC, of the begin of a bar; market's clock: {', '.join(zones)}")

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forecast.data import calendars, grid
+from forecast.data import calendars, grid, naming
 from forecast.data.bars import INTERVALS, MINUTES, Interval
 from forecast.data.grid import Hours
-from forecast.data.naming import check_last, naming_of, weekdays_of
 from forecast.data.timing import Bars
 from forecast.errors import UserError
 
@@ -122,9 +121,12 @@ def find_bars(
         times = np.unique(times)
     _check_interval(ticker, times, interval)
     found = _find(ticker, times, interval, calendar, assumed, zone, key)
-    if found.bars.interval in ("1wk", "1mo"):
-        check_last(ticker, times, found.bars)
-    return found
+    if found.bars.interval not in ("1wk", "1mo"):
+        return found
+    naming.check_last(ticker, times, found.bars)
+    open_ = naming.doubt(times, found.bars)
+    why = f"{found.why}, each named by {naming.words(found.bars.naming)}"
+    return replace(found, why=why, warnings=(*found.warnings, *([f"{ticker}: {open_}"] if open_ else [])))
 
 
 def _find(
@@ -138,12 +140,17 @@ def _find(
 ) -> FoundBars:
     if calendar == "none" or (calendar is None and assumed is None):
         own = _by_weekdays(times, interval, zone, legacy=calendar is None)
+        risk = (
+            "a next date may be a day off"
+            if own.naming in ("first", "last")
+            else "a closed one has a date, too"
+        )
         unsure = (
-            f"{ticker}: {own.label}s are named by their {own.naming} session, and without a calendar holidays are not "
-            "known: a next date may be a day off"
+            f"{ticker}: {own.label}s are named by {naming.words(own.naming)}, and without a calendar holidays are not "
+            f"known: {risk}"
         )
         why = f"no calendar; {_mask_words(own.weekmask)}"
-        return FoundBars(bars=own, why=why, warnings=(unsure,) if own.naming in ("first", "last") else ())
+        return FoundBars(bars=own, why=why, warnings=(unsure,) if interval in ("1wk", "1mo") else ())
     if calendar not in (None, "auto"):
         return _named(ticker, times, str(calendar), interval, zone, key)
     name = assumed or calendars.calendar_of(ticker)
@@ -270,7 +277,7 @@ def _fit(times: Times, name: str, interval: Interval) -> _Fit:
     inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
     bars = Bars(interval=interval, calendar=name)
     if interval in ("1wk", "1mo"):
-        bars.naming, share = naming_of(inside, bars)
+        bars.naming, share = naming.naming_of(inside, bars)
         return _Fit(bars=bars, closed=1.0 - share)
     if len(inside) < _FEW:
         return _Fit(bars=bars)
@@ -361,7 +368,7 @@ def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: 
     shows = interval in (*MINUTES, "1d") and len(times) >= _FEW
     mask = _weekmask(times) if shows else grid.WEEKDAYS
     if interval in ("1wk", "1mo") and len(times) >= _FEW:
-        mask = weekdays_of(times, interval)
+        mask = naming.weekdays_of(times, interval)
     if legacy and interval == "1d" and mask != grid.WEEKDAYS and mask.count("1") < 5:
         mask = grid.WEEKDAYS  # a few bars, not a market's habit
     zone = zone or "UTC"
@@ -369,7 +376,7 @@ def _by_weekdays(times: Times, interval: Interval, zone: str | None, *, legacy: 
     if interval in MINUTES and len(times) >= _FEW:
         hours = grid.learn_slots(times, grid.sessions_of(None, mask, zone), zone)
     bars = Bars(interval=interval, weekmask=mask, zone=zone, hours=hours)
-    bars.naming, _ = naming_of(times, bars)
+    bars.naming, _ = naming.naming_of(times, bars)
     return bars
 
 

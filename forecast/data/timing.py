@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -55,6 +56,14 @@ class Bars:
         self._zone = zone
         self._hours = hours
         self.naming = naming
+        self._planned = False
+
+    @functools.cached_property
+    def planned(self) -> Bars:
+        """The same bars as they were to be expected the day before: of days closed for once, nobody knew."""
+        other = copy(self)
+        other._planned = True
+        return other
 
     @property
     def intraday(self) -> bool:
@@ -140,6 +149,11 @@ class Bars:
                 days[:, None], np.arange(1, count + 1), roll="backward", weekmask=self.weekmask
             )
             return ahead.astype("datetime64[ns]")
+        if self._planned:
+            every = calendars.planned_sessions(self.calendar)[2].to_numpy()
+            place = every.searchsorted(after, side="right")
+            if place[-1] + count <= len(every) and after[0] >= every[0]:
+                return np.asarray(every[place[:, None] + np.arange(count)])
         found = [calendars.next_sessions(self.calendar, str(day), count).to_numpy() for day in days]
         return np.stack(found).astype("datetime64[ns]")
 
@@ -259,7 +273,7 @@ class Bars:
         begin = times - np.timedelta64(self.step, "ns") if self.hours.end else times
         if self.calendar == "24/7":
             return begin.astype("datetime64[D]").astype("datetime64[ns]")
-        sessions = grid.sessions_of(self.calendar, self.weekmask, self.zone)
+        sessions = self._sessions
         stamps = begin.astype(np.int64)
         final = len(sessions.days) - 1
         place = np.minimum(sessions.closes.searchsorted(stamps, side="right"), final)
@@ -294,14 +308,14 @@ class Bars:
         if self.calendar == "24/7":
             since = stamps % grid.DAY
             return since / (60 * grid.MINUTE), since / grid.DAY
-        sessions = grid.sessions_of(self.calendar, self.weekmask, self.zone)
+        sessions = self._sessions
         place = sessions.days.searchsorted(self.sessions_of(times))
         since = stamps - sessions.opens[place]
         return since / (60 * grid.MINUTE), since / (sessions.closes[place] - sessions.opens[place])
 
     def known_times(self, times: Times) -> Times:
         """(bars,) the moment, in UTC, at which each of ascending bars is complete; NaT where no calendar tells."""
-        sessions = grid.sessions_of(self.calendar, self.weekmask, self.zone)
+        sessions = self._sessions
         if self.intraday:
             return self._known_intraday(times, sessions)
         closes = sessions.closes.view("datetime64[ns]")
@@ -341,8 +355,14 @@ class Bars:
         begin, end = calendars.reach(self.calendar)
         return begin.to_datetime64(), end.to_datetime64()
 
+    @property
+    def _sessions(self) -> grid.Sessions:
+        return grid.sessions_of(self.calendar, self.weekmask, self.zone, planned=self._planned)
+
     def _grid(self, first: int, last: int) -> Times:
-        return grid.bars_of_years(self.calendar, self.weekmask, self.zone, self.step, self.hours, first, last)
+        return grid.bars_of_years(
+            self.calendar, self.weekmask, self.zone, self.step, self.hours, first, last, self._planned
+        )
 
     def _refuse(self, after: Any, count: int) -> NoReturn:
         begin, end = self._knows
@@ -350,6 +370,18 @@ class Bars:
             f"calendar {self.calendar or 'none'} knows {str(begin)[:10]} to {str(end)[:10]}: too little for {count} "
             f"{self.label}s after {self.text(after)}; a newer exchange_calendars may know more"
         )
+
+    def unlikely(self, times: Times) -> list[str]:
+        """Which of some bars may never come although the calendar has them, in sentences: 24/5 knows no holidays."""
+        if self.calendar != "24/5":
+            return []
+        days = np.unique(
+            (grid.to_local(times, self.zone) if self.intraday else times).astype("datetime64[D]")
+        )
+        feasts = [str(day) for day in days if str(day)[5:] in ("12-25", "01-01")]
+        return [
+            f"24/5 knows no holidays: on {day} most dealers in currencies quote nothing" for day in feasts
+        ]
 
     def text(self, time: Any) -> str:
         """A time as it is shown: YYYY-MM-DD; of intraday bars with the time of day in UTC, YYYY-MM-DDTHH:MMZ."""

@@ -324,6 +324,7 @@ def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: s
     today = np.datetime64(now.replace(tzinfo=None), "ns" if market.intraday else "D")
     if market.calendar is None:
         warnings.append("the days are the bars' own weekdays, whether the exchange is open or not")
+    warnings += market.unlikely(ahead)
     if ahead[0] < today:
         warnings.append(
             f"the last bar is of {market.text(last)}: the first {market.label} that is forecast is over"

@@ -384,3 +384,22 @@ def test_a_calendar_that_cannot_be_built_is_refused_with_the_way_out():
         find_bars(
             "A", times("XNYS", "1d", last="2024-07-05", count=40).to_numpy(), interval="1d", calendar="XTAE"
         )
+
+
+def test_weeks_too_few_to_show_what_names_them_are_said_to_be():
+    mondays = pd.date_range("2024-02-26", periods=12, freq="W-MON").to_numpy()  # no holiday is among them
+    found = find_bars("AAPL", mondays, interval="1wk", calendar="XNYS")
+    assert found.why.endswith("each named by a fixed day")
+    (warning,) = found.warnings
+    assert "or by the first session: 2024-05-27 would be 2024-05-28; a longer series tells" in warning
+    (warning,) = find_bars("AAPL", mondays, interval="1wk", calendar="none").warnings
+    assert "without a calendar holidays are not known" in warning
+
+
+def test_currencies_are_not_promised_on_christmas():
+    bars = Bars(interval="1h", calendar="24/5")
+    last = moments("2023-12-25T04:00")
+    assert bars.unlikely(bars.next_times(last, 2)[0]) == [
+        "24/5 knows no holidays: on 2023-12-25 most dealers in currencies quote nothing"
+    ]
+    assert not bars.unlikely(bars.next_times(last + np.timedelta64(1, "D"), 2)[0])

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from markets import Memory, market, random_bars, tables
 
 from forecast.data import MarketData
+from forecast.data.bars import COLUMNS
 from forecast.data.calendars import planned_sessions, sessions
 from forecast.data.features import (
     NoProcessing,
@@ -22,6 +23,7 @@ from forecast.data.features import (
     warm_up,
 )
 from forecast.data.sources import SampleSource
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 BARS = random_bars(420, seed=3)
@@ -350,6 +352,18 @@ def test_a_day_that_was_called_off_was_expected(day, called_off):
     _, _, planned = planned_sessions("XNYS")
     assert planned[planned.searchsorted(pd.Timestamp(day), side="right")] == pd.Timestamp(called_off)
     assert weekday(added([day])).item() == pd.Timestamp(called_off).day_of_week
+    # Nor in the last hour, after which the bar of the next morning is expected; what came shows afterwards.
+    market = Bars(interval="1h", calendar="XNYS")
+    hour = market.next_times(np.array([day], "datetime64[ns]") - np.timedelta64(2, "D"), 30)[0]
+    last = hour[hour < np.datetime64(day, "ns") + np.timedelta64(1, "D")][-1:]
+    following = market.next_times(last, 1)[0]
+    assert following[0] > np.datetime64(called_off, "ns") + np.timedelta64(1, "D")
+    assert str(market.planned.next_times(last, 1)[0, 0])[:10] == called_off
+    shown = WithCalendar(features=NoProcessing(), calendar="XNYS", interval="1h").compute(
+        pd.DataFrame(1.0, index=last, columns=list(COLUMNS))
+    )
+    assert shown["NextGap"].item() == pytest.approx(np.log(18 if day != "2012-10-26" else 66))
+    assert shown["NextSinceOpen"].item() == 0
 
 
 def test_a_bar_on_a_closed_day_and_a_market_that_never_closes():

@@ -61,19 +61,7 @@ class BarRows:
         """
         import numpy as np
 
-        from forecast.data.calendars import planned_sessions
-
-        count, bars = self.lead + self.horizon, self.bars
-        following = None
-        if bars.interval == "1d" and bars.calendar is not None:
-            # As the calendar stood the day before: a day the exchange was closed on for once is still its next one.
-            _, _, planned = planned_sessions(bars.calendar)
-            days = planned.to_numpy().astype("datetime64[ns]")
-            place = days.searchsorted(self.times, side="right")[:, None] + np.arange(count)
-            if place.max(initial=0) < len(days) and self.times.min(initial=days[-1]) >= days[0]:
-                following = days[place]
-        if following is None:
-            following = bars.next_times(self.times, count)  # says what the calendar does not know
+        following = self.bars.planned.next_times(self.times, self.lead + self.horizon)
         return np.concatenate((self.times[:, None], following), axis=1)[:, self.lead :]
 
     @cached_property

@@ -33,15 +33,15 @@ _NAME = re.compile(r"Next(?P<bar>\d*)WeekdaySin")
 class WithCalendar:
     """A strategy's features, and the calendar's view of the bars after each.
 
-    They are looked up in the calendar, never read from later bars.
+    They are looked up in the calendar, never read from later bars, as it stood before: a day on which the exchange was
+    closed for once still counts as its next session (see forecast.data.calendars.planned_sessions).
 
-    **Days**: the session after the last bar of a window is the first day that is forecast, as the calendar stood on the
-    day before: a day on which the exchange was closed for once still counts as its next session (see
-    forecast.data.calendars.planned_sessions). Columns of the session after a bar are called NextWeekdaySin and so on,
-    those of the second one Next2WeekdaySin. Weekday (a cycle of seven) and month (of twelve) are sine and cosine of
-    their place in the cycle, so that December lies beside January. NextTurnOfMonth is 1 on the last session of a month
-    and the first three of the next, else 0 (Lakonishok and Smidt 1988, Are seasonal anomalies real?,
-    https://doi.org/10.1093/rfs/1.4.403). **Weeks and months**: the month of the next one alone.
+    **Days**: the session after the last bar of a window is the first day that is forecast. Columns of the session after
+    a bar are called NextWeekdaySin and so on, those of the second one Next2WeekdaySin. Weekday (a cycle of seven)
+    and month (of twelve) are sine and cosine of their place in the cycle, so that December lies beside January.
+    NextTurnOfMonth is 1 on the last session of a month and the first three of the next, else 0 (Lakonishok and
+    Smidt 1988, Are seasonal anomalies real?, https://doi.org/10.1093/rfs/1.4.403). **Weeks and months**: the month
+    of the next one alone.
 
     **Intraday bars**: for each bar that is forecast (`Next...`, `Next2...`, 24 at most) the time of day on the
     market's clock as sines and cosines of one and two cycles a day, the weekday, the hours since the session opened,
@@ -146,7 +146,7 @@ class WithCalendar:
         return Bars(interval=self.interval, calendar=self.calendar)  # type: ignore[arg-type]
 
     def _of_months(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
-        following = self._bars().next_times(times, self.ahead[-1])
+        following = self._bars().planned.next_times(times, self.ahead[-1])
         months = following.astype("datetime64[M]").astype(int) % 12
         waves = {"MonthSin": _cycle(math.sin, 12), "MonthCos": _cycle(math.cos, 12)}
         return {
@@ -158,7 +158,7 @@ class WithCalendar:
     def _of_hours(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
         import numpy as np
 
-        market = self._bars()
+        market = self._bars().planned
         last = self._last.get(market.key)
         if last is not None and np.array_equal(last[0], times):
             return last[1]
