@@ -120,22 +120,26 @@ def bar_table(
     frame = frame[wanted]
     if frame.empty:
         raise UserError(f"{origin}: holds no bars")
-    values = {}
-    for column in wanted:
-        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=np.float64)
-        text = np.isnan(numbers) & frame[column].notna().to_numpy()
-        if text.any():
-            row = int(text.argmax())
-            raise UserError(
-                f"{origin}: {column}={frame[column].iloc[row]!r} on {frame.index[row]} is no number"
-            )
-        values[column] = numbers
+    values = {column: _numbers(frame[column], origin) for column in wanted}
     prices = adjusted(values, adjust=adjust, adjust_volume=adjust_volume)
     table = pd.DataFrame(prices, index=_dates(frame.index, origin))
     if has_adjusted:
         # For HealthCheck, which knows then what a split may look like.
         table.attrs["adjusted"] = adjust and not np.array_equal(values["Adj Close"], values["Close"])
     return table
+
+
+def _numbers(cells: pd.Series, origin: str) -> NDArray[np.float64]:
+    """A column as float64; text that is no number is refused."""
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
+    text = np.isnan(numbers) & cells.notna().to_numpy()
+    if text.any():
+        row = int(text.argmax())
+        raise UserError(f"{origin}: {cells.name}={cells.iloc[row]!r} on {cells.index[row]} is no number")
+    return numbers
 
 
 def adjusted(

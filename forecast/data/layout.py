@@ -281,14 +281,8 @@ def all_series(
     for ticker, table in bars:
         own: dict[str, Any] = {} if tables else {"target": target, "covariates": covariates}
         tables[ticker] = rows(features, table, market=markets.get(ticker), **own)
-    first = next(iter(tables))
-    known = {} if by_ending else markets
-    late = [
-        ticker
-        for ticker in tables
-        if (known[ticker].key != known[first].key if known else may_close_later(ticker, first))
-    ]
-    if late:
+    first, known = next(iter(tables)), {} if by_ending else markets
+    if late := _known_later(list(tables), known):
         what = "joined to %s as known at its close; what is known later is joined later"
         log.info(f"%s: {what}", ", ".join(late), first)
     dates, values = side_by_side(tables, len(features.columns), covariates=len(covariates), markets=known)
@@ -297,3 +291,11 @@ def all_series(
             f"data.tickers={list(tables)}: have no date in common; data=..._panel does not need one"
         )
     yield series(first, dates, values)
+
+
+def _known_later(tickers: Sequence[str], markets: Mapping[str, Bars]) -> list[str]:
+    """Those of other markets than the first's; without `markets`, by their endings."""
+    first = tickers[0]
+    if markets:
+        return [ticker for ticker in tickers if markets[ticker].key != markets[first].key]
+    return [ticker for ticker in tickers if may_close_later(ticker, first)]

@@ -117,11 +117,6 @@ class MarketData:
         health: HealthCheck | None = None,
         covariates: dict[str, Covariate | None] | list[Covariate] | None = None,
     ) -> None:
-        if train_ratio + val_ratio >= 1:
-            raise UserError(
-                f"data.train_ratio={train_ratio} + data.val_ratio={val_ratio}: must sum to less than 1, "
-                "or nothing is left to test on"
-            )
         self.range = DateRange(period=period, start=start, end=end)
         self.reader = BarReader(
             source=source,
@@ -133,20 +128,9 @@ class MarketData:
         )
         check_reach(source, interval, self.range)
         self.bars = self.reader.expected
-        if within_session and not self.bars.intraday:
-            raise UserError(
-                f"data.within_session=true: of data.interval={self.bars.interval} a session has one bar at most; use "
-                "it with intraday bars"
-            )
         self.within_session = within_session
         self.panel_memory_mb = panel_memory_mb
         self.target = (target or Close()).of_bars(self.bars)
-        follow = self.target.lead + horizon
-        if embargo is not None and embargo < follow:
-            more = f" and the {self.target.lead} bars before it" if self.target.lead else ""
-            raise UserError(f"data.embargo={embargo}: must be at least data.horizon={horizon}{more}, or null")
-        if instance_norm and seq_len < 2:
-            raise UserError("data.instance_norm=true: one bar has no spread; needs data.seq_len >= 2")
         self.source = source
         ahead = sessions_ahead(lead=self.target.lead, horizon=horizon)
         self.features = with_calendar(
@@ -158,14 +142,14 @@ class MarketData:
         self.horizon = horizon
         self.train_ratio = train_ratio
         self.val_ratio = val_ratio
-        self.embargo = follow if embargo is None else embargo
+        self.embargo = self.target.lead + horizon if embargo is None else embargo
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.anchor = anchor
         self.instance_norm = instance_norm
         self.scaler = scaler
         self.health = health
-        _check_tickers(self.tickers, scope)
+        self._check_arguments()
         from forecast.data.layout import layout
 
         self.covariates = Covariates(covariates, lead=self.target.lead, horizon=horizon)
@@ -175,6 +159,28 @@ class MarketData:
             tickers=self.tickers if scope == "multiple" else None,
             covariates=self.covariates.columns,
         )
+
+    def _check_arguments(self) -> None:
+        """Refuse arguments that cannot go together."""
+        if self.train_ratio + self.val_ratio >= 1:
+            raise UserError(
+                f"data.train_ratio={self.train_ratio} + data.val_ratio={self.val_ratio}: must sum to less than 1, "
+                "or nothing is left to test on"
+            )
+        if self.within_session and not self.bars.intraday:
+            raise UserError(
+                f"data.within_session=true: of data.interval={self.bars.interval} a session has one bar at most; use "
+                "it with intraday bars"
+            )
+        lead = self.target.lead
+        if self.embargo < lead + self.horizon:
+            more = f" and the {lead} bars before it" if lead else ""
+            raise UserError(
+                f"data.embargo={self.embargo}: must be at least data.horizon={self.horizon}{more}, or null"
+            )
+        if self.instance_norm and self.seq_len < 2:
+            raise UserError("data.instance_norm=true: one bar has no spread; needs data.seq_len >= 2")
+        _check_tickers(self.tickers, self.scope)
 
     @property
     def join_by_ending(self) -> bool:

@@ -35,6 +35,7 @@ from forecast.data.sources.text_shape import (
 PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".txt", ".tsv", ".tab", ".psv", ".prn", ".asc", ".dat")
 PACKED = (".gz", ".zip", ".xz", ".bz2", ".zst")
+_LARGE = 1 << 24  # bytes from which threads gain more than they cost
 _HEAD = 1 << 16  # bytes that show the header of a file
 # As pandas has them, named because it takes them for one column only when they are given by column.
 _MISSING = ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
@@ -157,8 +158,11 @@ def not_as_saved(what: str) -> FileError:
 
 def _read_parquet(file: RawFile) -> RawTable:
     """The columns of a parquet file, its index among them."""
+    from pyarrow import parquet
+
+    large = len(file.content) > _LARGE
     try:
-        table = pd.read_parquet(BytesIO(file.content), engine="pyarrow")
+        table = parquet.read_table(BytesIO(file.content), use_threads=large).to_pandas(use_threads=large)
     except (OSError, ValueError) as error:
         # pyarrow's ArrowInvalid is a ValueError, but a truncated page is an OSError.
         raise FileError(f"cannot be read ({first_line(error)})") from None
