@@ -14,7 +14,7 @@ from forecast.champion.store import ChampionStore
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.evaluate.findings import Comparison, TargetWords, best_baseline
-from forecast.evaluate.summary import ratio_text
+from forecast.evaluate.summary import p_text, ratio_text
 from forecast.files import read_json
 from forecast.runs import package_version
 
@@ -119,8 +119,8 @@ def summary(metadata: Mapping[str, Any]) -> list[str]:
     )
     if metadata["p_value_holm"] is not None:
         among += (
-            f'; p-value of "no better than naive" on validation {metadata["p_value"]:.3f}, '
-            f"{metadata['p_value_holm']:.3f} corrected for all that was tried (Holm)"
+            f'; "no better than naive" on validation {p_text(metadata["p_value"])}, '
+            f"{p_text(metadata['p_value_holm'])} corrected for all that was tried (Holm)"
         )
     run = f"run {metadata['run_id']}" if metadata["run_id"] else metadata["run_directory"]
     return [

@@ -95,6 +95,9 @@ class FollowedRisk:
         self._residuals = History(streams, window=risk.window)
         self._returns = History(streams, window=SIMULATED)
         self._rows = np.zeros(len(names))
+        self._moved = np.zeros(
+            len(names), bool
+        )  # whether any return was not 0; without one there is no risk to test
         self._pinball = np.zeros((2, *shape))  # pinball of the model's quantile, of historical simulation's
         self._violations = np.zeros((2, *shape))
         self._transitions = np.zeros((*shape, 2, 2))
@@ -155,7 +158,7 @@ class FollowedRisk:
             "method": "filtered historical simulation",
             "window": self.risk.window,
             "simulated": SIMULATED,
-            "rows": int(self._rows.sum()),
+            "rows": int((self._rows * self._moved).sum()),
             "levels": {},
         }
         lines, warnings = [], []
@@ -170,7 +173,10 @@ class FollowedRisk:
                 )
             }
             metrics[f"es_{key(level)}_ratio"] = entry["es_ratio"]
-            lines += _line(level, entry, bar)
+            still = self._rows.any() and not self._moved.any()
+            lines += (
+                [f"{key(level)} % value at risk: no return ever moved"] if still else _line(level, entry, bar)
+            )
             warnings += _warning(level, entry, bar)
         record |= {"lines": lines, "warnings": warnings}
         return Summary(record=record, metrics=prefixed("test", metrics))
@@ -193,6 +199,7 @@ class FollowedRisk:
         )
         owner, came, count = np.asarray(block.series)[known], actual[known], len(self.names)
         self._rows += np.bincount(owner, minlength=count)
+        self._moved |= np.bincount(owner, came != 0, count) > 0
         for place, level in enumerate(self.risk.levels):
             for side, quantile in enumerate((found[place, 0, known], simulated[place, known])):
                 below = came < quantile
@@ -205,17 +212,18 @@ class FollowedRisk:
 
     def _entry(self, place: int, level: float) -> dict[str, Any]:
         """A level: all tickers together, then a column a figure with an entry a ticker."""
-        rows, violations = self._rows, self._violations[:, place]
+        moved = self._moved
+        rows, violations = self._rows * moved, self._violations[:, place] * moved
         coverage = kupiec(violations[0], rows, level)
-        independence = christoffersen(self._transitions[place])
+        independence = christoffersen(self._transitions[place] * moved[:, None, None])
         both = conditional_coverage(coverage, independence)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = violations / rows
             pinball = self._pinball[:, place] / rows
-            mean_loss = self._pinball[:, place].sum(axis=1) / rows.sum()
+            mean_loss = (self._pinball[:, place] * moved).sum(axis=1) / rows.sum()
             # Tickers of the same group count alike, however far their returns reach.
             ratios = pinball[0] / pinball[1]
-            beyond = self._beyond[:, place]
+            beyond = self._beyond[:, place] * moved
             shortfall = beyond[0] / beyond[1]
             total = violations[0].sum() / rows.sum()
             simulated = violations[1].sum() / rows.sum()
@@ -278,8 +286,6 @@ def _line(level: float, entry: dict[str, Any], bar: str) -> list[str]:
     share, p, both = (number(entry[name]) for name in ("violations", "kupiec_p", "conditional_p"))
     if share is None:
         return [f"{key(level)} % value at risk: none on test"]
-    if entry["pinball"] == 0:
-        return [f"{key(level)} % value at risk: no return ever moved"]
     line = f"{key(level)} % value at risk: fallen below on {100 * share:.2f} % of test {bar}s"
     tests = [f"Kupiec {p_text(p)}"] if p is not None else []
     tests += [f"Christoffersen {p_text(both)}"] if both is not None else []
@@ -294,8 +300,6 @@ def _warning(level: float, entry: dict[str, Any], bar: str) -> list[str]:
     """What does not hold, by the smallest p-value of all tickers."""
     found: list[str] = []
     columns = entry["tickers"]
-    if entry["pinball"] == 0:
-        return found
     p = number(entry["kupiec_p"])
     if p is not None and p < ALPHA:
         worst = int(np.nanargmin([np.nan if one is None else one for one in columns["kupiec_p"]]))

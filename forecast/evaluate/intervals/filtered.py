@@ -26,6 +26,9 @@ class Filtered:
     Unlike conformal intervals these are not symmetric: where falls are larger than rises, the lower side is the longer
     one. Residuals of validation come first; those of test days follow as they are known.
 
+    Where a forecaster errs to one side for long, as trees do on price levels above all that they were shown, both
+    bounds lie on that side of its forecast, where the outcomes are.
+
     Args:
         levels: shares of outcomes that shall lie inside, largest first.
         window: latest residuals of a ticker and step that are looked at.
