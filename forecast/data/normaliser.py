@@ -47,6 +47,8 @@ class WindowNormaliser(nn.Module):
         target_relation: see Target.relation.
         kept: network inputs that `instance_norm` leaves as they are: those of covariates, whose level matters, which
             within a window may not change at all.
+        fill_amounts: an amount of 0, such as the Volume of a bar whose trade is not known, counts as the window's usual
+            one, not as a fall to nothing; False in runs saved before this was so.
     """
 
     _offset: Tensor
@@ -70,8 +72,10 @@ class WindowNormaliser(nn.Module):
         target_scaler: TimeSeriesScaler | None = None,
         target_relation: TargetRelation = "ratio",
         kept: list[int] | None = None,
+        fill_amounts: bool = False,
     ) -> None:
         super().__init__()
+        self.fill_amounts = fill_amounts
         self.kept = list(kept or [])
         self.anchor = anchor
         self.instance_norm = instance_norm
@@ -135,6 +139,9 @@ class WindowNormaliser(nn.Module):
         anchored = inputs / last_close - self._offset
         if self._amounts is not None:
             logs = torch.log1p(inputs[..., self._amounts])
+            if self.fill_amounts and not logs.all():
+                usual = logs.sum(dim=1, keepdim=True) / (logs != 0).sum(dim=1, keepdim=True).clamp(min=1)
+                logs = torch.where(logs == 0, usual, logs)
             anchored[..., self._amounts] = logs - logs[:, -1:]
         if self._free is not None:
             anchored[..., self._free] = inputs[..., self._free]
@@ -215,6 +222,7 @@ class WindowNormaliser(nn.Module):
             "target": self.target,
             "target_relation": self.target_relation,
             **({"kept": self.kept} if self.kept else {}),
+            **({"fill_amounts": True} if self.fill_amounts else {}),
             "scaler": self.scaler and self.scaler.to_json(),
             "target_scaler": self.target_scaler and self.target_scaler.to_json(),
         }
@@ -234,6 +242,7 @@ class WindowNormaliser(nn.Module):
             target=state["target"],
             target_relation=state.get("target_relation", "ratio"),
             kept=state.get("kept"),
+            fill_amounts=bool(state.get("fill_amounts", False)),
             **scalers,
         )
 
@@ -321,6 +330,7 @@ def fit_normaliser(
         "target": layout.target,
         "target_relation": target_relation,
         "kept": sorted(layout.covariates),
+        "fill_amounts": True,
     }
     unscaled = WindowNormaliser(**plan)
     if scaler is None:

@@ -102,6 +102,18 @@ def test_json_round_trip_is_exact():
     assert torch.equal(one.targets(block, future), other.targets(block, future))
 
 
+def test_a_volume_of_0_counts_as_the_usual_one():
+    volume = torch.tensor([[10.0, 0.0, 40.0, 0.0], [0.0, 0.0, 0.0, 0.0], [10.0, 20.0, 40.0, 80.0]])[..., None]
+    one = WindowNormaliser(anchor="last", relations=["amount"], closes=[0], target=0, fill_amounts=True)
+    usual = (np.log1p(10.0) + np.log1p(40.0)) / 2
+    wanted = [np.log1p(10.0) - usual, 0.0, np.log1p(40.0) - usual, 0.0]
+    found = WindowNormaliser.from_json(one.to_json()).anchored(volume)[..., 0]
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-5)
+    assert not found[1].any()
+    before = WindowNormaliser(anchor="last", relations=["amount"], closes=[0], target=0).anchored(volume)
+    assert torch.equal(found[2], before[2, :, 0])
+
+
 def test_raw_windows_are_left_alone():
     block, _ = windows()
     before = block.clone()

@@ -121,6 +121,11 @@ def test_features_of_volatility_by_their_definitions():
     logs = np.log1p(VOLUME)
     assert table["Volume1"] == pytest.approx(logs[-1] - logs[-22:].mean())
     assert table["Volume5"] == pytest.approx(logs[-5:].mean() - logs[-22:].mean())
+    # a Volume of 0 is left out of the means, and itself as usual
+    gaps = VolatilityFeatures().compute(BARS.assign(Volume=[*VOLUME[:-3], 0.0, VOLUME[-2], 0.0])).iloc[-1]
+    known = np.delete(logs, [-3, -1])
+    assert gaps["Volume1"] == 0.0
+    assert gaps["Volume5"] == pytest.approx(known[-3:].mean() - known[-20:].mean())
 
 
 def prepared(bars, target, **keys):

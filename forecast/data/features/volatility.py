@@ -28,7 +28,7 @@ class Volatility:
     | Night | ln(Open / the Close before), percent | 0 |
     | NightSize | absolute value of Night | 0 |
     | LogSpread | ln((High - Low) / Close), percent, at least sqrt(`least`) | ln sqrt(`least`) |
-    | Volume1, Volume5 | ln(1 + Volume), and its mean over 5, less its mean over 22 | 0 |
+    | Volume1, Volume5 | ln(1 + Volume), and its mean over 5, less its mean over 22 (of Volumes above 0) | 0 |
 
     Args:
         estimator: of the variance of a bar, see forecast.data.variance.
@@ -67,9 +67,15 @@ class Volatility:
             found["Night"] = 100.0 * np.log(opened / ind.lagged(close, 1))
             found["NightSize"] = np.abs(found["Night"])
             found["LogSpread"] = np.log(np.maximum(100.0 * (high - low) / close, self.least**0.5))
-            amounts = np.log1p(volume)
+            amounts, known = np.log1p(volume), volume > 0
             # The mean less the last one, exactly 0 where it stood.
             usual = ind.relative(amounts, [1.0 / 22] * 22)
-            found["Volume1"] = -usual
-            found["Volume5"] = ind.relative(amounts, [1.0 / 5] * 5) - usual
+            week = ind.relative(amounts, [1.0 / 5] * 5) - usual
+            # A Volume of 0 is most often one that is not known: it is no fall of trade from 2e9 to nothing.
+            shares = [ind.mean(known.astype(np.float64), span) for span in (5, 22)]
+            traded = np.where(known, amounts, 0.0)
+            means = [ind.mean(traded, span) / share for span, share in zip((5, 22), shares, strict=True)]
+            gaps = shares[1] < 1.0
+            found["Volume1"] = np.where(gaps, np.where(known, amounts - means[1], 0.0), -usual)
+            found["Volume5"] = np.where(gaps, np.where(shares[0] > 0, means[0] - means[1], 0.0), week)
         return ind.table(found, bars.index)
