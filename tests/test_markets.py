@@ -120,7 +120,9 @@ def test_hours_are_served_with_the_moments_that_follow(runs):
     model = load_model(runs("2222.SR"))
     found = latest(LiveBars(allow=[]), Deaf(), model, "2222.SR", stale=False)
     every = times("XSAU", "1h", last="2024-07-05", count=COUNT + 3)
-    assert found.dates == [f"{time:%Y-%m-%dT%H:%MZ}" for time in every[-3:-1]]
+    assert [step.date for step in found.answer.forecast] == [
+        f"{time:%Y-%m-%dT%H:%MZ}" for time in every[-3:-1]
+    ]
     assert model.banner()[1].startswith("RMSE on its test hours ")
 
 
