@@ -182,7 +182,9 @@ def test_the_winners_p_value_pays_for_the_others():
     said = champion_metadata(candidate(), tried, number=1, audit="not run")
     assert said["p_value"] == 0.01
     assert said["p_value_holm"] == pytest.approx(0.04)
-    assert "0.010, 0.040 corrected for all that was tried (Holm)" in "\n".join(summary(said))
+    assert "p = 0.01, p = 0.04 corrected for all that was tried (Holm)" in "\n".join(summary(said))
+    sure = champion_metadata(candidate(), replace(tried, p_values=[1e-9] * 4), number=1, audit="not run")
+    assert "p < 0.001, p < 0.001 corrected" in "\n".join(summary(sure))
     epochs = champion_metadata(candidate(), replace(tried, epochs=[5, 5, 1, 9]), number=1, audit="not run")
     assert epochs["p_value_holm"] == pytest.approx(0.2)  # the best of 20 epochs, not of 4 trials
     untested = champion_metadata(candidate(), replace(tried, p_values=[None] * 4), number=1, audit="not run")
