@@ -139,7 +139,7 @@ def original_here(args: argparse.Namespace) -> None:
     """Runs of the seeds from `first` on, each a task of Ray."""
     import ray
 
-    ray.init(num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init("local", num_cpus=CORES, include_dashboard=False, log_to_driver=False, logging_level="error")
     task: Any = ray.remote(num_cpus=1)(original_run)
     seeds = range(args.first, args.first + args.trials)
     ray.get([task.remote(seed, args.epochs, args.hidden, args.store) for seed in seeds])
