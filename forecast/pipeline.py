@@ -282,7 +282,14 @@ def _fit_on_ray(
 
     own = not ray.is_initialized()
     if own:
-        ray.init(num_cpus=parallel, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        # "local": a cluster that happens to run on this machine is none of ours.
+        ray.init(
+            "local",
+            num_cpus=parallel,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     try:
         shared = ray.put((config, data, score))
         task: Any = ray.remote(num_cpus=1, max_retries=2)(_fit_remotely)
