@@ -29,6 +29,8 @@ _FEW = 15
 BULK = 0.2
 # Likewise, that makes another calendar worth a look: a year has a dozen holidays.
 _DOUBTFUL = 0.02
+# Likewise of a calendar that nobody named: a day or two a year are another country's holidays.
+_HOLIDAYS = 0.004
 # Likewise of weeks and months, above which no calendar that nobody named is taken.
 _TOLD = 0.05
 # Another calendar is better by at least so much.
@@ -238,12 +240,13 @@ def _search(times: Times, interval: Interval, zone: str | None, *, tried: str | 
     warnings: tuple[str, ...] = ()
     if fit.missing >= BULK:
         warnings = (f"{100 * fit.missing:.0f} % of the sessions of {best} have no bar",)
+    guessed = interval == "1d" and best != tried
     alike = [name for name in fits if name != best and fits[name].score > fit.score - 1e-9]
     if interval in ("1wk", "1mo") and best != tried and alike:
         warnings = (
             f"{', '.join([best, *alike[:3]])} fit the bars alike; data.calendar=NAME says which it is",
         )
-    elif fit.closed > _DOUBTFUL:
+    elif max(fit.closed, fit.missing if guessed else 0.0) > (_HOLIDAYS if guessed else _DOUBTFUL):
         warnings = (f"{_disagreement(fit, best, interval)}; data.calendar=NAME names another",)
     return FoundBars(
         bars=fit.bars,

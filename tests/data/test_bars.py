@@ -403,3 +403,10 @@ def test_currencies_are_not_promised_on_christmas():
         "24/5 knows no holidays: on 2023-12-25 most dealers in currencies quote nothing"
     ]
     assert not bars.unlikely(bars.next_times(last + np.timedelta64(1, "D"), 2)[0])
+
+
+def test_another_countrys_holidays_are_said():
+    days = times("XNZE", "1d", last="2024-05-31", count=400).to_numpy()
+    (warning,) = find_bars("mine", days, interval="1d", calendar="auto").warnings
+    assert "% of the sessions of" in warning
+    assert "data.calendar=NAME names another" in warning
