@@ -6,7 +6,9 @@ import contextlib
 import io
 import logging
 import os
+import random
 import runpy
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,18 @@ REPOSITORY = Path(__file__).parents[1]
 RUN = REPOSITORY / "run.py"
 # Small enough that a whole run takes a second or two.
 SMALL = ("data.period=2y", "trainer=smoke", "model.hidden_size=4")
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on, below those that the system hands out.
+
+    Between the look and the server's start one of those would soon be taken: Ray asks for many.
+    """
+    for port in random.Random().sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 class Done(NamedTuple):

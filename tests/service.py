@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import warm
-from commands import REPOSITORY, environment
+from commands import REPOSITORY, environment, free_port
 
 SERVE = REPOSITORY / "serve.py"
 # Longer than anything takes here, shorter than a test's own limit: for waits that end as soon as what they wait for.
@@ -312,12 +312,6 @@ def wait(
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds, pages shared with others included."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def rest(connection: socket.socket) -> bytes:

@@ -3,7 +3,6 @@
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import warm
-from commands import REPOSITORY, environment
+from commands import REPOSITORY, environment, free_port
 from retraining import BARS, write_bars
 
 LONG_S = 300  # more than anything here takes on a busy machine; nothing waits for it to pass
@@ -24,8 +23,7 @@ class Server:
 
     def __init__(self, folder, *words):
         self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.log = folder / f"server-{self.port}.log"
         with self.log.open("wb") as output:
             self.process = warm.Process(
@@ -35,7 +33,12 @@ class Server:
                 stdout=output,
                 stderr=output,
             )
-        until(lambda: self.is_ready(), what=lambda: self.log.read_text())
+        try:
+            until(lambda: self.is_ready(), what=lambda: self.log.read_text())
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def is_ready(self):
         assert self.process.poll() is None, self.log.read_text()
