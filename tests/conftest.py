@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,27 @@ def _one_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nested_python(tmp_path_factory):
+    """What the project starts by itself is warm, here and in processes that were started warm, see warm.NESTED."""
+    import warm
+
+    script = tmp_path_factory.mktemp("nested") / "python"
+    script.write_text(warm.NESTED)
+    script.chmod(0o755)
+    sys.executable = os.environ[warm.NESTED_PYTHON] = str(script)
+    yield
+    sys.executable = warm.PYTHON
+
+
+@pytest.fixture
+def cold_python(monkeypatch):
+    """What the project starts by itself in this test is as its users have it."""
+    import warm
+
+    monkeypatch.setattr(sys, "executable", warm.PYTHON)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ interpreter starts (its locale, its warnings, what it has not imported) is teste
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -21,11 +22,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+PYTHON = sys.executable
 PIPE, STDOUT = subprocess.PIPE, subprocess.STDOUT
 # The variable that holds the process with which the template ends; conftest.py sets it.
 SESSION = "FORECAST_TESTS_SESSION"
 # A command that is the same: a script, not a link, as a link to a virtual environment's interpreter is another one.
-SHELL = f'#!/bin/sh\nexec "{sys.executable}" -S -E "{__file__}" "$@"\n'
+SHELL = f'#!/bin/sh\nexec "{PYTHON}" -S -E "{__file__}" "$@"\n'
+# The variable that names a script with NESTED, which stands for the interpreter: sys.executable.
+NESTED_PYTHON = "FORECAST_TESTS_PYTHON"
+# What the project starts by itself is warm; all else, such as Ray, is as ever.
+NESTED = f"""#!/bin/sh
+case "$*" in
+    "-P "* | "-m forecast.serve.registry "*) exec "{PYTHON}" -S -E "{__file__}" "$@" ;;
+esac
+exec "{PYTHON}" "$@"
+"""
 _TEMPLATE = Path(__file__).with_name("warm_template.py")
 
 
@@ -41,6 +52,7 @@ class Process:
         stderr: a file, PIPE or STDOUT; None = as here.
         text: pipes give text.
         start_new_session: it leads a session of its own.
+        pass_fds: further open files that it has, under the same numbers.
     """
 
     def __init__(
@@ -54,6 +66,7 @@ class Process:
         stderr: Any = None,
         text: bool = False,
         start_new_session: bool = False,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         assert str(command[0]) == sys.executable, command
         self.args = command
@@ -63,6 +76,7 @@ class Process:
             "folder": os.path.abspath(cwd or os.getcwd()),
             "environment": dict(os.environ if env is None else env),
             "new_session": start_new_session,
+            "numbers": [0, 1, 2, *pass_fds],
         }
         self.stdin: IO[Any] | None = None
         if stdin == PIPE:
@@ -86,7 +100,7 @@ class Process:
         if stderr == STDOUT:
             streams[2] = streams[1]
         self._connection = _connect()
-        socket.send_fds(self._connection, [json.dumps(task).encode()], streams)
+        socket.send_fds(self._connection, [json.dumps(task).encode()], [*streams, *pass_fds])
         os.close(nothing)
         for given, stream in zip((stdout, stderr), streams[1:], strict=True):
             if given == PIPE:
@@ -191,7 +205,7 @@ def _connect() -> socket.socket:
     except ConnectionRefusedError:
         connection.close()
     subprocess.run(
-        [sys.executable, str(_TEMPLATE), f"forecast-tests-{session}", session],
+        [PYTHON, str(_TEMPLATE), f"forecast-tests-{session}", session],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # it stays, and whoever reads what a shell prints waits for the last writer
         stderr=subprocess.DEVNULL,
@@ -201,13 +215,26 @@ def _connect() -> socket.socket:
     return _connect()
 
 
+def _is_open(number: int) -> bool:
+    """Whether a file is open, which the list of open files itself is no more."""
+    try:
+        return fcntl.fcntl(number, fcntl.F_GETFD) >= 0
+    except OSError:
+        return False
+
+
 def main() -> int:
     """`python` of a shell: a warm process for as long as the shell waits for it; a cold one where that cannot be."""
     words = sys.argv[1:]
     command = [sys.executable, *words]
-    if not words or (words[0] not in ("-", "-c", "-m") and not words[0].endswith(".py")):
+    if not words or (words[0] not in ("-", "-c", "-m", "-P") and not words[0].endswith(".py")):
         os.execv(sys.executable, command)
-    process = Process(command, stdin=sys.stdin)
+    # All that was open when this process began, so before it opens anything itself.
+    inherited = [
+        number for number in map(int, os.listdir("/proc/self/fd")) if number > 2 and _is_open(number)
+    ]
+    leads = os.getsid(0) == os.getpid()
+    process = Process(command, stdin=sys.stdin, start_new_session=leads, pass_fds=inherited)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda how, _: process.send_signal(how))
     return process.wait()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import errno
+import fcntl
 import gc
 import importlib
 import json
@@ -91,7 +92,7 @@ class Template:
     def answer(self, connection: socket.socket) -> dict[str, Any] | None:
         """Fork; the child gets its task, the template None."""
         self.selector.unregister(connection)
-        message, streams, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 3)
+        message, streams, _, _ = socket.recv_fds(connection, MESSAGE_BYTES, 16)
         if not message:
             connection.close()
             return None
@@ -129,14 +130,20 @@ class Template:
 def become(task: dict[str, Any], streams: list[int]) -> None:
     """Make this process what a fresh interpreter would be, started with the same words."""
     signal.set_wakeup_fd(-1)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
+    free = [
+        fcntl.fcntl(stream, fcntl.F_DUPFD, 100) for stream in streams
+    ]  # above the numbers they shall have
+    for stream in streams:
         os.close(stream)
+    for above, number in zip(free, task["numbers"], strict=True):
+        os.dup2(above, number)
+        os.close(above)
     if task["new_session"]:
         os.setsid()
     os.chdir(task["folder"])
     os.environ.clear()
     os.environ.update(task["environment"])
+    sys.executable = os.environ.get("FORECAST_TESTS_PYTHON", sys.executable)
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115  it stays open
         if number == 2:
@@ -153,13 +160,16 @@ def execute(words: list[str]) -> None:
         warnings.filterwarnings(action, re.escape(message), kind)  # type: ignore[arg-type]
         words = words[2:]
     before = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    here = [os.getcwd()]
+    if words[0] == "-P":
+        here, words = [], words[1:]
     if words[0] == "-m":
-        sys.argv, sys.path[:] = words[1:], [os.getcwd(), *before, *sys.path[1:]]
+        sys.argv, sys.path[:] = words[1:], [*here, *before, *sys.path[1:]]
         sys.modules.pop(words[1], None)  # runpy warns of a module that is there already
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     elif words[0] in ("-c", "-"):
         code, rest = (sys.stdin.read(), words[1:]) if words[0] == "-" else (words[1], words[2:])
-        sys.argv, sys.path[:] = [words[0], *rest], ["", *before, *sys.path[1:]]
+        sys.argv, sys.path[:] = [words[0], *rest], [*here, *before, *sys.path[1:]]
         main = types.ModuleType("__main__")
         sys.modules["__main__"] = main
         exec(compile(code, "<string>", "exec"), main.__dict__)

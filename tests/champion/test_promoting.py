@@ -212,6 +212,7 @@ class TestThePlace:
         assert rollback(champion=moved).metadata["number"] == 1
 
 
+@pytest.mark.usefixtures("cold_python")
 class TestTheProof:
     def test_forecasts_that_differ_are_not_promoted(self, world, tmp_path, place):
         """The seal is whole, the weights are not those that made the forecasts."""

@@ -282,7 +282,7 @@ def test_only_one_of_many_at_once_gets_to_start(training, endless):
     training.cancel(started[0].job)
 
 
-@pytest.mark.usefixtures("quick_proof")
+@pytest.mark.usefixtures("quick_proof", "cold_python")
 def test_a_rollback_is_done_in_a_process_of_its_own(world, training):
     with pytest.raises(NothingBeforeError, match="no champion"):
         training.roll_back()
