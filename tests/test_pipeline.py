@@ -8,6 +8,7 @@ import pytest
 
 import forecast
 from forecast import pipeline
+from forecast.bundle import verify_golden
 from forecast.config import check, compose
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate import metric
@@ -150,3 +151,22 @@ def test_a_run_shows_itself_in_a_notebook(run):
     shown = run[0]._repr_html_()
     assert shown.startswith("<iframe")
     assert "tomorrow = today" in shown
+
+
+def test_a_directory_that_another_run_is_writing_to_is_refused_and_left_alone(tmp_path):
+    directory, refused = tmp_path / "run", []
+
+    def on_epoch(*_):
+        with pytest.raises(UserError) as found:
+            forecast.run(*SMALL, "model.hidden_size=8", directory=directory)
+        refused.append(str(found.value))
+
+    config = compose(*SMALL)
+    check(config)
+    pipeline.run(config, directory, pipeline.RunHooks(on_epoch=on_epoch, draw_plots=False))
+    text = (
+        f"hydra.run.dir={directory}: another run is writing there; wait for its end, or name another folder"
+    )
+    assert refused == [text] * len(refused) != []
+    assert verify_golden(directory, forecast.load(directory)) > 50
+    forecast.run(*SMALL, "model.hidden_size=8", directory=directory)  # it is free again

@@ -5,9 +5,11 @@ A directory without `manifest.json` is no finished run, and one whose files do n
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,25 +57,52 @@ def begin(directory: Path) -> Iterator[None]:
     Of a run that is refused meanwhile nothing is left, and no folder that is empty then.
 
     Raises:
-        UserError: it cannot be written to, now or later.
+        UserError: it cannot be written to, now or later, or another run is writing to it.
     """
     where = f"hydra.run.dir={directory}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        _clear(directory)
-        write_whole(directory / "run.log", "")
-    except OSError as error:
-        raise UserError(f"{where}: cannot be written to ({error.strerror}); name another folder") from error
-    try:
-        yield
-    except UserError:
-        _discard(directory)
-        raise
-    except Exception as error:
-        if (refused := refused_by_disk(error, where)) is None:
+    with ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if not stack.enter_context(_held(directory)):
+                raise UserError(
+                    f"{where}: another run is writing there; wait for its end, or name another folder"
+                )
+            _clear(directory)
+            write_whole(directory / "run.log", "")
+        except OSError as error:
+            raise UserError(
+                f"{where}: cannot be written to ({error.strerror}); name another folder"
+            ) from error
+        try:
+            yield
+        except UserError:
+            _discard(directory)
             raise
-        _discard(directory)
-        raise refused from error
+        except Exception as error:
+            if (refused := refused_by_disk(error, where)) is None:
+                raise
+            _discard(directory)
+            raise refused from error
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[bool]:
+    """Whether this run has the directory for itself; the kernel gives it back when the process dies.
+
+    The directory itself is locked: a lock file would stand among what runs leave.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except BlockingIOError:
+        free = False
+    except OSError:  # a file system without locks
+        free = True
+    try:
+        yield free
+    finally:
+        os.close(descriptor)
 
 
 def _discard(directory: Path) -> None:
