@@ -62,7 +62,8 @@ class Recurrent(nn.Module):
         """Every step's output and the final state."""
         cell = self.cell
         if cell.training or torch.is_grad_enabled() or not x.is_cpu or not isinstance(cell, nn.LSTM):
-            return cell(x)  # type: ignore[no-any-return]
+            found: tuple[Tensor, Any] = cell(x)
+            return found
         # What nn.LSTM calls in the end: of one window its checks take an eighth of the time.
         zeros = x.new_zeros(cell.num_layers * (1 + cell.bidirectional), x.shape[1], cell.hidden_size)
         steps, *state = torch.lstm(

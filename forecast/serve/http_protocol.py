@@ -48,6 +48,7 @@ class JoiningTransport:
 class HttpProtocol(HttpToolsProtocol):
     """uvicorn's, on a JoiningTransport."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        super().connection_made(cast(asyncio.Transport, JoiningTransport(transport)))
+        joining = JoiningTransport(cast(asyncio.Transport, transport))
+        super().connection_made(cast(asyncio.Transport, joining))
