@@ -491,8 +491,7 @@ def test_the_future_is_not_looked_at(past, future, policies):
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(rows=TABLE)
 def test_what_drop_leaves_is_clean(rows):
-    kinds = dict.fromkeys([*CAUSAL_KINDS, "order"], "drop") | {"stale": "keep"}
-    drop = HealthCheck(calendar=None, **kinds)
+    drop = HealthCheck(calendar=None, **(dict.fromkeys([*CAUSAL_KINDS, "order"], "drop") | {"stale": "keep"}))
     try:
         left, _ = drop.check("AAA", table(rows))
     except UserError:  # none is left
