@@ -103,9 +103,7 @@ KINDS = [
     pytest.param(
         "stale", repeated(10, 7), [14, 15, 16], f"the fifth of 7 bars alike since {day(10)}", id="halt"
     ),
-    pytest.param(
-        "stale", halted, [14, 15], "the fifth of 6 bars alike since ", id="no volume after the first"
-    ),
+    pytest.param("stale", halted, [14, 15], "the fifth of 6 bars alike since ", id="untraded"),
     pytest.param("duplicates", rows(*range(60), 59), [60], "a second bar of this day", id="last twice"),
 ]
 
