@@ -24,7 +24,7 @@ from forecast.evaluate.scores import LOSSES
 from forecast.evaluate.significance.diebold_mariano import compare
 
 if TYPE_CHECKING:
-    from forecast.runs import Run
+    from forecast.finished_runs import Run
 
 # Row -> overrides, and the losses in which model and HAR are compared.
 ROWS: dict[str, tuple[list[str], tuple[str, ...]]] = {

@@ -15,11 +15,11 @@ from forecast.lazy import lazy
 
 if TYPE_CHECKING:
     from forecast.bundle.model_files import load as load
+    from forecast.finished_runs import Run, runs as runs
     from forecast.predict import future as future
-    from forecast.runs import Run, runs as runs
 
 __getattr__, __dir__, __all__ = lazy(
-    __name__, {"bundle.model_files": ["load"], "predict": ["future"], "runs": ["runs"]}
+    __name__, {"bundle.model_files": ["load"], "predict": ["future"], "finished_runs": ["runs"]}
 )
 __all__ += ["run"]  # and so does `dir`
 

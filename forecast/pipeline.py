@@ -23,10 +23,10 @@ from forecast.evaluate.evaluation import Evaluator
 from forecast.evaluate.folds import Fold, Holdout
 from forecast.evaluate.metrics import Metrics
 from forecast.files import write_json, write_whole
+from forecast.finished_runs import Run, package_version, provenance, read_run, strategy_name
 from forecast.model.baselines import BaselineCache
 from forecast.model.building import build_forecaster, make_trainer, train
 from forecast.runlog import logged
-from forecast.runs import Run, package_version, provenance, read_run, strategy_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -343,7 +343,7 @@ def _tracked(
     """Record a run while it lasts; one that ends early is recorded as KILLED or FAILED."""
     from omegaconf import OmegaConf
 
-    from forecast.runs import git_revision
+    from forecast.finished_runs import git_revision
 
     live = tracker or _NoTracker()
     live.start(

@@ -20,8 +20,8 @@ from forecast.data import HealthCheck, MarketData, TimeSeriesScaler
 from forecast.data.covariates import CalendarCovariate, PastCovariate
 from forecast.data.features import NoProcessing
 from forecast.errors import UserError
+from forecast.finished_runs import read_run
 from forecast.model import Har, Ridge, Trees
-from forecast.runs import read_run
 
 HOUR = pd.Timedelta("1h")
 

@@ -140,13 +140,6 @@ def test_many_runs_are_one_frame(run, tmp_path):
         forecast.runs(tmp_path / "none")
 
 
-def test_importing_the_module_leaves_the_function(run):
-    import forecast.runs
-
-    assert len(forecast.runs(run[0].directory.parent)) == 1
-    assert forecast.runs.read_run(run[0].directory).metrics == run[0].metrics
-
-
 def test_a_run_shows_itself_in_a_notebook(run):
     shown = run[0]._repr_html_()
     assert shown.startswith("<iframe")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from sweep_parts import write_run
 
-from forecast.runs import Subject, describe_target, differences, in_prices, incomparable
+from forecast.finished_runs import Subject, describe_target, differences, in_prices, incomparable
 
 ONE = Subject(
     target="Close", tickers=("AAPL",), horizon=1, dates=("2010-01-04", "2011-01-04"), naive=(100.0, 1.25, 1.0)

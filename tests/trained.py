@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from forecast import bundle, pipeline
 from forecast.config import compose
-from forecast.runs import Run
+from forecast.finished_runs import Run
 
 
 def run_without_plots(*overrides: str, directory: Path) -> Run:

@@ -16,7 +16,7 @@ from forecast import bundle
 from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.files import disk_error, read_json
-from forecast.runs import Subject, describe_target, identity_of, read_config, strategy_name
+from forecast.finished_runs import Subject, describe_target, identity_of, read_config, strategy_name
 from forecast.track.connection import (
     call_with_timeout,
     check_uri,

@@ -16,7 +16,7 @@ from forecast.errors import UserError
 from forecast.evaluate.findings import Comparison, TargetWords, best_baseline
 from forecast.evaluate.summary import p_text, ratio_text
 from forecast.files import read_json
-from forecast.runs import package_version
+from forecast.finished_runs import package_version
 
 if TYPE_CHECKING:
     from forecast.evaluate.verdict import Verdict

@@ -32,7 +32,7 @@ from forecast.config import with_metadata
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.files import read_json, shown_path, write_json, write_whole
-from forecast.runs import draw_plots
+from forecast.finished_runs import draw_plots
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
 # Files beside those of the manifest that are copied with a run: its log, and an audit made later.

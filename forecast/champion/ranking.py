@@ -11,7 +11,7 @@ from forecast.champion.candidate import Candidate
 from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.evaluate.summary import align, ratio_text
-from forecast.runs import Subject, differences, in_prices, incomparable
+from forecast.finished_runs import Subject, differences, in_prices, incomparable
 
 Mode = Literal["min", "max"]
 

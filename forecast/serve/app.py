@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from forecast.runs import package_version
+from forecast.finished_runs import package_version
 from forecast.serve import v2
 from forecast.serve.batching import Turns
 from forecast.serve.engines import Engine

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic.json_schema import models_json_schema
 
 from forecast.errors import UserError
-from forecast.runs import package_version
+from forecast.finished_runs import package_version
 from forecast.serve.batching import Turns
 from forecast.serve.engines import Engine
 from forecast.serve.model_store import LoadedModel, ModelStore

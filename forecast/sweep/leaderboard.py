@@ -16,7 +16,7 @@ from typing import Any
 
 from forecast.evaluate.summary import align
 from forecast.files import read_json, write_whole
-from forecast.runs import Subject, incomparable
+from forecast.finished_runs import Subject, incomparable
 from forecast.sweep.record import JobResult
 
 CSV, HTML = "leaderboard.csv", "leaderboard.html"

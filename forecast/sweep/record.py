@@ -12,7 +12,7 @@ from typing import Any, Literal
 from forecast import bundle
 from forecast.errors import UserError
 from forecast.files import locked, read_json, write_json
-from forecast.runs import identity_of
+from forecast.finished_runs import identity_of
 
 SWEEP_FILE, JOB_FILE, INDEX_FOLDER = "sweep.json", "job.json", ".runs"
 _DEPTH = 4  # levels of folders below the sweep's that may hold jobs: hydra.sweep.subdir may have several

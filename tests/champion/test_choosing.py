@@ -19,7 +19,7 @@ from forecast.champion import candidates, select_and_promote, selection
 from forecast.champion.registry import ALIAS
 from forecast.config import check, compose
 from forecast.errors import UserError
-from forecast.runs import identity_of
+from forecast.finished_runs import identity_of
 
 
 def config(*overrides: str):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
-from forecast.runs import package_version
+from forecast.finished_runs import package_version
 from forecast.serve.routes.info import composed
 
 

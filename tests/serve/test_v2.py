@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from forecast.runs import package_version
+from forecast.finished_runs import package_version
 
 INFER = "/v2/models/champion/infer"
 

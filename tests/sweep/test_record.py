@@ -6,7 +6,7 @@ import threading
 
 from sweep_parts import job, write_run
 
-from forecast.runs import identity_of
+from forecast.finished_runs import identity_of
 from forecast.sweep.record import Jobs, RunIndex
 
 RUN = "a" * 16

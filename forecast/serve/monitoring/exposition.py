@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, get_args
 
 from forecast.champion.store import ChampionStore
-from forecast.runs import package_version
+from forecast.finished_runs import package_version
 from forecast.serve.monitoring.counters import Figures, Latency
 from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.outcomes import OutcomeSummary

