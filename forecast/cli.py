@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from forecast.errors import UserError
 from forecast.files import refused_by_disk
+from forecast.lazy import collect_rarely
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -55,6 +56,7 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
     Args:
         work: returns an exit code; None = finished.
     """
+    collect_rarely()
     # Nothing that is printed ends a command: neither where it goes nor a character that the locale lacks.
     sys.stdout, sys.stderr = _forgiving(sys.stdout, sys.__stdout__), _forgiving(sys.stderr, sys.__stderr__)
     try:

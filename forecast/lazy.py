@@ -1,7 +1,8 @@
-"""Names of a package that are imported when they are first used, so that naming one class costs no more than it."""
+"""Imports that cost less: names of a package that are imported when they are first used, and rare garbage collection."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
@@ -25,3 +26,12 @@ def lazy(
 
     names = sorted(home)
     return get, lambda: names, names
+
+
+def collect_rarely() -> None:
+    """Have a process of our own look for garbage seldom, before it imports what is heavy.
+
+    The imports of a run make a million objects that stay. With Python's own thresholds they are looked through again
+    and again while they grow in number, a sixth of the processor time of a default run; memory is the same.
+    """
+    gc.set_threshold(50_000, 20, 20)

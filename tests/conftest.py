@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from forecast.lazy import collect_rarely
+
+collect_rarely()
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 # make check-long: the same laws on other and many more examples
 settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True)

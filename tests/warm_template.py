@@ -26,6 +26,7 @@ import warnings
 from typing import Any
 
 import forecast
+from forecast.lazy import collect_rarely
 
 # What a run, a forecast, the audit and a server import from others; Ray's threads would not survive a fork.
 MODULES = [
@@ -187,6 +188,7 @@ if __name__ == "__main__":
     if os.fork():
         os._exit(0)  # whoever wants a process can connect, and waits for the imports below
     os.setsid()
+    collect_rarely()
     ours = [found.name for found in pkgutil.walk_packages(forecast.__path__, "forecast.")]
     for name in [*MODULES, *ours]:
         if not name.endswith("__main__"):

@@ -33,6 +33,7 @@ from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.files import read_json, shown_path, write_json, write_whole
 from forecast.finished_runs import draw_plots
+from forecast.lazy import collect_rarely
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
 # Files beside those of the manifest that are copied with a run: its log, and an audit made later.
@@ -389,6 +390,7 @@ def _is_champion(run: Candidate, manifest: Mapping[str, Any], champion: Path) ->
 
 def main() -> int:
     """Run the replay check; prints how many windows were reproduced."""
+    collect_rarely()
     try:
         directory = Path(sys.argv[1])
         print(bundle.verify_golden(directory, bundle.load(directory)))

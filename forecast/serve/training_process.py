@@ -16,6 +16,7 @@ from pathlib import Path
 
 from forecast.errors import SourceError, UserError
 from forecast.files import write_whole
+from forecast.lazy import collect_rarely
 from forecast.serve.retraining import NotPromotedError, train
 from forecast.serve.training_jobs import CANCEL, NOTHING_BEFORE, PID, RUN, JobState, is_champion
 
@@ -38,6 +39,7 @@ def main() -> int:
     train.add_argument("--allow", action="append", default=[])
     commands.add_parser("rollback").add_argument("champion", type=Path)
     arguments = parser.parse_args()
+    collect_rarely()
     if arguments.command == "rollback":
         os.nice(10)
         return roll_back(arguments.champion)

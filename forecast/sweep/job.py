@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from forecast import bundle
 from forecast.errors import IncompatibleError, StoppedError, UserError
 from forecast.files import read_json, write_json
+from forecast.lazy import collect_rarely
 from forecast.sweep.record import JOB_FILE, JobResult, RunIndex
 from forecast.track import process
 from forecast.track.delivery import Record
@@ -72,6 +73,7 @@ class JobRunner:
 
     def __call__(self, context: JobContext, config: DictConfig, task: Task) -> float | None:
         """Run one job and write its job.json; returns its objective."""
+        collect_rarely()
         here = process.identity()
         result = JobResult(
             sweep=self.sweep,
