@@ -1,4 +1,4 @@
-"""Imports that cost less: names of a package that are imported when they are first used, and rare garbage collection."""
+"""Imports that cost less: names of a package are imported when they are first used, garbage is looked for rarely."""
 
 from __future__ import annotations
 
