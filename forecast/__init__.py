@@ -1,4 +1,4 @@
-"""Forecasting financial time series, honestly: compose, train, judge, record, serve.
+"""Forecasting financial time series, honestly: compose, train, evaluate, record, serve.
 
 >>> import forecast
 >>> run = forecast.run("data=range_single", "model.hidden_size=64")     # doctest: +SKIP
@@ -25,7 +25,7 @@ __all__ += ["run"]  # and so does `dir`
 
 
 def run(*overrides: str, directory: str | Path | None = None) -> Run:
-    """Conduct one run, as `python run.py OVERRIDE ...` does.
+    """Do one run, as `python run.py OVERRIDE ...` does.
 
     Args:
         overrides: `group=option` and `key=value`, as on the command line.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import build, check as check_signatures, data_request, identity, origin, snapshot
-from forecast.data.record import described_sources, record as data_record
+from forecast.data.record import describe, described_sources, record as data_record
 from forecast.data.target import Close
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate.evaluation import Evaluator
@@ -86,7 +86,7 @@ def check(config: DictConfig) -> None:
 
 
 def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> Run:
-    """Conduct one run.
+    """Do one run.
 
     Args:
         config: composed and checked.
@@ -417,62 +417,7 @@ def check_data(config: DictConfig) -> str:
         data = build(config.data, source=build(config.source), target=build(config.get("target")))
         data.prepare()
         check_same_data(config, data)
-        return _describe(data)
-
-
-_SHOWN = 20  # columns and faults that check_data names
-
-
-def _describe(data: MarketData) -> str:
-    import torch
-
-    record = data_record(data)
-    windows = data.windows_["train"]
-    width = 20 if data.bars.intraday else 12
-    lines = [
-        f"{_some(record['tickers'])}: {record['rows']:,} rows of {len(record['columns'])} columns, "
-        f"{record['first_day']} to {record['last_day']}, fingerprint {record['fingerprint']}",
-        *(
-            f"{data.bars.label}s of {found['why']}: {_some(found['tickers'])}"
-            for found in record["calendars"]
-        ),
-        f"window: ({data.seq_len}, {len(data.layout.relations)}) -> {data.horizon} step(s) of the {data.target.column}",
-        "",
-        f"{'split':8}{'first ' + data.bars.label:>{width}}{'last ' + data.bars.label:>{width}}{'windows':>12}",
-    ]
-    for split, part in record["splits"].items():
-        lines.append(
-            f"{split:8}{part['first_day']:>{width}}{part['last_day']:>{width}}{part['windows']:>12,}"
-        )
-    network_sees = data.normaliser_.inputs(
-        torch.from_numpy(windows.take(windows.spread(10_000)).windows)
-    )  # (B, L, F)
-    low, high = network_sees.amin(dim=(0, 1)), network_sees.amax(dim=(0, 1))
-    lines += ["", f"{'column':20}{'min':>14}{'max':>14}{'the network sees (train)':>30}"]
-    for number, name in enumerate(record["columns"][:_SHOWN]):
-        column = data.panel_.values[:, number]
-        seen = f"{low[number]:.4g} to {high[number]:.4g}" if number < len(low) else "-"
-        lines.append(f"{name:20}{column.min():>14,.6g}{column.max():>14,.6g}{seen:>30}")
-    if len(record["columns"]) > _SHOWN:
-        lines.append(f"... and {len(record['columns']) - _SHOWN} columns more")
-    read = [line for source in described_sources(data).values() for line in source.describe()]
-    lines += ["", "files:", *(f"  {line}" for line in read)] if read else []
-    lines += [f"covariate {name}: {note}" for name, note in record.get("covariates", {}).items()]
-    if record["without_windows"]:
-        lines += ["", f"too short for a window: {_some(record['without_windows'])}"]
-    lines += ["", f"faults: {len(record['faults']) or 'none'}"]
-    for fault in record["faults"][:_SHOWN]:
-        lines.append(
-            f"  {fault['ticker']} {fault['date'] or ''} {fault['kind']}: {fault['detail']} ({fault['action']})"
-        )
-    if len(record["faults"]) > _SHOWN:
-        lines.append(f"  ... and {len(record['faults']) - _SHOWN} more")
-    return "\n".join(lines)
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5:,} more"
+        return describe(data)
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float | None]:

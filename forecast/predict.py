@@ -4,7 +4,7 @@ run=outputs/DATE/TIME             a finished run, or outputs/champion
 data.tickers=[AAPL,IBM]           other tickers than the run's; null = every ticker the source has
 source=files source.path=FOLDER   bars from elsewhere than the run's
 data.end=2012-12-31               as if that day were today; data.start and data.period likewise
-data.health.stale=drop            how the bars are judged
+data.health.stale=drop            how the bars are checked
 output=FILE.csv                   write the table there, too; .csv or .parquet
 """
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.data.market import check_distinct
 from forecast.data.reader import BarReader, calendar_notes
 from forecast.data.timing import Bars
 from forecast.errors import UserError
@@ -203,12 +204,12 @@ def load_bars(
         if own.empty:
             refused[ticker] = f"{ticker}: no bars in {reader.range.text}"
             continue
-        judged = reader.judge(ticker, own, whole)
-        own, markets[ticker] = judged.table, judged.bars
-        warnings += judged.warnings
+        prepared = reader.prepare(ticker, own, whole)
+        own, markets[ticker] = prepared.table, prepared.bars
+        warnings += prepared.warnings
         if predictor.covariates_of(ticker):
             try:
-                own = covariates.attach(ticker, own, bars=judged.bars, source=source)
+                own = covariates.attach(ticker, own, bars=prepared.bars, source=source)
             except UserError as error:
                 refused[ticker] = str(error)
                 continue
@@ -261,11 +262,7 @@ def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]
     """Which tickers to forecast for."""
     named = config.data.tickers
     tickers = source.tickers() if named is None else [str(ticker) for ticker in named]
-    shown = f"data.tickers={tickers[:6]}{'...' if len(tickers) > 6 else ''}"
-    if not tickers:
-        raise UserError(f"{shown}: names no ticker")
-    if len(set(tickers)) != len(tickers):
-        raise UserError(f"{shown}: names a ticker twice")
+    shown = check_distinct(tickers)
     if predictor.scope == "single" and len(tickers) > 1:
         raise UserError(
             f"{shown}: the model forecasts one ticker at a time; ask once for each, or train a panel strategy"

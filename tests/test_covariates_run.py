@@ -227,21 +227,21 @@ def test_a_series_that_has_ended_is_not_forecast_from(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "code", "told"),
+    ("keys", "code", "message"),
     [
         ([], 0, "known in time: columns, file"),
         (["data.covariates.columns.lag=0"], 1, "covariate columns: the row of"),
     ],
     ids=["as it was known", "of the same bar"],
 )
-def test_the_audit_catches_a_covariate_without_its_lag(folder, monkeypatch, capsys, keys, code, told):
+def test_the_audit_catches_a_covariate_without_its_lag(folder, monkeypatch, capsys, keys, code, message):
     monkeypatch.chdir(folder)
     assert audit([*asked(), *keys]) == code
     (line,) = (
         line for line in capsys.readouterr().out.splitlines() if line[8:].startswith("covariates known")
     )
     assert line.startswith("LEAK" if code else "passed")
-    assert told in line
+    assert message in line
 
 
 def test_a_faulty_key_is_refused_before_anything_is_fetched(tmp_path):

@@ -127,18 +127,18 @@ def bars_before_the_next(subject: Subject) -> str:
     """
     from forecast.model.forecaster import one_thread
 
-    learn, judge = [], []
+    learn, test = [], []
     for bars in subject.bars.values():
         if len(bars) >= _FEWEST_BARS:
             inputs, moves = _two_bars(bars)
             border = int(len(moves) * _LEARNT_FROM)
             times = bars.index.to_numpy()
             learn.append((inputs[:border], moves[:border], times[:border]))
-            judge.append((inputs[border:], moves[border:], times[border:]))
+            test.append((inputs[border:], moves[border:], times[border:]))
     if not learn:
         return f"not looked at: fewer than {_FEWEST_BARS} bars"
     (x, y, _), (new_x, new_y, times) = (
-        [np.concatenate(part) for part in zip(*parts, strict=True)] for parts in (learn, judge)
+        [np.concatenate(part) for part in zip(*parts, strict=True)] for parts in (learn, test)
     )
     known, asked = np.isfinite(y), np.isfinite(new_y)
     with one_thread():

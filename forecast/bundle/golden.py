@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from forecast.errors import UserError
 from forecast.files import write_whole
 from forecast.model.forecaster import error_variance
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from forecast.data.market import MarketData
     from forecast.model.forecaster import Forecaster
     from forecast.model.inference import Predictor
@@ -50,7 +50,6 @@ class Golden:
 
 def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> None:
     """Keep test windows, all of them or an even spread of up to 4,096 in 8 MB, and their forecasts."""
-    import numpy as np
     from safetensors.numpy import save
 
     panel, tested = data.panel_, data.windows_["test"]
@@ -79,7 +78,6 @@ def write_golden(directory: Path, forecaster: Forecaster, data: MarketData) -> N
 
 def read_golden(directory: str | Path) -> Golden:
     """The golden windows of a finished run, of an earlier version too."""
-    import numpy as np
     from safetensors import safe_open
 
     with safe_open(Path(directory) / FILE, framework="numpy") as file:
@@ -113,8 +111,6 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
     Raises:
         UserError: a forecast differs.
     """
-    import numpy as np
-
     from forecast.model.standalone import batch_of
 
     directory = Path(directory)
@@ -152,7 +148,6 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
 
 def _recorded(directory: Path, golden: Golden) -> NDArray[np.float64]:
     """The same forecasts as the run's table has them, (B, h)."""
-    import numpy as np
     import pandas as pd
 
     keys = ["ticker", "date", "step"]

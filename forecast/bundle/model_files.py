@@ -126,12 +126,11 @@ def read_config(directory: Path) -> Any:
     from omegaconf import OmegaConf
 
     from forecast.config.building import locate
-    from forecast.config.identities import targets
-    from forecast.config.renamed import rename_targets
+    from forecast.config.renamed import rename_targets, targets
 
     config = OmegaConf.load(directory / "config.yaml")
     rename_targets(config)
-    for target in targets(OmegaConf.to_container(OmegaConf.create([config.model, config.data.features]))):
+    for _, target in targets(OmegaConf.to_container(OmegaConf.create([config.model, config.data.features]))):
         try:
             locate(target)
         except ImportError as error:

@@ -29,7 +29,7 @@ FLATTERED = "the best of many is flattered by chance"
 class Choice:
     """How a run was picked."""
 
-    metric: str  # it was judged by, on validation
+    metric: str  # it was chosen by, on validation
     mode: Literal["min", "max"]  # whether less of it is better, or more
     candidates: int  # how many different runs it was picked from; 1 where it was named by hand
     # of each of them, the chosen one first, for "no better than naive on validation"; None where a run has

@@ -93,7 +93,7 @@ def of_same_question(
 def _subjects(runs: Sequence[Candidate]) -> list[Subject]:
     """What each run forecast, as far as MLflow says.
 
-    The days are not recorded there, but the errors of "tomorrow = today" on them are, which no two stretches of
+    The days are not recorded there, but the errors of "tomorrow = today" on them are, which no two ranges of
     days have in common. Only where those differ, the settings show whether that is for other days or other bars.
     """
     subjects = [run.subject for run in runs]

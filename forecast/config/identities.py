@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from forecast.config.building import locate
 from forecast.config.composing import resolved
+from forecast.config.renamed import targets
 
 # What cannot change a result, so that a run is recognised wherever it was recorded.
 _NO_EFFECT = (
@@ -128,7 +129,7 @@ def plugin_sources(task: Any) -> dict[str, str]:
     The source is the file that defines the class, those of its base classes, and what these import from beside them.
     """
     hashes = {}
-    for target in sorted(set(targets(task))):
+    for target in sorted({target for _, target in targets(task)}):
         top = target.partition(".")[0]
         if top in (*_OURS, "torch"):
             continue
@@ -141,18 +142,6 @@ def plugin_sources(task: Any) -> dict[str, str]:
         text = b"\0".join(file.read_bytes() for file in files)
         hashes[target] = hashlib.sha256(text).hexdigest()[:16] if files else installed_version(top) or ""
     return hashes
-
-
-def targets(node: Any) -> Iterator[str]:
-    """Every `_target_` at or below a node, of plain Python."""
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for item in node.values():
-            yield from targets(item)
-    elif isinstance(node, list):
-        for item in node:
-            yield from targets(item)
 
 
 def _local_files(module: str, seen: set[str]) -> Iterator[Path]:

@@ -32,7 +32,7 @@ def rename_targets(node: Any) -> None:
     """Replace older names in every `_target_` at or below a node, in place."""
     ours = isinstance(node, DictConfig | ListConfig)
     plain = OmegaConf.to_container(node, resolve=False) if ours else node
-    for path, target in list(_targets(plain, ())):
+    for path, target in list(targets(plain)):
         if target in RENAMED:
             above = node
             for step in path:
@@ -40,13 +40,13 @@ def rename_targets(node: Any) -> None:
             above["_target_"] = RENAMED[target]
 
 
-def _targets(node: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], str]]:
-    """Where each `_target_` stands, and what it names."""
+def targets(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Where each `_target_` at or below a node of plain Python stands, and what it names."""
     if isinstance(node, dict):
         if isinstance(node.get("_target_"), str):
             yield path, node["_target_"]
         for name, item in node.items():
-            yield from _targets(item, (*path, name))
+            yield from targets(item, (*path, name))
     elif isinstance(node, list):
         for index, item in enumerate(node):
-            yield from _targets(item, (*path, index))
+            yield from targets(item, (*path, index))

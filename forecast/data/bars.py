@@ -36,7 +36,7 @@ class Source(Protocol):
     """Where bars come from.
 
     A bar table is indexed by `Date` (datetime64[ns], no time zone: midnights of days, moments in UTC of intraday bars)
-    with the float64 columns Open, High, Low, Close, Volume, in whatever order and state they arrived: judging them is
+    with the float64 columns Open, High, Low, Close, Volume, in whatever order and state they arrived: checking them is
     HealthCheck's task.
 
     A source may also have `zone(ticker)`, the IANA name of the market's clock or None, and `days_back(interval)`, over

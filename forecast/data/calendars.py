@@ -1,4 +1,4 @@
-"""Trading sessions of an exchange: those between two dates, the next after one, the last up to one, and their hours."""
+"""Trading sessions of an exchange: their days and hours, and by which calendar a ticker is traded."""
 
 from __future__ import annotations
 
@@ -55,47 +55,9 @@ def sessions(calendar: str, first: pd.Timestamp | str, last: pd.Timestamp | str)
     """
     import pandas as pd
 
-    _, _, days = _whole(calendar)
+    _, _, days = known_sessions(calendar)
     start, stop = pd.Timestamp(first).normalize(), pd.Timestamp(last).normalize()
     return days[days.searchsorted(start) : days.searchsorted(stop, side="right")]
-
-
-def next_sessions(calendar: str, after: pd.Timestamp | str, count: int) -> pd.DatetimeIndex:
-    """The first `count` sessions later than the day of `after`.
-
-    Raises:
-        UserError: the calendar is unknown or does not reach that far.
-    """
-    import pandas as pd
-
-    begin, end, days = _whole(calendar)
-    day = pd.Timestamp(after).normalize()
-    found = days[days.searchsorted(day, side="right") :][:count]
-    if len(found) < count or day < begin:
-        raise UserError(
-            f"calendar {calendar} knows {begin.date()} to {end.date()}: too little for {count} sessions "
-            f"after {day.date()}; a newer exchange_calendars may know more"
-        )
-    return found
-
-
-def last_sessions(calendar: str, until: pd.Timestamp | str, count: int) -> pd.DatetimeIndex:
-    """The last `count` sessions up to and including the day of `until`, oldest first.
-
-    Raises:
-        UserError: the calendar is unknown or does not reach that far.
-    """
-    import pandas as pd
-
-    begin, end, days = _whole(calendar)
-    day = pd.Timestamp(until).normalize()
-    stop = int(days.searchsorted(day, side="right"))
-    if stop < count or day > end:
-        raise UserError(
-            f"calendar {calendar} knows {begin.date()} to {end.date()}: too little for {count} sessions "
-            f"up to {day.date()}"
-        )
-    return days[stop - count : stop]
 
 
 def calendar_of(ticker: str) -> str | None:
@@ -149,10 +111,10 @@ def weekmask_of(calendar: str) -> str:
     return str(built.weekmask)
 
 
-def reach(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp]:
+def reach(calendar: str) -> tuple[np.datetime64, np.datetime64]:
     """First and last day about which the calendar says anything."""
-    begin, end, _ = _whole(calendar)
-    return begin, end
+    begin, end, _ = known_sessions(calendar)
+    return begin.to_datetime64(), end.to_datetime64()
 
 
 def check_calendar(calendar: str, *, key: str) -> None:
@@ -196,7 +158,7 @@ def check_zone(key: str, zone: str | None) -> None:
 
 
 @functools.cache
-def _whole(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, pd.DatetimeIndex]:
+def known_sessions(calendar: str) -> tuple[pd.Timestamp, pd.Timestamp, pd.DatetimeIndex]:
     """First and last day the calendar knows, and every session between them."""
     begin, end, built = _built(calendar)
     return begin, end, _days(built.sessions)

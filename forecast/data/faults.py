@@ -1,4 +1,4 @@
-"""The kinds of faults that bars can have: in their dates and in their numbers. No bar is judged by later ones."""
+"""The kinds of faults that bars can have: in their dates and in their numbers. No bar is checked against later ones."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def splits(dates: Dates, columns: Columns) -> Finding | None:
     # The bar as a whole stands at the new level, not the first price alone.
     there = (np.abs(close[1:] - opening[1:]) < 0.35) & (high[1:] - low[1:] < 0.5)
     rows = np.flatnonzero(near & there) + 1
-    # Up and back within a week: single wrong prices, of which `jumps` is the judge.
+    # Up and back within a week: single wrong prices, which `jumps` finds.
     pairs = [(a, b) for a, b in pairwise(rows)
              if b - a <= _WEEK and abs(gap[a - 1] + gap[b - 1]) < 2 * tolerance]  # fmt: skip
     rows = np.setdiff1d(rows, np.array(pairs, dtype=np.intp).ravel())

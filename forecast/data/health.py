@@ -1,4 +1,4 @@
-"""Bars judged before anything learns from them: what is wrong, and what the config says to do about it."""
+"""Checks of bars before anything is fitted to them: what is wrong, and what the config says to do about it."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class Fault:
 
 
 class HealthCheck:
-    """Judges bars by one policy a kind of fault.
+    """Checks bars by one policy a kind of fault.
 
     `error` refuses the run, `drop` leaves the bar out, `keep` leaves it in; the last two are recorded.
-    Nothing is ever changed inside a bar, and no bar is judged by later ones. Kinds are looked at in the order
+    Nothing is ever changed inside a bar, and no bar is checked against later ones. Kinds are looked at in the order
     duplicates, order, prices, high_low, splits, jumps, stale, copied_opens, each among the bars the earlier ones left.
 
     Args:
@@ -278,7 +278,7 @@ class HealthCheck:
             return None
         dates = np.unique(dates)
         expected = market.times_between(dates[0], dates[-1])
-        first, last = (moment.to_datetime64() for moment in calendars.reach(market.calendar))
+        first, last = calendars.reach(market.calendar)
         known = (first, last + np.timedelta64(1, "D") if market.intraday else last)
         return faults.sessions(dates, expected, calendar=market.calendar, known=known)
 

@@ -9,26 +9,27 @@ from copy import copy, deepcopy
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt
 
 from forecast.data.bars import DateRange, Interval, Source
 from forecast.data.covariates import Covariate, Covariates
 from forecast.data.features import PRICE, Features, sessions_ahead, with_calendar
 from forecast.data.health import Fault, HealthCheck
+from forecast.data.layout import all_series, anchors, layout
+from forecast.data.panel import Panel, build_panel
 from forecast.data.reader import BarReader, TickerBars, check_reach, check_size
 from forecast.data.scaler import TimeSeriesScaler
+from forecast.data.split import SplitRanges, naive_error, split_by_ratio, training_mean
 from forecast.data.target import Close, Target
+from forecast.data.timing import Bars
+from forecast.data.windows import WindowIndex
 from forecast.errors import IncompatibleError, UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from forecast.data.normaliser import WindowNormaliser
-    from forecast.data.panel import Panel
-    from forecast.data.split import SplitRanges
-    from forecast.data.timing import Bars
-    from forecast.data.windows import WindowIndex
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +151,6 @@ class MarketData:
         self.scaler = scaler
         self.health = health
         self._check_arguments()
-        from forecast.data.layout import layout
-
         self.covariates = Covariates(covariates, lead=self.target.lead, horizon=horizon)
         self.layout = layout(
             self.features,
@@ -222,8 +221,6 @@ class MarketData:
         Raises:
             UserError: one of them would be empty.
         """
-        from forecast.data.split import split_by_ratio
-
         try:
             return split_by_ratio(
                 len(self.panel_.calendar),
@@ -245,8 +242,6 @@ class MarketData:
             UserError: a split without a single window.
         """
         from forecast.data.normaliser import fit_normaliser
-        from forecast.data.split import naive_error, training_mean
-        from forecast.data.windows import WindowIndex
 
         self.split_ranges_ = dict(ranges)
         self.windows_ = {
@@ -306,9 +301,6 @@ class MarketData:
 
     def _panel(self) -> Panel:
         """All series; made anew without the tickers whose bars end early, where the policy is to drop them."""
-        from forecast.data.layout import all_series
-        from forecast.data.panel import build_panel
-
         self.faults_ = []
         self._digest = hashlib.sha256()
         self.markets_, self.why_, self.warnings_ = {}, {}, []
@@ -351,10 +343,10 @@ class MarketData:
                     f"{ticker}: no bars in {self.range.text}; it has {len(whole)}, "
                     f"from {self.bars.text(whole.index.min())} to {self.bars.text(whole.index.max())}"
                 )
-            judged = self.reader.judge(ticker, bars, whole)
-            bars = judged.table
-            self.faults_ += judged.faults
-            self._note(ticker, judged)
+            prepared = self.reader.prepare(ticker, bars, whole)
+            bars = prepared.table
+            self.faults_ += prepared.faults
+            self._note(ticker, prepared)
             values = bars.to_numpy("float64")
             check_size(ticker, bars, values, self.bars)
             self._last_dates[ticker] = bars.index[-1]
@@ -364,19 +356,19 @@ class MarketData:
             self._digest.update(bars.index.to_numpy().astype(f"datetime64[{unit}]").tobytes())
             self._digest.update(values.tobytes())
             if self.covariates and (self.scope != "multiple" or ticker == self.tickers[0]):
-                bars = self.covariates.attach(ticker, bars, bars=judged.bars, source=self.source)
+                bars = self.covariates.attach(ticker, bars, bars=prepared.bars, source=self.source)
                 beside = bars[list(self.covariates.columns)]
                 self._digest.update(repr(list(beside.columns)).encode() + beside.to_numpy().tobytes())
             yield ticker, bars
         self._left_out = self._check_ends()
 
-    def _note(self, ticker: str, judged: TickerBars) -> None:
+    def _note(self, ticker: str, prepared: TickerBars) -> None:
         """Keep what a ticker's bars are; those of the first say it of the run."""
         if not self.markets_:
-            self.bars = judged.bars
-            self.target = self.target.of_bars(judged.bars)
-        self.markets_[ticker], self.why_[ticker] = judged.bars, judged.why
-        for warning in judged.warnings:
+            self.bars = prepared.bars
+            self.target = self.target.of_bars(prepared.bars)
+        self.markets_[ticker], self.why_[ticker] = prepared.bars, prepared.why
+        for warning in prepared.warnings:
             if len(self.warnings_) < _MOST_WARNINGS:
                 log.warning(warning)
             self.warnings_.append(warning)
@@ -403,7 +395,7 @@ class MarketData:
             self.faults_.append(Fault(ticker, None, "target", detail, "kept"))
 
     def _check_ends(self) -> set[str]:
-        """One judgement needs all tickers: whose bars end long before the others'."""
+        """One check needs all tickers: whose bars end long before the others'."""
         if self.health is None:
             return set()
         leave_out, faults = self.health.check_ends(self._last_dates, panel=self.scope == "panel")
@@ -419,8 +411,6 @@ class MarketData:
         """Anchoring divides by a price and takes the logarithm of an amount."""
         if self.anchor == "none":
             return
-        from forecast.data.layout import anchors
-
         prices, amounts = anchors(self.layout, self.target)
         for column in sorted({*prices, *amounts}):
             values = self.panel_.values[:, column]
@@ -458,11 +448,7 @@ class MarketData:
 
 
 def _check_tickers(tickers: list[str], scope: str) -> None:
-    shown = f"data.tickers={tickers[:6]}{'...' if len(tickers) > 6 else ''}"
-    if len(set(tickers)) != len(tickers):
-        raise UserError(f"{shown}: names a ticker twice")
-    if not tickers:
-        raise UserError(f"{shown}: names no ticker")
+    shown = check_distinct(tickers)
     if scope == "single" and len(tickers) != 1:
         raise IncompatibleError(
             f"{shown}: a single strategy takes exactly 1 ticker; use data=..._multiple or data=..._panel"
@@ -471,3 +457,17 @@ def _check_tickers(tickers: list[str], scope: str) -> None:
         raise IncompatibleError(
             f"{shown}: a multiple strategy needs at least 2 tickers; use data=..._single for one"
         )
+
+
+def check_distinct(tickers: list[str]) -> str:
+    """Tickers as messages show them; refused where there is none, or one twice.
+
+    Raises:
+        UserError: it is so.
+    """
+    shown = f"data.tickers={tickers[:6]}{'...' if len(tickers) > 6 else ''}"
+    if len(set(tickers)) != len(tickers):
+        raise UserError(f"{shown}: names a ticker twice")
+    if not tickers:
+        raise UserError(f"{shown}: names no ticker")
+    return shown

@@ -6,18 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from forecast.data import calendars
-from forecast.data.bars import INTERVALS, MINUTES, DateRange, Interval, Source
+import numpy as np
+from numpy.typing import NDArray
+
+from forecast.data import calendars, grid
+from forecast.data.bars import COLUMNS, INTERVALS, MINUTES, DateRange, Interval, Source
+from forecast.data.grid import Times
 from forecast.data.health import Fault, HealthCheck
+from forecast.data.naming import words
+from forecast.data.rhythm import FoundBars, find_bars
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
-
-    from forecast.data.rhythm import FoundBars
-    from forecast.data.timing import Bars
 
 # Fewer bars of a range do not show what they are: the whole history does.
 _ENOUGH = 60
@@ -77,13 +79,13 @@ class BarReader:
         self.health = health
         self.interval: Interval = interval
         self.resample: Interval | None = resample
-        judges_by = None if health is None or health.calendar == "auto" else health.calendar
+        of_health = None if health is None or health.calendar == "auto" else health.calendar
         # A calendar that is named for the health check alone is that of the bars.
         self.key = "data.calendar"
-        if calendar == "auto" and judges_by is not None:
-            self.key, calendar = "data.health.calendar", judges_by
+        if calendar == "auto" and of_health is not None:
+            self.key, calendar = "data.health.calendar", of_health
         self.calendar = calendar
-        self.assumed = judges_by if calendar is None else None
+        self.assumed = of_health if calendar is None else None
         self._last: tuple[str | None, NDArray[Any], FoundBars] | None = None
         if resample is not None and INTERVALS.index(resample) <= INTERVALS.index(interval):
             raise UserError(
@@ -116,8 +118,6 @@ class BarReader:
     @property
     def expected(self) -> Bars:
         """What bars are before any was seen."""
-        from forecast.data.timing import Bars
-
         named = self.assumed if self.calendar is None else self.calendar
         return Bars(interval=self.resample or self.interval, calendar=None if named in NO_CALENDAR else named)
 
@@ -125,8 +125,8 @@ class BarReader:
         """The rows of the range."""
         return self.range.cut(whole, zone=self._zone(ticker, whole) if self.interval in MINUTES else None)
 
-    def judge(self, ticker: str, bars: pd.DataFrame, whole: pd.DataFrame) -> TickerBars:
-        """Find out what bars are, judge them, and make them coarser.
+    def prepare(self, ticker: str, bars: pd.DataFrame, whole: pd.DataFrame) -> TickerBars:
+        """Find out what bars are, check them, and make them coarser.
 
         Args:
             ticker: whose they are.
@@ -147,8 +147,6 @@ class BarReader:
             )
         kind = found.bars
         if self.resample is not None:
-            from forecast.data.resample import resampled
-
             bars, kind = resampled(bars, kind, self.resample)
             if bars.empty:
                 raise UserError(
@@ -159,10 +157,6 @@ class BarReader:
 
     def found(self, ticker: str, bars: pd.DataFrame) -> FoundBars:
         """What bars are: their interval and market, and how that is known."""
-        import numpy as np
-
-        from forecast.data.rhythm import find_bars
-
         times, kind = bars.index.to_numpy(), calendars.calendar_of(ticker)
         # Tickers of one market mostly stand on the same times.
         if self._last is not None and self._last[0] == kind and np.array_equal(self._last[1], times):
@@ -193,6 +187,76 @@ class BarReader:
             return self._source_zone(ticker) or "UTC"
 
 
+def resampled(table: pd.DataFrame, bars: Bars, to: Interval) -> tuple[pd.DataFrame, Bars]:
+    """Coarser bars, without the first and last where they are not whole.
+
+    A bar is whole when the finer bars before its first one and after its last one belong to others, by the calendar:
+    the running week is none. Open is the first, High the highest, Low the lowest, Close the last, Volume the sum.
+
+    Returns:
+        the table, and what its rows are: weeks are named by their first calendar day, months by the 1st.
+    """
+    import pandas as pd
+
+    coarse = Bars(
+        interval=to, calendar=bars.calendar, weekmask=bars.weekmask, zone=bars.zone, hours=_hours(bars)
+    )
+    times = table.index.to_numpy()
+    labels = _labels(times, bars, coarse)
+    begins = np.flatnonzero(np.concatenate(([True], labels[1:] != labels[:-1])))
+    values = table[list(COLUMNS)].to_numpy(np.float64)
+    last = np.append(begins[1:], len(times)) - 1
+    found = np.stack(
+        [
+            values[begins, 0],
+            np.maximum.reduceat(values[:, 1], begins),
+            np.minimum.reduceat(values[:, 2], begins),
+            values[last, 3],
+            np.add.reduceat(values[:, 4], begins),
+        ],
+        axis=1,
+    )
+    first_whole = not _before(times, bars, coarse, labels[0])
+    last_whole = _labels(bars.next_times(times[-1:], 1)[0], bars, coarse)[0] != labels[-1]
+    keep = slice(0 if first_whole else 1, len(begins) if last_whole else len(begins) - 1)
+    index = pd.DatetimeIndex(labels[begins][keep], name="Date")
+    return pd.DataFrame(found[keep], index=index, columns=pd.Index(COLUMNS)), coarse
+
+
+def _before(times: Times, bars: Bars, coarse: Bars, label: Any) -> bool:
+    """Whether a finer bar that is not there belongs to the first coarse one."""
+    earlier = bars.times_between(times[0] - np.timedelta64(40, "D"), times[0] - np.timedelta64(1, "ns"))
+    return bool(len(earlier) and _labels(earlier[-1:], bars, coarse)[0] == label)
+
+
+def _hours(bars: Bars) -> grid.Hours:
+    """Hours of the coarser bars, which are named by their begin."""
+    align = bars.hours.align
+    return grid.Hours("clock" if align == "slots" else align)
+
+
+def _labels(times: Times, bars: Bars, coarse: Bars) -> Times:
+    """(bars,) the coarse bar that each belongs to."""
+    begin = times - np.timedelta64(bars.step, "ns") if bars.intraday and bars.hours.end else times
+    if coarse.intraday:
+        return _intraday_labels(begin, bars, coarse)
+    days = bars.sessions_of(times)
+    if coarse.interval == "1d":
+        return days
+    return coarse.period_start(coarse.period_number(days))
+
+
+def _intraday_labels(begin: Times, bars: Bars, coarse: Bars) -> Times:
+    step = MINUTES[coarse.interval] * grid.MINUTE
+    if bars.calendar in (None, "24/7") or bars.hours.align == "slots":
+        shift = (grid.to_local(begin, bars.zone) - begin).astype(np.int64)
+        stamps = begin.astype(np.int64)
+        return ((stamps + shift) // step * step - shift).view("datetime64[ns]")
+    near = np.timedelta64(5, "D")
+    names = coarse.times_between(begin[0] - near, begin[-1])
+    return np.asarray(names[np.maximum(names.searchsorted(begin, side="right") - 1, 0)])
+
+
 def check_reach(source: Source, interval: Interval, range: DateRange) -> None:
     """Refuse to ask a source for bars that it does not have so far back.
 
@@ -218,8 +282,6 @@ def check_reach(source: Source, interval: Interval, range: DateRange) -> None:
 
 def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list[str]:
     """What forecast dates go by, where that is not the exchange's own calendar or was in doubt, in sentences."""
-    from forecast.data.naming import words
-
     notes = list(warnings[:_MOST_WARNINGS])
     if len(warnings) > _MOST_WARNINGS:
         notes.append(f"{len(warnings) - _MOST_WARNINGS} more such tickers")
@@ -239,8 +301,6 @@ def calendar_notes(markets: Mapping[str, Bars], warnings: Sequence[str]) -> list
 
 def check_size(ticker: str, bars: pd.DataFrame, values: np.ndarray, kind: Bars) -> None:
     """Windows are 32-bit floats; what they cannot hold must not pass for a gap."""
-    import numpy as np
-
     too_large = np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max)
     if too_large.any():
         row, column = np.argwhere(too_large)[0]

@@ -276,7 +276,7 @@ def _around_the_clock(times: Times) -> bool:
 
 def _fit(times: Times, name: str, interval: Interval) -> _Fit:
     """How bars agree with a calendar."""
-    begin, end = (moment.to_datetime64() for moment in calendars.reach(name))
+    begin, end = calendars.reach(name)
     inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
     bars = Bars(interval=interval, calendar=name)
     if interval in ("1wk", "1mo"):
@@ -407,7 +407,7 @@ def _mask_words(mask: str) -> str:
 
 
 def _reaches(name: str, times: Times) -> bool:
-    begin, end = (moment.to_datetime64() for moment in calendars.reach(name))
+    begin, end = calendars.reach(name)
     return bool(begin <= times[-1] < end) if len(times) else True
 
 

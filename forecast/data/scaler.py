@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 
 class TimeSeriesScaler:
@@ -29,8 +28,6 @@ class TimeSeriesScaler:
 
     def fit(self, values: ArrayLike) -> TimeSeriesScaler:
         """Learn mean and scale of (..., features)."""
-        import numpy as np
-
         array = np.asarray(values)
         rows = array.reshape(-1, array.shape[-1])  # (..., F) -> (rows, F)
         if len(rows) == 0:
@@ -46,8 +43,6 @@ class TimeSeriesScaler:
 
     def transform(self, values: ArrayLike) -> NDArray[np.float64]:
         """Standardise (..., features)."""
-        import numpy as np
-
         return (np.asarray(values, dtype=np.float64) - self.mean_) / self.scale_
 
     def to_json(self) -> dict[str, Any]:
@@ -57,8 +52,6 @@ class TimeSeriesScaler:
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> TimeSeriesScaler:
         """Restore a fitted scaler."""
-        import numpy as np
-
         scaler = cls(center=bool(state["center"]))
         scaler.mean_ = np.asarray(state["mean"], dtype=np.float64)
         scaler.scale_ = np.asarray(state["scale"], dtype=np.float64)

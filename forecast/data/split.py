@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from forecast.data.panel import Panel
     from forecast.data.target import Target
     from forecast.data.windows import WindowIndex
@@ -71,8 +71,6 @@ def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: 
 
     Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
     """
-    import numpy as np
-
     total, count = np.zeros((2, len(panel.names)))
     for owner, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
         first, after = start + np.searchsorted(panel.times[start:stop], (rows[0], rows[1] + 1))
@@ -92,8 +90,6 @@ def training_mean(windows: WindowIndex, *, target: Target) -> np.ndarray:
         windows: of the training split.
         target: what is forecast.
     """
-    import numpy as np
-
     panel, ahead = windows.panel, target.lead + 1
     total, count = np.zeros((2, len(panel.names)))
     for owner, first, stop in windows.runs():

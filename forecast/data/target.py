@@ -1,8 +1,8 @@
 """What is forecast: the `target` node of a config.
 
 A target stands in three forms. Its *values* are a column of the panel, one number a bar, known at the close of that bar
-(a Close; the log of a range). The network *answers* relative to what it last saw (`relation`). What is recorded, judged
-and served is in the target's *unit* (a price; percent a year). A new target is a subclass of Target and one YAML.
+(a Close; the log of a range). The network *answers* relative to what it last saw (`relation`). What is recorded,
+evaluated and served is in the target's *unit* (a price; percent a year). A new target is a subclass and one YAML.
 
 Targets with a `span` speak of the next `span` bars: at each bar their values are those of the `span` bars up to it, and
 the first forecast is of the value `span` bars after the origin, the first one that knows nothing of the origin's past.
@@ -14,15 +14,16 @@ from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
+import numpy as np
 from annotated_types import Ge, Gt, Le
+from numpy.typing import NDArray
 
+from forecast.data import indicators as ind
 from forecast.data.variance import OVERNIGHT, Estimator, annualised, variance
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from forecast.data.timing import Bars
 
@@ -127,15 +128,11 @@ class Target:
         Returns:
             (windows,) in the unit.
         """
-        import numpy as np
-
         last = values[:, -1]
         return self.in_unit(last if self.naive_value is None else np.full_like(last, self.naive_value))
 
     def in_unit(self, values: Values) -> Values:
         """Values in the target's unit; ascending in them, so that quantiles stay quantiles."""
-        import numpy as np
-
         found: Values = np.exp(values) if self.logs else values
         return found
 
@@ -152,8 +149,6 @@ class Target:
 
     def forecast_in_unit(self, values: Values, variance: Values | float) -> Values:
         """`expected`, nowhere below `floor`: what is recorded and handed out."""
-        import numpy as np
-
         found = self.expected(values, variance)
         return found if self.floor is None else np.maximum(found, self.floor)
 
@@ -294,7 +289,6 @@ class Volatility(Target):
 
     def values(self, bars: pd.DataFrame) -> pd.Series:
         """See Target.values."""
-        import numpy as np
         import pandas as pd
 
         least = (self.floor / 100.0) ** 2 / self.per_year
@@ -303,14 +297,10 @@ class Volatility(Target):
 
     def in_unit(self, values: Values) -> Values:
         """See Target.in_unit."""
-        import numpy as np
-
         return annualised(np.exp(values), per_year=self.per_year)
 
     def findings(self, ticker: str, bars: pd.DataFrame, values: pd.Series) -> list[str]:
         """See Target.findings."""
-        import numpy as np
-
         found = Target.findings(self, ticker, bars, values)
         if self.estimator == "squared":
             return found
@@ -424,10 +414,7 @@ class Volume(Target):
 
 def _log_return(bars: pd.DataFrame, span: int) -> pd.Series:
     """ln(Close / the Close `span` bars before)."""
-    import numpy as np
     import pandas as pd
-
-    from forecast.data.features import indicators as ind
 
     close = ind.column(bars, "Close")
     with ind.undefined_is_nan():
@@ -437,10 +424,7 @@ def _log_return(bars: pd.DataFrame, span: int) -> pd.Series:
 
 def _log_mean(bars: pd.DataFrame, values: pd.Series, span: int, *, least: float) -> pd.Series:
     """Log of the mean of the last `span` values, each and so the mean at least `least`."""
-    import numpy as np
     import pandas as pd
-
-    from forecast.data.features import indicators as ind
 
     each = np.maximum(np.ascontiguousarray(values.to_numpy(np.float64)), least)  # NaN stays NaN
     with ind.undefined_is_nan():

@@ -149,27 +149,30 @@ class Bars:
                 days[:, None], np.arange(1, count + 1), roll="backward", weekmask=self.weekmask
             )
             return ahead.astype("datetime64[ns]")
-        if self._planned:
-            every = calendars.planned_sessions(self.calendar)[2].to_numpy()
-            place = every.searchsorted(after, side="right")
-            if place[-1] + count <= len(every) and after[0] >= every[0]:
-                return np.asarray(every[place[:, None] + np.arange(count)])
-        found = [calendars.next_sessions(self.calendar, str(day), count).to_numpy() for day in days]
-        return np.stack(found).astype("datetime64[ns]")
+        known = calendars.planned_sessions if self._planned else calendars.known_sessions
+        return self._next_of(known(self.calendar)[2].to_numpy(), after, count)
+
+    def _next_of(self, times: Times, after: Times, count: int) -> Times:
+        """Of all times that the calendar knows, those that follow each of some; refused where it knows too few."""
+        place = times.searchsorted(after, side="right")
+        too_far, too_early = place[-1] + count > len(times), after[0] < self._knows[0]
+        if too_far or too_early:
+            self._refuse(after[-1] if too_far else after[0], count)
+        return np.asarray(times[place[:, None] + np.arange(count)])
 
     def _following_intraday(self, after: Times, count: int) -> Times:
         if self.calendar == "24/7":
             return after[:, None] + np.arange(1, count + 1) * np.timedelta64(self.step, "ns")
         year, last = grid.year_of(after[0]), grid.year_of(after[-1])
-        times = self._grid(year, last + 1)
-        place = times.searchsorted(after, side="right")
-        more = last + 1
-        while len(times) and place[-1] + count > len(times) and more < last + 20:
+        times, more = self._grid(year, last + 1), last + 1
+        while (
+            len(times)
+            and times.searchsorted(after[-1], side="right") + count > len(times)
+            and more < last + 20
+        ):
             more += 4
             times = self._grid(year, more)
-        if place[-1] + count > len(times) or after[0] < self._knows[0]:
-            self._refuse(after[-1] if place[-1] + count > len(times) else after[0], count)
-        return np.asarray(times[place[:, None] + np.arange(count)])
+        return self._next_of(times, after, count)
 
     def _following_periods(self, after: Times, count: int) -> Times:
         """Weeks and months by the date that names them."""
@@ -352,8 +355,7 @@ class Bars:
     def _knows(self) -> tuple[Any, Any]:
         if self.calendar is None:
             return np.datetime64("1970-01-01", "ns"), np.datetime64("2099-12-31", "ns")
-        begin, end = calendars.reach(self.calendar)
-        return begin.to_datetime64(), end.to_datetime64()
+        return calendars.reach(self.calendar)
 
     @property
     def _sessions(self) -> grid.Sessions:
@@ -430,7 +432,7 @@ def next_times(bars: Sequence[Bars], after: NDArray[np.datetime64], count: int) 
 
 @functools.cache
 def _sessions_per_year(calendar: str) -> int:
-    begin, end = calendars.reach(calendar)
+    begin, end, _ = calendars.known_sessions(calendar)
     first, last = _COUNTED
     if not begin.year < first <= last < end.year:  # a calendar with bounds of its own: its whole years
         first, last = begin.year + (begin.day_of_year > 5), end.year - (end.day_of_year < 360)

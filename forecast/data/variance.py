@@ -19,12 +19,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from numpy.typing import NDArray
+import numpy as np
 
-    Column = NDArray[np.float64]
+from forecast.data import indicators as ind
+from forecast.data.indicators import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Estimator = Literal["parkinson", "garman_klass", "rogers_satchell", "yang_zhang", "squared"]
 # Those that need the Close before.
@@ -42,10 +43,6 @@ def variance(bars: pd.DataFrame, estimator: Estimator, *, span: int = 1) -> Colu
     Returns:
         (bars,) 0 or more, the same bits wherever the bars begin.
     """
-    import numpy as np
-
-    from forecast.data.features import indicators as ind
-
     opened, high, low, close = (ind.column(bars, name) for name in ("Open", "High", "Low", "Close"))
     with ind.undefined_is_nan():
         if estimator == "parkinson":
@@ -64,17 +61,11 @@ def variance(bars: pd.DataFrame, estimator: Estimator, *, span: int = 1) -> Colu
 
 
 def _rogers_satchell(opened: Column, high: Column, low: Column, close: Column) -> Column:
-    import numpy as np
-
     found: Column = np.log(high / close) * np.log(high / opened) + np.log(low / close) * np.log(low / opened)
     return found
 
 
 def _yang_zhang(opened: Column, high: Column, low: Column, close: Column, span: int) -> Column:
-    import numpy as np
-
-    from forecast.data.features import indicators as ind
-
     night = np.log(opened / ind.lagged(close, 1))
     inside = np.maximum(_rogers_satchell(opened, high, low, close), 0.0)
     if span == 1:
@@ -91,6 +82,4 @@ def _yang_zhang(opened: Column, high: Column, low: Column, close: Column, span: 
 
 def annualised(per_bar: Column, *, per_year: float) -> Column:
     """Percent a year: the square root of a variance a bar, times that of the bars in a year."""
-    import numpy as np
-
     return np.asarray(100.0 * np.sqrt(per_bar * per_year))

@@ -272,7 +272,7 @@ class LiveBars:
                 f"{ticker}: the source has no bars in {reader.range.text}",
             )
         try:
-            return reader.judge(ticker, bars, whole)
+            return reader.prepare(ticker, bars, whole)
         except UserError as error:
             raise HTTPException(502, one_line(error)) from error
 

@@ -364,7 +364,7 @@ def _forecasts_of(champion: Path, candidate: Path, rows: pd.DataFrame) -> pd.Dat
     markets: dict[str, Bars] = {}
     for ticker in predictor.tickers:
         whole = source.bars(ticker)
-        judged = reader.judge(ticker, whole, whole)
+        judged = reader.prepare(ticker, whole, whole)
         bars, markets[ticker] = judged.table, judged.bars
         if predictor.enough is not None:  # what lies further back changes nothing
             needed = int(bars.index.searchsorted(first)) - predictor.enough - predictor.horizon - lead

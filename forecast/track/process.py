@@ -20,7 +20,7 @@ def user() -> str:
 
 
 def identity() -> dict[str, str]:
-    """Return the tags that say which process this is, for `is_dead` to judge later."""
+    """Return the tags that say which process this is, from which `is_dead` tells later."""
     return {HOST: socket.gethostname(), PID: str(os.getpid()), PROCESS: _fingerprint()}
 
 

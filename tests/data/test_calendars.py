@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from forecast.data.calendars import check_calendar, last_sessions, next_sessions, reach, sessions
+from forecast.data.calendars import check_calendar, reach, sessions
+from forecast.data.sources import SyntheticSource
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 
@@ -72,21 +75,25 @@ def test_calendars_differ():
     ],
 )
 def test_next_sessions(after, expected):
-    assert days(next_sessions("XNYS", after, 3)) == expected
+    following = Bars(calendar="XNYS").next_times(np.array([after], "datetime64[ns]"), 3)[0]
+    assert days(pd.DatetimeIndex(following)) == expected
 
 
 def test_last_sessions_hold_the_day_itself_if_it_is_one():
-    assert days(last_sessions("XNYS", "2024-12-26", 3)) == ["2024-12-23", "2024-12-24", "2024-12-26"]
-    assert days(last_sessions("XNYS", "2024-12-25", 2)) == ["2024-12-23", "2024-12-24"]
+    def last(until: str, count: int) -> list[str]:
+        return days(pd.DatetimeIndex(Bars(calendar="XNYS").last_times(np.datetime64(until, "ns"), count)))
+
+    assert last("2024-12-26", 3) == ["2024-12-23", "2024-12-24", "2024-12-26"]
+    assert last("2024-12-25", 2) == ["2024-12-23", "2024-12-24"]
 
 
 def test_asking_beyond_the_end_is_refused():
     with pytest.raises(
-        UserError, match=r"calendar XNYS knows 1900-01-01 to 2099-12-31: .* 5 sessions after 2099-12-30"
+        UserError, match=r"calendar XNYS knows 1900-01-01 to 2099-12-31: .* 5 days after 2099-12-30"
     ):
-        next_sessions("XNYS", "2099-12-30", 5)
-    with pytest.raises(UserError, match=r"too little for 100000 sessions up to 2024-12-31"):
-        last_sessions("XNYS", "2024-12-31", 100_000)
+        Bars(calendar="XNYS").next_times(np.array(["2099-12-30"], "datetime64[ns]"), 5)
+    with pytest.raises(UserError, match=r"source.num_bars=100000: .* knows too few days up to 2024-12-31"):
+        SyntheticSource(num_bars=100_000).bars("S00000")
 
 
 def test_an_unknown_calendar_names_its_key_and_the_nearest():

@@ -1,4 +1,4 @@
-"""IntervalState as a bundle keeps them: exact in JSON, pooled for strangers, never crossing."""
+"""IntervalState as a bundle keeps them: exact in JSON, pooled for unseen tickers, never crossing."""
 
 import json
 

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from forecast.errors import SourceError, UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
     from forecast.data.bars import Source
     from forecast.data.timing import Bars
@@ -59,8 +60,6 @@ class BarRows:
         """(bars, horizon + 1) the times of the bars that are forecast from each bar, and before them of the bar that
         they follow: as the calendar planned them, never read from later bars.
         """
-        import numpy as np
-
         following = self.bars.planned.next_times(self.times, self.lead + self.horizon)
         return np.concatenate((self.times[:, None], following), axis=1)[:, self.lead :]
 
@@ -70,8 +69,6 @@ class BarRows:
 
         Where the calendar does not tell, the bar's day in UTC begins: earlier than any session of that day closes.
         """
-        import numpy as np
-
         found = self.bars.known_times(self.times)
         return np.where(np.isnat(found), self.times, found)
 
@@ -169,7 +166,6 @@ class Covariates:
         Raises:
             UserError: a covariate cannot be had, or its policy refuses what there is.
         """
-        import numpy as np
         import pandas as pd
 
         if not self.nodes or table.empty:
@@ -190,8 +186,6 @@ class Covariates:
 
     def _values(self, name: str, node: Covariate, rows: BarRows) -> NDArray[np.float64]:
         """(bars, columns) of one covariate; errors name its key."""
-        import numpy as np
-
         try:
             values = np.asarray(node.values(rows), np.float64)
             if name not in self.notes and (note := getattr(node, "note", None)) is not None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from annotated_types import MinLen
+from numpy.typing import NDArray
 
 from forecast.data.covariates.ahead import read_table
 from forecast.data.covariates.base import BarRows, Kind
 from forecast.errors import UserError
 from forecast.files import LocalPath
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class StaticCovariate:
@@ -60,8 +58,6 @@ class StaticCovariate:
 
     def values(self, rows: BarRows) -> NDArray[np.float64]:
         """See Covariate.values."""
-        import numpy as np
-
         names, table = self._coded
         found = table.get(rows.ticker)
         if found is None:

@@ -9,16 +9,18 @@ from copy import copy
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from forecast.data import grid
 from forecast.data.bars import MINUTES
+from forecast.data.calendars import check_calendar, planned_sessions
 from forecast.data.features.base import Features, Relation, calendar_columns, for_market, warm_up
+from forecast.data.timing import Bars
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
-
-    from forecast.data.timing import Bars
 
 _KNOWN = ("WeekdaySin", "WeekdayCos", "MonthSin", "MonthCos", "TurnOfMonth")
 _OF_MONTHS = ("MonthSin", "MonthCos")
@@ -62,8 +64,6 @@ class WithCalendar:
     def __init__(
         self, *, features: Features, calendar: str | None, interval: str = "1d", ahead: Sequence[int] = (1,)
     ) -> None:
-        from forecast.data.calendars import check_calendar
-
         named = None if calendar in (None, "auto", "none") else str(calendar)
         if named is not None:
             check_calendar(named, key="data.calendar")
@@ -141,8 +141,6 @@ class WithCalendar:
     def _bars(self) -> Bars:
         if self.market is not None and self.market.interval == self.interval:
             return self.market
-        from forecast.data.timing import Bars
-
         return Bars(interval=self.interval, calendar=self.calendar)  # type: ignore[arg-type]
 
     def _of_months(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
@@ -156,8 +154,6 @@ class WithCalendar:
         }
 
     def _of_hours(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
-        import numpy as np
-
         market = self._bars().planned
         last = self._last.get(market.key)
         if last is not None and np.array_equal(last[0], times):
@@ -185,10 +181,6 @@ def _of_step(
     market: Bars, times: NDArray[np.datetime64], before: NDArray[np.datetime64]
 ) -> dict[str, NDArray[np.float64]]:
     """What is known of intraday bars, (bars,), that follow others."""
-    import numpy as np
-
-    from forecast.data import grid
-
     local = grid.to_local(times, market.zone).astype(np.int64)
     turn = 2.0 * np.pi * (local % grid.DAY) / grid.DAY
     weekday = 2.0 * np.pi * grid.weekday(local.view("datetime64[ns]")) / 7
@@ -246,11 +238,6 @@ def _next(bar: int) -> str:
 @cache
 def _known(calendar: str) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
     """Every planned session of whole months, and what is known of each."""
-    import numpy as np
-
-    from forecast.data import grid
-    from forecast.data.calendars import planned_sessions
-
     _, end, planned = planned_sessions(calendar)
     # Whether a session is its month's last is known of whole months only.
     days = planned.to_numpy().astype("datetime64[D]")
@@ -273,6 +260,4 @@ def _known(calendar: str) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.
 
 def _cycle(wave: Callable[[float], float], count: int) -> NDArray[np.float64]:
     """A wave at `count` places of one turn."""
-    import numpy as np
-
     return np.array([wave(2.0 * math.pi * place / count) for place in range(count)])

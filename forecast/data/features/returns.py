@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
 from annotated_types import Ge, Le
 
+from forecast.data import indicators as ind
 from forecast.data.features.base import Relation
 
 if TYPE_CHECKING:
@@ -42,10 +44,6 @@ class Returns:
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute."""
-        import numpy as np
-
-        from forecast.data.features import indicators as ind
-
         high, low, close, volume = (ind.column(bars, name) for name in ("High", "Low", "Close", "Volume"))
         with ind.undefined_is_nan():
             returns = np.log(close / ind.lagged(close, 1))

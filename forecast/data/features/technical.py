@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
+from forecast.data import indicators as ind
 from forecast.data.features.base import NoProcessing, Relation
+from forecast.data.indicators import Column
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from forecast.data.features.indicators import Column
 
 # Bars that recursive averages look back over. Full histories would add 0.4 % at most (weight of what is older
 # in the slowest of them, the 26-bar exponential average), and make a feature depend on where the history begins.
@@ -54,8 +56,6 @@ class Technical:
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute."""
-        from forecast.data.features import indicators as ind
-
         found = {name: ind.column(bars, name) for name in NoProcessing.columns}
         high, low, close, volume = found.values()
         with ind.undefined_is_nan():
@@ -65,8 +65,6 @@ class Technical:
 
 def _averages(close: Column) -> dict[str, Column]:
     """Where the Close stands beside its own averages."""
-    from forecast.data.features import indicators as ind
-
     simple = ind.relative(close, [1.0 / 20] * 20)
     exponential = ind.relative(close, ind.exponential(20, _SPAN))
     line, histogram = _convergence()
@@ -81,10 +79,6 @@ def _averages(close: Column) -> dict[str, Column]:
 
 def _ranges(high: Column, low: Column, close: Column) -> dict[str, Column]:
     """Where the Close stands in the range of the last days, and how wide that is."""
-    import numpy as np
-
-    from forecast.data.features import indicators as ind
-
     before = ind.lagged(close, 1)
     true_range = np.maximum(high, before) - np.minimum(low, before)
     top, bottom = ind.highest(high, 14), ind.lowest(low, 14)
@@ -100,10 +94,6 @@ def _ranges(high: Column, low: Column, close: Column) -> dict[str, Column]:
 
 def _movements(high: Column, low: Column, close: Column, volume: Column) -> dict[str, Column]:
     """How far and how steadily prices went, and with how much volume."""
-    import numpy as np
-
-    from forecast.data.features import indicators as ind
-
     before = ind.lagged(close, 1)
     changes = close - before
     weights = ind.wilder(14, _SPAN - 1)
@@ -126,8 +116,6 @@ def _movements(high: Column, low: Column, close: Column, volume: Column) -> dict
 @cache
 def _convergence() -> tuple[list[float], list[float]]:
     """Weights of MACD(12, 26) and of its histogram."""
-    from forecast.data.features import indicators as ind
-
     line = ind.convergence(12, 26, _SPAN)
     signal = ind.convergence_signal(12, 26, 9, _SPAN)
     return line, [one - other for one, other in zip(line, signal, strict=True)]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import numpy as np
 from annotated_types import Gt
 
+from forecast.data import indicators as ind
 from forecast.data.features.base import Relation
-from forecast.data.variance import Estimator
+from forecast.data.variance import Estimator, variance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,11 +51,6 @@ class Volatility:
 
     def compute(self, bars: pd.DataFrame) -> pd.DataFrame:
         """See Features.compute."""
-        import numpy as np
-
-        from forecast.data.features import indicators as ind
-        from forecast.data.variance import variance
-
         opened, high, low, close, volume = (
             ind.column(bars, name) for name in ("Open", "High", "Low", "Close", "Volume")
         )

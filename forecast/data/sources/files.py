@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from annotated_types import Ge
 
 from forecast.data.bars import adjusted, missing_ticker
+from forecast.data.sources.layout import KEYS, FileError, FileLayout, named
 from forecast.errors import UserError
 from forecast.files import LocalPath
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from forecast.data.sources.layout import FileLayout
     from forecast.data.sources.raw_files import RawTable
     from forecast.data.sources.reading import DatedRows
 
@@ -40,7 +40,7 @@ class FileSource:
     Files whose names differ in a stretch of time alone (AAPL_2023.csv, AAPL_2024.csv) are pieces of one series.
     How a file is written is looked at once, put in words by `describe` and saved as `layouts`; what could be read in
     two ways is refused with the key that decides.
-    Rows are delivered oldest first; judging them is HealthCheck's task.
+    Rows are delivered oldest first; checking them is HealthCheck's task.
 
     Args:
         path: the folder, or one file; `~` is the home folder.
@@ -219,7 +219,6 @@ class FileSource:
         """A ticker's rows in each of its files, the oldest first, and how their dates are taken."""
         from forecast.data.sources.clocks import sniff_clock
         from forecast.data.sources.dates import Stamps
-        from forecast.data.sources.layout import named
         from forecast.data.sources.reading import dated_rows
 
         self._check_keys()
@@ -271,7 +270,6 @@ class FileSource:
         self, file: Path, ticker: str, *, bars: bool = True, known: dict[str, str | None] | None = None
     ) -> _Opened:
         """A file's cells and its layout; a file of several tickers is kept for the next of them."""
-        from forecast.data.sources.layout import FileError, FileLayout, named
         from forecast.data.sources.raw_files import RawFile, read_table
         from forecast.data.sources.sniffing import sniff_file, tickers_of
 
@@ -304,8 +302,6 @@ class FileSource:
 
     def _said(self, file: Path, ticker: str) -> tuple[dict[str, Any], bool]:
         """What `layouts` and above it the keys say of a ticker's file, and whether that is all there is to say."""
-        from forecast.data.sources.layout import KEYS
-
         entries = [(set(entry.get("tickers") or ()), entry) for entry in self._saved]
         fitting = (
             {key: value for key, value in entry.items() if key != "tickers"}
@@ -360,12 +356,12 @@ class FileSource:
             if ticker in self._inside:
                 return self._inside[ticker]
         contents = dict(self._contents())
-        holding = [inside[ticker] for inside in contents.values() if ticker in inside]
+        matches = [inside[ticker] for inside in contents.values() if ticker in inside]
         self._inside = {name: files for inside in contents.values() for name, files in inside.items()}
-        if len(holding) > 1:
-            raise self._twice(ticker, holding[0][0], holding[1][0])
-        if holding:
-            return holding[0]
+        if len(matches) > 1:
+            raise self._twice(ticker, matches[0][0], matches[1][0])
+        if matches:
+            return matches[0]
         available = {
             of for name, inside in contents.items() for of in (inside if len(inside) > 1 else [name])
         }
@@ -389,7 +385,6 @@ class FileSource:
 
     def _tickers_in(self, file: Path, name: str) -> list[str]:
         """The tickers that a file names; none where it cannot be understood, which is refused when it is read."""
-        from forecast.data.sources.layout import named
         from forecast.data.sources.raw_files import RawFile
         from forecast.data.sources.sniffing import names_tickers
 

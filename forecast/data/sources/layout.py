@@ -1,4 +1,4 @@
-"""How a file of bars is written: what sniffing yields, the reader obeys, `trainer=none` prints and a run saves."""
+"""How a file of bars is written: what sniffing yields, the reader follows, `trainer=none` prints and a run saves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one step that looks at a file and says how it is written: a FileLayout, which the reader then obeys.
+"""The one step that looks at a file and says how it is written: a FileLayout, which the reader then follows.
 
 Nothing is guessed: what two readings fit is refused with the key under `source` that decides.
 """

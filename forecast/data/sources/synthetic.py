@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from forecast.data.bars import COLUMNS, Interval
-from forecast.data.calendars import check_calendar, last_sessions
+from forecast.data.calendars import check_calendar
 from forecast.errors import UserError
 
 if TYPE_CHECKING:
@@ -117,8 +117,6 @@ def _axes(
     check_calendar(calendar, key="source.calendar")
     columns = pd.Index(COLUMNS)
     try:
-        if interval == "1d":
-            return last_sessions(calendar, end, count).rename("Date"), columns, 1.0
         bars = Bars(interval=interval, calendar=calendar)
         # To the end of that day on the market's clock, at the latest noon of the next one in UTC.
         times = bars.last_times(np.datetime64(end, "ns") + np.timedelta64(36, "h"), count + 2 * _A_DAY)

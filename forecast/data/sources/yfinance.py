@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from annotated_types import Ge, Gt
 
 from forecast.data.bars import MINUTES, PRICES, Interval, bar_table
@@ -332,7 +333,6 @@ def _serialise(bars: CachedBars, symbol: str) -> bytes:
 
 
 def _parse(content: bytes, symbol: str) -> CachedBars:
-    import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -360,7 +360,7 @@ def _parse(content: bytes, symbol: str) -> CachedBars:
 def finished(answer: Answer, interval: Interval, fetched: datetime) -> pd.DataFrame:
     """Bars without the one that still runs, and without rows that have no price, made by the client of gaps and events.
 
-    Of days, only today's row needs a price to be a bar: judging earlier ones is HealthCheck's task.
+    Of days, only today's row needs a price to be a bar: checking earlier ones is HealthCheck's task.
 
     Args:
         answer: weeks and months stand at their first day.
@@ -396,7 +396,6 @@ def merge(old: pd.DataFrame, new: pd.DataFrame, *, rewriting: Sequence[str] = EV
         new: later ones.
         rewriting: columns of the events that change every earlier adjusted price.
     """
-    import numpy as np
     import pandas as pd
 
     if old.empty or new.empty:

@@ -220,7 +220,7 @@ PASSING = {
     "hang": ["hang"],
     "200-busy": ["200-busy"],
 }
-TOLD = {
+MESSAGES = {
     "429": r"limits the rate of requests \(HTTP 429\); wait some minutes, raise source\.pace_s, or work from",
     "500": r"answers with something that is no data; try again later, or work from cached bars",
     "500-json": r"gives no bars \(Internal error\); try again later",
@@ -249,7 +249,7 @@ def test_what_may_pass_is_tried_again(make_source, yahoo, clock, kind):
 @pytest.mark.parametrize("kind", PASSING)
 def test_what_does_not_pass_in_time_is_reported_in_one_line(make_source, yahoo, kind, tmp_path):
     yahoo.always = PASSING[kind][0]
-    with pytest.raises(SourceError, match=rf"^data\.tickers=AAPL: .*{TOLD[kind]}") as raised:
+    with pytest.raises(SourceError, match=rf"^data\.tickers=AAPL: .*{MESSAGES[kind]}") as raised:
         make_source(timeout_s=0.3, retries=2).bars("AAPL")
     assert (raised.value.may_pass, raised.value.unknown) == (True, False)
     assert "\n" not in str(raised.value)

@@ -83,8 +83,8 @@ def test_pooled_size_where_tickers_share_a_market():
         own, other = 0.01 * rng.standard_normal((2, 1, 120, 1)) * np.ones((1, 8, 1, 1))
         prices = walks(8, 121, common=0.8, seed=seed + 500)
         rows = split_rows(prices, lambda moves, own=own: 0.5 * moves + own)
-        rival = split_rows(prices, lambda moves, other=other: 0.5 * moves + other)
-        p.append(found(rows, best="rival", rival=rival.forecast).metrics["test_dm_best_p"])
+        baseline = split_rows(prices, lambda moves, other=other: 0.5 * moves + other)
+        p.append(found(rows, best="baseline", baseline=baseline.forecast).metrics["test_dm_best_p"])
     assert 0.02 < (np.array(p) < 0.05).mean() < 0.085
 
 
@@ -109,11 +109,11 @@ def test_a_forecast_that_knows_is_found_and_one_that_guesses_is_not():
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_swapped_with_a_baseline_it_mirrors(horizon):
     rows = split_rows(walks(3, 120), noisy(0.004, knows=0.1), horizon=horizon)
-    rival = rows.naive * (1 + noisy(0.003, seed=9)(rows.actual))
-    there = found(rows, rival=rival)
-    back = found(changed(rows, forecast=rival), rival=rows.forecast)
+    baseline = rows.naive * (1 + noisy(0.003, seed=9)(rows.actual))
+    there = found(rows, baseline=baseline)
+    back = found(changed(rows, forecast=baseline), baseline=rows.forecast)
     for loss in ("squared", "absolute"):
-        one, other = (side.record["against"]["rival"][loss]["overall"] for side in (there, back))
+        one, other = (side.record["against"]["baseline"][loss]["overall"] for side in (there, back))
         assert other["stat"] == pytest.approx(-one["stat"], rel=1e-9)
         assert other["p"] == pytest.approx(one["p"], rel=1e-9)
         assert other["p_better"] == pytest.approx(1 - one["p_better"], abs=1e-9)
@@ -146,9 +146,9 @@ def test_the_best_baseline_errs_least_on_the_rows_it_forecast():
 
 def test_a_baseline_with_gaps_is_compared_on_the_rows_it_has():
     rows = split_rows(walks(1, 100), noisy())
-    rival = rows.naive * 1.001
-    rival[:7] = np.nan
-    test = found(rows, rival=rival).record["against"]["rival"]["squared"]["overall"]
+    baseline = rows.naive * 1.001
+    baseline[:7] = np.nan
+    test = found(rows, baseline=baseline).record["against"]["baseline"]["squared"]["overall"]
     assert test["origins"] == 92
     assert test["p"] is not None
 

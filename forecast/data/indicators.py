@@ -10,10 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Column = NDArray[np.float64]  # (bars,)
 
@@ -25,6 +28,8 @@ def column(bars: pd.DataFrame, name: str) -> Column:
 
 def table(found: Mapping[str, Column], index: pd.Index) -> pd.DataFrame:
     """Columns side by side; what came out infinite is NaN, a gap, like all that cannot be computed."""
+    import pandas as pd
+
     whole = {name: np.where(np.isfinite(values), values, np.nan) for name, values in found.items()}
     return pd.DataFrame(whole, index=index)
 
