@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from forecast.data.bars import COLUMNS, MINUTES, Interval
 from forecast.errors import SourceError, UserError
 
@@ -276,6 +274,7 @@ def raw_bars(history: pd.DataFrame, *, intraday: bool = False) -> pd.DataFrame:
         RAW_COLUMNS as float64, by ascending `Date` (datetime64[ns], no zone: midnights, or moments in UTC of intraday
         bars); no row is left out.
     """
+    import numpy as np
     import pandas as pd
 
     dates = pd.DatetimeIndex(history.index)

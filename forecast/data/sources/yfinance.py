@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-import numpy as np
 from annotated_types import Ge, Gt
 
 from forecast.data.bars import MINUTES, PRICES, Interval, bar_table
@@ -333,6 +332,7 @@ def _serialise(bars: CachedBars, symbol: str) -> bytes:
 
 
 def _parse(content: bytes, symbol: str) -> CachedBars:
+    import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -396,6 +396,7 @@ def merge(old: pd.DataFrame, new: pd.DataFrame, *, rewriting: Sequence[str] = EV
         new: later ones.
         rewriting: columns of the events that change every earlier adjusted price.
     """
+    import numpy as np
     import pandas as pd
 
     if old.empty or new.empty:
