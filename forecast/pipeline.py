@@ -140,22 +140,22 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         write_whole(directory / "config.yaml", config_text)
         described = data_record(data)
         write_json(directory / "data.json", described)
-        walking = len(folds) > 1
+        walk_forward = len(folds) > 1
         with _tracked(tracker, directory, config, data, name=name, tags=hooks.tags(tracker)) as live:
 
             def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
                 live.log_epoch(epoch, metrics)
-                if not walking:
+                if not walk_forward:
                     hooks.on_epoch(epoch, metrics)
 
             # Training and forecasts, fold by fold.
-            learnt = identity(config, **named, only=("data", "target", "evaluation", "baselines"))
+            training = identity(config, **named, only=("data", "target", "evaluation", "baselines"))
             with Evaluator(
                 directory,
                 data,
                 folds=len(folds),
                 metrics=metrics_of,
-                fit_baselines=partial((hooks.baseline_cache or BaselineCache()).fit, identity=learnt),
+                fit_baselines=partial((hooks.baseline_cache or BaselineCache()).fit, identity=training),
                 baselines=baselines,
                 intervals=intervals,
                 significance=evaluation.significance,
@@ -167,63 +167,92 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 )
                 for fold, here, forecaster, fitted in fits:
                     evaluator.add(fold, forecaster, here, fitted)
-                    if walking:
+                    if walk_forward:
                         hooks.on_epoch(fold.number, evaluator.so_far("val"))
             bundle.write_model(directory, forecaster, here, intervals=evaluator.interval_state)
 
-            # Figures, verdict, report.
-            figures, record = evaluator.result()
-            record |= (
-                {"unproved": list(data.covariates.unproved.values())} if data.covariates.unproved else {}
-            )
-            write_json(directory / "evaluation.json", record)
-            history = [_finite(epoch) for epoch in evaluator.history]
-            write_json(directory / "history.json", history)
-            metrics: dict[str, float | None] = {
-                **figures,
-                **_finite(evaluator.losses),
-                "epochs": len(history),
-                "best_epoch": evaluator.last_fit.best_epoch,
-                "seconds": round(time.monotonic() - began, 3),
-            }
-            write_json(directory / "metrics.json", metrics)
-
-            from forecast.evaluate import report
-            from forecast.evaluate.verdict import Verdict
-
-            verdict = Verdict(
-                metrics=metrics,
-                tickers=data.panel_.names,
-                strategy=strategy_name(config),
-                horizon=data.horizon,
-                evaluation=record,
-                bar=data.bars.label,
-            )
-            log.debug("%s", verdict.text)  # for run.log; whoever called shows it
-            drawn: list[Path] = []
-            if hooks.draw_plots:
-                drawn = report.write_plots(
-                    directory / "plots",
-                    forecasts=evaluator.shown,
-                    history=history,
-                    ticker=data.panel_.names[0],
-                    metrics=metrics,
-                    evaluation=record,
-                    health=described,
-                )
-            report.write(
+            # Figures, verdict, report; the manifest last.
+            finished = _write_results(
                 directory,
-                verdict=verdict,
-                metrics=metrics,
-                health=described,
+                config,
+                data,
+                evaluator,
+                began=began,
+                described=described,
                 config_text=config_text,
-                reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
-                evaluation=record,
-                forecasts=evaluator.shown,
-                history=evaluator.history,
+                draw_plots=hooks.draw_plots,
             )
             bundle.finish(directory, version=package_version())
-            live.finish(status="FINISHED", metrics=metrics, description=verdict.text)
+            live.finish(status="FINISHED", metrics=finished.metrics, description=finished.verdict.text)
+    return finished
+
+
+def _write_results(
+    directory: Path,
+    config: DictConfig,
+    data: MarketData,
+    evaluator: Evaluator,
+    *,
+    began: float,
+    described: dict[str, Any],
+    config_text: str,
+    draw_plots: bool,
+) -> Run:
+    """Write what came of a run: evaluation.json, history.json, metrics.json, plots and report.html.
+
+    Args:
+        directory: of the run.
+        config: of the run.
+        data: as it was split for the first fold.
+        evaluator: with the forecasts of all folds.
+        began: when, by the monotonic clock, in seconds.
+        described: the content of data.json.
+        config_text: the content of config.yaml.
+        draw_plots: as PNG files too.
+    """
+    figures, record = evaluator.result()
+    record |= {"unproved": list(data.covariates.unproved.values())} if data.covariates.unproved else {}
+    write_json(directory / "evaluation.json", record)
+    history = [_finite(epoch) for epoch in evaluator.history]
+    write_json(directory / "history.json", history)
+    metrics: dict[str, float | None] = {
+        **figures,
+        **_finite(evaluator.losses),
+        "epochs": len(history),
+        "best_epoch": evaluator.last_fit.best_epoch,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+    write_json(directory / "metrics.json", metrics)
+
+    from forecast.evaluate import report
+    from forecast.evaluate.verdict import Verdict
+
+    verdict = Verdict(
+        metrics=metrics,
+        tickers=data.panel_.names,
+        strategy=strategy_name(config),
+        horizon=data.horizon,
+        evaluation=record,
+        bar=data.bars.label,
+    )
+    log.debug("%s", verdict.text)  # for run.log; whoever called shows it
+    shown: dict[str, Any] = {
+        "forecasts": evaluator.shown,
+        "metrics": metrics,
+        "evaluation": record,
+        "health": described,
+    }
+    drawn: list[Path] = []
+    if draw_plots:
+        drawn = report.write_plots(directory / "plots", history=history, ticker=data.panel_.names[0], **shown)
+    report.write(
+        directory,
+        verdict=verdict,
+        config_text=config_text,
+        reproduce=f"python run.py -cd {shlex.quote(str(directory))} -cn config",
+        history=evaluator.history,
+        **shown,
+    )
     return Run(
         directory=directory,
         metrics=metrics,

@@ -122,7 +122,7 @@ def test_a_tuner_without_a_sweep_is_not_passed_over_in_silence(tmp_path, overrid
     needed = ["tuner=random"] if override == "tuner.num_samples=3" else []
     done = run(tmp_path, *needed, override)
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"{(needed or [override])[0]}: only a sweep heeds it; add -m\n"
+    assert done.err == f"{(needed or [override])[0]}: applies to a sweep alone; add -m\n"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -70,7 +70,7 @@ class Skill:
         return f"{gain}, direction {100 * self.share:.1f} % +/- {100 * self.share_error:.1f}"
 
     def exceeds(self, gain: float, share: float = _DIRECTION) -> bool:
-        """Whether it is more than believed, beyond noise."""
+        """Whether it is more than is believable, beyond noise."""
         if self.gain > gain and self.gain > _ERRORS * self.gain_error:
             return True
         return self.share is not None and self.share - _ERRORS * self.share_error > share

@@ -312,11 +312,11 @@ def _must_be_writable(directory: Path) -> None:
 
 
 def _no_sweep_was_meant(overrides: list[str]) -> None:
-    """Refuse a tuner or a cluster, which only a sweep heeds, where a single run was started."""
+    """Refuse a tuner or a cluster, which apply to sweeps alone, where a single run was started."""
     for override in overrides:
         key, _, value = override.lstrip("+").partition("=")
         if key.partition(".")[0] in ("tuner", "cluster") and value not in ("none", "null", "local"):
-            raise UserError(f"{override}: only a sweep heeds it; add -m")
+            raise UserError(f"{override}: applies to a sweep alone; add -m")
 
 
 def _total(config: DictConfig) -> int | None:

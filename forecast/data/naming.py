@@ -9,7 +9,7 @@ from forecast.data.grid import Times
 from forecast.data.timing import ONE_WEEKDAY, Bars, Naming
 from forecast.errors import UserError
 
-# In the order in which they are believed where they agree with the bars alike.
+# The first is taken of those that agree with the bars alike.
 _WEEKS: tuple[Naming, ...] = ("fixed", "before", "after", "first", "last")
 _MONTHS: tuple[Naming, ...] = ("fixed", "end", "first", "last", "first_weekday", "last_weekday")
 _WORDS: dict[str, str] = {

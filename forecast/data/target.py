@@ -4,8 +4,9 @@ A target stands in three forms. Its *values* are a column of the panel, one numb
 (a Close; the log of a range). The network *answers* relative to what it last saw (`relation`). What is recorded,
 evaluated and served is in the target's *unit* (a price; percent a year). A new target is a subclass and one YAML.
 
-Targets with a `span` speak of the next `span` bars: at each bar their values are those of the `span` bars up to it, and
-the first forecast is of the value `span` bars after the origin, the first one that knows nothing of the origin's past.
+Targets with a `span` are about the next `span` bars: at each bar their values are those of the `span` bars up to it,
+and the first forecast is of the value `span` bars after the origin, the first one that knows nothing of the origin's
+past.
 """
 
 from __future__ import annotations

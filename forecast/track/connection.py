@@ -121,7 +121,7 @@ def call_with_timeout(seconds: float, work: Callable[[], T]) -> T:
     database (MLflow waits 20 s a call), a database that is retried for 100 s, a server that never answers.
 
     Args:
-        work: called once; if given up, it goes on unheeded until the process ends.
+        work: called once; if given up, it goes on, unused, until the process ends.
 
     Raises:
         TimeoutError: no answer in time.

@@ -216,7 +216,7 @@ class TestWhatIsMissing:
             ({"ticker": "X", "published": "4pm"}, "published=4pm: must be a time of day, HH:MM"),
             ({"ticker": "X", "timezone": "Mars/Olympus"}, "timezone=Mars/Olympus: is no time zone"),
             ({}, "columns=\\['Close'\\]: are those of the bars themselves"),
-            ({"ticker": "X", "missing": "drop", "max_age": 3}, "max_age=3: is heeded with missing=last"),
+            ({"ticker": "X", "missing": "drop", "max_age": 3}, "max_age=3: applies to missing=last"),
         ],
     )
     def test_what_makes_no_sense(self, keys, message):

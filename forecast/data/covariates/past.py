@@ -111,7 +111,7 @@ class PastCovariate:
         self.stamp = stamp
         self.missing = missing
         if missing != "last" and max_age is not None:
-            raise UserError(f"max_age={max_age}: is heeded with missing=last, not with missing={missing}")
+            raise UserError(f"max_age={max_age}: applies to missing=last, not with missing={missing}")
         self.max_age = max_age
 
     @property
