@@ -23,7 +23,6 @@ FILE = "golden.safetensors"
 # Relative to the value: another processor, a GPU or another torch sums in another order.
 TOLERANCE = 1e-6
 _MAX_WINDOWS, _MAX_BYTES = 4096, 8 * 2**20
-_QUICK = 256  # windows
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,11 @@ def read_golden(directory: str | Path) -> Golden:
     )
 
 
-def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = False) -> int:
+def verify_golden(directory: str | Path, predictor: Predictor, *, most: int | None = None) -> int:
     """Forecast the golden windows of a run again.
 
     Args:
-        quick: some of the windows are enough, and the forecast table is not looked at.
+        most: windows that are enough, evenly spread; None = all of them, and the forecast table is looked at.
 
     Returns:
         how many windows gave what the run recorded, in the golden set and in its forecast table, within
@@ -115,8 +114,8 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
 
     directory = Path(directory)
     golden = read_golden(directory)
-    if quick:
-        golden = golden.some(_QUICK)
+    if most is not None:
+        golden = golden.some(most)
     batch = batch_of(
         golden.windows,
         names=golden.names,
@@ -130,7 +129,7 @@ def verify_golden(directory: str | Path, predictor: Predictor, *, quick: bool = 
     scale = 0.0 if predictor.target.positive else np.abs(golden.forecast).max(initial=0.0)
     wrong = np.zeros(len(values), bool)
     pairs = [(values, golden.forecast)]
-    if not quick:
+    if most is None:
         variance = error_variance(predictor.forecaster)
         pairs.append((predictor.target.forecast_in_unit(values, variance), _recorded(directory, golden)))
     for found, expected in pairs:

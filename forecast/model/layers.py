@@ -44,13 +44,18 @@ class Recurrent(nn.Module):
             bidirectional=bidirectional,
         )
         self.last = last
-        self.weights = tuple(self.cell.parameters())
+        self.run: Callable[[Tensor], Tensor | None] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`."""
+        """(batch, lookback, features) -> (batch, lookback, width), or (batch, width) with `last`.
+
+        `run` may answer instead, see forecast/model/runtime.py; where it gives None, and without one, torch does.
+        """
+        if self.run is not None and (answers := self.run(x)) is not None:
+            return answers
         # steps first: torch would turn a batch-first window round twice
         steps: Tensor
-        steps, state = self._states(x.transpose(0, 1))  # (B, L, F) -> (L, B, W)
+        steps, state = self.cell(x.transpose(0, 1))  # (B, L, F) -> (L, B, W)
         if not self.last:
             return steps.transpose(0, 1)  # (L, B, W) -> (B, L, W)
         if not self.cell.bidirectional:
@@ -58,18 +63,15 @@ class Recurrent(nn.Module):
         hidden = state[0] if isinstance(self.cell, nn.LSTM) else state  # (layers * 2, B, H)
         return torch.cat((hidden[-2], hidden[-1]), dim=-1)  # -> (B, 2 * H)
 
-    def _states(self, x: Tensor) -> tuple[Tensor, Any]:
-        """Every step's output and the final state."""
-        cell = self.cell
-        if cell.training or torch.is_grad_enabled() or not x.is_cpu or not isinstance(cell, nn.LSTM):
-            found: tuple[Tensor, Any] = cell(x)
-            return found
-        # What nn.LSTM calls in the end: of one window its checks take an eighth of the time.
-        zeros = x.new_zeros(cell.num_layers * (1 + cell.bidirectional), x.shape[1], cell.hidden_size)
-        steps, *state = torch.lstm(
-            x, (zeros, zeros), self.weights, True, cell.num_layers, 0.0, False, cell.bidirectional, False
-        )
-        return steps, state
+    def train(self, mode: bool = True) -> Recurrent:
+        """As torch's; `run` is made of weights that are trained no further."""
+        if mode:
+            self.run = None
+        return super().train(mode)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, which may be sent to another process, answers by torch."""
+        return {**self.__dict__, "run": None}
 
 
 class TemporalBlock(nn.Module):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from forecast.model.inference import Predictor
 
 DELIVERED = ("High", "Low", "Close", "Volume")  # columns of a row of a request
+_GOLDEN = 256  # windows that are forecast again before a model is served
 _MAX_PATH_BYTES = 4096
 _log = logging.getLogger(__name__)
 
@@ -285,8 +286,25 @@ def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu
                 model.predictor.to(device)
             except (RuntimeError, AssertionError) as error:
                 raise UserError(f"engine.accelerator={device}: {' '.join(str(error).split())}") from error
-        bundle.verify_golden(folder, model.predictor, quick=True)
+        bundle.verify_golden(folder, model.predictor, most=_GOLDEN)
+        if device == "cpu":
+            _use_onnx_runtime(model)
         return model
+
+
+def _use_onnx_runtime(model: LoadedModel) -> None:
+    """Have ONNX Runtime answer few windows at once, unless it does not answer as the model did when it was made."""
+    from forecast import bundle
+    from forecast.model.runtime import MOST_WINDOWS, use_onnx_runtime
+
+    layers = use_onnx_runtime(model.predictor.forecaster, threads=model.threads)
+    try:
+        if layers:
+            bundle.verify_golden(model.directory, model.predictor, most=MOST_WINDOWS)
+    except UserError as error:
+        for layer in layers:
+            layer.run = None
+        _log.warning("%s is answered by torch, not by ONNX Runtime: %s", model.version, one_line(error))
 
 
 class ModelStore:

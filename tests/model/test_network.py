@@ -1,13 +1,11 @@
 """layer_config: shapes flow through, wrong orders are refused by name, every named layer works."""
 
-from copy import deepcopy
-
 import pytest
 import torch
 from torch import nn
 
 from forecast.errors import UserError
-from forecast.model.layers import Recurrent, TemporalBlock
+from forecast.model.layers import TemporalBlock
 from forecast.model.network import LayeredNetwork
 
 
@@ -117,17 +115,3 @@ def test_impossible_networks_are_refused_in_one_line(layer_config, message):
     with pytest.raises(UserError, match=message) as refused:
         network(layer_config)
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("two_ways", [False, True])
-def test_an_lstm_that_forecasts_answers_as_torchs_own(two_ways):
-    """Bit by bit, also after other weights were loaded, and of a copy."""
-    made = {"kind": nn.LSTM, "input_size": 4, "hidden_size": 8, "num_layers": 2, "dropout": 0.5}
-    first, other = (Recurrent(**made, bidirectional=two_ways).eval() for _ in range(2))
-    copied = deepcopy(first)
-    first.load_state_dict(other.state_dict())
-    x = torch.randn(3, 12, 4)
-    for layer in (first, other, copied):
-        with torch.inference_mode():
-            assert torch.equal(layer(x), layer.cell(x.transpose(0, 1))[0].transpose(0, 1))
-            assert not torch.equal(layer.train()(x), layer(x))  # dropout

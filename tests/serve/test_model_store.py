@@ -6,13 +6,20 @@ import json
 import multiprocessing
 import os
 import shutil
+from copy import deepcopy
 
+import numpy as np
 import pytest
+import torch
 from commands import SMALL
 from trained import run_without_plots
 
+from forecast.bundle import read_golden
 from forecast.errors import UserError
-from forecast.serve.model_store import ModelStore
+from forecast.model import runtime
+from forecast.model.layers import Recurrent
+from forecast.model.runtime import to_onnx
+from forecast.serve.model_store import ModelStore, load_model
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +126,37 @@ def test_what_is_not_what_it_was_is_refused_and_the_old_one_stays(
     assert caplog.text == "", "said once"
     point(link, other)
     assert models.refresh()
+
+
+def recurrent(model):
+    (layer,) = [one for one in model.predictor.forecaster.modules() if isinstance(one, Recurrent)]
+    return layer
+
+
+def test_onnx_runtime_answers_where_it_answers_as_the_run_did(bundle, caplog, monkeypatch):
+    served, golden = load_model(bundle), read_golden(bundle).some(8)
+    assert recurrent(served).run is not None
+    found = served.forecast(golden.windows, golden.names).values
+    np.testing.assert_allclose(found, golden.forecast, rtol=1e-6)
+    recurrent(served).run = lambda windows: torch.full((len(windows), 4), 0.5)
+    with pytest.raises(AssertionError):
+        np.testing.assert_allclose(served.forecast(golden.windows, golden.names).values, found, rtol=1e-6)
+    assert not caplog.records
+
+    def of_other_weights(layer):
+        other = deepcopy(layer)
+        for weights in other.parameters():
+            weights.data *= 1.5
+        return to_onnx(other)
+
+    monkeypatch.setattr(runtime, "to_onnx", of_other_weights)
+    doubted = load_model(bundle)
+    assert recurrent(doubted).run is None
+    np.testing.assert_allclose(
+        doubted.forecast(golden.windows, golden.names).values, golden.forecast, rtol=1e-6
+    )
+    (record,) = caplog.records
+    assert record.message.startswith(f"{served.version} is answered by torch, not by ONNX Runtime: ")
 
 
 def there(models, answers):
