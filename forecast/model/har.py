@@ -47,6 +47,7 @@ class Har(BarForecaster):
             effect, Journal of Business and Economic Statistics 30).
         pooled: one set of coefficients, from all series together.
         covariates: regress also on the covariates of the last bar (HAR-X); those known ahead, each on its own step.
+        geometric: of logs and prices, the mean of logs, which a single wild bar moves less than the log of the mean.
 
     Raises:
         UserError: `bars` are not ascending.
@@ -70,6 +71,7 @@ class Har(BarForecaster):
         leverage: bool = False,
         pooled: bool = False,
         covariates: bool = False,
+        geometric: bool = False,
     ) -> None:
         if list(bars) != sorted(set(bars)):
             raise UserError(f"model.bars={list(bars)}: must be ascending, such as [1,5,22]")
@@ -77,6 +79,7 @@ class Har(BarForecaster):
         self.leverage = leverage
         self.pooled = pooled
         self.covariates = covariates
+        self.geometric = geometric
 
     @property
     def history(self) -> int:
@@ -153,13 +156,19 @@ class Har(BarForecaster):
         for start in range(0, len(rows), size):
             some = slice(start, start + size)
             values, known = last_values_of(panel, layout.bar_values, first[some], rows[some], self.bars[-1])
-            means = running_means(np.exp(values) if self.logs_ else values, known, self.bars)
-            found = [np.log(mean) if self.logs_ or self.positive_ else mean for mean in means]
+            found = self._means(values, known)
             if self.leverage:
                 closes, known = last_values_of(panel, layout.close, first[some], rows[some], self.history)
                 found += [np.minimum(mean, 0.0) for mean in _mean_returns(closes, known, self.bars)]
             columns[some] = np.stack(found, axis=1)
         return columns
+
+    def _means(self, values: Values, known: NDArray[np.bool_]) -> list[Values]:
+        """Means as regressors: the log of a mean of values, or the mean of their logs."""
+        if self.geometric:
+            return running_means(np.log(values) if self.positive_ else values, known, self.bars)
+        means = running_means(np.exp(values) if self.logs_ else values, known, self.bars)
+        return [np.log(mean) if self.logs_ or self.positive_ else mean for mean in means]
 
 
 def running_means(values: Values, known: NDArray[np.bool_], spans: Sequence[int]) -> list[Values]:

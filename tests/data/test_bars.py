@@ -374,7 +374,7 @@ def test_what_is_suspected_of_a_leak_is_the_same_skill_a_year(interval, r2, dire
     assert Return().of_bars(bars).suspect_above == pytest.approx(
         {"r2_oos": r2, "direction": direction, "ic": ic}, abs=5e-4
     )
-    assert Volatility().of_bars(bars).suspect_below == ({"har": 0.9} if interval == "1d" else {})
+    assert Volatility().of_bars(bars).suspect_below == ({"har": 0.85} if interval == "1d" else {})
 
 
 def test_a_calendar_that_cannot_be_built_is_refused_with_the_way_out():

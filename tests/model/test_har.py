@@ -57,6 +57,7 @@ def by_pandas(target, bars, horizon):
     table = pd.DataFrame({"one": 1.0}, index=bars.index)
     for span in (1, 5, 22):
         table[f"mean{span}"] = np.log(np.exp(logs).rolling(span).mean())
+        table[f"log{span}"] = logs.rolling(span).mean()
         table[f"fall{span}"] = (np.log(closes).diff(span) / span).clip(upper=0)
     for step in range(1, horizon + 1):
         table[f"y{step}"] = values.shift(-target.lead - step)
@@ -64,10 +65,14 @@ def by_pandas(target, bars, horizon):
 
 
 @pytest.mark.parametrize("span", [1, 5])
-@pytest.mark.parametrize(("leverage", "pooled"), [(False, False), (True, False), (True, True)])
-def test_har_is_least_squares_on_means_of_variances(source, span, leverage, pooled):
+@pytest.mark.parametrize(
+    ("leverage", "pooled", "geometric"),
+    [(False, False, False), (True, False, False), (True, True, False), (True, True, True)],
+)
+def test_har_is_least_squares_on_means_of_variances(source, span, leverage, pooled, geometric):
     data = data_of(source, span)
-    columns = ["one", "mean1", "mean5", "mean22"] + ["fall1", "fall5", "fall22"] * leverage
+    mean = "log" if geometric else "mean"
+    columns = ["one", f"{mean}1", f"{mean}5", f"{mean}22"] + ["fall1", "fall5", "fall22"] * leverage
     outputs = ["y1", "y2"]
     last = data.panel_.time_of(data.split_ranges_["train"][1])
     tables, training = {}, {}
@@ -75,7 +80,7 @@ def test_har_is_least_squares_on_means_of_variances(source, span, leverage, pool
         tables[ticker] = by_pandas(data.target, bars, HORIZON)
         known = by_pandas(data.target, bars[bars.index <= last], HORIZON)
         training[ticker] = known.dropna(subset=columns + outputs)
-    forecaster = Har(leverage=leverage, pooled=pooled)
+    forecaster = Har(leverage=leverage, pooled=pooled, geometric=geometric)
     forecaster.fit(data)
     batch = whole(data, "test")
     found = forecaster.forecast(batch).values
