@@ -152,7 +152,7 @@ def fitted(model: str, data: MarketData, *, form: str, seed: int) -> Any:
 
 
 def ratios(forecaster: Any, data: MarketData, source: Planted, *, form: str) -> tuple[float, float, float]:
-    """Squares of the RMSE ratios to naive on the test bars: possible, reached, and reached as it came."""
+    """Squares of the RMSE ratios to naive: possible, reached, and reached with the luck of the test bars."""
     windows = data.windows_["test"]
     batch = windows.take(np.arange(len(windows)))
     last, came = batch.history[:, -1], batch.outcome[:, 0]
@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     args = parser.parse_args()
     print(
-        "| form | R2 planted | model | possible | reached | worst seed | share of the gain | as it came | seconds |"
+        "| form | R2 planted | model | possible | reached | worst seed | share of the gain | on the test bars | seconds |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for form in args.forms:

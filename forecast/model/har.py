@@ -39,6 +39,7 @@ class Har(BarForecaster):
 
     It is fitted to every training bar that the panel holds, and that begins after the warm-up of data.features: least
     squares over the bars before as well (22 of them with data=volatility_single) differ by some tenths of a percent.
+    Where too few bars have the whole longest mean before them, those with the second longest are learnt from too.
 
     Args:
         bars: over how many of the last bars each mean is taken, ascending.
@@ -96,11 +97,14 @@ class Har(BarForecaster):
         self.logs_, self.positive_ = target.logs, target.positive
         self.chances_ = target.relation == "probability"
         origins = training_origins(data)
-        whole = origins.rows - data.panel_.first_rows[origins.series] >= self.history - 1
-        series, rows, future = origins.series[whole], origins.rows[whole], origins.future[whole]
+        before = origins.rows - data.panel_.first_rows[origins.series]
         beside = self._beside(data.layout, 1)
         count = len(self.bars) * (1 + self.leverage) + len(beside)
         need = _ROWS_PER_COEFFICIENT * (count + 1)
+        whole = before >= self.history - 1
+        if whole.sum() < need:  # as in `forecast`, the longest mean is then of the bars there are
+            whole = before >= [0, *self.bars][-2]
+        series, rows, future = origins.series[whole], origins.rows[whole], origins.future[whole]
         if len(rows) < need:
             raise UserError(
                 f"Har: means over bars={self.bars} can be taken at {len(rows):,} training bars, needs {need}: "

@@ -136,10 +136,18 @@ def test_ewma_of_prices_is_their_weighted_mean(source):
 
 def test_har_with_too_few_bars_says_so_in_one_line():
     with pytest.raises(
-        UserError, match=r"^Har: means over bars=\[1, 5, 22\] can be taken at 31 training bars"
+        UserError, match=r"^Har: means over bars=\[1, 5, 22\] can be taken at 33 training bars, needs 40"
     ) as found:
-        Har().fit(data_of(tables(80, number=1), strategy="no_processing_single"))
+        Har().fit(data_of(tables(60, number=1), strategy="no_processing_single"))
     assert "\n" not in str(found.value)
+
+
+def test_har_of_few_bars_learns_from_those_with_the_second_longest_mean():
+    data = data_of(tables(100, number=1), strategy="no_processing_single")
+    forecaster = Har(bars=[1, 5, 66])
+    forecaster.fit(data)
+    batch = whole(data, "test")
+    assert np.isfinite(forecaster.forecast(batch).values).all()
 
 
 def test_a_run_of_too_few_bars_is_refused_and_leaves_nothing(tmp_path):
