@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     args = parser.parse_args()
     print(
-        "| form | R2 planted | model | possible | reached | worst seed | share of the gain | on the test bars | seconds |"
+        "| form | R2 planted | model | possible | reached | worst seed | share of the gain | on test bars | seconds |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for form in args.forms:

@@ -141,13 +141,14 @@ _MAX_MEASURED, _MEASURED_AT_ONCE = 65_536, 8_192
 def measure_errors(forecaster: Forecaster, data: MarketData) -> None:
     """Measure once, after a fit, what the bias correction of a curved target needs (see Target.expected).
 
-    The mean in the unit is not the unit of the mean: that of exp(x) is exp(mean + variance / 2) of x. What is kept with
-    the forecaster as `error_variance`, (horizon,), is the variance of its errors over the training rows plus twice
-    their mean, so that one that does not aim at the mean of values, such as an average of variances, is not corrected
-    twice. Of a target that is not curved, and of naive, whose forecast is the last value as it was, nothing is kept.
+    The mean in the unit is not the unit of the mean: that of exp(x) is exp(mean + variance / 2) of a normal x. What is
+    kept with the forecaster as `error_variance`, (horizon,), is the variance of its errors over the training rows plus
+    twice their mean, so that one that does not aim at the mean of values, such as an average of variances, is not
+    corrected twice. Errors of logs may be far from normal, as those of squared returns are, whose logs reach far down:
+    it is no more than twice the log of the mean of exp(error), which is what the correction is to be. Of a target that
+    is not curved, and of naive, whose forecast is the last value as it was, nothing is kept.
 
-    Source: the lognormal correction, as in Duan (1983), Smearing estimate, Journal of the American Statistical
-    Association 78.
+    Source: Duan (1983), Smearing estimate, Journal of the American Statistical Association 78.
 
     Args:
         forecaster: fitted.
@@ -157,17 +158,20 @@ def measure_errors(forecaster: Forecaster, data: MarketData) -> None:
     own.error_variance = None
     if not data.target.curved or getattr(forecaster, "uncorrected", False):
         return
-    total, squares = np.zeros((2, data.horizon))
+    total, squares, grown = np.zeros((3, data.horizon))
     count = 0
     for batch in _spread(data.windows_["train"]):
         errors = batch.outcome - forecaster.forecast(batch).values
         errors = errors[np.isfinite(errors).all(axis=1)]
         total += errors.sum(axis=0)
         squares += np.square(errors).sum(axis=0)
+        with np.errstate(over="ignore"):  # infinite, which is not the smaller one
+            grown += np.exp(errors).sum(axis=0)
         count += len(errors)
     if count:
         mean = total / count
-        own.error_variance = squares / count - mean**2 + 2.0 * mean
+        found = squares / count - mean**2 + 2.0 * mean
+        own.error_variance = np.minimum(found, 2.0 * np.log(grown / count)) if data.target.logs else found
 
 
 def restore_errors(forecaster: Forecaster, facts: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ class Har(BarForecaster):
 
     It is fitted to every training bar that the panel holds, and that begins after the warm-up of data.features: least
     squares over the bars before as well (22 of them with data=volatility_single) differ by some tenths of a percent.
-    Where too few bars have the whole longest mean before them, those with the second longest are learnt from too.
+    Where too few bars have the whole longest mean before them, all are learnt from, with means of the bars there are.
 
     Args:
         bars: over how many of the last bars each mean is taken, ascending.
@@ -102,8 +102,8 @@ class Har(BarForecaster):
         count = len(self.bars) * (1 + self.leverage) + len(beside)
         need = _ROWS_PER_COEFFICIENT * (count + 1)
         whole = before >= self.history - 1
-        if whole.sum() < need:  # as in `forecast`, the longest mean is then of the bars there are
-            whole = before >= [0, *self.bars][-2]
+        if whole.sum() < need:  # as in `forecast`, means are then of the bars there are
+            whole = before >= 0
         series, rows, future = origins.series[whole], origins.rows[whole], origins.future[whole]
         if len(rows) < need:
             raise UserError(

@@ -9,9 +9,10 @@ from forecasters import whole
 from markets import market, tables
 
 import forecast
-from forecast.data.target import Target
+from forecast.data.target import Target, Volatility
 from forecast.errors import UserError
 from forecast.model import Ewma, Har
+from forecast.model.forecaster import forecast_in_unit, measure_errors
 
 HORIZON = 2
 
@@ -134,15 +135,28 @@ def test_ewma_of_prices_is_their_weighted_mean(source):
     )
 
 
+@pytest.mark.parametrize("estimator", ["squared", "parkinson"])
+def test_the_correction_gives_the_mean_of_variances_however_errors_of_logs_are_spread(source, estimator):
+    target = Volatility(estimator=estimator)
+    data = data_of(source, target=target)
+    forecaster = Har(pooled=True)
+    forecaster.fit(data)
+    measure_errors(forecaster, data)
+    batch = whole(data, "train")
+    found = forecast_in_unit(forecaster, batch, target).values
+    came = target.in_unit(batch.outcome)
+    assert 0.8 < (found**2).mean() / (came**2).mean() < 1.1  # 2 to 3 of squared returns, were they lognormal
+
+
 def test_har_with_too_few_bars_says_so_in_one_line():
     with pytest.raises(
-        UserError, match=r"^Har: means over bars=\[1, 5, 22\] can be taken at 33 training bars, needs 40"
+        UserError, match=r"^Har: means over bars=\[1, 5, 22\] can be taken at 38 training bars, needs 40"
     ) as found:
         Har().fit(data_of(tables(60, number=1), strategy="no_processing_single"))
     assert "\n" not in str(found.value)
 
 
-def test_har_of_few_bars_learns_from_those_with_the_second_longest_mean():
+def test_har_of_few_bars_learns_from_means_of_the_bars_there_are():
     data = data_of(tables(100, number=1), strategy="no_processing_single")
     forecaster = Har(bars=[1, 5, 66])
     forecaster.fit(data)
