@@ -369,11 +369,11 @@ def text_of(future: Future, *, output: Path | None) -> str:
 def _legend(future: Future, output: Path | None) -> list[str]:
     target = future.target
     lines = []
-    if target.name != "close":
+    if not target.is_price:
         span = f"the {target.lead + 1} bars up to date" if target.lead else "the bar of date"
         lines.append(f"forecast: {target.name} of {span}, {target.unit}")
     if target.naive_value is None:
-        last = "Close" if target.name == "close" else "value"
+        last = target.column if target.is_price else "value"
         lines.append(f'naive: "{target.naive_name}", the last {last}; move: forecast against it')
     else:
         lines.append(f'naive: "{target.naive_name}", always {target.naive_value:g}')

@@ -65,6 +65,7 @@ class Target:
     bar_column: str | None = None
     relation: ClassVar[Relation] = "difference"
     positive: ClassVar[bool] = False  # whether a value of 0 or less cannot be anchored
+    is_price: ClassVar[bool] = False  # whether values are the bars' own prices, which need no explanation
     naive_value: ClassVar[float | None] = None  # the value that naive forecasts; None = the last one
     # Whether values are logarithms: a mean of several is then the log of the mean of what they are logarithms of.
     logs: ClassVar[bool] = False
@@ -177,6 +178,7 @@ class Close(Target):
     column = "Close"
     relation = "ratio"
     positive = True
+    is_price = True
     trading_rule = True
     has_risk = True
     metrics = (*_ERRORS, *_MOVES)
