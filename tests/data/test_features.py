@@ -327,6 +327,10 @@ def test_each_step_of_the_horizon_has_its_own_session():
         np.testing.assert_array_equal(later.to_numpy()[: 1 - bar], table[ADDED].to_numpy()[bar - 1 :])
     assert np.isfinite(table.to_numpy()).all()
     assert sessions_named(NoProcessing.columns) == [1]
+    # Without pandas' warning of a table that was widened column by column.
+    assert WithCalendar(features=NoProcessing(), calendar="XNYS", ahead=range(1, 31)).compute(
+        bars_on(days)
+    ).shape == (len(days), 4 + 30 * 5)
 
 
 def test_the_last_bar_has_them_and_later_bars_are_not_read():

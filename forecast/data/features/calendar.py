@@ -111,64 +111,25 @@ class WithCalendar:
         Raises:
             UserError: a bar lies outside of what the calendar knows.
         """
+        import pandas as pd
+
         own = self.features.compute(bars)
-        times = bars.index.to_numpy().astype("datetime64[ns]")
-        if self.interval in MINUTES:
-            return own.assign(**self._of_hours(times))
-        if self.interval != "1d":
-            return own.assign(**self._of_months(times))
-        calendar = self.calendar or (self.market.calendar if self.market is not None else None)
-        days, known = _known(calendar or "24/5")
-        dates = times.astype("datetime64[D]")
-        place = days.searchsorted(dates, side="right")
-        unknown = (dates < days[0]) | (place + self.ahead[-1] > len(days))
-        if unknown.any():
-            raise UserError(
-                f"data.calendar={calendar}: knows no {self._far()} after {dates[unknown.argmax()]}; "
-                "cut the bars with data.start and data.end, or use data.calendar_features=false"
-            )
-        return own.assign(
-            **{
-                f"{_next(bar)}{name}": values[place + bar - 1]
-                for bar in self.ahead
-                for name, values in known.items()
-            }
-        )
+        known = self._known(bars.index.to_numpy().astype("datetime64[ns]"))
+        return pd.concat([own, pd.DataFrame(known, index=own.index)], axis=1)
 
-    def _far(self) -> str:
-        return "session" if self.ahead[-1] == 1 else f"{self.ahead[-1]} sessions"
-
-    def _bars(self) -> Bars:
-        if self.market is not None and self.market.interval == self.interval:
-            return self.market
-        return Bars(interval=self.interval, calendar=self.calendar)  # type: ignore[arg-type]
-
-    def _of_months(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
-        following = self._bars().planned.next_times(times, self.ahead[-1])
-        months = following.astype("datetime64[M]").astype(int) % 12
-        waves = {"MonthSin": _cycle(math.sin, 12), "MonthCos": _cycle(math.cos, 12)}
-        return {
-            f"{_next(bar)}{name}": wave[months[:, bar - 1]]
-            for bar in self.ahead
-            for name, wave in waves.items()
-        }
-
-    def _of_hours(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
+    def _known(self, times: NDArray[np.datetime64]) -> dict[str, NDArray[np.float64]]:
+        """What is known of the bars after each of some times, by column."""
         market = self._bars().planned
         last = self._last.get(market.key)
         if last is not None and np.array_equal(last[0], times):
             return last[1]
-        # Tickers may stand one after the other: what a first bar follows is not known.
-        before = np.concatenate((times[:1], times[:-1]))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            gap = np.where(times > before, np.log((times - before).astype(np.float64) / market.step), np.nan)
-        found = {"Gap": gap}
-        distinct: NDArray[np.datetime64] = times
-        which: NDArray[np.int64] | slice = slice(None)
-        if not (times[1:] > times[:-1]).all():
-            distinct, which = np.unique(times, return_inverse=True)
-        shown = self.ahead[:_MOST_STEPS]
+        # Tickers may stand one after the other.
+        distinct, which = np.unique(times, return_inverse=True)
+        if self.interval == "1d":
+            self._check_reach(str(market.calendar), distinct)
+        shown = self.ahead[:_MOST_STEPS] if market.intraday else self.ahead
         following = np.concatenate((distinct[:, None], market.next_times(distinct, shown[-1])), axis=1)
+        found = {"Gap": _gap(times, market)} if market.intraday else {}
         for bar in shown:
             for name, values in _of_step(market, following[:, bar], following[:, bar - 1]).items():
                 found[f"{_next(bar)}{name}"] = values[which]
@@ -176,18 +137,66 @@ class WithCalendar:
         self._last[market.key] = (times, found)
         return found
 
+    def _bars(self) -> Bars:
+        if self.market is not None and self.market.interval == self.interval != "1d":
+            return self.market
+        calendar = self.calendar
+        if self.interval == "1d":
+            calendar = calendar or (self.market and self.market.calendar) or "24/5"
+        return Bars(interval=self.interval, calendar=calendar)  # type: ignore[arg-type]
+
+    def _check_reach(self, calendar: str, days: NDArray[np.datetime64]) -> None:
+        begin, _, planned = planned_sessions(calendar)
+        unknown = (days < begin) | (planned.searchsorted(days, side="right") + self.ahead[-1] > len(planned))
+        if unknown.any():
+            far = "session" if self.ahead[-1] == 1 else f"{self.ahead[-1]} sessions"
+            raise UserError(
+                f"data.calendar={calendar}: knows no {far} after {str(days[unknown.argmax()])[:10]}; "
+                "cut the bars with data.start and data.end, or use data.calendar_features=false"
+            )
+
+
+def _gap(times: NDArray[np.datetime64], market: Bars) -> NDArray[np.float64]:
+    """(bars,) ln of the time from the bar before each, in bars; NaN where that is not known."""
+    before = np.concatenate((times[:1], times[:-1]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(times > before, np.log((times - before).astype(np.float64) / market.step), np.nan)
+
 
 def _of_step(
     market: Bars, times: NDArray[np.datetime64], before: NDArray[np.datetime64]
 ) -> dict[str, NDArray[np.float64]]:
-    """What is known of intraday bars, (bars,), that follow others."""
-    local = grid.to_local(times, market.zone).astype(np.int64)
-    turn = 2.0 * np.pi * (local % grid.DAY) / grid.DAY
-    weekday = 2.0 * np.pi * grid.weekday(local.view("datetime64[ns]")) / 7
-    since, share = market.session_hours(times)
-    gap = np.log((times - before).astype(np.float64) / market.step)
-    waves = (np.sin(turn), np.cos(turn), np.sin(2 * turn), np.cos(2 * turn), np.sin(weekday), np.cos(weekday))
-    return dict(zip(_OF_HOURS, (*waves, since, share, gap), strict=True))
+    """What is known of bars, (bars,), that follow others."""
+    if market.intraday:
+        local = grid.to_local(times, market.zone).astype(np.int64)
+        turn = 2.0 * np.pi * (local % grid.DAY) / grid.DAY
+        week = 2.0 * np.pi * grid.weekday(local.view("datetime64[ns]")) / 7
+        since, share = market.session_hours(times)
+        gap = np.log((times - before).astype(np.float64) / market.step)
+        waves = (np.sin(turn), np.cos(turn), np.sin(2 * turn), np.cos(2 * turn), np.sin(week), np.cos(week))
+        return dict(zip(_OF_HOURS, (*waves, since, share, gap), strict=True))
+    month = times.astype("datetime64[M]").astype(np.int64) % 12
+    months = (_cycle(math.sin, 12)[month], _cycle(math.cos, 12)[month])
+    if market.interval != "1d":
+        return dict(zip(_OF_MONTHS, months, strict=True))
+    weekday = grid.weekday(times)
+    days, turns = _turns_of_month(str(market.calendar))
+    known = (_cycle(math.sin, 7)[weekday], _cycle(math.cos, 7)[weekday], *months)
+    return dict(zip(_KNOWN, (*known, turns[days.searchsorted(times)]), strict=True))
+
+
+@cache
+def _turns_of_month(calendar: str) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Every planned session, and 1 for the last one of a month and the first three of the next, else 0."""
+    days = planned_sessions(calendar)[2].to_numpy()
+    months = days.astype("datetime64[M]")
+    begins = np.flatnonzero(np.concatenate(([True], months[1:] != months[:-1])))
+    turns = np.zeros(len(days))
+    for place in (-1, 0, 1, 2):
+        at = begins + place
+        turns[at[(at >= 0) & (at < len(days))]] = 1.0
+    turns[-1:] = 1.0
+    return days, turns
 
 
 def with_calendar(
@@ -233,29 +242,6 @@ def sessions_named(columns: Iterable[str]) -> list[int]:
 def _next(bar: int) -> str:
     """How columns about a bar after a bar begin; 1 = the next one."""
     return f"Next{'' if bar == 1 else bar}"
-
-
-@cache
-def _known(calendar: str) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
-    """Every planned session of whole months, and what is known of each."""
-    _, end, planned = planned_sessions(calendar)
-    # Whether a session is its month's last is known of whole months only.
-    days = planned.to_numpy().astype("datetime64[D]")
-    months = days.astype("datetime64[M]")
-    whole = months < (np.datetime64(end, "D") + 1).astype("datetime64[M]")
-    days, months = days[whole], months[whole]
-    weekday = grid.weekday(days)
-    month = months.astype(np.int64) % 12
-    begins = np.flatnonzero(np.concatenate(([True], months[1:] != months[:-1])))
-    turn = np.zeros(len(days))
-    for place in (-1, 0, 1, 2):  # the last of a month, the first three of the next
-        at = begins + place
-        turn[at[(at >= 0) & (at < len(days))]] = 1.0
-    turn[-1:] = 1.0
-    sines = {count: _cycle(math.sin, count) for count in (7, 12)}
-    cosines = {count: _cycle(math.cos, count) for count in (7, 12)}
-    values = (sines[7][weekday], cosines[7][weekday], sines[12][month], cosines[12][month], turn)
-    return days, dict(zip(_KNOWN, values, strict=True))
 
 
 def _cycle(wave: Callable[[float], float], count: int) -> NDArray[np.float64]:
