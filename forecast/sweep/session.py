@@ -137,7 +137,7 @@ class SweepSession:
 
     def _end_workers(self) -> None:
         """End the workers of a sweep that was given up, before its jobs are accounted for."""
-        ray: Any = sys.modules.get("ray")
+        ray: Any = sys.modules.get("ray")  # where it was not imported, it has no workers either
         if ray is not None and ray.is_initialized():
             ray.shutdown()
         deadline = time.monotonic() + GONE_S
