@@ -11,6 +11,7 @@ from forecast.errors import UserError
 from forecast.evaluate import Risk
 from forecast.evaluate.history import History, interpolated
 from forecast.evaluate.intervals import Adaptive, Filtered, SplitConformal
+from forecast.evaluate.intervals.conformal import plan_of
 from forecast.evaluate.risk import FEWEST, SIMULATED
 from forecast.model.intervals import IntervalState
 
@@ -34,7 +35,7 @@ def market(days=1500, *, tickers=2, seed=0, steps=1):
 
 
 def bounds_of(kind, known, rows):
-    fit = kind.fit(known)
+    fit = kind.fit(known, plan_of(known, kind))
     return fit, fit.plan.bounds(fit.half_widths(rows), rows, slice(fit.plan.reported))
 
 

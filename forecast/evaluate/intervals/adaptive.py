@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from forecast.evaluate.intervals.conformal import (
     Residuals,
     check_levels,
     half_width_of,
-    plan_of,
     rank,
 )
 
@@ -75,15 +73,8 @@ class Adaptive:
         self.window = window
         self.min_residuals = min_residuals
 
-    def fit(
-        self,
-        table: ForecastTable,
-        *,
-        quantile_levels: Sequence[float] | None = None,
-        reliability: Sequence[float] = (),
-    ) -> FittedAdaptive:
+    def fit(self, table: ForecastTable, plan: IntervalPlan) -> FittedAdaptive:
         """See Intervals."""
-        plan = plan_of(table, self.levels, reliability, quantile_levels, scaled=self.scaled)
         residuals = Residuals(plan, table)
         recent, held = self._past(residuals)
         notes = residuals.notes(

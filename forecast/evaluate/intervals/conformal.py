@@ -32,19 +32,12 @@ class Intervals(Protocol):
     levels: tuple[float, ...]
     scaled: bool  # whether residuals are divided by the volatility forecast of ForecastTable.spread
 
-    def fit(
-        self,
-        table: ForecastTable,
-        *,
-        quantile_levels: Sequence[float] | None = None,
-        reliability: Sequence[float] = (),
-    ) -> FittedIntervals:
+    def fit(self, table: ForecastTable, plan: IntervalPlan) -> FittedIntervals:
         """Learn from the validation rows of a fold.
 
         Args:
             table: ordered.
-            quantile_levels: of the network; None when it answers with values alone.
-            reliability: further levels, behind `levels`, that only say how reliable the intervals are.
+            plan: of these intervals, see plan_of.
         """
         ...
 
@@ -347,15 +340,8 @@ class SplitConformal:
         self.levels = tuple(float(level) for level in levels)
         self.min_residuals = min_residuals
 
-    def fit(
-        self,
-        table: ForecastTable,
-        *,
-        quantile_levels: Sequence[float] | None = None,
-        reliability: Sequence[float] = (),
-    ) -> FittedSplitConformal:
+    def fit(self, table: ForecastTable, plan: IntervalPlan) -> FittedSplitConformal:
         """See Intervals."""
-        plan = plan_of(table, self.levels, reliability, quantile_levels, scaled=self.scaled)
         residuals = Residuals(plan, table)
         pooled = residuals.pooled_half_widths()
         own = residuals.counts >= self.min_residuals  # (streams,)
@@ -394,19 +380,25 @@ class FittedSplitConformal:
 
 def plan_of(
     table: ForecastTable,
-    levels: Sequence[float],
-    reliability: Sequence[float],
-    quantile_levels: Sequence[float] | None,
+    intervals: Intervals,
     *,
-    scaled: bool = False,
+    quantile_levels: Sequence[float] | None = None,
+    reliability: Sequence[float] = (),
 ) -> IntervalPlan:
-    """The plan of a table's intervals."""
+    """The plan of a table's intervals.
+
+    Args:
+        table: of a fold's validation rows.
+        intervals: as the config has them.
+        quantile_levels: of the network; None when it answers with values alone.
+        reliability: further levels, behind those of the config, that only say how reliable the intervals are.
+    """
     return IntervalPlan(
         names=table.names,
         horizon=table.horizon,
-        levels=(*levels, *reliability),
-        reported=len(levels),
+        levels=(*intervals.levels, *reliability),
+        reported=len(intervals.levels),
         quantile_levels=None if quantile_levels is None else tuple(quantile_levels),
         shares_of=table.shares_of,
-        scaled=scaled,
+        scaled=intervals.scaled,
     )

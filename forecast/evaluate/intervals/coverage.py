@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast.evaluate.intervals.conformal import plan_of
 from forecast.evaluate.scores import pinball_loss, winkler_loss
 from forecast.evaluate.significance.backtests import kupiec
 from forecast.evaluate.significance.diebold_mariano import compare
@@ -49,8 +50,9 @@ class FoldIntervals:
     ) -> None:
         self.levels = intervals.levels
         extra = [level for level in _RELIABILITY if level not in self.levels]
-        self._model = intervals.fit(table, quantile_levels=quantile_levels, reliability=extra)
-        self._naive = intervals.fit(table.of("naive"), reliability=extra)
+        plan = plan_of(table, intervals, quantile_levels=quantile_levels, reliability=extra)
+        self._model = intervals.fit(table, plan)
+        self._naive = intervals.fit(table.of("naive"), replace(plan, quantile_levels=None))
 
     def bounds(self, block: ForecastTable) -> tuple[Column, Coverage]:
         """Bounds of some test rows, and how they did.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from annotated_types import Ge
 
 from forecast.evaluate.history import History, interpolated
-from forecast.evaluate.intervals.conformal import IntervalPlan, Levels, check_levels, plan_of
+from forecast.evaluate.intervals.conformal import IntervalPlan, Levels, check_levels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,16 +56,9 @@ class Filtered:
         self.window = window
         self.min_residuals = min_residuals
 
-    def fit(
-        self,
-        table: ForecastTable,
-        *,
-        quantile_levels: Sequence[float] | None = None,
-        reliability: Sequence[float] = (),
-    ) -> FittedFiltered:
+    def fit(self, table: ForecastTable, plan: IntervalPlan) -> FittedFiltered:
         """See Intervals."""
-        del quantile_levels  # residuals are of the forecast
-        plan = plan_of(table, self.levels, reliability, None, scaled=True)
+        plan = replace(plan, quantile_levels=None)  # residuals are of the forecast
         history = History(plan.num_streams, window=self.window)
         pooled: list[list[Column]] = [[] for _ in range(plan.horizon)]
         counts = np.zeros(plan.num_streams, np.int64)

@@ -7,12 +7,14 @@ import pytest
 from tables import changed, residual_rows, share_inside, spoilt
 
 from forecast.evaluate.intervals import Adaptive, SplitConformal
+from forecast.evaluate.intervals.conformal import plan_of
 
 LEVELS = [0.9, 0.5]
 
 
 def fitted(intervals, rows, *, names=None):
-    return intervals.fit(rows if names is None else changed(rows, names=names))
+    rows = rows if names is None else changed(rows, names=names)
+    return intervals.fit(rows, plan_of(rows, intervals))
 
 
 def bounds(fit, rows):

@@ -7,6 +7,7 @@ import pytest
 from tables import changed, residual_rows, share_inside
 
 from forecast.evaluate.intervals import Adaptive, FoldIntervals, SplitConformal
+from forecast.evaluate.intervals.conformal import plan_of
 
 LEVELS = [0.9, 0.5]
 KINDS = pytest.mark.parametrize(
@@ -41,6 +42,10 @@ def evaluated(intervals, *folds):
     return made, total
 
 
+def fitted(intervals, rows, quantile_levels=None):
+    return intervals.fit(rows, plan_of(rows, intervals, quantile_levels=quantile_levels))
+
+
 def alone(fit, rows):
     """(levels, 2, rows)."""
     return fit.plan.bounds(fit.half_widths(rows), rows, slice(fit.plan.reported))
@@ -49,7 +54,7 @@ def alone(fit, rows):
 @KINDS
 def test_the_bounds_are_those_of_the_intervals_alone(intervals):
     earlier, later = fold(0, knows=0.3)
-    made, fit = FoldIntervals(intervals, earlier, quantile_levels=None), intervals.fit(earlier)
+    made, fit = FoldIntervals(intervals, earlier, quantile_levels=None), fitted(intervals, earlier)
     np.testing.assert_array_equal(made.bounds(later)[0], alone(fit, later))
     assert made.state().to_json() == fit.state().to_json()
 
@@ -121,9 +126,7 @@ def test_conformalised_quantiles_cover_as_promised_around_the_networks_own(inter
     levels = (0.05, 0.25, 0.5, 0.75, 0.95)
     earlier, later = fold(8)
     quantiles = quantiles_of(later, levels, scale=scale)
-    fit = intervals.fit(
-        changed(earlier, quantiles=quantiles_of(earlier, levels, scale=scale)), quantile_levels=levels
-    )
+    fit = fitted(intervals, changed(earlier, quantiles=quantiles_of(earlier, levels, scale=scale)), levels)
     bounds = alone(fit, changed(later, quantiles=quantiles))
     raw = share_inside(later, np.stack([quantiles[:, [0, 4]].T, quantiles[:, [1, 3]].T]))
     assert (np.abs(raw - LEVELS) > 0.05).all()
@@ -138,9 +141,7 @@ def test_conformalised_quantiles_cover_as_promised_around_the_networks_own(inter
 def test_a_level_the_network_has_no_quantiles_of_is_symmetric_and_that_is_said(intervals):
     levels = (0.05, 0.5, 0.95)
     earlier, later = fold(9)
-    fit = intervals.fit(
-        changed(earlier, quantiles=quantiles_of(earlier, levels, scale=1.0)), quantile_levels=levels
-    )
+    fit = fitted(intervals, changed(earlier, quantiles=quantiles_of(earlier, levels, scale=1.0)), levels)
     bounds = alone(fit, changed(later, quantiles=quantiles_of(later, levels, scale=1.0)))
     np.testing.assert_allclose(bounds[1].mean(axis=0), later.forecast, rtol=1e-9)
     assert abs(bounds[0].mean(axis=0) - later.forecast).min() > 0.01
