@@ -139,7 +139,7 @@ class WindowNormaliser(nn.Module):
         anchored = inputs / last_close - self._offset
         if self._amounts is not None:
             logs = torch.log1p(inputs[..., self._amounts])
-            if self.fill_amounts and not logs.all():
+            if self.fill_amounts and int(logs.count_nonzero()) < logs.numel():
                 usual = logs.sum(dim=1, keepdim=True) / (logs != 0).sum(dim=1, keepdim=True).clamp(min=1)
                 logs = torch.where(logs == 0, usual, logs)
             anchored[..., self._amounts] = logs - logs[:, -1:]

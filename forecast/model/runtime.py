@@ -54,7 +54,7 @@ def use_onnx_runtime(forecaster: object, *, threads: int) -> list[Recurrent]:
     for layer in layers:
         model = to_onnx(layer).SerializeToString()
         session = InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        layer.run = partial(_run, session)
+        layer.run = partial(_run, session, [session.get_outputs()[0].name])
     return layers
 
 
@@ -115,7 +115,7 @@ def _reorder(weights: NDArray[np.float32], order: list[int]) -> NDArray[np.float
     return np.concatenate([gates[place] for place in order])
 
 
-def _run(session: InferenceSession, windows: Tensor) -> Tensor | None:
+def _run(session: InferenceSession, names: list[str], windows: Tensor) -> Tensor | None:
     """The answers, or None: of many windows, on another device, or where gradients are wanted.
 
     Numbers that are not finite are torch's too: the runtime makes finite ones of them.
@@ -123,4 +123,4 @@ def _run(session: InferenceSession, windows: Tensor) -> Tensor | None:
     is_ours = windows.is_cpu and windows.dtype == torch.float32 and not torch.is_grad_enabled()
     if not is_ours or len(windows) > MOST_WINDOWS or not math.isfinite(windows.sum().item()):
         return None
-    return torch.from_numpy(session.run(None, {"windows": windows.numpy()})[0])
+    return torch.from_numpy(session.run(names, {"windows": windows.numpy()})[0])

@@ -25,7 +25,6 @@ from forecast.serve.engines import Engine
 from forecast.serve.middleware import (
     SERVER_FAILED,
     ApiKey,
-    BodyLimit,
     Limits,
     Metrics,
     Origin,
@@ -141,9 +140,9 @@ def middlewares(
         Middleware(PathForms),
         Middleware(Origin, hosts=settings.hosts),
         Middleware(ApiKey, api_key=settings.api_key, admin_key=settings.admin_key, login_page=login_page),
-        Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes, deadline_s=settings.deadline_s),
         Middleware(
             Limits,
+            max_body_bytes=settings.max_body_bytes,
             max_in_flight=settings.max_in_flight,
             deadline_s=settings.deadline_s,
             is_patient=lambda path: path.startswith(("/train", "/champion/")),

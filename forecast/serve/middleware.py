@@ -6,8 +6,7 @@ Metrics       counts every request, gives it an X-Request-ID, and answers 500 wh
 PathForms     /path/ as /path, HEAD as GET without its body
 Origin        Host and Origin: neither DNS rebinding nor a page of another site reaches the server
 ApiKey        X-API-Key
-BodyLimit     takes in the body: not too large, not compressed, not for ever
-Limits        requests in flight, and a deadline
+Limits        takes in the body, not too large and not compressed; requests in flight; a deadline
 """
 
 from __future__ import annotations
@@ -39,6 +38,7 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\[\]]+?)\.?)(?::\d*)?")
 _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 # Bytes of bodies held at once by a process; beyond that only small ones are taken.
 _MAX_HELD, _SMALL = 64 * 2**20, 65536
+_CLOSE = {b"connection": b"close"}
 _HEADERS = "forecast.headers"  # of a scope: its headers by name
 _log = logging.getLogger(__name__)
 
@@ -245,43 +245,84 @@ class ApiKey:
         return not self.is_needed or any(found)
 
 
-class BodyLimit:
-    """Takes in a body before anything is done with it."""
+class Limits:
+    """Takes in a body before anything is done with it, and bounds the requests that are answered at once.
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, deadline_s: float) -> None:
+    Args:
+        deadline_s: seconds for a request: without its body by then 408, without an answer 504.
+        is_patient: whether a path's answer may take longer.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_in_flight: int,
+        deadline_s: float,
+        is_patient: Callable[[str], bool],
+    ) -> None:
         self.app = app
-        self.max_body_bytes, self.deadline_s = max_body_bytes, deadline_s
+        self.max_body_bytes, self.max_in_flight = max_body_bytes, max_in_flight
+        self.deadline_s, self.is_patient = deadline_s, is_patient
         self.held = 0  # bytes of all bodies
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        close = {b"connection": b"close"}
         length = header(scope, b"content-length") or b"0"
-        if length.isdigit() and int(length) > self.max_body_bytes:
-            text = f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
-            await send_error(send, scope, 413, text, close)
+        if (fault := self._fault(scope, length)) is not None:
+            await send_error(send, scope, *fault, _CLOSE)
             return
-        if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
-            await send_error(
-                send, scope, 422, "Content-Encoding: send the body as it is, not compressed", close
-            )
-            return
-        if length == b"0" and header(scope, b"transfer-encoding") is None:
-            await self.app(scope, receive, send)
-            return
+        has_body = length != b"0" or header(scope, b"transfer-encoding") is not None
         pieces: list[bytes] = []
+        has_arrived = started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
         try:
-            try:
-                async with asyncio.timeout(self.deadline_s):
-                    error = await self._collect(pieces, receive)
-            except TimeoutError:
-                error = 408, f"the request did not arrive within {self.deadline_s:g} s", close
-            if error is not None:
-                if error[0]:
-                    await send_error(send, scope, *error)
-                return
-            await self.app(scope, _replay(b"".join(pieces), receive), send)
+            async with asyncio.timeout(self.deadline_s) as deadline:
+                if has_body and (error := await self._collect(pieces, receive)) is not None:
+                    if error[0]:
+                        await send_error(send, scope, *error)
+                    return
+                has_arrived = True
+                if self.is_patient(scope["path"]):
+                    deadline.reschedule(None)
+                whole = _replay(b"".join(pieces), receive) if has_body else receive
+                await self._answer(scope, whole, send_noted)
+        except TimeoutError:
+            if not deadline.expired() or started:
+                raise
+            if has_arrived:
+                text = f"not answered within {self.deadline_s:g} s; try again, or ask for less"
+                await send_error(send, scope, 504, text)
+            else:
+                text = f"the request did not arrive within {self.deadline_s:g} s"
+                await send_error(send, scope, 408, text, _CLOSE)
         finally:
             self.held -= sum(map(len, pieces))
+
+    def _fault(self, scope: Scope, length: bytes) -> tuple[int, str] | None:
+        """Why a body is not taken, by what its head says."""
+        if length.isdigit() and int(length) > self.max_body_bytes:
+            return 413, f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
+        if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
+            return 422, "Content-Encoding: send the body as it is, not compressed"
+        return None
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.in_flight >= self.max_in_flight and scope["path"] not in EXEMPT:
+            text = f"{self.max_in_flight} requests are in flight already; try again in a second"
+            await send_error(send, scope, 429, text, {b"retry-after": b"1"})
+            return
+        self.in_flight += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.in_flight -= 1
 
     async def _collect(
         self, pieces: list[bytes], receive: Receive
@@ -298,7 +339,7 @@ class BodyLimit:
             more = message.get("more_body", False)
             if size > self.max_body_bytes:
                 text = f"the body has more than {self.max_body_bytes:,} bytes, the most that are taken"
-                return 413, text, {b"connection": b"close"}
+                return 413, text, _CLOSE
             if self.held > _MAX_HELD and size > _SMALL:
                 return 429, "too many large requests at once; try again", {b"retry-after": b"1"}
         return None
@@ -316,42 +357,3 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replayed
-
-
-class Limits:
-    """Bounds the requests that are answered at once, and the time for each."""
-
-    def __init__(
-        self, app: ASGIApp, *, max_in_flight: int, deadline_s: float, is_patient: Callable[[str], bool]
-    ) -> None:
-        self.app = app
-        self.max_in_flight, self.deadline_s, self.is_patient = max_in_flight, deadline_s, is_patient
-        self.in_flight = 0
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if self.in_flight >= self.max_in_flight and path not in EXEMPT:
-            text = f"{self.max_in_flight} requests are in flight already; try again in a second"
-            await send_error(send, scope, 429, text, {b"retry-after": b"1"})
-            return
-        started = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        self.in_flight += 1
-        try:
-            if self.is_patient(path):
-                await self.app(scope, receive, send)
-                return
-            async with asyncio.timeout(self.deadline_s) as deadline:
-                await self.app(scope, receive, send_noted)
-        except TimeoutError:
-            if not deadline.expired() or started:
-                raise
-            text = f"not answered within {self.deadline_s:g} s; try again, or ask for less"
-            await send_error(send, scope, 504, text)
-        finally:
-            self.in_flight -= 1

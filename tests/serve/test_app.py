@@ -11,7 +11,7 @@ import pytest
 from service import in_process, window
 
 from forecast.serve.http_protocol import JoiningTransport
-from forecast.serve.middleware import BodyLimit, Limits, Metrics, Origin
+from forecast.serve.middleware import Limits, Metrics, Origin
 
 KEY, ADMIN_KEY = "the-key", "the-other"
 OPEN = ["/", "/livez", "/health", "/readyz", "/livez/", "//", "/readyz//"]
@@ -251,17 +251,27 @@ async def echo(_, receive, send):
     await send({"type": "http.response.body", "body": message["body"]})
 
 
+def limited(app, *, max_body_bytes=10, max_in_flight=2, deadline_s=5, is_patient=lambda path: False):
+    return Limits(
+        app,
+        max_body_bytes=max_body_bytes,
+        max_in_flight=max_in_flight,
+        deadline_s=deadline_s,
+        is_patient=is_patient,
+    )
+
+
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 
 
 def test_a_body_is_handed_on_in_one_piece():
-    limit = BodyLimit(echo, max_body_bytes=10, deadline_s=5)
+    limit = limited(echo)
     assert asked(limit, [b"ab", b"cd", b"ef"], CHUNKED) == (200, b"abcdef")
     assert limit.held == 0
 
 
 def test_a_body_that_is_too_large_or_too_slow():
-    limit = BodyLimit(echo, max_body_bytes=10, deadline_s=0.05)
+    limit = limited(echo, deadline_s=0.05)
     status, body = asked(limit, [b"x" * 6, b"x" * 6, b"..."], CHUNKED)
     assert (status, b"more than 10 bytes" in body) == (413, True)
     status, body = asked(limit, [b"x"], [(b"content-length", b"11")])
@@ -272,7 +282,7 @@ def test_a_body_that_is_too_large_or_too_slow():
 
 
 def test_large_bodies_leave_room_for_small_ones():
-    limit = BodyLimit(echo, max_body_bytes=2**20, deadline_s=5)
+    limit = limited(echo, max_body_bytes=2**20)
     limit.held = 64 * 2**20
     assert asked(limit, [b"x" * 70_000], CHUNKED)[0] == 429
     assert asked(limit, [b"small"], CHUNKED) == (200, b"small")
@@ -308,7 +318,7 @@ def test_too_many_in_flight():
             await go.wait()
             await echo(scope, receive, send)
 
-        limits = Limits(slow, max_in_flight=2, deadline_s=30, is_patient=lambda path: False)
+        limits = limited(slow, deadline_s=30)
 
         async def ask(path):
             sent = []
@@ -343,7 +353,7 @@ def test_a_deadline_and_the_patient_routes():
         await asyncio.sleep(0.1)
         await echo(scope, receive, send)
 
-    limits = Limits(never, max_in_flight=2, deadline_s=0.01, is_patient=lambda path: path == "/train")
+    limits = limited(never, deadline_s=0.01, is_patient=lambda path: path == "/train")
     status, body = asked(limits)
     assert (status, b"not answered within 0.01 s" in body) == (504, True)
     assert asked(limits, path="/train") == (200, b"")

@@ -42,7 +42,7 @@ class InferMiddleware:
             return
         scope["route"] = self
         began = time.perf_counter()
-        body = (await receive()).get("body", b"")  # in one piece, see BodyLimit
+        body = (await receive()).get("body", b"")  # in one piece, see Limits
         kind = (header(scope, b"content-type") or b"application/json").decode("latin-1")
         try:
             if len(body) > LARGE:
