@@ -118,13 +118,14 @@ function show(ticker, past, ahead) {
   drawn.days = days;
 }
 
-// All days of the chart as a file: what came, what was forecast on test days, and the sessions to come.
+// All bars of the chart as a file: what came, what was forecast on test bars, and those to come; times as the routes
+// write them.
 function download() {
   const columns = { [about.target]: "actual", naive: "naive", model: "model", lower: "lower", upper: "upper", forecast: "next" };
   const more = { forecast_lower: "low", forecast_upper: "high" };
   const names = Object.entries({ ...columns, ...more });
-  const lines = drawn.days.map((day) => [dateText(day.at), ...names.map(([, key]) => day[key] ?? "")].join(","));
-  const text = [["date", ...names.map(([name]) => name)].join(","), ...lines, ""].join("\n");
+  const lines = drawn.days.map((day) => [day.date, ...names.map(([, key]) => day[key] ?? ""), about.unit].join(","));
+  const text = [["date", ...names.map(([name]) => name), "unit"].join(","), ...lines, ""].join("\n");
   const link = html("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${drawn.ticker}.csv` });
   link.click();
   URL.revokeObjectURL(link.href);
@@ -144,7 +145,7 @@ function timeline(past, ahead) {
   const days = new Map();
   const at = (date) => {
     const place = Date.parse(date) / DAY;
-    if (!days.has(place)) days.set(place, { at: place });
+    if (!days.has(place)) days.set(place, { at: place, date });
     return days.get(place);
   };
   if (isPrice()) for (const { date, close } of ahead?.history ?? []) at(date).actual = close;

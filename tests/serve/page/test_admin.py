@@ -157,12 +157,27 @@ def test_forecasts_as_a_file(browser, operated):
     browser.one("#download").click()
     table = list(csv.DictReader(io.StringIO(browser.wait("window.savedTable"))))
     assert browser.script("return window.name_") == "AAA.csv"
+    assert {row["unit"] for row in table} == {"price"}
     record = operated.get("/ui/record?ticker=AAA").json()
     of_day = {row["date"]: row for row in table}
     for day, forecast in zip(record["dates"], record["forecast"], strict=True):
         assert float(of_day[day]["model"]) == pytest.approx(forecast)
     ahead = operated.get("/forecast/AAA").json()["forecast"][0]
     assert float(of_day[ahead["date"]]["forecast"]) == pytest.approx(ahead["prediction"])
+    browser.script(  # as of a model of hourly bars
+        "const real = window.fetch; window.savedTable = null; window.fetch = async (...asked) => {"
+        "  const reply = await real(...asked);"
+        "  if (!String(asked[0]).includes('/forecast/')) return reply;"
+        "  const text = (await reply.text()).replace(/(\\d{4}-\\d\\d-\\d\\d)\"/g, '$1T15:30Z\"');"
+        "  return new Response(text, { headers: reply.headers });"
+        "};"
+    )
+    browser.one("#ask button[type=submit]").click()
+    browser.wait("document.querySelector('#future-said').textContent.includes('15:30 UTC')")
+    browser.one("#download").click()
+    hourly = list(csv.DictReader(io.StringIO(browser.wait("window.savedTable"))))
+    assert float(hourly[-1]["forecast"]) == pytest.approx(ahead["prediction"])
+    assert hourly[-1]["date"] == f"{ahead['date']}T15:30Z"
 
 
 def test_a_link_that_is_none_of_ours_has_no_champions(tmp_path):
