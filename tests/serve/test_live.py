@@ -248,9 +248,10 @@ def test_it_is_what_the_command_forecasts(live, served, scope, exchange):
     )
     table = forecast.future(model.directory, *words).table
     days = found.answer.forecast
-    assert [day.prediction for day in days] == table["forecast"].tolist()
-    assert [day.lower for day in days] == table["lower"].tolist()
-    assert [day.upper for day in days] == table["upper"].tolist()
+    # A server's recurrent layers are answered by ONNX Runtime, the command's by torch.
+    assert [day.prediction for day in days] == pytest.approx(table["forecast"].tolist(), rel=1e-7)
+    assert [day.lower for day in days] == pytest.approx(table["lower"].tolist(), rel=1e-7)
+    assert [day.upper for day in days] == pytest.approx(table["upper"].tolist(), rel=1e-7)
     assert [day.date for day in days] == table["date"].dt.strftime("%Y-%m-%d").tolist()
     assert found.answer.last_date == "2013-03-01"
     assert found.answer.last_close == pytest.approx(table["naive"].iloc[0], rel=1e-6)
