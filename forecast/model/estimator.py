@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
@@ -84,10 +88,10 @@ class _StepByStep(ABC):
         ]
 
     def saved(self) -> list[bytes]:
-        """Each step's model as skops writes it."""
+        """Each step's model as skops writes it; equal models are equal bytes."""
         from skops import io
 
-        return [io.dumps(model) for model in self.models_]
+        return [_repeatable(io.dumps(model)) for model in self.models_]
 
 
 class Trees(_StepByStep):
@@ -225,6 +229,27 @@ def _classes_of(estimator: Any) -> list[str]:
     parts = [estimator, *estimator.get_params().values()]
     parts += [part for value in parts if isinstance(value, list | tuple) for part in value]
     return list(dict.fromkeys(f"{type(part).__module__}.{type(part).__qualname__}" for part in parts))
+
+
+def _repeatable(saved: bytes) -> bytes:
+    """An archive of skops without the time of writing, and with numbers in place of addresses in memory."""
+    addresses: dict[int, int] = {}
+    files: dict[str, str] = {}
+
+    def renamed(node: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(address := node.get("__id__"), int):
+            node["__id__"] = addresses.setdefault(address, len(addresses))
+        if isinstance(file := node.get("file"), str):
+            node["file"] = files.setdefault(file, f"{len(files)}{PurePath(file).suffix}")
+        return node
+
+    out = BytesIO()
+    with ZipFile(BytesIO(saved)) as old, ZipFile(out, "w") as new:
+        schema = json.loads(old.read("schema.json"), object_hook=renamed)
+        for name, number in files.items():
+            new.writestr(ZipInfo(number), old.read(name))
+        new.writestr(ZipInfo("schema.json"), json.dumps(schema))
+    return out.getvalue()
 
 
 def _log_odds(model: Any, inputs: NDArray[np.float64]) -> NDArray[np.float64]:

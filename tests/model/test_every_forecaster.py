@@ -195,9 +195,11 @@ def test_a_forecast_is_the_same_whatever_stands_beside_it(name, anchor):
 def test_the_same_bits_again_whatever_the_threads(name):
     data = bars_for(name, tables(number=2), "no_processing_panel")
     batch = whole(data, "test")
-    forecasts = made(name, data).forecast(batch).values
+    forecaster = made(name, data)
     with threadpool_limits(2):
-        np.testing.assert_array_equal(made(name, data).forecast(batch).values, forecasts)
+        again = made(name, data)
+        np.testing.assert_array_equal(again.forecast(batch).values, forecaster.forecast(batch).values)
+    np.testing.assert_equal(again.state(), forecaster.state())  # the files too
 
 
 def test_one_thread_is_one():
