@@ -157,16 +157,16 @@ class IntervalState:
         """
         count, horizon = forecast.shape
         each = [self.own.get(ticker, self.pooled) for ticker in tickers]  # B of (L, h) or (L, 2, h)
-        scale = scale_of(
-            self.shares_of, forecast.ravel(), naive if horizon == 1 else np.repeat(naive, horizon)
-        )
+        scale = scale_of(self.shares_of, forecast, naive[:, None])  # (B, h) or (B, 1)
         if self.spread is not None:
             assert windows is not None, "intervals scaled by a volatility forecast want the windows"
-            scale = scale * np.repeat(self.spread(windows), horizon)
+            scale = scale * self.spread(windows)[:, None]
+        if scale.shape[1] < horizon:
+            scale = np.repeat(scale, horizon, axis=1)
         found = bounds(
             each[0] if count == 1 else np.concatenate(each, axis=-1),  # (L, B * h)
             forecast.ravel(),
-            scale,
+            scale.ravel(),
             pairs=self.pairs,
             quantiles=None if quantiles is None else quantiles.reshape(count * horizon, -1),
             chances=self.shares_of == "chance",
@@ -202,7 +202,7 @@ def scale_of(shares_of: SharesOf, forecast: Prices, naive: Prices) -> Prices:
     """(rows,) what half-widths are shares of; negative where no bound is to be floored at 0."""
     if shares_of == "naive":
         return naive
-    return forecast if shares_of == "forecast" else np.full(len(forecast), -1.0)
+    return forecast if shares_of == "forecast" else np.full_like(forecast, -1.0)
 
 
 def _plain(widths: Prices) -> list[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,8 +28,12 @@ _LEAST = 0.2
 _LEAST_USUAL = 0.02
 # The quantile of the next size that is forecast, the windows it takes, and how often and how finely it is solved for.
 _QUANTILE, _FEWEST, _ROUNDS, _SMALL = 0.9, 500, 60, 1e-3
-# Columns before that of the Volume, and how many times the usual Volume a bar counts at most.
-_WITH_VOLUME, _MOST_TRADED = 3, 5.0
+_MOST_TRADED = 5.0  # times the usual Volume that a bar counts at most
+# Which way each part of a move goes: fall and rise of the value, reach of the High above and of the Low below the Close
+# before. What they add up to, (kinds, parts): sizes, falls and, where there are ranges, |changes|.
+_WAYS = np.array([[-1.0], [1.0], [1.0], [-1.0]])
+_OF_RANGES = np.array([[0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]])
+_OF_VALUES = np.array([[1.0, 1.0], [1.0, 0.0]])
 
 
 class Spread:
@@ -54,7 +58,7 @@ class Spread:
         columns: of a window: the values; of `range` the High and the Low behind it, and the Volume if there is any.
         centre: naive forecast of `level`.
         lookback: bars looked at, the newest of a window.
-        coefficients: of the columns of `_regressors`; what is missing behind the last is 0.
+        coefficients: of the regressors, see `_used`; what is missing behind the last is 0.
         usual: median move of the training windows.
 
     Source: Corsi (2009), A simple approximate long-memory model of realized volatility, Journal of Financial
@@ -99,19 +103,21 @@ class Spread:
             return made
         windows = data.windows_["train"]
         index = windows.spread(_MOST)
-        regressors, sizes, outcomes = [], [], []
-        for start in range(0, len(index), _AT_ONCE):
-            batch = windows.take(index[start : start + _AT_ONCE])
-            both = np.concatenate((batch.windows, batch.future[:, :1]), axis=1)
-            regressors.append(made._regressors(batch.windows))
-            sizes.append(regressors[-1][:, 0])
-            outcomes.append(np.abs(made._measured(both[:, -2:])[0][:, -1]))
-        x, size, y = np.concatenate(regressors), np.concatenate(sizes), np.concatenate(outcomes)
+        regressors, outcomes = [], []
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            for start in range(0, len(index), _AT_ONCE):
+                batch = windows.take(index[start : start + _AT_ONCE])
+                regressors.append(made._means(batch.windows)[:, made._used])
+                both = np.concatenate((batch.windows[:, -1:], batch.future[:, :1]), axis=1)
+                outcomes.append(made._parts(both)[:, :2, 0].sum(axis=1))
+        x, y = np.concatenate(regressors), np.concatenate(outcomes)
+        size = x[:, 0]
         good = np.isfinite(x).all(axis=1) & np.isfinite(y) & (size > 0)
         if good.sum() > x.shape[1]:
-            made.usual = float(np.median(size[good]))
             share = x[good] / size[good, None]
-            made.coefficients = tuple(_upper_quantile(share, y[good] / size[good]).tolist())
+            coefficients = _upper_quantile(share, y[good] / size[good]).tolist()
+            state = {"coefficients": coefficients, "usual": float(np.median(size[good]))}
+            return cls.from_json(made.to_json() | state)
         return made
 
     def __call__(self, windows: NDArray[np.float32]) -> Column:
@@ -122,44 +128,51 @@ class Spread:
         """
         if self.lookback < 2:
             return np.ones(len(windows))
-        x = self._regressors(windows[:, -self.lookback :])
-        found = x[:, : len(self.coefficients)] @ np.asarray(self.coefficients)
-        least = np.maximum(_LEAST * x[:, 0], _LEAST_USUAL * self.usual)
-        return np.asarray(np.maximum(found, least))
-
-    def _regressors(self, windows: NDArray[np.float32]) -> Column:
-        """(batch, columns) mean over the window, last bar, mean over the week of sizes; last bar and week of falls; of
-        a price with ranges, whose sizes are true ranges, last bar and week of |changes| too, and of the mean size times
-        the Volume in shares of the window's."""
-        moves, sizes = self._measured(windows)
-        kinds = [sizes, np.maximum(-moves, 0.0)]
-        if self.move == "range":
-            kinds.append(np.abs(moves))
-        if len(self.columns) > _WITH_VOLUME:
-            volume = windows[:, 1:, self.columns[_WITH_VOLUME]].astype(np.float64)
-            usual = volume.sum(axis=1, keepdims=True) / volume.shape[1]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                shares = np.minimum(np.where(usual > 0, volume / usual, 1.0), _MOST_TRADED)
-            kinds.append(shares)
-        means = np.array(kinds) @ _means(moves.shape[1])  # (kinds, batch, 3)
-        if len(self.columns) > _WITH_VOLUME:
-            means[-1] *= means[0, :, :1]
-        return np.concatenate([means[0], *means[1:, :, 1:]], axis=1)
-
-    def _measured(self, windows: NDArray[np.float32]) -> tuple[Column, Column]:
-        """Moves and their sizes, (batch, bars - 1) each; the size of a price with ranges is the true one, from the
-        lowest to the highest of a bar and the Close before."""
-        values = windows[..., self.columns[0]].astype(np.float64)
-        before, after = values[:, :-1], values[:, 1:]
-        if self.move in ("difference", "level"):
-            moves = after - (before if self.move == "difference" else self.centre)
-            return moves, np.abs(moves)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            moves = (after - before) / before
-            if self.move == "share":
-                return moves, np.abs(moves)
-            high, low = (windows[:, 1:, column] for column in self.columns[1:_WITH_VOLUME])
-            return moves, np.abs((np.maximum(high, before) - np.minimum(low, before)) / before)
+            means = self._means(windows[:, -self.lookback :])
+            found = means.reshape(len(means), -1) @ self._weights
+        least = np.maximum(_LEAST * means[:, 0, 0], _LEAST_USUAL * self.usual)
+        spread: Column = np.maximum(found, least)
+        return spread
+
+    @cached_property
+    def _used(self) -> NDArray[np.bool_]:
+        """(kinds, 3) the regressors: the mean over the window of sizes alone, for the others say the same again."""
+        used = np.ones((2 + (self.move == "range") + (len(self.columns) > 3), 3), np.bool_)
+        used[1:, 0] = False
+        return used
+
+    @cached_property
+    def _weights(self) -> Column:
+        """(kinds * 3,) of the means."""
+        weights = np.zeros(self._used.shape)
+        weights[self._used] = np.pad(self.coefficients, (0, self._used.sum() - len(self.coefficients)))
+        return weights.ravel()
+
+    def _means(self, windows: NDArray[np.float32]) -> Column:
+        """(batch, kinds, 3) mean over the window, last bar, mean over the week: of sizes; of falls; of a price with
+        ranges, whose sizes are true ranges, of |changes|; and, times the mean size, of Volumes in shares of the
+        window's."""
+        parts = self._parts(windows)
+        over = _of_bars(parts.shape[2])
+        means: Column = (_OF_RANGES if self.move == "range" else _OF_VALUES) @ parts @ over
+        if len(self.columns) < 4:
+            return means
+        volume = windows[:, 1:, self.columns[3]].astype(np.float64)
+        usual = volume.sum(axis=1, keepdims=True) / volume.shape[1]
+        traded = np.minimum(np.where(usual > 0, volume / usual, 1.0), _MOST_TRADED) @ over
+        return np.concatenate((means, (traded * means[:, 0, :1])[:, None]), axis=1)
+
+    def _parts(self, windows: NDArray[np.float32]) -> Column:
+        """(batch, 2 or 4, bars - 1) of each move, those of `_WAYS`; 0 where it goes the other way."""
+        places = (self.columns[0], *self.columns[:3])
+        values = windows.transpose(0, 2, 1).take(places, axis=1).astype(np.float64)
+        before = values[:, :1, :-1]
+        parts = (values[..., 1:] - (self.centre if self.move == "level" else before)) * _WAYS[: len(places)]
+        if self.move in ("range", "share"):
+            parts /= before
+        upwards: Column = np.maximum(parts, 0.0)
+        return upwards
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -200,7 +213,7 @@ def _upper_quantile(x: Column, y: Column) -> Column:
 
 
 @lru_cache(maxsize=32)
-def _means(count: int) -> Column:
+def _of_bars(count: int) -> Column:
     """(bars, 3) weights that give the mean of so many bars, the last one, and the mean of the last week."""
     weights = np.zeros((count, 3))
     weights[:, 0], weights[-1, 1] = 1 / count, 1.0

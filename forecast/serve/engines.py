@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message
 
 from forecast.errors import UserError
 from forecast.serve.batching import MicroBatcher
+from forecast.serve.http_protocol import HttpProtocol
 from forecast.serve.logs import LogFormat, configure
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
@@ -170,7 +171,6 @@ class ForecastAPI(LitAPI):
         if answer.error is not None:
             raise HTTPException(400, answer.error)
         forecast = answer.forecast.tolist()
-        several = len(forecast) > 1
         response: dict[str, Any] = {
             "prediction": forecast[0],
             "timestamp": utc_text(datetime.now(UTC)),
@@ -178,11 +178,12 @@ class ForecastAPI(LitAPI):
             "target": answer.target,
             "unit": answer.unit,
         }
+        several = len(forecast) > 1
         if several:
             response["forecast"] = forecast
         if answer.bounds is not None:
-            lower, upper = ([finite(bound) for bound in side] for side in answer.bounds.tolist())
-            response |= {"lower": lower if several else lower[0], "upper": upper if several else upper[0]}
+            for name, side in zip(("lower", "upper"), answer.bounds.tolist(), strict=True):
+                response[name] = [finite(bound) for bound in side] if several else finite(side[0])
             response["level"] = answer.level
         if answer.warnings:
             response["warnings"] = list(answer.warnings)
@@ -318,7 +319,9 @@ class InlineEngine:
     def __init__(self, api: ForecastAPI) -> None:
         self.api = api
         self._batcher: MicroBatcher[Window, Answer] = MicroBatcher(
-            api.predict, max_batch_size=api.max_batch_size
+            api.predict,
+            max_batch_size=api.max_batch_size,
+            is_alone=lambda: len(HttpProtocol.requests) == 1,
         )
 
     @property

@@ -7,7 +7,7 @@ hundred bytes takes a twentieth of the time in which a small network forecasts.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -46,9 +46,12 @@ class JoiningTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, on a JoiningTransport."""
+    """uvicorn's, on a JoiningTransport; `requests` are all that this process answers now, or has heard of."""
+
+    requests: ClassVar[set[asyncio.Task[None]]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
+        HttpProtocol.requests = self.tasks  # which all connections share
         joining = JoiningTransport(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, joining))

@@ -21,6 +21,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,7 @@ OPEN = frozenset({"/", "/livez", "/health", "/readyz"})
 # Exempt from limits: they show whether the server is overloaded.
 EXEMPT = frozenset({"/", "/livez", "/health", "/readyz", "/metrics", "/monitor"})
 ADMIN = ("/train", "/champion")
+_ADMIN_PATHS = tuple(f"{path}/" for path in ADMIN)
 SERVER_FAILED = "the server failed; its log says why"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 # [IPv6] or a name, perhaps with a dot behind it and a port.
@@ -177,7 +179,7 @@ class Origin:
         host = (header(scope, b"host") or b"").decode("latin-1").lower()
         if not host and scope.get("http_version") != "1.0":
             return 400, "the request has no Host header"
-        if sum(name == b"host" for name, _ in scope["headers"]) > 1:
+        if [name for name, _ in scope["headers"]].count(b"host") > 1:
             return 400, "Host: stands there more than once"
         if host and self.hosts is not None and _hostname(host) not in self.hosts:
             return (
@@ -190,12 +192,15 @@ class Origin:
         origin = header(scope, b"origin")
         if site is not None and site not in (b"same-origin", b"none"):
             return 403, "sent by a page of another site"
-        ours = (f"http://{host}", f"https://{host}")
-        if origin is not None and origin.decode("latin-1").lower() not in ours:
+        if origin is not None and origin.decode("latin-1").lower() not in (
+            f"http://{host}",
+            f"https://{host}",
+        ):
             return 403, "sent by a page of another site (Origin is not this server)"
         return None
 
 
+@lru_cache(maxsize=64)  # all callers use the same few
 def _hostname(host: str) -> str:
     """Host without its port, IPv6 without brackets; "" where it is no host."""
     found = _HOST.fullmatch(host)
@@ -238,7 +243,7 @@ class ApiKey:
 
     def _is_allowed(self, scope: Scope) -> bool:
         path, given = scope["path"], header(scope, b"x-api-key") or b""
-        if any(path == name or path.startswith(f"{name}/") for name in ADMIN):
+        if f"{path}/".startswith(_ADMIN_PATHS):
             return not self.admin or hmac.compare_digest(given, self.admin)
         # All are compared, so that the time says nothing.
         found = [hmac.compare_digest(given, key) for key in self.keys]
@@ -275,27 +280,37 @@ class Limits:
             return
         has_body = length != b"0" or header(scope, b"transfer-encoding") is not None
         pieces: list[bytes] = []
-        has_arrived = started = False
+        has_arrived = started = has_expired = False
+        task = asyncio.current_task()
+        assert task is not None
+
+        def expire() -> None:
+            nonlocal has_expired
+            has_expired = True
+            task.cancel()
 
         async def send_noted(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
+        # asyncio.timeout takes a tenth of the time in which a small network forecasts.
+        timer = asyncio.get_running_loop().call_later(self.deadline_s, expire)
         try:
-            async with asyncio.timeout(self.deadline_s) as deadline:
-                if has_body and (error := await self._collect(pieces, receive)) is not None:
-                    if error[0]:
-                        await send_error(send, scope, *error)
-                    return
-                has_arrived = True
-                if self.is_patient(scope["path"]):
-                    deadline.reschedule(None)
-                whole = _replay(b"".join(pieces), receive) if has_body else receive
-                await self._answer(scope, whole, send_noted)
-        except TimeoutError:
-            if not deadline.expired() or started:
+            if has_body and (error := await self._collect(pieces, receive)) is not None:
+                if error[0]:
+                    await send_error(send, scope, *error)
+                return
+            has_arrived = True
+            if self.is_patient(scope["path"]):
+                timer.cancel()
+            whole = _replay(b"".join(pieces), receive) if has_body else receive
+            await self._answer(scope, whole, send_noted)
+        except asyncio.CancelledError as cancelled:
+            if not has_expired or task.uncancel():  # somebody else's
                 raise
+            if started:
+                raise TimeoutError from cancelled
             if has_arrived:
                 text = f"not answered within {self.deadline_s:g} s; try again, or ask for less"
                 await send_error(send, scope, 504, text)
@@ -303,6 +318,7 @@ class Limits:
                 text = f"the request did not arrive within {self.deadline_s:g} s"
                 await send_error(send, scope, 408, text, _CLOSE)
         finally:
+            timer.cancel()
             self.held -= sum(map(len, pieces))
 
     def _fault(self, scope: Scope, length: bytes) -> tuple[int, str] | None:

@@ -360,6 +360,31 @@ def test_a_deadline_and_the_patient_routes():
     assert limits.in_flight == 0
 
 
+def test_nothing_is_said_at_the_deadline_of_an_answer_that_began_nor_when_somebody_else_ends_it():
+    async def endless(_, __, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    sent = []
+
+    async def ended_by(seconds, deadline_s):
+        async def send(message):
+            sent.append(message["type"])
+
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+        async with asyncio.timeout(seconds) as outer:
+            with pytest.raises(asyncio.CancelledError if seconds < deadline_s else TimeoutError) as raised:
+                await limited(endless, deadline_s=deadline_s)(scope, None, send)
+            if seconds < deadline_s:
+                raise raised.value
+        return outer
+
+    asyncio.run(ended_by(30, 0.01))
+    with pytest.raises(TimeoutError):
+        asyncio.run(ended_by(0.01, 30))
+    assert sent == ["http.response.start"] * 2
+
+
 class Counts:
     def __init__(self):
         self.known = []
