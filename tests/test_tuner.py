@@ -63,6 +63,34 @@ def test_every_tuner_can_be_built(tuner):
 
 
 @pytest.mark.usefixtures("hydra_restore_singletons")
+def test_what_a_model_does_not_have_is_not_tried():
+    from hydra_plugins.ray_tune_sweeper._job import Composer
+    from hydra_plugins.ray_tune_sweeper._settings import Settings, read_space
+
+    def tried(*typed: str) -> set[str]:
+        params = Settings.of(instantiate(config.hydra.sweeper).keys, config).params
+        space = read_space(params, typed, loader, name="tuner.space")
+        return {axis.key for axis in space.fitting(composer, tell=heard.append).axes}
+
+    heard: list[str] = []
+    with composed("tuner=random") as (config, loader):
+        composer = Composer(loader, config)
+        assert {"model.hidden_size", "model.num_layers"} <= tried("model=gru")
+        assert not heard
+        assert tried("model=har,lstm") == {
+            "data",
+            "data.seq_len",
+            "data.batch_size",
+            "model",
+            "trainer.learning_rate",
+        }
+        assert "model.hidden_size" in tried("model=har", "model.hidden_size=1,2"), (
+            "refused later: it was typed"
+        )
+    assert heard[0].startswith("model.hidden_size, model.num_layers: not tried")
+
+
+@pytest.mark.usefixtures("hydra_restore_singletons")
 @pytest.mark.parametrize("cluster", ["local", "ray"])
 def test_one_group_says_where_ray_lives_for_launcher_and_tuner(cluster):
     keys = [f"cluster={cluster}", "cluster.cpus_per_job=2", "cluster.gpus_per_job=0.5"]

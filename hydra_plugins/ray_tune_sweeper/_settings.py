@@ -14,8 +14,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
-from hydra.errors import CompactHydraException
+from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
+
+from hydra_plugins.ray_tune_sweeper._job import Composer
 
 ABOVE = "hydra.sweeper"  # where the sweeper's own keys are
 RETURNED = "objective"  # the metric's name where the task returns it and the config names none
@@ -254,6 +256,34 @@ class Space:
     """All that a sweep may try: axes in order, each at its place among the overrides that are fixed."""
 
     entries: tuple[Axis | str, ...]
+    # Keys of the config's own space below a node that the command line chose, such as model.hidden_size of model=trees.
+    unsure: tuple[str, ...] = ()
+
+    def fitting(self, composer: Composer, *, tell: Callable[[str], None] | None = None) -> Space:
+        """The same without keys of the config's own that not all of the chosen options have.
+
+        Args:
+            tell: called with a sentence that names them.
+        """
+        fixed = [entry for entry in self.entries if isinstance(entry, str)]
+        options = {
+            axis.key: [axis.override(value) for value in axis.values]
+            for axis in self.axes
+            if not isinstance(axis.values, Interval)
+        }
+
+        def known(key: str) -> bool:
+            tried = [[*fixed, line] for line in options.get(key.partition(".")[0], [])] or [fixed]
+            configs = map(composer.compose, tried)
+            return all(OmegaConf.select(config, key, default=Ellipsis) is not Ellipsis for config in configs)
+
+        try:
+            unknown = [key for key in self.unsure if not known(key)]
+        except HydraException:  # which the sweep will say in words
+            return self
+        if unknown and tell:
+            tell(f"{', '.join(unknown)}: not tried, for not every chosen option has such a key")
+        return Space(tuple(e for e in self.entries if not isinstance(e, Axis) or e.key not in unknown))
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -337,7 +367,7 @@ def planned(config: DictConfig, arguments: Sequence[str], loader: ConfigLoader) 
     name = key_of(sweeper, "params", above="hydra.sweeper")
     space = read_space({str(key): value for key, value in params.items()}, arguments, loader, name=name)
     samples = 0 if sweeper.search == "grid" else int(sweeper.num_samples)
-    return space.trials(sweeper.search, samples)
+    return space.fitting(Composer(loader, config)).trials(sweeper.search, samples)
 
 
 def read_space(
@@ -354,11 +384,12 @@ def read_space(
     """
     parser = OverridesParser.create(config_loader=loader)
     typed = parser.parse_overrides(list(arguments))
+    own = set(params)
     for override in typed:
         # A space given as a whole replaces the config's: Hydra would add its keys to those.
         value: Any = override.value()
         if override.key_or_group == name and isinstance(value, dict) and not override.is_delete():
-            params = value
+            params, own = value, set()
     for key, value in params.items():
         if isinstance(value, list | dict):
             raise SweepError(f"{name}.{key}={value}: must be text such as choice(1,2) or interval(0,1)")
@@ -367,7 +398,9 @@ def read_space(
     for override in [*parser.parse_overrides(lines), *typed]:
         # +a and a are one key: the last value counts, at the place of the first.
         entries[override.get_key_element().lstrip("+")] = _entry(override)
-    return Space(tuple(entries.values()))
+    said = {override.get_key_element().lstrip("+") for override in typed}
+    unsure = [key for key in entries if key in own - said and key.partition(".")[0] in said]
+    return Space(tuple(entries.values()), tuple(unsure))
 
 
 def _entry(override: Override) -> Axis | str:

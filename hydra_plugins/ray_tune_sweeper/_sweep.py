@@ -66,7 +66,9 @@ def sweep(
     """
     configure_log(config.hydra.hydra_logging, config.hydra.verbose)
     loader = context.config_loader
+    composer = Composer(loader, config)
     space = read_space(settings.params, arguments, loader, name=settings.name("params"))
+    space = space.fitting(composer, tell=log.warning)
     if not space.axes and settings.empty_space == "error":
         raise SweepError(
             f"{settings.name('params')}: the space is empty, nothing varies; name a key and what to try: "
@@ -75,7 +77,6 @@ def sweep(
     search = built_search(settings, space)
     scheduler = built_scheduler(settings)
     callbacks = [settings.built(f"callbacks.{name}", node) for name, node in settings.callbacks.items()]
-    composer = Composer(loader, config)
     _check_overrides(space, composer, loader)
 
     folder = Path(config.hydra.sweep.dir)
