@@ -116,11 +116,12 @@ def _reorder(weights: NDArray[np.float32], order: list[int]) -> NDArray[np.float
 
 
 def _run(session: InferenceSession, names: list[str], windows: Tensor) -> Tensor | None:
-    """The answers, or None: of many windows, on another device, or where gradients are wanted.
+    """The answers, or None: of many windows or none, on another device, or where gradients are wanted.
 
     Numbers that are not finite are torch's too: the runtime makes finite ones of them.
     """
     is_ours = windows.is_cpu and windows.dtype == torch.float32 and not torch.is_grad_enabled()
-    if not is_ours or len(windows) > MOST_WINDOWS or not math.isfinite(windows.sum().item()):
+    # of none the runtime would end the process
+    if not is_ours or not 0 < len(windows) <= MOST_WINDOWS or not math.isfinite(windows.sum().item()):
         return None
     return torch.from_numpy(session.run(names, {"windows": windows.numpy()})[0])

@@ -1,12 +1,14 @@
-"""HTTP as uvicorn speaks it, with an answer's head and body sent together.
+"""HTTP as uvicorn speaks it, with an answer's head and body sent together, and every error as JSON.
 
-uvicorn writes them one after the other. Each write is a system call and wakes the client, which with one body of some
-hundred bytes takes a twentieth of the time in which a small network forecasts.
+uvicorn writes head and body one after the other. Each write is a system call and wakes the client, which with one body
+of some hundred bytes takes a twentieth of the time in which a small network forecasts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import secrets
 from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -46,7 +48,10 @@ class JoiningTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, on a JoiningTransport; `requests` are all that this process answers now, or has heard of."""
+    """uvicorn's, on a JoiningTransport, which refuses what is no HTTP in JSON as every other error.
+
+    `requests` are all that this process answers now, or has heard of.
+    """
 
     requests: ClassVar[set[asyncio.Task[None]]] = set()
 
@@ -55,3 +60,16 @@ class HttpProtocol(HttpToolsProtocol):
         HttpProtocol.requests = self.tasks  # which all connections share
         joining = JoiningTransport(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, joining))
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what no request could be read from, and end the connection; see HttpToolsProtocol."""
+        body = json.dumps({"detail": f"{msg} Expected HTTP/1.1, as RFC 9112 has it"}).encode()
+        lines = (
+            b"HTTP/1.1 400 Bad Request",
+            b"content-type: application/json",
+            b"content-length: %d" % len(body),
+            b"connection: close",
+            b"x-request-id: %b" % secrets.token_hex(8).encode(),
+        )
+        self.transport.write(b"\r\n".join((*lines, b"", body)))
+        self.transport.close()

@@ -275,10 +275,10 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = header(scope, b"content-length") or b"0"
-        if (fault := self._fault(scope, length)) is not None:
+        has_body = length != b"0" or header(scope, b"transfer-encoding") is not None
+        if (fault := self._fault(scope, length, has_body)) is not None:
             await send_error(send, scope, *fault, _CLOSE)
             return
-        has_body = length != b"0" or header(scope, b"transfer-encoding") is not None
         pieces: list[bytes] = []
         has_arrived = started = has_expired = False
         task = asyncio.current_task()
@@ -321,12 +321,19 @@ class Limits:
             timer.cancel()
             self.held -= sum(map(len, pieces))
 
-    def _fault(self, scope: Scope, length: bytes) -> tuple[int, str] | None:
+    def _fault(self, scope: Scope, length: bytes, has_body: bool) -> tuple[int, str] | None:
         """Why a body is not taken, by what its head says."""
         if length.isdigit() and int(length) > self.max_body_bytes:
             return 413, f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
         if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
             return 422, "Content-Encoding: send the body as it is, not compressed"
+        if (
+            has_body and header(scope, b"upgrade") is not None
+        ):  # uvicorn's parser drops the body of such a request
+            return (
+                400,
+                "Upgrade: send a body by HTTP/1.1 from the start (curl: --http1.1; Java: Version.HTTP_1_1)",
+            )
         return None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -147,15 +147,15 @@ def router(
         (True, f"/models/{MODEL}/versions/{{version}}", of_version),
     ):
         more: dict[str, Any] = {"readiness": readiness, "max_rows": max_rows, "turns": turns}
-        routes.include_router(
-            _model_routes(Depends(model), pinned=pinned, engine=engine, **more), prefix=path
-        )
+        _add_model_routes(routes, path, Depends(model), pinned=pinned, engine=engine, **more)
     routes.api_route("/models/{model}", methods=["GET", "POST"], include_in_schema=False)(_other)
     routes.api_route("/models/{model}/{rest:path}", methods=["GET", "POST"], include_in_schema=False)(_other)
     return routes
 
 
-def _model_routes(
+def _add_model_routes(
+    routes: APIRouter,
+    path: str,
     served: Any,
     *,
     pinned: bool,
@@ -163,22 +163,26 @@ def _model_routes(
     readiness: Readiness,
     max_rows: int | None,
     turns: Turns,
-) -> APIRouter:
-    """Facts, readiness and forecasts of the model that a dependency finds; a pinned version answers, or nobody."""
-    routes = APIRouter()
+) -> None:
+    """Facts, readiness and forecasts of the model that a dependency finds; a pinned version answers, or nobody.
 
-    @routes.get("", responses=_faults(404))
+    On the router itself: of one inside it, requests would be counted by a part of their path.
+    """
+
+    @routes.get(path, responses=_faults(404))
     async def model_facts(model: LoadedModel = served) -> ModelFacts:
         """What the model takes and gives."""
         return facts(model)
 
-    @routes.get("/ready", responses={**_faults(404), 503: _not_ready(ModelReady)}, dependencies=[served])
+    @routes.get(
+        f"{path}/ready", responses={**_faults(404), 503: _not_ready(ModelReady)}, dependencies=[served]
+    )
     async def model_ready(response: Response) -> ModelReady:
         """Whether the model gives forecasts."""
         return ModelReady(name=MODEL, ready=await _is_ready(readiness, response))
 
     @routes.post(
-        "/infer",
+        f"{path}/infer",
         response_model=InferResponse,
         responses=_faults(400, 404, 413, 500, *([409] if pinned else [])),
         openapi_extra=_BODY,
@@ -202,8 +206,6 @@ def _model_routes(
         if header_length is None:
             return Response(body, media_type="application/json")
         return Response(body, media_type=BINARY, headers={HEADER: str(header_length)})
-
-    return routes
 
 
 async def _is_ready(readiness: Readiness, response: Response) -> bool:

@@ -118,7 +118,9 @@ def test_clients_that_hang_up_leave_nothing(service):
             connection.sendall(
                 b"POST /infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n" + sent
             )
-    assert service.raw_reply(b"no HTTP\r\n\r\n").status == 400
+    odd = service.raw_reply(b"no HTTP\r\n\r\n")
+    assert (odd.status, odd.headers["content-type"]) == (400, "application/json")
+    assert (odd.detail()[:20], len(odd.headers["x-request-id"])) == ("Invalid HTTP request", 16)
     assert service.is_ready()
     in_flight = service.get("/monitor").json()["in_flight"]
     service.wait(
@@ -131,6 +133,14 @@ def test_a_body_that_is_refused_is_not_waited_for(service):
         b"POST /infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 60000000\r\n\r\n"
     )
     assert service.raw_reply(head).status == 413
+
+
+def test_a_body_behind_an_upgrade_is_refused_with_the_way_out(service):
+    """As Java's client and curl --http2 send it; the parser drops the body, which looked like an empty one."""
+    head = b"POST /infer HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\n{}"
+    reply = service.raw_reply(head)
+    assert (reply.status, reply.headers["connection"]) == (400, "close")
+    assert reply.detail().startswith("Upgrade: send a body by HTTP/1.1")
 
 
 def point(link, run):

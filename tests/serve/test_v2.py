@@ -71,6 +71,11 @@ def test_health(service, model):
     said = service.get(f"/v2/models/champion/versions/{model.version}/ready")
     assert said.json() == {"name": "champion", "ready": True}
     assert service.get("/v2/models/champion/versions/other/ready").status == 404
+    counted = {(one["route"], one["status"]) for one in service.get("/monitor").json()["routes"]}
+    assert {
+        ("/v2/models/champion/ready", 200),
+        ("/v2/models/champion/versions/{version}/ready", 404),
+    } <= counted
 
 
 def test_the_answers_are_those_of_infer(service, model):
