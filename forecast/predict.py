@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from forecast.data.market import check_distinct
 from forecast.data.reader import BarReader, calendar_notes
 from forecast.data.timing import Bars
 from forecast.errors import UserError
+from forecast.evaluate.findings import NAIVE, Comparison, TargetWords, best_baseline
 from forecast.evaluate.summary import align
 from forecast.files import read_json, replacing
 from forecast.model.forecaster import torch_threads
@@ -274,14 +276,21 @@ def _tickers(config: DictConfig, predictor: Predictor, source: Any) -> list[str]
 
 def _notes(directory: Path, config: DictConfig, predictor: Predictor, tickers: list[str]) -> list[str]:
     """How the run did on its test rows, tickers it was not trained on, and where its bars end."""
-    metrics = read_json(directory / "metrics.json")
+    metrics, evaluation = read_json(directory / "metrics.json"), {}
+    with suppress(FileNotFoundError):  # an earlier version wrote none
+        evaluation = read_json(directory / "evaluation.json")
     notes = []
+    words, best = TargetWords.of(evaluation), best_baseline(evaluation)
     ratio, coverage = metrics.get("test_theil_u"), metrics.get("test_coverage")
+    if words.loss != "squared":
+        ratio = Comparison.of(evaluation, NAIVE).ratio
     bar = read_json(directory / "data.json").get("bar", "day")  # an earlier version knew days alone
     if ratio is not None:
+        beside = None if best is None else Comparison.of(evaluation, best[0]).ratio
+        more = "" if best is None or beside is None else f", {beside:.3f} times as much as {best[0]}"
         notes.append(
             f"on its test {bar}s the model {'erred' if ratio < 1 else 'did not beat it: it erred'} {ratio:.3f} times "
-            f'as much as "{predictor.target.naive_name}" (RMSE)'
+            f'as much as "{predictor.target.naive_name}"{more} ({words.error})'
         )
     if coverage is not None:
         notes.append(f"lower to upper held {100 * coverage:.1f} % of the outcomes there")

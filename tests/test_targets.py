@@ -11,6 +11,7 @@ from forecast.bundle import verify_golden
 from forecast.config import build, compose_saved, conf_folder
 from forecast.data.sources import SampleSource
 from forecast.data.timing import Bars
+from forecast.evaluate.summary import LOSS_WORDS
 
 TARGETS = sorted(path.stem for path in conf_folder().glob("target/*.yaml"))
 # A strategy, a model and an evaluation: each scope, and a network, a learner of tables and what learns nothing.
@@ -48,10 +49,14 @@ def check_record(directory):
 
 def check_ahead(directory, target, table):
     """The bars to come: the last forecast of the table from fewer bars, and dates after the last bar."""
-    ahead = forecast.future(directory).table
+    future = forecast.future(directory)
+    ahead = future.table
     first = ahead[ahead["ticker"] == table["ticker"].iloc[0]]
     after = Bars(interval="1d", calendar="XNYS").next_times(first["origin"].to_numpy()[:1], 5 + target.lead)
     assert first["date"].to_numpy().tolist() == after[0, target.lead : target.lead + len(first)].tolist()
+    errors = json.loads((directory / "evaluation.json").read_text())["target"]["errors"]["test"]
+    error = f'times as much as "{target.naive_name}" ({LOSS_WORDS[target.losses[0]][1]})'
+    assert any(f"{errors['model'] / errors['naive']:.3f} {error}" in note for note in future.notes), future.notes
     predictor = forecast.load(directory)
     assert verify_golden(directory, predictor) > 0
     bars = {name: SampleSource().bars(name) for name in predictor.tickers}

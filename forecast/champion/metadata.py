@@ -21,7 +21,6 @@ from forecast.finished_runs import package_version
 if TYPE_CHECKING:
     from forecast.evaluate.verdict import Verdict
 
-NAIVE = "tomorrow = today"
 FLATTERED = "the best of many is flattered by chance"
 
 
@@ -126,7 +125,7 @@ def summary(metadata: Mapping[str, Any]) -> list[str]:
     return [
         f"Champion {metadata['number']}: {run}, {metadata['strategy']}, {metadata['tickers']}",
         f"{figure_text(metadata['metric'], metadata['metric_value'])}{among}",
-        f'skill against "{NAIVE}": val {_percent(metadata["skill_val"])}, test {_percent(metadata["skill_test"])}; '
+        f"skill against naive: val {_percent(metadata['skill_val'])}, test {_percent(metadata['skill_test'])}; "
         f"it {metadata['label']}",
         f"Verdict: {metadata['verdict']}",
         *(f"Warning: {warning}" for warning in metadata.get("warnings") or ()),

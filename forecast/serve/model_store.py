@@ -201,7 +201,7 @@ class LoadedModel:
         ]
 
     def banner(self) -> list[str]:
-        """Which model, and whether it beats "tomorrow = today"."""
+        """Which model, and whether it beats the forecast that needs none."""
         predictor, ratio = self.predictor, self.metrics.get("test_theil_u")
         skill = "undefined" if ratio is None else f"{ratio:.4f}"
         bar = next((market.label for market in predictor.markets.values()), "day")
@@ -210,7 +210,7 @@ class LoadedModel:
         return [
             f"serving {self.version}: {predictor.scope} {tickers}, lookback {predictor.lookback}, "
             f"horizon {predictor.horizon}",
-            f'RMSE on its test {bar}s {skill} times that of "tomorrow = today"{beaten}',
+            f'RMSE on its test {bar}s {skill} times that of "{predictor.target.naive_name}"{beaten}',
             *(f"warning: {line}" for line in self.interval_warnings),
         ]
 
