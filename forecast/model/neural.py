@@ -174,9 +174,10 @@ class NetworkForecaster(nn.Module):
 
     def start(self, inputs: Tensor) -> Tensor | None:
         """What the network's answers are added to: (batch, lookback, features) -> (batch, outputs); None = nothing."""
-        if self._start_coefficients is None or self._start_intercept is None:
+        coefficients, intercept = self._start_coefficients, self._start_intercept
+        if coefficients is None or intercept is None:
             return None
-        answers = torch.addmm(self._start_intercept, inputs.flatten(1), self._start_coefficients)
+        answers = torch.addmm(intercept, inputs.flatten(1), coefficients)
         return (
             answers
             if self.quantile_levels is None
@@ -247,8 +248,9 @@ class NetworkForecaster(nn.Module):
     @property
     def fitted(self) -> WindowNormaliser:
         """The normaliser, of a forecaster that was fitted or restored."""
-        assert self.normaliser is not None, "not fitted"
-        return self.normaliser
+        normaliser = self.normaliser
+        assert normaliser is not None, "not fitted"
+        return normaliser
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster: the weights; sizes and normaliser."""

@@ -96,19 +96,17 @@ class Metrics:
         sent = (header(scope, b"x-request-id") or b"")[:64]
         is_usable = bool(sent) and sent.isascii() and sent.decode().isprintable()
         request_id = sent if is_usable else b"%b-%x-%x" % (self.prefix, os.getpid(), next(self.numbers))
-        status, counted = 499, False  # as long as nothing was answered
+        status = 499  # as long as nothing was answered
+        facts: tuple[str, str, int, float] | None = None
 
-        def count() -> None:
-            nonlocal counted
-            if not counted:
-                counted = True
-                self.counter.request(
-                    getattr(scope.get("route"), "path", "unmatched"),
-                    method if method in _METHODS else "other",
-                    status,
-                    time.perf_counter() - began,
-                    request_id.decode(),
-                )
+        def count() -> tuple[str, str, int, float]:
+            nonlocal facts
+            if facts is None:
+                route = getattr(scope.get("route"), "path", "unmatched")
+                seconds = time.perf_counter() - began
+                facts = route, method if method in _METHODS else "other", status, seconds
+                self.counter.request(*facts)
+            return facts
 
         async def send_counted(message: Message) -> None:
             nonlocal status
@@ -130,7 +128,7 @@ class Metrics:
             if status == 499:
                 await send_error(send_counted, scope, 500, SERVER_FAILED)
         finally:
-            count()
+            self.counter.log_request(*count(), request_id.decode())
 
 
 class PathForms:

@@ -387,13 +387,16 @@ def test_nothing_is_said_at_the_deadline_of_an_answer_that_began_nor_when_somebo
 
 class Counts:
     def __init__(self):
-        self.known = []
+        self.known, self.logged = [], []
 
     def began(self):
         pass
 
     def request(self, *facts):
         self.known.append(facts)
+
+    def log_request(self, *facts):
+        self.logged.append(facts)
 
 
 def test_whatever_fails_is_answered_and_counted(caplog):
@@ -405,9 +408,11 @@ def test_whatever_fails_is_answered_and_counted(caplog):
     status, body = asked(Metrics(broken, counter=counts))
     assert (status, b"secret" in body) == (500, False)
     assert "ValueError: secret" in caplog.text
-    ((route, method, status, seconds, request_id),) = counts.known
+    ((route, method, status, seconds),) = counts.known
     assert (route, method, status) == ("/infer", "POST", 500)
     assert seconds > 0
+    ((*logged, request_id),) = counts.logged
+    assert tuple(logged) == counts.known[0]
     assert request_id
 
 

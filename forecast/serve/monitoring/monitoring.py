@@ -88,19 +88,25 @@ class Monitoring:
         """A request came in."""
         self._here().counts.began(self.queue())
 
-    def request(
-        self, route: str, method: str, status: int, seconds: float, request_id: str | None = None
-    ) -> None:
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered, refused or given up; called before the answer leaves.
 
         Args:
             route: the template that it matched, such as /forecast/{ticker}: there must be few.
             status: of the answer; 499 without one.
             seconds: from its first byte to the answer's last.
+        """
+        self._here().counts.ended(method, status, route, seconds, self.queue())
+
+    def log_request(
+        self, route: str, method: str, status: int, seconds: float, request_id: str | None = None
+    ) -> None:
+        """The same request into the log, when nobody waits for its answer any more.
+
+        Args:
             request_id: sent by the client, or given by the server.
         """
         here = self._here()
-        here.counts.ended(method, status, route, seconds, self.queue())
         if here.log is not None:
             here.log.request(method, route, status, seconds, request_id, here.version or None)
             here.ask()

@@ -154,7 +154,7 @@ def test_windows_are_written_only_where_they_are_asked_for(tmp_path, served, gol
         monitoring.open(folder)
         monitoring.model_loaded(served)
         monitoring.forecasts(served, golden.windows[:1], ["AAPL"], golden.forecast[:1], None)
-        monitoring.request("/infer", "POST", 200, 0.001, "mine")
+        monitoring.log_request("/infer", "POST", 200, 0.001, "mine")
         monitoring.close()
         said = read(folder / "requests.jsonl")
         assert [line.get("request_id") for line in said if "status" in line] == ["mine"]
@@ -170,12 +170,12 @@ def test_windows_are_written_only_where_they_are_asked_for(tmp_path, served, gol
 def test_lines_reach_the_file_without_being_asked_for(monitoring, tmp_path, served):
     monitoring.model_loaded(served)
     for _ in range(20):
-        monitoring.request("/infer", "POST", 200, 0.001)
+        monitoring.log_request("/infer", "POST", 200, 0.001)
     assert json.loads(lines(tmp_path / "requests.jsonl", 20)[-1])["model_version"] == served.version
 
 
 def request_and_end(monitoring):
-    monitoring.request("/infer", "POST", 200, 0.001, "last words")
+    monitoring.log_request("/infer", "POST", 200, 0.001, "last words")
 
 
 def test_a_process_that_ends_writes_its_last_lines(monitoring, tmp_path, child):
