@@ -58,6 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         HttpProtocol.requests = self.tasks  # which all connections share
+        # uvloop then writes at once, not when the turn of its loop is over: what is left to do comes after the answer.
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
         joining = JoiningTransport(cast(asyncio.Transport, transport))
         super().connection_made(cast(asyncio.Transport, joining))
 
