@@ -56,7 +56,9 @@ def check_ahead(directory, target, table):
     assert first["date"].to_numpy().tolist() == after[0, target.lead : target.lead + len(first)].tolist()
     errors = json.loads((directory / "evaluation.json").read_text())["target"]["errors"]["test"]
     error = f'times as much as "{target.naive_name}" ({LOSS_WORDS[target.losses[0]][1]})'
-    assert any(f"{errors['model'] / errors['naive']:.3f} {error}" in note for note in future.notes), future.notes
+    assert any(f"{errors['model'] / errors['naive']:.3f} {error}" in note for note in future.notes), (
+        future.notes
+    )
     predictor = forecast.load(directory)
     assert verify_golden(directory, predictor) > 0
     bars = {name: SampleSource().bars(name) for name in predictor.tickers}

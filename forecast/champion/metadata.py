@@ -77,7 +77,7 @@ def champion_metadata(run: Candidate, choice: Choice, *, number: int, audit: str
         "audit": audit,
         "identity": run.identity,
         "run_directory": str(run.directory.absolute()),
-        "exported_at": now.isoformat(timespec="seconds"),
+        "exported_at": now.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "version": package_version(),
     }
 

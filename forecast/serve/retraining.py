@@ -283,7 +283,7 @@ def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tu
     if not compared.holds:
         return rejected(compared.text)
     if compared.is_equal and _bars_of(directory) == _bars_of(started_from):
-        return False, f"the same model came out again: {started_from.name} stays: {compared.text}"
+        return rejected(f"the same model came out again: {started_from.name} stays: {compared.text}")
     state.note(folder, phase="promoting")
     try:
         promotion = promote(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -43,7 +44,9 @@ def router(*, store: ModelStore, about: About) -> APIRouter:
 
 def composed(model: LoadedModel) -> Composed:
     """What a caller is shown of a model's config."""
-    config = model.config
+    config, metadata = model.config, model.metadata or {}
+    if "exported_at" in metadata:  # earlier versions wrote its zone otherwise
+        metadata = {**metadata, "exported_at": utc_text(datetime.fromisoformat(metadata["exported_at"]))}
     own = {
         "model_version": model.version,
         "loaded_at": utc_text(model.loaded_at.replace(microsecond=0)),
@@ -51,7 +54,7 @@ def composed(model: LoadedModel) -> Composed:
     }
     others = {name: value for name, value in config.items() if name not in _WITHHELD}
     parts = {
-        "metadata": {**(model.metadata or {}), **own},
+        "metadata": {**metadata, **own},
         "model": config["model"],
         "training": config["trainer"],
         "data": config["data"],

@@ -56,7 +56,9 @@ class Model(Answer):
     lookback: int
     horizon: int
     loaded_at: AwareDatetime
-    exported_at: str | None = Field(description="when it became the champion; null for a run that is none")
+    exported_at: AwareDatetime | None = Field(
+        description="when it became the champion; null for a run that is none"
+    )
     age_seconds: float = Field(ge=0, description="since it became the champion, or else since it was loaded")
     swaps: int = Field(description="models that took the place of another since the start")
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from forecast.errors import UserError
 from forecast.files import shown_path
@@ -82,7 +82,7 @@ class KeptChampion(Answer):
     name: str
     current: bool
     in_line: bool = Field(description="whether it was never rolled back: a rollback goes along this line")
-    promoted: str | None = Field(description="when it was made from its run")
+    promoted: AwareDatetime | None = Field(description="when it was made from its run")
     figure: str = Field(description="metric it was chosen by, and its value")
     label: str = Field(description='whether it is ahead of "tomorrow = today"')
     model: str = Field(description="the option that it was chosen by, or its class")

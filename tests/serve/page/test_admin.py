@@ -98,6 +98,10 @@ def test_what_it_is_and_which_year(browser, operated):
     enter(browser, operated, PHONE)
     assert "forecasts close (price)" in text(browser, "#model")
     assert operated.get("/ui/model").json()["model_version"] in text(browser, "#model")
+    champions, served = operated.get("/ui/champions").json(), operated.get("/monitor").json()["model"]
+    made = {operated.get("/config").json()["metadata"]["exported_at"], served["exported_at"]}
+    assert made <= {one["promoted"] for one in champions["champions"]}
+    assert all(time.endswith("Z") for time in made)
     ticks = browser.script(
         "return [...document.querySelectorAll('#future-chart svg text')].map((one) => one.textContent)"
     )

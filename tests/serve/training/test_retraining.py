@@ -126,6 +126,9 @@ class TestTrain:
         state = world.train("train")
         assert state.state == "kept"
         assert "the same model came out again" in state.message
+        *_, refused = ChampionStore(world.link).decisions()  # that nothing changed is a decision, too
+        assert refused["decision"] == "refused"
+        assert refused["why"].startswith("the same model came out again")
         assert champion_of(world) == before.resolve()
 
     def test_with_the_same_figures_on_the_same_bars_changes_nothing(self, world):
