@@ -154,7 +154,9 @@ class Shuffled(_Derived):
                 if column == "Volume"
                 else relative[:, prices.index(column)] / drift * before
             )
-        return pd.DataFrame(values, index=bars.index, columns=bars.columns)
+        shuffled = pd.DataFrame(values, index=bars.index, columns=bars.columns)
+        shuffled.attrs = bars.attrs  # they are as much adjusted as these: no fall is an unadjusted split
+        return shuffled
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
         """Further columns, their rows permuted."""

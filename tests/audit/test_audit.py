@@ -9,8 +9,10 @@ from omegaconf import OmegaConf, open_dict
 import forecast
 from forecast.audit.__main__ import main
 from forecast.audit.checks import CHECKS, audit, conclusion
-from forecast.audit.subject import LeakError, Subject
+from forecast.audit.subject import LeakError, Shuffled, Subject
 from forecast.config import check, compose
+from forecast.data import HealthCheck
+from forecast.data.sources import SampleSource
 from forecast.pipeline import make_trainer
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -241,3 +243,8 @@ def test_how_busy_a_ticker_is_beside_another_is_no_leak():
         "model=har",
     )
     assert "the model has R2" in detail(config, "shuffled control")  # which raises where there is skill
+
+
+def test_no_fall_of_shuffled_adjusted_bars_is_taken_for_a_split():
+    shuffled = Shuffled(SampleSource(), seed=19_990_101).bars("AAPL")
+    HealthCheck(splits="error").check("AAPL", shuffled)  # which raises where there is one
