@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _update(words: Sequence[str]) -> int:
     from forecast.data.bars import DateRange
     from forecast.serve.training_jobs import BusyError, TrainingJobs
+    from forecast.track.process import user
 
     values = _values(words)
     champion = Path(values["champion"]).absolute()
@@ -52,6 +53,7 @@ def _update(words: Sequence[str]) -> int:
         folder=Path(values["folder"]).absolute(),
         champion=champion,
         allow=[name.strip() for name in values["allow"].strip("[]").split(",") if name.strip()],
+        by=f"{user()}: forecast.update",
     )
     try:
         started = jobs.start(

@@ -73,7 +73,7 @@ def train(state: JobState, folder: Path, *, champion: Path, allow: list[str]) ->
 
 
 def _by(state: JobState) -> str:
-    return f"serve.py, {state.kind} {state.job}"
+    return f"{state.by}, {state.kind} {state.job}"
 
 
 class NotPromotedError(UserError):

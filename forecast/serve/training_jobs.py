@@ -37,6 +37,7 @@ from forecast.files import write_whole
 
 log = logging.getLogger(__name__)
 
+SERVER = "serve.py"  # in the log of decisions
 RUN, PID, CANCEL = "run", "pid", "cancel"
 NOTHING_BEFORE = 3  # exit code of a rollback
 _LOCK, _LOG, _STATE = ".lock", "log.txt", "state.json"
@@ -144,6 +145,7 @@ class JobState(Job):
     period: str | None = None  # of the bars an update trains on, as `data.period`; None = the config's own
     force_download: bool = False  # have the source fetch the whole history again where it keeps a cache
     status: int | None = None  # HTTP status of a failure
+    by: str = SERVER  # who asked, for the log of decisions
 
     @property
     def running(self) -> bool:
@@ -190,6 +192,7 @@ class TrainingJobs:
 
     Args:
         allow: modules or classes of plug-ins that a bundle's config may name, besides this package's own.
+        by: who starts them, for the log of decisions.
         nice: how far a job stands back behind the server when both want the processor; 19 = as far as possible.
     """
 
@@ -199,12 +202,13 @@ class TrainingJobs:
         folder: Path,
         champion: Path,
         allow: list[str] | None = None,
+        by: str = SERVER,
         nice: Annotated[int, Ge(0), Le(19)] = 10,
     ) -> None:
         self.folder = folder
         self.champion = champion
         self.allow = list(allow or ())
-        self.nice = nice
+        self.by, self.nice = by, nice
         # The same in all processes forked from the one that made this.
         self.server = secrets.token_hex(8)
         self._closing = multiprocessing.RawValue("b", 0)
@@ -235,6 +239,7 @@ class TrainingJobs:
             champion=str(self.champion.resolve()) if self.champion.exists() else None,
             period=period,
             force_download=force_download,
+            by=self.by,
         )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

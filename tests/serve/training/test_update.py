@@ -5,6 +5,7 @@ import json
 import pytest
 from retraining import BARS, write_bars
 
+from forecast.champion.store import ChampionStore
 from forecast.update import main
 
 
@@ -28,6 +29,8 @@ def test_the_exit_code_says_what_came_of_it(world, words, capsys):
     changed = world.link.resolve() != before.resolve()
     assert code == (0 if changed else 3)
     assert shown.startswith("promoted as 2-" if changed else "not promoted: ")
+    by = ChampionStore(world.link).decisions()[-1]["by"]
+    assert ": forecast.update, update 20" in by, "not the server"
 
 
 @pytest.mark.usefixtures("quick_proof")
