@@ -121,7 +121,9 @@ class NetworkForecaster(nn.Module):
     @property
     def reference(self) -> Forecaster | None:
         """What the network's answers are added to, see AroundReference; None of other networks."""
-        return vars(self.network).get("reference")  # getattr asks torch's registers first, and takes a microsecond
+        return vars(self.network).get(
+            "reference"
+        )  # getattr asks torch's registers first, and takes a microsecond
 
     @property
     def history(self) -> int | None:

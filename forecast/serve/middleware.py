@@ -21,6 +21,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +41,8 @@ _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:@/\[\]]+?)\.?)(?::\d*)?")
 _METHODS = _SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 # Bytes of bodies held at once by a process; beyond that only small ones are taken.
 _MAX_HELD, _SMALL = 64 * 2**20, 65536
+# Of a body that is refused: bytes, and seconds, that are still read, and dropped.
+_DROPPED, _DROP_S = 32 * 2**20, 1.0
 _CLOSE = {b"connection": b"close"}
 _HEADERS = "forecast.headers"  # of a scope: its headers by name
 _log = logging.getLogger(__name__)
@@ -275,6 +278,7 @@ class Limits:
         length = header(scope, b"content-length") or b"0"
         has_body = length != b"0" or header(scope, b"transfer-encoding") is not None
         if (fault := self._fault(scope, length, has_body)) is not None:
+            await _drop(scope, receive)
             await send_error(send, scope, *fault, _CLOSE)
             return
         pieces: list[bytes] = []
@@ -296,7 +300,9 @@ class Limits:
         timer = asyncio.get_running_loop().call_later(self.deadline_s, expire)
         try:
             if has_body and (error := await self._collect(pieces, receive)) is not None:
+                timer.cancel()
                 if error[0]:
+                    await _drop(scope, receive)
                     await send_error(send, scope, *error)
                 return
             has_arrived = True
@@ -325,13 +331,10 @@ class Limits:
             return 413, f"the body has {int(length):,} bytes; at most {self.max_body_bytes:,} are taken"
         if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
             return 422, "Content-Encoding: send the body as it is, not compressed"
-        if (
-            has_body and header(scope, b"upgrade") is not None
-        ):  # uvicorn's parser drops the body of such a request
-            return (
-                400,
-                "Upgrade: send a body by HTTP/1.1 from the start (curl: --http1.1; Java: Version.HTTP_1_1)",
-            )
+        if has_body and header(scope, b"upgrade") is not None:
+            # whose body uvicorn's parser loses
+            text = "Upgrade: send a body by HTTP/1.1 from the start (curl: --http1.1; Java: Version.HTTP_1_1)"
+            return 400, text
         return None
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -364,6 +367,20 @@ class Limits:
             if self.held > _MAX_HELD and size > _SMALL:
                 return 429, "too many large requests at once; try again", {b"retry-after": b"1"}
         return None
+
+
+async def _drop(scope: Scope, receive: Receive) -> None:
+    """Read on for a moment what is refused: who writes all before reading finds a broken connection, not the answer."""
+    if header(scope, b"expect") is not None:
+        return  # it reads first
+    left = _DROPPED
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DROP_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,17 @@ def test_a_body_that_is_refused_is_not_waited_for(service):
         b"POST /infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 60000000\r\n\r\n"
     )
     assert service.raw_reply(head).status == 413
+
+
+def test_who_writes_all_before_reading_is_told_that_it_is_too_much(service):
+    """Python's own client found a broken pipe."""
+    for length in (8_000_000, None):
+        connection = HTTPConnection("127.0.0.1", service.port, timeout=30)
+        headers = {"Content-Type": "application/json"}
+        body = b" " * 8_000_000 if length else iter([b" " * 1_000_000] * 8)
+        connection.request("POST", "/infer", body, headers, encode_chunked=length is None)
+        assert connection.getresponse().status == 413
+        connection.close()
 
 
 def test_a_body_behind_an_upgrade_is_refused_with_the_way_out(service):
