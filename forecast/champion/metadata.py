@@ -105,7 +105,8 @@ def label(metrics: Mapping[str, float | None], evaluation: Mapping[str, Any] | N
     said = ""
     if best is not None and records.get("target"):
         name, found = best[0], Comparison.of(records, best[0])
-        how = {True: "beats", False: "does not beat", None: "does not clearly beat"}[found.beats]
+        ahead = found.ratio is not None and found.ratio < 1
+        how = "beats" if found.beats else "does not clearly beat" if ahead else "does not beat"
         said = f"; {how} {name}, the best baseline by validation ({words.error} ratio: test {ratio_text(found.ratio)})"
     shown = ", ".join(f"{split} {ratio_text(metrics.get(f'{split}_theil_u'))}" for split in ("val", "test"))
     return f"{'is ahead of' if beats_naive(metrics) else 'does not beat'} {words.naive} (RMSE ratio: {shown}){said}"

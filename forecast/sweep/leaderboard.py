@@ -199,7 +199,7 @@ class Leaderboard:
             lines.append(self._corrected())
             skill = self.best.skill("val")
             if skill is not None and skill <= 0:
-                lines.append('even the best does not beat "tomorrow = today" on validation')
+                lines.append("even the best does not beat the naive forecast on validation")
             beside, named = self.best.metrics.get("val_skill_best"), self.best.chosen
             if beside is not None and beside <= 0 and named not in (None, "naive"):
                 lines.append(f"even the best does not beat {named}, the best baseline, on validation")
@@ -247,7 +247,7 @@ class Leaderboard:
             lines.append(f"and {len(self.rows) - SCREEN_ROWS:,} more in {CSV}")
         if self.best is not None:
             lines.append(
-                '*: best; skill: percent of RMSE below "tomorrow = today"; baseline: the best by validation; of it: '
+                "*: best; skill: percent of RMSE below the naive forecast; baseline: the best by validation; of it: "
                 "percent of its error; beats it: on test, by more than chance"
             )
         if self.over_seeds:

@@ -291,3 +291,6 @@ def test_the_label_names_the_best_baseline_and_says_whether_it_is_beaten():
     assert "beats har" in said["verdict"]
     errors["har"] = 0.8
     assert "does not beat har" in label(metrics, records)
+    errors["har"] = 1.0
+    records["significance"]["against"]["har"]["qlike"]["overall"] = {"stat": 0.7, "p": 0.49}
+    assert "does not clearly beat har" in label(metrics, records)
