@@ -31,20 +31,10 @@ class MicroBatcher(Generic[Item, Result]):
     Batches are as large as the load makes them, and nobody waits for a batch to fill. An item that comes alone is
     computed on the event loop where the model is known to be quick: to wake the helper thread and to be woken by it
     takes a good part of what such a forecast takes.
-
-    Args:
-        is_alone: whether nothing but the request that asks is being answered, as far as anybody has heard.
     """
 
-    def __init__(
-        self,
-        compute: Callable[[Sequence[Item]], Sequence[Result]],
-        *,
-        max_batch_size: int,
-        is_alone: Callable[[], bool] = lambda: False,
-    ) -> None:
+    def __init__(self, compute: Callable[[Sequence[Item]], Sequence[Result]], *, max_batch_size: int) -> None:
         self.compute = compute
-        self.is_alone = is_alone
         self.max_batch_size = max_batch_size
         self.queue_size = 0  # items that wait or are being computed
         self._gathered: list[tuple[Item, asyncio.Future[Result]]] = []
@@ -75,8 +65,7 @@ class MicroBatcher(Generic[Item, Result]):
         self.queue_size += 1
         try:
             if self._alone_s < _INLINE_S:
-                if not self.is_alone():
-                    await asyncio.sleep(0)  # those that have come at the same time are counted now
+                await asyncio.sleep(0)  # those that have come at the same time are counted now
                 if self.queue_size == 1 and not self._busy:
                     began = time.thread_time()
                     (result,) = self.compute([item])

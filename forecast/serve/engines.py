@@ -27,7 +27,6 @@ from starlette.types import ASGIApp, Message
 
 from forecast.errors import UserError
 from forecast.serve.batching import MicroBatcher
-from forecast.serve.http_protocol import HttpProtocol
 from forecast.serve.logs import LogFormat, configure
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
@@ -319,9 +318,7 @@ class InlineEngine:
     def __init__(self, api: ForecastAPI) -> None:
         self.api = api
         self._batcher: MicroBatcher[Window, Answer] = MicroBatcher(
-            api.predict,
-            max_batch_size=api.max_batch_size,
-            is_alone=lambda: len(HttpProtocol.requests) == 1,
+            api.predict, max_batch_size=api.max_batch_size
         )
 
     @property

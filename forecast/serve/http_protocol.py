@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -48,16 +48,10 @@ class JoiningTransport:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's, on a JoiningTransport, which refuses what is no HTTP in JSON as every other error.
-
-    `requests` are all that this process answers now, or has heard of.
-    """
-
-    requests: ClassVar[set[asyncio.Task[None]]] = set()
+    """uvicorn's, on a JoiningTransport, which refuses what is no HTTP in JSON as every other error."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        HttpProtocol.requests = self.tasks  # which all connections share
         # uvloop then writes at once, not when the turn of its loop is over: what is left to do comes after the answer.
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=0)
         joining = JoiningTransport(cast(asyncio.Transport, transport))

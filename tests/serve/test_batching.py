@@ -36,9 +36,9 @@ class Model:
         return [2 * item for item in items]
 
 
-def conversation(model, talk, max_batch_size=64, **more):
+def conversation(model, talk, max_batch_size=64):
     async def all_of_it():
-        batcher = MicroBatcher(model, max_batch_size=max_batch_size, **more)
+        batcher = MicroBatcher(model, max_batch_size=max_batch_size)
         batcher.start()
         try:
             return await talk(batcher)
@@ -56,18 +56,6 @@ def test_one_after_the_other_is_computed_on_the_spot_once_the_model_is_known_to_
     model = Model()
     assert conversation(model, talk) == [0, 2, 4, 6, 8]
     assert model.calls == [(1, False), *[(1, True)] * 4]
-
-
-def test_who_is_known_to_be_alone_waits_for_no_turn_of_the_loop():
-    async def talk(batcher):
-        turns = []
-        await batcher.submit(0)
-        asyncio.get_running_loop().call_soon(turns.append, "turn")
-        await batcher.submit(1)
-        return list(turns)
-
-    assert conversation(Model(), talk, is_alone=lambda: True) == []
-    assert conversation(Model(), talk) == ["turn"]
 
 
 def test_a_slow_model_never_holds_up_the_others():
