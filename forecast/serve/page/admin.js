@@ -57,9 +57,9 @@ async function watchJob() {
   try {
     for (;;) {
       const state = await ask(`train/${job}`, { admin: true });
+      await showLog(); // first: who reads how the job ended finds all that it printed
       byId("job").textContent = jobText(state);
       showProgress(state);
-      await showLog();
       if (state.state !== "running") break;
       await new Promise((done) => setTimeout(done, JOB_EVERY));
     }
