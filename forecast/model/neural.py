@@ -121,9 +121,8 @@ class NetworkForecaster(nn.Module):
     @property
     def reference(self) -> Forecaster | None:
         """What the network's answers are added to, see AroundReference; None of other networks."""
-        return vars(self.network).get(
-            "reference"
-        )  # getattr asks torch's registers first, and takes a microsecond
+        # getattr asks torch's registers first, and takes a microsecond
+        return vars(self.network).get("reference")
 
     @property
     def history(self) -> int | None:

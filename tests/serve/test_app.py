@@ -450,35 +450,6 @@ def test_path_trick(app, path, status):
     assert "root:" not in detail
 
 
-def test_readiness_costs_at_most_a_forward_a_second(app, monkeypatch):
-    """Without a key and exempt from limits, /readyz and /health would be a way to keep the model busy."""
-    forecaster, forwards = app.store.current.predictor.forecaster, []
-    before = forecaster.forecast
-    monkeypatch.setattr(forecaster, "forecast", lambda batch: (forwards.append(1), before(batch))[1])
-    with ThreadPoolExecutor(8) as crowd:
-        replies = list(
-            crowd.map(lambda place: app.get(("/readyz", "/health", "/v2/health/ready")[place % 3]), range(60))
-        )
-    assert {reply.status for reply in replies} == {200}
-    assert 1 <= len(forwards) <= 1 + 10  # at most one a second, on a machine that may be slow
-    forwarded = len(forwards)
-    assert app.post("/infer", {"sequence": window(20)}).status == 200
-    assert len(forwards) == forwarded + 1
-
-
-def test_a_model_that_fails_is_not_ready(bundle, tmp_path, monkeypatch):
-    with in_process(bundle, tmp_path) as broken:
-
-        def fail(_):
-            raise RuntimeError("no memory")
-
-        monkeypatch.setattr(broken.store.current.predictor.forecaster, "forecast", fail)
-        reply = broken.get("/readyz")
-        assert (reply.status, reply.detail()) == (503, "the model does not answer: RuntimeError")
-        assert broken.post("/infer", {"sequence": window(20)}).status == 500
-        assert broken.get("/livez").status == 200
-
-
 def test_no_request_waits_for_another_to_be_answered(app):
     """Sixteen threads, good and bad windows mixed: no one hurts a neighbour."""
     alone = app.post("/infer", {"sequence": window(20)}).json()["prediction"]

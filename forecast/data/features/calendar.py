@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecast.data import grid
-from forecast.data.bars import MINUTES
+from forecast.data.bars import MINUTES, Interval
 from forecast.data.calendars import check_calendar, planned_sessions
 from forecast.data.features.base import Features, Relation, calendar_columns, for_market, warm_up
 from forecast.data.timing import Bars
@@ -62,14 +62,19 @@ class WithCalendar:
     """
 
     def __init__(
-        self, *, features: Features, calendar: str | None, interval: str = "1d", ahead: Sequence[int] = (1,)
+        self,
+        *,
+        features: Features,
+        calendar: str | None,
+        interval: Interval = "1d",
+        ahead: Sequence[int] = (1,),
     ) -> None:
         named = None if calendar in (None, "auto", "none") else str(calendar)
         if named is not None:
             check_calendar(named, key="data.calendar")
         self.features = features
         self.calendar = named
-        self.interval = interval
+        self.interval: Interval = interval
         self.ahead = tuple(ahead)
         self.market: Bars | None = None
         # What the last times came to, shared by all copies: tickers of one market mostly stand on the same times.
@@ -143,7 +148,7 @@ class WithCalendar:
         calendar = self.calendar
         if self.interval == "1d":
             calendar = calendar or (self.market and self.market.calendar) or "24/5"
-        return Bars(interval=self.interval, calendar=calendar)  # type: ignore[arg-type]
+        return Bars(interval=self.interval, calendar=calendar)
 
     def _check_reach(self, calendar: str, days: NDArray[np.datetime64]) -> None:
         begin, _, planned = planned_sessions(calendar)
@@ -204,7 +209,7 @@ def with_calendar(
     calendar: str | None,
     *,
     show: bool | None = None,
-    interval: str = "1d",
+    interval: Interval = "1d",
     ahead: Sequence[int] = (1,),
 ) -> Features:
     """What `data.features`, `data.calendar` and `data.calendar_features` together show.
