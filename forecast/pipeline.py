@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from forecast import bundle
 from forecast.config import build, check as check_signatures, data_request, identity, origin, snapshot
+from forecast.config.building import locate
 from forecast.data.record import describe, described_sources, record as data_record
 from forecast.data.target import Close
 from forecast.errors import StoppedError, UserError
@@ -74,15 +75,23 @@ def check(config: DictConfig) -> None:
     except UserError as error:
         faults = str(error).splitlines()
     if config.trainer is not None and not any(fault.startswith(_OBJECTIVE) for fault in faults):
-        target, evaluation = build(config.get("target")) or Close(), build(config.get("evaluation"))
         try:
-            Metrics((evaluation or Holdout()).metrics, names=target.metrics).check_objective(
-                config.objective.metric, config.objective.mode
-            )
+            _objectives(config).check_objective(config.objective.metric, config.objective.mode)
         except UserError as error:
             faults.append(str(error))
     if faults:
         raise UserError("\n".join(faults))
+
+
+def _objectives(config: DictConfig) -> Metrics:
+    """The metrics that an epoch of a checked config will report, without its target and evaluation being built."""
+    target: Any = Close if config.get("target") is None else locate(config.target["_target_"])
+    evaluation = config.get("evaluation") or {}
+    own = {
+        name: locate(node["_target_"]) if node.get("_partial_") else build(node)
+        for name, node in (evaluation.get("metrics") or {}).items()
+    }
+    return Metrics(own, names=target.metrics)
 
 
 def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> Run:
@@ -114,7 +123,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
         trainer.check_loss(data.target)
         metrics_of = Metrics(evaluation.metrics, names=data.target.metrics)
         metrics_of.check_objective(config.objective.metric, config.objective.mode)
-        first = build_forecaster(config, data.facts, score=metrics_of)
+        first = build_forecaster(config, data.facts, score=metrics_of, trainer=trainer)
 
         # Data.
         data.load()

@@ -12,6 +12,8 @@ from forecast.bundle import verify_golden
 from forecast.config import check, compose
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate import metric
+from forecast.evaluate.folds import Holdout
+from forecast.model.trainer import Trainer
 
 SMALL = [
     "trainer=smoke",
@@ -30,7 +32,33 @@ def worst(table, share: float = 1.0) -> float:
     return float(share * errors.max())
 
 
+built: list[str] = []
+
+
+class Split(Holdout):
+    """Says when it is built."""
+
+    def __init__(self, **arguments) -> None:
+        built.append("evaluation")
+        super().__init__(**arguments)
+
+
+class Training(Trainer):
+    """Likewise."""
+
+    def __post_init__(self) -> None:
+        built.append("trainer")
+        super().__post_init__()
+
+
 MINE = "evaluation.metrics={worst:{_target_:test_pipeline.worst,_partial_:true,share:0.5}}"
+ASKED = [
+    *SMALL,
+    MINE,
+    "objective.metric=val_worst",
+    "evaluation._target_=test_pipeline.Split",
+    "trainer._target_=test_pipeline.Training",
+]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +70,12 @@ def run(tmp_path_factory):
         earlier=lambda identity: asked["identity"].append(identity),
         draw_plots=False,
     )
-    config = compose(*SMALL, MINE, "objective.metric=val_worst")
-    check(config)
-    return pipeline.run(config, tmp_path_factory.mktemp("runs") / "one", hooks), asked
+    config = compose(*ASKED)
+    pipeline.check(config)
+    finished = pipeline.run(config, tmp_path_factory.mktemp("runs") / "one", hooks)
+    # the config has imported this file under a name of its own
+    asked["built"] = list(sys.modules["test_pipeline"].built)
+    return finished, asked
 
 
 def test_an_untracked_run_imports_nothing_of_sweep_champion_and_track(tmp_path):
@@ -59,7 +90,11 @@ def test_an_untracked_run_imports_nothing_of_sweep_champion_and_track(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_hooks_are_told_each_epoch_and_asked_once_for_an_earlier_run(run):
+def test_no_part_is_built_twice(run):
+    assert sorted(run[1]["built"]) == ["evaluation", "trainer"]
+
+
+def test_hooks_hear_of_each_epoch_and_are_asked_once_for_an_earlier_run(run):
     finished, asked = run
     assert [epoch for epoch, _ in asked["epochs"]] == [0, 1]
     assert all({"train_loss", "val_rmse", "val_worst"} <= set(metrics) for _, metrics in asked["epochs"])
@@ -70,7 +105,7 @@ def test_hooks_are_told_each_epoch_and_asked_once_for_an_earlier_run(run):
 
 def test_an_earlier_run_is_read_back_and_not_run_again(run, tmp_path):
     finished, asked = run
-    config = compose(*SMALL, MINE, "objective.metric=val_worst")
+    config = compose(*ASKED)
     again = pipeline.run(
         config, tmp_path / "again", pipeline.RunHooks(earlier={asked["identity"][0]: finished.directory}.get)
     )

@@ -54,7 +54,9 @@ def build_covariates(config: DictConfig, *, lead: int, horizon: int) -> Covariat
     return Covariates([build(node) for node in nodes], lead=lead, horizon=horizon)
 
 
-def build_forecaster(config: DictConfig, sizes: Mapping[str, int], *, score: Score) -> Forecaster:
+def build_forecaster(
+    config: DictConfig, sizes: Mapping[str, int], *, score: Score, trainer: Trainer | None = None
+) -> Forecaster:
     """The `model` node as a forecaster that can be fitted.
 
     A torch module is wrapped with the `trainer` node's settings; anything with `fit` and `forecast` is used as it is.
@@ -63,12 +65,13 @@ def build_forecaster(config: DictConfig, sizes: Mapping[str, int], *, score: Sco
         config: of the run.
         sizes: `MarketData.facts`; their output_size is the horizon.
         score: metrics of the validation rows of an epoch, which the objective must be one of.
+        trainer: where it is built already.
 
     Raises:
         UserError: the model is neither, or cannot be trained on windows of these sizes; no epoch reports the
             objective.
     """
-    trainer = make_trainer(config)
+    trainer = trainer or make_trainer(config)
     score.check_objective(trainer.metric, trainer.mode)
     sizes = {**sizes, "output_size": sizes["output_size"] * len(trainer.quantile_levels or (0.5,))}
     with trainer.pinned():
@@ -95,6 +98,7 @@ def _to_fit(node: Mapping[str, Any], sizes: Mapping[str, int], trainer: Trainer,
             "fit(data) and forecast(batch)"
         )
     forecaster = NetworkForecaster(
+        network=model,
         make_network=partial(_construct, node, sizes),
         lookback=sizes["lookback"],
         trainer=trainer,

@@ -77,6 +77,7 @@ class NetworkForecaster(nn.Module):
         lookback: bars a window holds.
         trainer: fits it; None of one that is only restored.
         score: metrics of an epoch; only fitting needs it.
+        network: one that `make_network` has made already; fitting makes another, after the seed is set.
         quantile_levels: ascending, 0.5 among them; None stands for the trainer's.
     """
 
@@ -91,6 +92,7 @@ class NetworkForecaster(nn.Module):
         lookback: int,
         trainer: Training | None = None,
         score: Score | None = None,
+        network: nn.Module | None = None,
         quantile_levels: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
@@ -100,7 +102,7 @@ class NetworkForecaster(nn.Module):
         self.score = score
         own = None if trainer is None else trainer.quantile_levels
         self.quantile_levels = own if quantile_levels is None else quantile_levels
-        self.network = make_network()
+        self.network = make_network() if network is None else network
         self.normaliser = None
         for name in _START:
             self.register_buffer(_START[name], None, persistent=False)
