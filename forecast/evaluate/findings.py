@@ -36,7 +36,7 @@ class TargetWords:
     @property
     def price(self) -> bool:
         """Whether it is a price, and moves are shares of the last one."""
-        return self.name == "close"
+        return self.unit == "price"
 
     @property
     def error(self) -> str:

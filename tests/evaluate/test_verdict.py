@@ -409,15 +409,16 @@ def test_information_coefficient_above_the_ceiling_is_suspected():
 
 
 def compared(
-    *, loss="qlike", name="volatility", ratio=0.95, p=0.01, stat=2.0, naive_ratio=0.8, origins=0, lags=0
-):
+    *, loss="qlike", name="volatility", unit="percent a year", ratio=0.95, p=0.01, stat=2.0, naive_ratio=0.8,
+    origins=0, lags=0,
+):  # fmt: skip
     """Records of a target that is compared in a loss of its own, beside `har`."""
     test = {"overall": {"stat": stat, "p": p, "why": None}}
     easy = {"overall": {"stat": 6.0, "p": 1e-6, "why": None, "origins": origins, "lags": lags}}
     errors = {"model": 0.38, "har": 0.38 / ratio, "naive": 0.38 / naive_ratio}
     figures = {"test": {"qlike": 0.4, "rmse": 10.0}}
     return {
-        "target": {"name": name, "unit": "percent a year", "naive": "tomorrow = today", "loss": loss,
+        "target": {"name": name, "unit": unit, "naive": "tomorrow = today", "loss": loss,
                    "errors": {"val": errors, "test": errors}, "suspect_above": {}, "suspect_below": {"har": 0.9}},
         "baselines": {"best": "har", "selected_on": "val_qlike", "figures": {"har": figures, "naive": figures}},
         "significance": {"alpha": 0.05, "against": {"har": {loss: test}, "naive": {loss: easy}}},
@@ -447,6 +448,11 @@ def test_the_best_baseline_by_validation_is_the_bar(changes, begins, beats):
     assert "QLIKE of model / QLIKE of naive" in one.text
 
 
+def test_a_target_of_ones_own_in_prices_has_the_table_of_prices():
+    records = compared(loss="squared", name="next_high", unit="price")
+    assert replace(verdict(), evaluation=records).cells[0] == verdict().cells[0]
+
+
 def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_does_not_apply():
     def warned(rows=1476, **changes):
         metrics = PLAIN | {
@@ -469,7 +475,7 @@ def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_doe
 
 
 def test_a_verdict_of_nothing_says_what_it_could_have_seen():
-    keys = {"name": "close", "loss": "squared", "ratio": 1.001, "naive_ratio": 1.001}
+    keys = {"name": "close", "unit": "price", "loss": "squared", "ratio": 1.001, "naive_ratio": 1.001}
     found = judged(compared(origins=3140, **keys), test_rows=3140, test_theil_u=1.001)
     # 2.8 = 1.96 + 0.84 standard errors of 2 sqrt(R2 / n) each: R2 = 4 * 2.8^2 / 3140 = 1 %
     assert (
