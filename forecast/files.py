@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, ENOSPC, EROFS
 from pathlib import Path
@@ -84,26 +84,45 @@ def refused_by_disk(error: BaseException, where: str = "") -> UserError | None:
 
 
 @contextmanager
-def locked(path: Path, *, timeout_s: float = -1, remove: bool = False) -> Iterator[None]:
-    """Hold a lock file, made when missing; the kernel releases it when the process dies.
+def locked(
+    path: Path,
+    *,
+    timeout_s: float = -1,
+    remove: bool = False,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Iterator[None]:
+    """Hold a lock file, made with its folder when missing; the kernel releases it when the process dies.
 
     Args:
         path: of the lock file.
         timeout_s: to wait for it; below 0: for ever.
         remove: leave no file behind; whoever waited makes it anew.
+        on_wait: called once if another process holds it.
 
     Raises:
         TimeoutError: another process held it all the time.
     """
     from filelock import FileLock
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path, timeout=timeout_s):
+    lock, patience_s = FileLock(path), 0.0
+    while not lock.is_locked:
         try:
-            yield
-        finally:
-            if remove:
-                path.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=patience_s)
+        except (FileNotFoundError, FileExistsError):  # its last holder may have just removed the folder
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
+                raise
+        except TimeoutError:
+            if patience_s == timeout_s:
+                raise
+            on_wait()
+            patience_s = timeout_s
+    try:
+        yield
+    finally:
+        if remove:
+            path.unlink(missing_ok=True)
+        lock.release()
 
 
 class LocalPath:

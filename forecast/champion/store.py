@@ -16,11 +16,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from forecast.errors import UserError
-from forecast.files import read_json, replacing, write_json, write_whole
+from forecast.files import locked, read_json, replacing, write_json
 from forecast.track.process import user
 
 DECISIONS, HISTORY = "decisions.jsonl", "history.json"
@@ -115,29 +116,18 @@ class ChampionStore:
         Raises:
             UserError: the place cannot be written to, or another process holds the lock for ten minutes.
         """
-        from filelock import FileLock, Timeout
-
-        lock, patience_s = FileLock(self.folder / LOCK), 0.0
+        waiting = partial(progress, "another export is at work; waiting for it to end")
         with ExitStack() as stack:
             with self.writing():
                 made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
-                while not lock.is_locked:
-                    try:
-                        self.folder.mkdir(parents=True, exist_ok=True)
-                        lock.acquire(timeout=patience_s)
-                    except (FileNotFoundError, FileExistsError):
-                        if os.path.lexists(self.folder) and not self.folder.is_dir():
-                            raise
-                        continue  # its last holder has just removed the folder
-                    except Timeout:
-                        if patience_s:
-                            raise UserError(
-                                f"champion.directory={self.link}: another export has been at work for "
-                                f"{LOCK_TIMEOUT_S:.0f} s; end it, or name another place"
-                            ) from None
-                        progress("another export is at work; waiting for it to end")
-                        patience_s = LOCK_TIMEOUT_S
-                stack.callback(lock.release)
+                lock = locked(self.folder / LOCK, timeout_s=LOCK_TIMEOUT_S, on_wait=waiting)
+                try:
+                    stack.enter_context(lock)
+                except TimeoutError:
+                    raise UserError(
+                        f"champion.directory={self.link}: another export has been at work for "
+                        f"{LOCK_TIMEOUT_S:.0f} s; end it, or name another place"
+                    ) from None
                 stack.callback(self._remove_if_empty, made)
                 self._recover()
             yield
@@ -238,7 +228,7 @@ class ChampionStore:
         with suppress(OSError):
             now = datetime.now(UTC).isoformat(timespec="seconds")
             events = [*self.history, {"event": event, "name": name, "at": now}]
-            write_whole(self.folder / HISTORY, json.dumps(events, indent=1) + "\n")
+            write_json(self.folder / HISTORY, events)
             (self.folder / INTENT).unlink()
             self.log_decision(event, name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import multiprocessing
 import os
@@ -22,6 +21,7 @@ from forecast.config.messages import one_line
 from forecast.data.layout import bars_before_join, behind, rows
 from forecast.data.timing import Bars
 from forecast.errors import UserError
+from forecast.files import read_json
 from forecast.serve.allowlist import check_built, check_plain, check_targets
 
 if TYPE_CHECKING:
@@ -452,7 +452,7 @@ def _interval_warnings(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
 def _json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    content = json.loads(path.read_text("utf-8"))
+    content = read_json(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: is damaged (holds no mapping)")
     return content

@@ -9,7 +9,6 @@ outputs/serve/training/<job>/log.txt       what it printed
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
 import math
 import multiprocessing
@@ -33,7 +32,7 @@ from annotated_types import Ge, Le
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.errors import UserError
-from forecast.files import write_whole
+from forecast.files import read_json, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -465,7 +464,7 @@ def is_held(path: Path) -> bool:
 def is_champion(champion: Path, run: Path) -> bool:
     """Whether the champion, if there is one, is a copy of a run directory, as its metadata says."""
     try:
-        metadata = json.loads((champion / "metadata.json").read_text("utf-8"))
+        metadata = read_json(champion / "metadata.json")
     except (OSError, ValueError):
         return False
     return isinstance(metadata, dict) and metadata.get("run_directory") == str(run.absolute())

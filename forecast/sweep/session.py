@@ -70,11 +70,8 @@ class SweepSession:
     def _hold(self, lock: Path) -> None:
         """Keep other sweeps out of the directory until the end: each would take the other's jobs for its own."""
         self._holding = ExitStack()
-        try:
-            self._holding.enter_context(locked(lock, timeout_s=0, remove=True))
-        except TimeoutError:
-            _print_error(f"{self.directory}: another sweep is at work there; waiting for it to end")
-            self._holding.enter_context(locked(lock, remove=True))
+        waiting = f"{self.directory}: another sweep is at work there; waiting for it to end"
+        self._holding.enter_context(locked(lock, remove=True, on_wait=lambda: _print_error(waiting)))
 
     def end(self, error: BaseException | None) -> int:
         """Account for every job, rank them, record the sweep and choose the champion; returns the exit code."""

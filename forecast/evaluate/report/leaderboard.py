@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from forecast.evaluate.report.parts import Table, plain
 from forecast.evaluate.report.plot import ParallelPlot, Plot, Role, Series, rounded
 from forecast.evaluate.report.run_plots import epoch_of
 from forecast.evaluate.summary import number
-from forecast.files import write_whole
+from forecast.files import read_json, write_whole
 
 MAX_JOBS = 2000  # in the table
 MAX_CURVES = 100  # jobs whose learning is drawn
@@ -173,7 +172,7 @@ def _history(job: Job) -> Sequence[Mapping[str, Any]]:
     if given is not None or not job.get("directory"):
         return given or ()
     try:
-        read = json.loads((Path(job["directory"]) / "history.json").read_text("utf-8"))
+        read = read_json(Path(job["directory"]) / "history.json")
     except (OSError, ValueError):  # a job that was stopped has none
         return ()
     return read if isinstance(read, list) and all(isinstance(epoch, dict) for epoch in read) else ()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from forecast.bundle.reference import Reference, counted
-from forecast.files import write_whole
+from forecast.files import read_json, write_whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class DriftCounts:
 
 def read_drift(folder: Path, version: str, reference: Reference) -> Drift:
     """What all processes that share a folder counted for a model, those that died among them."""
-    records = [json.loads(path.read_text("utf-8")) for path in folder.glob("drift-*.json")]
+    records = [read_json(path) for path in folder.glob("drift-*.json")]
     records = [record for record in records if record["version"] == version]
     windows = float(sum(record["windows"] for record in records))
     if not windows:

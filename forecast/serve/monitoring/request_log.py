@@ -16,6 +16,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
+from forecast.files import locked
+
 log = logging.getLogger(__name__)
 
 _MAX_LINES = 50_000  # that wait for the disk; when it does not take them, the oldest go
@@ -97,11 +99,8 @@ class RequestLog:
 
     def _write(self, lines: list[str]) -> None:
         """Open the file of that name, which may be another than a moment ago, and append to it."""
-        from filelock import FileLock
-
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         # One process at a time: rotation renames what the others write to.
-        with FileLock(self.file.with_name(f".{self.file.name}.lock")):
+        with locked(self.file.with_name(f".{self.file.name}.lock")):
             if _ends_in_half_a_line(self.file):
                 lines[0] = f"\n{lines[0]}"
             self.file.touch(mode=0o600)

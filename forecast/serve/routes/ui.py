@@ -5,7 +5,6 @@ GET /ui/record     what it forecast on its test days, and what came
 GET /ui/champions  the champion and those kept from earlier
 """
 
-import json
 from datetime import time as clock
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from fastapi.responses import HTMLResponse, Response
 from pydantic import AwareDatetime, Field
 
 from forecast.errors import UserError
-from forecast.files import shown_path
+from forecast.files import read_json, shown_path
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.page import page, page_response
 from forecast.serve.routes.forecast import loaded_model
@@ -148,7 +147,7 @@ def model_card(model: LoadedModel) -> ModelCard:
     predictor, metadata = model.predictor, model.metadata
     choices = model.config.get("provenance", {}).get("choices", {})
     try:
-        evaluation = json.loads((model.directory / "evaluation.json").read_text("utf-8"))
+        evaluation = read_json(model.directory / "evaluation.json")
     except FileNotFoundError as error:
         raise UserError(f"{model.version}: its run directory is gone") from error
     verdict = Verdict(
@@ -255,8 +254,8 @@ def _facts(folder: Path) -> dict[str, Any] | None:
 
     try:
         config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
-        metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-        trained = json.loads((folder / "scaler.json").read_text("utf-8"))["tickers"]
+        metrics = read_json(folder / "metrics.json")
+        trained = read_json(folder / "scaler.json")["tickers"]
     except (OSError, ValueError, KeyError):
         return None
     assert isinstance(config, dict)
