@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,10 +117,15 @@ def _clear(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
-def finish(directory: Path, *, version: str) -> None:
-    """Write the manifest: after this the run is finished."""
+def finish(directory: Path, *, version: str, verified: Mapping[str, str] | None = None) -> None:
+    """Write the manifest: after this the run is finished.
+
+    Args:
+        verified: digests of files that were just checked, which need not be hashed again.
+    """
     written = [name for name in _OPTIONAL if (directory / name).is_file()]
-    files = {name: _digest(directory / name) for name in (*REQUIRED, *written)}
+    known = verified or {}
+    files = {name: known.get(name) or _digest(directory / name) for name in (*REQUIRED, *written)}
     write_json(directory / MANIFEST, {"format": _FORMAT, "version": version, "files": files})
 
 

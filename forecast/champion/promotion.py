@@ -231,6 +231,7 @@ def rollback(
                 "python -m forecast.champion list shows all, export DIR promotes any of them"
             )
         before = store.folder / earlier[-1]
+        bundle.verify(before)
         count = replay_check(before, named=str(before))
         former, metadata = _metadata_or_none(present), read_metadata(before)
         figures = [
@@ -304,19 +305,20 @@ def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata
     write_json(target / "metadata.json", metadata)
     if not (target / "plots").is_dir():  # jobs of a sweep draw none
         draw_plots(target)
-    bundle.finish(target, version=manifest["version"])
+    verified = {name: digest for name, digest in manifest["files"].items() if name != config.name}
+    bundle.finish(target, version=manifest["version"], verified=verified)
     _sync_to_disk(target)
     return replay_check(target, named=str(source))
 
 
 def replay_check(directory: Path, *, named: str) -> int:
-    """Load a run directory in a new process and have it reproduce its recorded test forecasts.
+    """Load a verified run directory in a new process and have it reproduce its recorded test forecasts.
 
     Returns:
         how many windows it reproduced.
 
     Raises:
-        UserError: a file is missing or altered, a forecast differs, or it cannot be loaded here.
+        UserError: a forecast differs, or the run cannot be loaded here.
     """
     # The same modules must be found as here, plug-ins included, and none by accident.
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
@@ -393,7 +395,9 @@ def main() -> int:
     collect_rarely()
     try:
         directory = Path(sys.argv[1])
-        print(bundle.verify_golden(directory, bundle.load(directory)))
+        print(
+            bundle.verify_golden(directory, bundle.load(directory, verify=False))
+        )  # replay_check's caller did
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

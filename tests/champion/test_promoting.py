@@ -1,11 +1,13 @@
-"""The title changes hands: order, rollback, rules, what is kept, what is refused."""
+"""Promotion and rollback: order, rules, what is kept, what is refused."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,8 @@ from forecast.errors import UserError
 
 
 @pytest.fixture
-def no_proof(monkeypatch):
-    """Made-up runs hold no network; what stays of the proof is the seal."""
+def no_replay(monkeypatch):
+    """Made-up runs hold no network: only their manifests are checked."""
     monkeypatch.setattr(promotion, "replay_check", lambda directory, named: len(bundle.verify(directory)))
 
 
@@ -39,8 +41,8 @@ def number(place: ChampionConfig) -> int:
     return int(promoted.metadata["number"])
 
 
-@pytest.mark.usefixtures("no_proof")
-class TestTheTitle:
+@pytest.mark.usefixtures("no_replay")
+class TestPromotion:
     def test_goes_back_one_by_one(self, place, made):
         for name in "abc":
             assert promote(made(name), champion=place).changed
@@ -110,7 +112,7 @@ class TestTheTitle:
         assert all("does not beat tomorrow = today (RMSE ratio: val 1.500" in line for line in lines)
 
 
-@pytest.mark.usefixtures("no_proof")
+@pytest.mark.usefixtures("no_replay")
 class TestWhatIsKept:
     def test_the_latest_and_the_one_to_go_back_to(self, tmp_path, made):
         place = ChampionConfig(directory=str(tmp_path / "champion"), keep=2)
@@ -148,7 +150,7 @@ def names(place: ChampionConfig) -> list[str]:
     return [folder.name for folder in ChampionStore(Path(place.directory)).folders]
 
 
-@pytest.mark.usefixtures("no_proof")
+@pytest.mark.usefixtures("no_replay")
 class TestRules:
     @pytest.mark.parametrize("ratio", [1.0, 1.5])
     def test_skill(self, tmp_path, made, ratio):
@@ -172,7 +174,7 @@ class TestRules:
         assert promote(run, champion=place).metadata["audit"] == "passed"
 
 
-@pytest.mark.usefixtures("no_proof")
+@pytest.mark.usefixtures("no_replay")
 class TestThePlace:
     def test_is_somebody_elses_folder(self, place, made):
         Path(place.directory).mkdir(parents=True)
@@ -212,10 +214,32 @@ class TestThePlace:
         assert rollback(champion=moved).metadata["number"] == 1
 
 
+def test_a_run_is_hashed_where_it_is_taken_from_and_once_copied(world, place, monkeypatch):
+    """Neither the new manifest nor the replay, which is in a process of its own as a rule, hashes it once more."""
+    hashed: list[str] = []
+    digest = hashlib.file_digest
+
+    def counted(file, kind):
+        hashed.append(Path(file.name).name)
+        return digest(file, kind)
+
+    def replayed(directory, named):
+        monkeypatch.setattr(sys, "argv", ["promotion", str(directory)])
+        assert promotion.main() == 0, named
+        return 1
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    monkeypatch.setattr(promotion, "collect_rarely", lambda: None)
+    monkeypatch.setattr(promotion, "replay_check", replayed)
+    promote(world.runs[0], champion=place)
+    assert hashed.count("model.safetensors") == hashed.count("forecasts.parquet") == 2
+    assert hashed.count("config.yaml") == 3  # what made it the champion was added
+
+
 @pytest.mark.usefixtures("cold_python")
-class TestTheProof:
+class TestReplays:
     def test_forecasts_that_differ_are_not_promoted(self, world, tmp_path, place):
-        """The seal is whole, the weights are not those that made the forecasts."""
+        """The manifest fits the files, but the weights are not those that made the forecasts."""
         good = promote(world.runs[0], champion=place)
         run = shutil.copytree(world.runs[1], tmp_path / "run")
         weights = load_file(run / "model.safetensors")
