@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +97,7 @@ def notebook_html(page: Path | str) -> str:
     """
     if isinstance(page, Path):
         page = (page / "report.html" if page.is_dir() else page).read_text(encoding="utf-8")
-    return (
-        f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts" title="report" '
-        'width="100%" height="800" frameborder="0"></iframe>'
-    )
+    return environment().get_template("notebook.html.j2").render(page=page)
 
 
 def render(template: str, *, title: str, scripts: Sequence[Path], **content: object) -> bytes:

@@ -1,6 +1,6 @@
 """The plots of one run: forecasts, errors, moves, learning curves.
 
-`forecast_plots` and `learning_plots` are what the page shows; `pictures` arranges the same descriptions in files.
+`forecast_plots` and `learning_plots` are what the page shows; pictures.py arranges the same descriptions in files.
 """
 
 from __future__ import annotations

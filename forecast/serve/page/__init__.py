@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
-from forecast.evaluate.report.page import CHART, STYLE, bundled, digest, text_of
+from forecast.evaluate.report.page import CHART, STYLE, bundled, digest, environment, text_of
 
 _HERE = Path(__file__).parent
 # In the order they need; CHART draws the plots of reports too.
@@ -48,7 +48,7 @@ def page() -> Page:
     the server it came from.
     """
     style, script = text_of(STYLE) + text_of(_HERE / "page.css"), bundled(SCRIPTS)
-    return _page("page.html", style=style, script=script)
+    return _page("page.html.j2", style=style, script=script)
 
 
 @cache
@@ -57,20 +57,17 @@ def docs_page() -> Page:
     swagger = resources.files("fastapi_offline") / "static"
     style = (swagger / "swagger-ui.css").read_text("utf-8") + text_of(_HERE / "docs.css")
     bundle = (swagger / "swagger-ui-bundle.js").read_text("utf-8")
-    return _page("docs.html", style=style, bundle=bundle, script=bundled([_HERE / "docs.js"]))
+    return _page("docs.html.j2", style=style, bundle=bundle, script=bundled([_HERE / "docs.js"]))
 
 
 def _page(name: str, *, style: str, **scripts: str) -> Page:
     """A page whose policy names its style and its scripts.
 
     Args:
-        name: of the markup, in which `/*style*/` and the like are replaced.
-        scripts: of the page, by what they replace.
+        name: of the template.
+        scripts: of the page, as the template calls them.
     """
-    markup = text_of(_HERE / name)
-    for place, content in ({"style": style} | scripts).items():
-        markup = markup.replace(f"/*{place}*/", content)
-    body = markup.encode()
+    body = environment(_HERE).get_template(name).render(style=style, **scripts).encode()
     policy = (
         "default-src 'none'",
         f"script-src {' '.join(map(digest, scripts.values()))}",
