@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-@command(session="forecast.sweep.session:SweepSession")
+@command(check="forecast.pipeline:check", session="forecast.sweep.session:SweepSession")
 def main(config: DictConfig) -> float | None:
     """Check the config, run the pipeline, print the verdict and the run directory."""
     from forecast import pipeline

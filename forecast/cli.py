@@ -31,7 +31,7 @@ FINISHED, FAILED, USERS_MISTAKE, INTERRUPTED = 0, 1, 2, 130
 
 
 def command(
-    *, config_name: str = "run", session: str | None = None
+    *, config_name: str = "run", check: str | None = None, session: str | None = None
 ) -> Callable[[Task], Callable[[], NoReturn]]:
     """Make a task the command `python run.py [group=option] [key=value]`.
 
@@ -40,12 +40,14 @@ def command(
 
     Args:
         config_name: of the primary config in that folder.
+        check: `package.module:function` that refuses a config, for what keys of several groups come to as well; it
+            is asked where Hydra refused one override, for what is wrong with the others.
         session: `package.module:Class` of the SweepSession that watches over a sweep, imported when there is one;
             None: nothing is swept over.
     """
 
     def made(task: Task) -> Callable[[], NoReturn]:
-        return lambda: sys.exit(exit_code(lambda: _launch(task, config_name, session)))
+        return lambda: sys.exit(exit_code(lambda: _launch(task, config_name, check, session)))
 
     return made
 
@@ -75,7 +77,7 @@ def exit_code(work: Callable[[], int | None], *, interrupted: str = "interrupted
         return INTERRUPTED
 
 
-def _launch(task: Task, config_name: str, session: str | None) -> int | None:
+def _launch(task: Task, config_name: str, check: str | None, session: str | None) -> int | None:
     """Run all jobs of a start of `task`."""
     words = sys.argv[1:]
     # Of Hydra's own flags, those that decide which config is read.
@@ -99,6 +101,7 @@ def _launch(task: Task, config_name: str, session: str | None) -> int | None:
     launch = Launch(
         task,
         config_name=config_name,
+        check=None if check is None else lambda config, only: pkgutil.resolve_name(check)(config, only),
         session=None if session is None else lambda: pkgutil.resolve_name(session)(),
     )
     try:

@@ -7,7 +7,7 @@ import logging
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -61,8 +61,11 @@ class RunHooks:
     draw_plots: bool = True
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, only: Collection[str] | None = None) -> None:
     """Refuse a config that cannot run, before anything is built or fetched.
+
+    Args:
+        only: see `forecast.config.check`.
 
     Raises:
         UserError: all faults at once, one a line, an objective that no epoch reports among them.
@@ -71,7 +74,7 @@ def check(config: DictConfig) -> None:
         raise UserError(f"-cn: names a config that builds {config._target_}, and no run; leave it out")
     faults: list[str] = []
     try:
-        check_signatures(config)
+        check_signatures(config, only)
     except UserError as error:
         faults = str(error).splitlines()
     if config.trainer is not None and not any(fault.startswith(_OBJECTIVE) for fault in faults):

@@ -80,16 +80,18 @@ def test_every_fault_of_a_config_is_said_before_anything_is_fetched(tmp_path):
         "data.batch_size=many",
         "+model.hiden_size=3",
         "trainer.learning_rate=nan",
-        "objective.mode=best",
+        "data.seqlen=5",  # refused by Hydra, which stops at the first
+        "objective.metric=val_r2_oos",  # by what the keys come to together
     )
     assert done.returncode == 2
     assert said(done) == [
-        "objective.mode=best: must be one of min, max",
+        "data.seqlen: no such key; did you mean data.seq_len?",
         "data.seq_len=0: must be >= 1",
         "data.horizon=-1: must be >= 1",
         "data.batch_size=many: must be an integer",
         "model.hiden_size=3: unknown key; did you mean hidden_size?",
         "trainer.learning_rate=nan: must be a finite number",
+        "objective.mode=min: val_r2_oos is better when larger; use objective.mode=max",
     ]
     assert "yfinance" not in imported(done)
     assert list(tmp_path.iterdir()) == []

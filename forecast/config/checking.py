@@ -74,7 +74,7 @@ def objective(*, metric: Annotated[str, MinLen(1)], mode: Literal["min", "max"])
     """The keys of `objective`, likewise."""
 
 
-def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
+def check(config: DictConfig, only: Collection[str] | None = None) -> None:
     """Refuse a config that cannot be built, before anything is built or fetched.
 
     Every node with `_target_`, however deep, is bound to the signature of what it names, and every value is
@@ -95,8 +95,19 @@ def check(config: DictConfig, *, only: Collection[str] | None = None) -> None:
         raise UserError("\n".join(str(fault) for fault in faults.values()))
 
 
-def further_faults(first: str, overrides: Sequence[str], *, folder: Path, config_name: str) -> list[str]:
-    """All that is wrong with overrides of which Hydra, which stops at the first, refused one."""
+def further_faults(
+    first: str,
+    overrides: Sequence[str],
+    *,
+    folder: Path,
+    config_name: str,
+    check_objective: Callable[[DictConfig, Collection[str]], None] | None = None,
+) -> list[str]:
+    """All that is wrong with overrides of which Hydra, which stops at the first, refused one.
+
+    Args:
+        check_objective: as `check`, but refuses an objective that no run reports too; None: there is none.
+    """
     found, rest = [first], list(overrides)
     while True:
         named = {word: word.lstrip("+~").partition("=")[0] for word in rest}
@@ -106,7 +117,8 @@ def further_faults(first: str, overrides: Sequence[str], *, folder: Path, config
         rest.remove(max(about, key=lambda word: len(named[word])))
         try:
             config = task_of(composed(folder, config_name, rest))
-            check(config, only={key.partition(".")[0] for word, key in named.items() if word in rest})
+            groups = {key.partition(".")[0] for word, key in named.items() if word in rest}
+            (check_objective if check_objective and "objective" in groups else check)(config, groups)
         except UserError as error:
             lines = [line for line in str(error).splitlines() if line not in found]
             found += lines

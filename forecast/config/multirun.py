@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -74,6 +74,7 @@ class Launch:
     """One start of a task with the arguments in `sys.argv`.
 
     Args:
+        check: refuses a config of which some groups are looked into, for an objective that no run reports too.
         session: makes who watches over a sweep; None: there is none.
     """
 
@@ -82,9 +83,11 @@ class Launch:
         task: Task,
         *,
         config_name: str = CONFIG_NAME,
+        check: Callable[[DictConfig, Collection[str]], None] | None = None,
         session: Callable[[], SweepSession] | None = None,
     ) -> None:
         self.task = task
+        self.check = check
         self.config_name = config_name
         self.started = False  # the task was
         self.saved = False  # the config is one that a run saved, not conf/run.yaml
@@ -197,7 +200,9 @@ class Launch:
             from forecast.config.checking import further_faults
 
             conf = Path(inspect.getfile(self.task)).absolute().parent / CONFIG_PATH
-            lines = further_faults(message, arguments, folder=conf, config_name=self.config_name)
+            lines = further_faults(
+                message, arguments, folder=conf, config_name=self.config_name, check_objective=self.check
+            )
             message = "\n".join(lines)
         raise UserError(message) from error
 

@@ -1,4 +1,4 @@
-"""One job of a sweep, in whatever process: it records itself in its job.json, and no exception of its gets out."""
+"""One job of a sweep, in whatever process: it records itself in its job.json, and lets no exception out."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ class _Job:
         mistake = isinstance(error, UserError)
         text = str(error) if mistake else "".join(traceback.format_exception(error)).rstrip()
         line = str(error) if mistake else f"{type(error).__name__}: {error}"[:500]
-        result.user_error, result.error = mistake, " ".join(line.split())
+        result.user_error, result.error = mistake, " ".join("; ".join(line.splitlines()).split())
         result.run_id = _run_id(self.own)
         self.end("skipped" if isinstance(error, IncompatibleError) else "failed")
         if not bundle.is_finished(self.own):  # else the log is that of an earlier run

@@ -41,7 +41,7 @@ def test_the_value_is_a_number_or_nothing(run_job):
     ("error", "status", "mistake", "said"),
     [
         (ZeroDivisionError("our fault"), "failed", False, "ZeroDivisionError: our fault"),
-        (UserError("seed=x: must be\na number"), "failed", True, "seed=x: must be a number"),
+        (UserError("seed=x: wrong\nlr=0: too small"), "failed", True, "seed=x: wrong; lr=0: too small"),
         (IncompatibleError("one ticker"), "skipped", True, "one ticker"),
     ],
     ids=["fault", "mistake", "incompatible"],
