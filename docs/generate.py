@@ -4,7 +4,7 @@ Each table stands between `<!-- options -->` or `<!-- keys: GROUP -->` and `<!--
 those of the YAML files in conf/ (`key: value  # meaning`), rules those of the constructors' annotations. A table
 between `<!-- benchmark: NAME N -->` and `<!-- end -->` is the N-th of docs/benchmarks/NAME.md, which is what the
 benchmark printed: python -m benchmarks.NAME > docs/benchmarks/NAME.md. That of `<!-- targets -->` is docs/benchmarks/
-targets.md in short.
+targets.md in short. The rows of `<!-- index -->` are kept, and what they link to is looked up anew.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from forecast.config import locate, signature  # noqa: E402
 from forecast.config.checking import describe_rule, objective, task  # noqa: E402
 
 CONF = ROOT / "conf"
-PAGES = [ROOT / name for name in ("docs/configuration.md", "docs/results.md", "README.md")]
+PAGES = [ROOT / name for name in ("docs/configuration.md", "docs/results.md", "docs/index.md", "README.md")]
 PRIMARY = {"run": "run.yaml", "serve": "serve.yaml"}  # tables of keys that are in no group
 PREFIXES = {"covariates": "data.covariates.NAME"}  # of the keys of a group, where that is not its name
 MOST_DEFAULTS = 4  # values of a key, and options that set one, which are listed
 
+MOST_LINKS = 3  # of a word in the index
+
 _TABLE = re.compile(
-    r"(<!-- (options|targets|keys: [a-z]+|benchmark: [a-z_]+ \d) -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- (options|targets|index|keys: [a-z]+|benchmark: [a-z_]+ \d) -->\n)(.*?)(<!-- end -->)", re.DOTALL
 )
 _RATIO = re.compile(r"([\d.]+) \(p ([\d.e-]+)\)")
 _LINE = re.compile(r"(?P<indent> *)(?P<key>[\w.]+):(?: .*?)??(?:\s+# ?(?P<comment>.*))?$")
@@ -64,9 +66,11 @@ def render(page: str) -> str:
             lines = benchmark_table(*name.split())
         elif kind == "targets":
             lines = targets_table()
+        elif kind == "index":
+            lines = index_table(found[3])
         else:
             lines = options_table() if kind == "options" else keys_table(name)
-        return found[1] + "\n".join(lines) + "\n" + found[3]
+        return found[1] + "\n".join(lines) + "\n" + found[4]
 
     return _TABLE.sub(table, page)
 
@@ -96,6 +100,44 @@ def targets_table() -> Iterator[str]:
         shown = f"{float(p):.2g}" if float(p) >= 0.001 else f"< 1e-{math.floor(-math.log10(float(p)))}"
         words = verdict.partition(" on test")[0].removesuffix(",")
         yield f"| {target} of the next {span or 'day'} | {errors} | {shown} | {words} |"
+
+
+def index_table(written: str) -> Iterator[str]:
+    """Each word of the index with the sections that have it in their heading, then those that have it most often.
+
+    Args:
+        written: the table as it stands; the first cell of a row has a word, and what else it is called.
+    """
+    yield from ("| word | explained in |", "|---|---|")
+    rows = [row.split("|")[1].strip() for row in written.splitlines()[2:]]
+    known = list(sections())
+    for words in sorted(rows, key=str.lower):
+        pattern = re.compile("|".join(rf"\b{re.escape(word)}" for word in words.split(", ")), re.IGNORECASE)
+        found = [
+            (not pattern.search(heading), -count, place)
+            for place, (_, heading, text) in enumerate(known)
+            if (count := len(pattern.findall(text)))
+        ]
+        best = [known[place] for *_, place in sorted(found)[:MOST_LINKS]]
+        links = (f"[{heading}]({page}#{anchor(heading)})" for page, heading, _ in best)
+        yield f"| {words} | {' · '.join(links)} |"
+
+
+def sections() -> Iterator[tuple[str, str, str]]:
+    """Name of the page, heading and text, heading included, of each section of docs/; without generated tables."""
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        if page.stem in ("index", "architecture", "LOG"):
+            continue
+        text = re.sub(
+            r"^```.*?^```$", "", _TABLE.sub("", page.read_text("utf-8")), flags=re.DOTALL | re.MULTILINE
+        )
+        for section in re.split(r"^(?=#+ )", text, flags=re.MULTILINE)[1:]:
+            yield page.name, section.partition("\n")[0].lstrip("# "), section
+
+
+def anchor(heading: str) -> str:
+    """Of a heading, as code hosts make it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def groups() -> list[str]:

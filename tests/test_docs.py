@@ -141,6 +141,11 @@ def test_the_generated_tables_are_up_to_date(page):
     assert generated.render(text) == text, "run: make docs"
 
 
+def test_every_word_of_the_index_is_explained_somewhere():
+    rows = (ROOT / "docs" / "index.md").read_text("utf-8").partition("|---|---|\n")[2].splitlines()[:-1]
+    assert not [row for row in rows if ".md#" not in row]
+
+
 def test_what_benchmarks_printed_stands_in_a_table():
     text = (ROOT / "docs" / "results.md").read_text("utf-8")
     for printed in (ROOT / "docs" / "benchmarks").glob("*.md"):

@@ -16,7 +16,7 @@ from service import serving
 from forecast.champion import ChampionConfig, promote
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "serving.md"]
+PAGES = [ROOT / "docs" / "serving.md"]
 BLOCK = re.compile(
     r"^<!-- curl(?:: (?P<status>\d+))? -->\n```bash\n(?P<commands>.*?)^```$"
     r"(?:\n\n<!-- answer -->\n```json\n(?P<answer>.*?)^```$)?",
