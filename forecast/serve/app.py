@@ -136,7 +136,7 @@ def middlewares(
 ) -> list[Middleware]:
     """What a request passes, outermost first."""
     return [
-        Middleware(Metrics, counter=monitoring, stopping=stopping),
+        Middleware(Metrics, counter=monitoring, engine=engine, stopping=stopping),
         Middleware(PathForms),
         Middleware(Origin, hosts=settings.hosts),
         Middleware(ApiKey, api_key=settings.api_key, admin_key=settings.admin_key, login_page=login_page),

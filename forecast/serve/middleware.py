@@ -26,6 +26,7 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from forecast.serve.engines import Engine
 from forecast.serve.monitoring import Monitoring
 
 # Need no key: whatever else is asked for costs or reveals something.
@@ -84,13 +85,19 @@ class Metrics:
     """Counts requests by route, method and status, and gives each an id.
 
     Args:
+        engine: how many windows wait is counted with each request.
         stopping: whether the server is being stopped: each answer then ends its connection.
     """
 
     def __init__(
-        self, app: ASGIApp, *, counter: Monitoring, stopping: Callable[[], bool] = lambda: False
+        self,
+        app: ASGIApp,
+        *,
+        counter: Monitoring,
+        engine: Engine,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.app, self.counter, self.stopping = app, counter, stopping
+        self.app, self.counter, self.engine, self.stopping = app, counter, engine, stopping
         # Of this server and, with the process's number, of one process: they are forked from the one that made this.
         self.prefix, self.numbers = secrets.token_hex(6).encode(), itertools.count()
 
@@ -108,7 +115,7 @@ class Metrics:
                 route = getattr(scope.get("route"), "path", "unmatched")
                 seconds = time.perf_counter() - began
                 facts = route, method if method in _METHODS else "other", status, seconds
-                self.counter.request(*facts)
+                self.counter.request(*facts, waiting=self.engine.queue_size)
             return facts
 
         async def send_counted(message: Message) -> None:
@@ -122,7 +129,7 @@ class Metrics:
                 count()  # before it leaves: whoever has an answer finds it counted, whichever process is asked
             await send(message)
 
-        self.counter.began()
+        self.counter.began(self.engine.queue_size)
         try:
             await self.app(scope, receive, send_counted)
         except Exception:  # noqa: BLE001 - said in the log

@@ -222,7 +222,6 @@ def build_app(
         log_format=settings.log_format,
     )
     engine: Engine = WorkersEngine() if isinstance(kind, Workers) else InlineEngine(api)
-    monitoring.queue = lambda: engine.queue_size
     jobs = TrainingJobs(
         folder=settings.folder / "training", champion=settings.champion, allow=list(settings.allow)
     )

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from service import in_process, window
@@ -387,13 +388,14 @@ def test_nothing_is_said_at_the_deadline_of_an_answer_that_began_nor_when_somebo
 
 class Counts:
     def __init__(self):
-        self.known, self.logged = [], []
+        self.known, self.logged, self.waiting = [], [], []
 
-    def began(self):
-        pass
+    def began(self, waiting):
+        self.waiting.append(waiting)
 
-    def request(self, *facts):
+    def request(self, *facts, waiting):
         self.known.append(facts)
+        self.waiting.append(waiting)
 
     def log_request(self, *facts):
         self.logged.append(facts)
@@ -405,7 +407,7 @@ def test_whatever_fails_is_answered_and_counted(caplog):
         raise ValueError("secret")
 
     counts = Counts()
-    status, body = asked(Metrics(broken, counter=counts))
+    status, body = asked(Metrics(broken, counter=counts, engine=SimpleNamespace(queue_size=3)))
     assert (status, b"secret" in body) == (500, False)
     assert "ValueError: secret" in caplog.text
     ((route, method, status, seconds),) = counts.known
@@ -414,6 +416,7 @@ def test_whatever_fails_is_answered_and_counted(caplog):
     ((*logged, request_id),) = counts.logged
     assert tuple(logged) == counts.known[0]
     assert request_id
+    assert counts.waiting == [3, 3]
 
 
 PATHS = {

@@ -55,7 +55,6 @@ class Monitoring:
         self.outcomes_kept = outcomes
         self.drift_windows = drift_windows
         self.a_second = a_second
-        self.queue: Callable[[], int] = int  # windows that wait in this process, or are being computed
         self._folder: Path | None = None
         self._recorder: _Recorder | None = None
         self._making = threading.Lock()
@@ -84,19 +83,20 @@ class Monitoring:
         assert self._folder is not None, "open() comes first"
         return self._folder
 
-    def began(self) -> None:
-        """A request came in."""
-        self._here().counts.began(self.queue())
+    def began(self, waiting: int = 0) -> None:
+        """A request came in; so many windows wait in this process, or are being computed."""
+        self._here().counts.began(waiting)
 
-    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+    def request(self, route: str, method: str, status: int, seconds: float, *, waiting: int = 0) -> None:
         """A request was answered, refused or given up; called before the answer leaves.
 
         Args:
             route: the template that it matched, such as /forecast/{ticker}: there must be few.
             status: of the answer; 499 without one.
             seconds: from its first byte to the answer's last.
+            waiting: windows that still wait.
         """
-        self._here().counts.ended(method, status, route, seconds, self.queue())
+        self._here().counts.ended(method, status, route, seconds, waiting)
 
     def log_request(
         self, route: str, method: str, status: int, seconds: float, request_id: str | None = None
@@ -184,7 +184,7 @@ class Monitoring:
 
     def __getstate__(self) -> dict[str, Any]:
         # For a process that is spawned: where the files lie goes along, what belongs to this process does not.
-        return {**vars(self), "_recorder": None, "queue": int, "_making": None}
+        return {**vars(self), "_recorder": None, "_making": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _making=threading.Lock())

@@ -128,8 +128,7 @@ def test_swaps_are_counted_and_a_batch_on_its_way_is_none(monitoring, served):
 
 
 def test_waiting_is_what_the_engine_says(monitoring):
-    monitoring.queue = lambda: 5
-    monitoring.began()
+    monitoring.began(waiting=5)
     assert (monitoring.figures().in_flight, monitoring.figures().queue) == (1, 5)
 
 
