@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
 
 from service import in_process, window
 
@@ -12,12 +12,10 @@ def test_readiness_costs_at_most_a_forward_a_second(app, monkeypatch):
     forecaster, forwards = app.store.current.predictor.forecaster, []
     before = forecaster.forecast
     monkeypatch.setattr(forecaster, "forecast", lambda batch: (forwards.append(1), before(batch))[1])
-    with ThreadPoolExecutor(8) as crowd:
-        replies = list(
-            crowd.map(lambda place: app.get(("/readyz", "/health", "/v2/health/ready")[place % 3]), range(60))
-        )
-    assert {reply.status for reply in replies} == {200}
-    assert 1 <= len(forwards) <= 1 + 10  # at most one a second, on a machine that may be slow
+    began = time.monotonic()
+    for path in ("/readyz", "/health", "/v2/health/ready") * 8:
+        assert app.get(path).status == 200
+    assert 1 <= len(forwards) <= 2 + time.monotonic() - began
     forwarded = len(forwards)
     assert app.post("/infer", {"sequence": window(20)}).status == 200
     assert len(forwards) == forwarded + 1
