@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from forecast import bundle
 from forecast.config import data_request, origin
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from forecast.evaluate.verdict import Verdict
+
+T = TypeVar("T")
 
 # Packages whose version is part of a run's provenance.
 _PACKAGES = ("torch", "pytorch-lightning", "numpy", "pandas", "hydra-core", "yfinance", "safetensors")
@@ -269,6 +271,21 @@ def describe_target(node: Mapping[str, Any]) -> str:
     """`Volatility span=5`: a `target` node in a line; of a run of before there were others, `Close`."""
     name = str(node.get("_target_", "Close")).rpartition(".")[2]
     return " ".join([name, *(f"{key}={value}" for key, value in sorted(node.items()) if key != "_target_")])
+
+
+def best_first(
+    runs: Iterable[T], *, mode: str, figure: Callable[[T], float], then: Callable[[T], Any]
+) -> list[T]:
+    """Runs, or what stands for them, ranked by a figure.
+
+    Args:
+        runs: in any order.
+        mode: `min` or `max`: whether less of it is better, or more.
+        figure: of a run.
+        then: of equals, the one for which this is smallest leads.
+    """
+    sign = 1.0 if mode == "min" else -1.0
+    return sorted(runs, key=lambda run: (sign * figure(run), then(run)))
 
 
 SCALE_FREE = "val_theil_u"

@@ -11,7 +11,7 @@ from forecast.champion.candidate import Candidate
 from forecast.config.messages import nearest
 from forecast.errors import UserError
 from forecast.evaluate.summary import align, ratio_text
-from forecast.finished_runs import Subject, differences, in_prices, incomparable
+from forecast.finished_runs import Subject, best_first, differences, in_prices, incomparable
 
 Mode = Literal["min", "max"]
 
@@ -54,9 +54,10 @@ def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
         )
     if why := incomparable(metric, _subjects(able)):
         raise UserError(why)
-    sign = 1 if mode == "min" else -1
-    able.sort(key=lambda run: (sign * run.metrics[metric], run.started, run.name))
-    return Ranking(metric=metric, mode=mode, candidates=able, without=len(latest) - len(able))
+    ranked = best_first(
+        able, mode=mode, figure=lambda run: run.metrics[metric], then=lambda run: (run.started, run.name)
+    )
+    return Ranking(metric=metric, mode=mode, candidates=ranked, without=len(latest) - len(able))
 
 
 def of_same_question(

@@ -16,7 +16,7 @@ from typing import Any
 
 from forecast.evaluate.summary import align
 from forecast.files import read_json, write_whole
-from forecast.finished_runs import Subject, incomparable
+from forecast.finished_runs import Subject, best_first, incomparable
 from forecast.sweep.record import JobResult
 
 CSV, HTML = "leaderboard.csv", "leaderboard.html"
@@ -110,13 +110,13 @@ class Leaderboard:
         self.unranked: str | None = incomparable(self.metric, subjects)
         if len(objectives) > 1:
             self.unranked = "objective: its metric or mode is swept over, so nothing ranks these runs"
-        self.rows = sorted(rows, key=self._order)
-
-    def _order(self, row: Row) -> tuple[Any, ...]:
-        if self.unranked is None and row.job.objective is not None and row.job.scored:
-            sign = 1.0 if self.mode == "min" else -1.0
-            return (0, sign * row.job.objective, row.job.number)
-        return (1, 0.0, row.job.number)
+        rows.sort(key=lambda row: row.job.number)
+        ranked = [row for row in rows if row.job.scored and self.unranked is None]
+        others = [row for row in rows if not row.job.scored or self.unranked is not None]
+        best = best_first(
+            ranked, mode=self.mode, figure=lambda row: row.job.score, then=lambda row: row.job.number
+        )
+        self.rows = [*best, *others]
 
     @property
     def best(self) -> Row | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterable
 from typing import TextIO
 
+from forecast.finished_runs import best_first
 from forecast.sweep.record import DONE, JobResult, Jobs
 from forecast.track.process import PID, is_dead
 
@@ -126,5 +127,5 @@ def _best(jobs: list[JobResult]) -> JobResult | None:
     scored = [job for job in jobs if job.scored]
     if len({(job.metric, job.mode) for job in scored}) != 1:
         return None
-    sign = 1.0 if scored[0].mode == "min" else -1.0
-    return min(scored, key=lambda job: (sign * (job.objective or 0.0), job.number))
+    mode = scored[0].mode
+    return best_first(scored, mode=mode, figure=lambda job: job.score, then=lambda job: job.number)[0]

@@ -87,6 +87,12 @@ class JobResult:
         """Whether it finished and has an objective."""
         return self.status in ("finished", "reused") and self.objective is not None
 
+    @property
+    def score(self) -> float:
+        """The objective of one that is scored."""
+        assert self.objective is not None
+        return self.objective
+
     def save(self, directory: Path) -> None:
         """Write it into the job's own directory, whole or not at all."""
         write_json(directory / JOB_FILE, asdict(self))
