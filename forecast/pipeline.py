@@ -195,7 +195,9 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 draw_plots=hooks.draw_plots,
             )
             bundle.finish(directory, version=package_version())
-            live.finish(status="FINISHED", metrics=finished.metrics, description=finished.verdict.text)
+            # Markdown, as MLflow's pages read it: the verdict, then the table in fixed width.
+            description = f"{finished.verdict.sentence}\n\n```text\n{finished.verdict.text}\n```"
+            live.finish(status="FINISHED", metrics=finished.metrics, description=description)
     return finished
 
 

@@ -193,6 +193,7 @@ class SweepSession:
             status=status,
             metrics=metrics,
             reused=reused if tracker is not None else (),
+            description=f"```text\n{leaderboard.text()}\n```",
             tracker=tracker,
             driver=self.driver,
         )

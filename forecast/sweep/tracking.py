@@ -51,6 +51,7 @@ def end_parent(
     status: Status,
     metrics: Mapping[str, float | None],
     reused: Iterable[Path] = (),
+    description: str = "",
     tracker: MLflowTracker | None = None,
     driver: Mapping[str, str],
 ) -> None:
@@ -60,6 +61,7 @@ def end_parent(
 
     Args:
         reused: directories of the runs it took from earlier sweeps.
+        description: of the sweep's run, as Markdown.
     """
     try:
         _send_late(reused)
@@ -75,7 +77,7 @@ def end_parent(
 
             holder = MLflowTracker(uri=parent.uri, experiment_name=parent.experiment_name)
             holder.take_over(directory)
-            holder.finish(status=status, metrics=metrics)
+            holder.finish(status=status, metrics=metrics, description=description)
         if tracker is not None:
             tracker.end_dead_runs()
     except Exception as error:  # noqa: BLE001 - MLflow, its drivers and the network raise anything

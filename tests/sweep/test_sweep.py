@@ -64,6 +64,9 @@ def test_a_sweep_and_the_same_again(tmp_path, store):
     files = {file.path for file in connect(store, patience_s=60.0).list_artifacts(held.info.run_id)}
     assert files >= {"leaderboard.csv", "leaderboard.html"}
     assert not files & {"0", "1", ".runs"}
+    notes = [run.data.tags["mlflow.note.content"] for run in (held, *children)]
+    assert "over seeds" in notes[0]
+    assert all(note.partition("\n\n")[2].startswith("```text\nAAPL, ") for note in notes[1:])
 
     again = sweep(tmp_path, "seed=1,2,3", tracked=True)
     assert [job.status for job in jobs(again)] == ["reused", "reused", "finished"]
