@@ -30,10 +30,13 @@ SESSION = "FORECAST_TESTS_SESSION"
 SHELL = f'#!/bin/sh\nexec "{PYTHON}" -S -E "{__file__}" "$@"\n'
 # The variable that names a script with NESTED, which stands for the interpreter: sys.executable.
 NESTED_PYTHON = "FORECAST_TESTS_PYTHON"
-# What the project starts by itself is warm; all else, such as Ray, is as ever.
+# What the project starts by itself is warm, and so are Ray's workers, which import what the project does, and those
+# parts of Ray that do not look after their parent; all else is as ever.
 NESTED = f"""#!/bin/sh
 case "$*" in
-    "-P "* | "-m forecast.serve.registry "*) exec "{PYTHON}" -S -E "{__file__}" "$@" ;;
+    "-P "* | "-m forecast.serve.registry "* | "-m ray.scripts."* | */ray/_private/workers/*_worker.py* \\
+    | */ray/_private/log_monitor.py* | */ray/autoscaler/_private/monitor.py* | */ray/dashboard/dashboard.py*)
+        exec "{PYTHON}" -S -E "{__file__}" "$@" ;;
 esac
 exec "{PYTHON}" "$@"
 """
@@ -51,7 +54,7 @@ class Process:
         stdout: a file or PIPE; None = as here.
         stderr: a file, PIPE or STDOUT; None = as here.
         text: pipes give text.
-        start_new_session: it leads a session of its own.
+        start_new_session: it leads a session of its own, else a process group of its own.
         pass_fds: further open files that it has, under the same numbers.
     """
 
@@ -227,17 +230,31 @@ def main() -> int:
     """`python` of a shell: a warm process for as long as the shell waits for it; a cold one where that cannot be."""
     words = sys.argv[1:]
     command = [sys.executable, *words]
+    while words and words[0] in (
+        "-u",
+        "-B",
+    ):  # without a buffer, without writing *.pyc: nothing depends on it
+        words.pop(0)
     if not words or (words[0] not in ("-", "-c", "-m", "-P") and not words[0].endswith(".py")):
         os.execv(sys.executable, command)
     # All that was open when this process began, so before it opens anything itself.
     inherited = [
         number for number in map(int, os.listdir("/proc/self/fd")) if number > 2 and _is_open(number)
     ]
-    leads = os.getsid(0) == os.getpid()
-    process = Process(command, stdin=sys.stdin, start_new_session=leads, pass_fds=inherited)
+    process = Process(
+        [sys.executable, *words],
+        stdin=sys.stdin,
+        start_new_session=os.getsid(0) == os.getpid(),
+        pass_fds=inherited,
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda how, _: process.send_signal(how))
-    return process.wait()
+    code = process.wait()
+    if code < 0:  # of a signal, as whoever waits for this process shall see
+        if -code in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from typing import Any
 import forecast
 from forecast.lazy import collect_rarely
 
-# What a run, a forecast, the audit and a server import from others; Ray's threads would not survive a fork.
+# What a run, a forecast, the audit, a server and a worker of Ray import from others. Not Ray itself: it reads its
+# settings from the environment once, when it is imported, and that is another one after the fork.
 MODULES = [
     "PIL.JpegImagePlugin",
     "arch.bootstrap",
@@ -141,6 +142,8 @@ def become(task: dict[str, Any], streams: list[int]) -> None:
         os.close(above)
     if task["new_session"]:
         os.setsid()
+    else:
+        os.setpgid(0, 0)  # whoever ends its group does not end this one
     os.chdir(task["folder"])
     os.environ.clear()
     os.environ.update(task["environment"])
