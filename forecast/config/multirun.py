@@ -196,7 +196,8 @@ class Launch:
             message = self._not_made(error) or (str(full) if full else to_message(error, saved=self.saved))
         if message is None or isinstance(error, UserError):
             raise error
-        if not any(word.startswith("-") for word in arguments):  # else other files, or several jobs
+        plain = not any(word.startswith("-") for word in arguments)  # else other files, or several jobs
+        if plain and len(arguments) > 1:
             from forecast.config.checking import further_faults
 
             conf = Path(inspect.getfile(self.task)).absolute().parent / CONFIG_PATH
