@@ -1,4 +1,4 @@
-"""A run directory in the hands of somebody who knows how it is sealed."""
+"""Alter a run directory and write its manifest anew, as an attacker could."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 
-def seal(run: Path, *, also: Sequence[str] = ()) -> None:
+def rewrite_manifest(run: Path, *, also: Sequence[str] = ()) -> None:
     """Make the manifest true again, and have it name other files besides."""
     manifest = json.loads((run / "manifest.json").read_text())
     names = [*manifest["files"], *also]

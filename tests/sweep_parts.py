@@ -30,7 +30,7 @@ METRICS = {
 def write_run(
     directory: Path, *, identity: str = "1" * 16, tickers: tuple[str, ...] = ("AAPL",), **changes: Any
 ) -> Path:
-    """A directory that looks like a finished run: sealed, with its identity."""
+    """A directory that looks like a finished run, with a manifest and an identity."""
     (directory / "plots").mkdir(parents=True, exist_ok=True)
     for name in manifest.REQUIRED:
         (directory / name).write_text("", "utf-8")

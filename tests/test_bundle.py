@@ -1,4 +1,4 @@
-"""The run directory: sealed, verified, and nobody else's files in it."""
+"""The run directory: its manifest, its verification, and no files of others."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_everything_promised_is_there_and_json_is_strict(finished):
         json.loads(path.read_text(), parse_constant=pytest.fail)
 
 
-def test_other_files_in_the_folder_are_left_out_of_the_seal(copy):
+def test_other_files_in_the_folder_are_not_in_the_manifest(copy):
     assert "mine.txt" not in verify(copy)["files"]
     (copy / "mine.txt").write_text("changed")
     forecast.load(copy)

@@ -108,7 +108,7 @@ def test_the_value_at_risk_stands_beside_the_forecasts(run):
     assert "risk.parquet" in verify(run.directory)["files"]
 
 
-def test_the_record_is_sealed_strict_and_flat_figures_repeat_it(run):
+def test_the_record_is_in_the_manifest_strict_and_repeated_by_flat_figures(run):
     text = (run.directory / "evaluation.json").read_text()
     record = json.loads(text, parse_constant=pytest.fail)
     assert record == run.evaluation

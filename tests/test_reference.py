@@ -40,7 +40,7 @@ def test_it_is_of_the_windows_the_run_was_trained_on(run):
         np.testing.assert_allclose(kept.shares[number], counted(own, kept.edges[number]) / own.size)
 
 
-def test_it_is_strict_json_sealed_with_the_run(run, tmp_path):
+def test_it_is_strict_json_and_in_the_manifest(run, tmp_path):
     json.loads((run / "reference.json").read_text(), parse_constant=pytest.fail)
     assert "reference.json" in verify(run)["files"]
     copy = shutil.copytree(run, tmp_path / "copy")

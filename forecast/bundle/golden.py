@@ -1,4 +1,4 @@
-"""Golden windows: some of the test split, kept with what was forecast from them, prove that a copy still does so."""
+"""Golden windows: some of the test split with their forecasts, which a copy of the model must give again."""
 
 from __future__ import annotations
 

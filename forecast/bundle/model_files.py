@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def write_model(
     directory: Path, forecaster: Forecaster, data: MarketData, *, intervals: IntervalState | None = None
 ) -> None:
-    """The forecaster, the golden windows that prove it, and what it was shown in training."""
+    """Write the forecaster, its golden windows, and the range of its training windows."""
     from safetensors.numpy import save
 
     arrays, facts = forecaster.state()

@@ -41,7 +41,7 @@ class Reference:
     shares: list[NDArray[np.float64]]
 
     def outside(self, inputs: Inputs) -> NDArray[np.bool_]:
-        """(windows, features) whether a window has a value that training had none like, below or above.
+        """(windows, features) whether a window has a value outside the range of the training windows.
 
         Args:
             inputs: (windows, lookback, features) as the network sees them.

@@ -329,7 +329,7 @@ def download(candidate: Candidate, *, uri: str, patience_s: float, scratch: Path
 
 
 def check_metric_value(directory: Path, candidate: Candidate, metric: str) -> None:
-    """Refuse a run whose directory tells another figure than the one it was ranked by.
+    """Refuse a run whose metrics.json has another figure than the one it was ranked by.
 
     Raises:
         UserError: it does.

@@ -34,7 +34,7 @@ class Ranking:
 
 
 def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
-    """Order runs by a validation metric; of equals, the one that was there first leads.
+    """Order runs by a validation metric; of equals, the earliest leads.
 
     Raises:
         UserError: no validation metric, one that no run reports, or one that cannot rank these runs.
@@ -63,7 +63,7 @@ def rank(runs: Sequence[Candidate], *, metric: str, mode: Mode) -> Ranking:
 def of_same_question(
     runs: Sequence[Candidate], *, metric: str, sweep: Sequence[Candidate], named: Mapping[str, str]
 ) -> list[Candidate]:
-    """Those of some runs that forecast what a sweep forecasts, or what is named.
+    """The runs that forecast the same as a sweep, or what was named.
 
     Args:
         sweep: finished runs of the sweep; none where there is no sweep.

@@ -336,7 +336,7 @@ class InlineEngine:
             await self._batcher.stop()
 
     async def answer(self, request: Infer, *, probe: bool = False) -> dict[str, Any]:
-        """One request's answer, whenever that may be: who asks sets the deadline.
+        """The answer to one request; the caller sets the deadline.
 
         Raises:
             HTTPException: 400, 404 or 500.
@@ -350,7 +350,7 @@ class InlineEngine:
 
 
 class WorkersEngine:
-    """The same by LitServe's own route, whose inference processes run the hooks of the LitAPI.
+    """Answers POST /infer by LitServe's own route, whose inference processes run the hooks of the LitAPI.
 
     What an inference process had taken is lost when it dies, so it is sent again: another one answers.
     """

@@ -49,7 +49,7 @@ class OverloadedError(Exception):
 
 
 class SingleFlight(Generic[T]):
-    """Answers questions one after the other; whoever asks the same while it is under way shares the answer.
+    """Makes calls one after the other; a call that is asked for again while it is under way is made once.
 
     One thread, because the clients of market data servers are not made for several, and keep their distance between
     calls anyway. It does not hold up the end of the process, whatever it waits for.
@@ -67,7 +67,7 @@ class SingleFlight(Generic[T]):
         self._thread: threading.Thread | None = None
 
     async def call(self, key: Hashable, question: Callable[[], T], *, timeout_s: float) -> T:
-        """The answer to a question, or to the same one asked earlier and not answered yet.
+        """The result of a call, which may be shared with the same call made earlier and not ended yet.
 
         Args:
             timeout_s: after which the caller goes; the question stays, so that the next may find it answered.
@@ -293,7 +293,7 @@ class Latest:
 
 
 def latest(bars: LiveBars, monitoring: Monitoring, model: LoadedModel, ticker: str, *, stale: bool) -> Latest:
-    """Ask the source, and forecast what follows.
+    """Fetch the latest bars, and forecast the next ones.
 
     Raises:
         HTTPException: see LiveBars; 409 the model cannot look at these bars.

@@ -168,7 +168,7 @@ class PathForms:
 
 
 class Origin:
-    """Refuses what a browser was tricked into: another site's page, or a name that leads here without being ours.
+    """Refuses requests that a page of another site had a browser send, and host names that are not the server's.
 
     Args:
         hosts: names that Host may have, without a port; None = any.
@@ -216,7 +216,7 @@ def _hostname(host: str) -> str:
 
 
 class ApiKey:
-    """Lets through who has the key.
+    """Refuses requests without the key.
 
     Args:
         api_key: wanted for all but `OPEN`; None = no key.
@@ -259,7 +259,7 @@ class ApiKey:
 
 
 class Limits:
-    """Takes in a body before anything is done with it, and bounds the requests that are answered at once.
+    """Reads the body before anything is done with it, and bounds its size, the requests in flight, and their time.
 
     Args:
         deadline_s: seconds for a request: without its body by then 408, without an answer 504.

@@ -1,4 +1,4 @@
-"""The served model: read, proved, run and exchanged. The only module of the server that touches bundles and models."""
+"""The served model: loaded, verified, run and replaced. The only module of the server that touches bundles."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class LoadedModel:
     def out_of_range(
         self, windows: NDArray[np.float32], inputs: NDArray[np.float32] | None = None
     ) -> list[tuple[str, ...]]:
-        """A warning for each window in which the network sees what training had none like.
+        """Warnings of each window with inputs outside the range of the training windows.
 
         Args:
             windows: (batch, lookback or more, columns) raw panel rows.
@@ -252,7 +252,7 @@ def check_bundle(directory: Path, *, allow: Sequence[str] = ()) -> dict[str, Any
 
 
 def load_model(directory: Path, *, allow: Sequence[str] = (), device: str = "cpu") -> LoadedModel:
-    """Read a run directory, and prove that it answers as it did when it was made, to 1e-6 of the price.
+    """Load a run directory, and verify that it forecasts as recorded, to 1e-6 of the price.
 
     Raises:
         UserError: not whole, altered, of another version, a target that is not allowed, no such device, or other
@@ -369,7 +369,7 @@ class ModelStore:
             self._seen = seen
 
     def refresh(self) -> bool:
-        """Look whether another model took the place of the present one; one that is refused goes into the log.
+        """Load the model at the source path where it is another one; one that is refused goes into the log.
 
         Returns:
             whether `current` changed.
@@ -430,7 +430,7 @@ class ModelStore:
 
 @contextmanager
 def _one_line(directory: Path) -> Iterator[None]:
-    """Whatever a folder that somebody put together makes its readers stumble over: one line that names it."""
+    """Turn any error in reading a run directory into one line that names it."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Train a run's config again, hold the result against the champion, and promote it or not.
+"""Train a run's config again, compare the result with the champion, and decide whether it is promoted.
 
 Done behind the server (training_process.py) and by `python -m forecast.update`. Whatever fails leaves the champion.
 """
@@ -35,7 +35,7 @@ _BUILT = ("source", "data", "target", "model", "trainer", "evaluation", "baselin
 
 
 def train(state: JobState, folder: Path, *, champion: Path, allow: list[str]) -> None:
-    """Train as a job asks, and promote what came of it if it may be; notes in the job how far it got.
+    """Run a training job, and promote its run where nothing forbids that; the job's state shows how far it got.
 
     Raises:
         UserError: the config, the data or the disk does not allow the training; the champion is as it was.
@@ -81,7 +81,7 @@ class NotPromotedError(UserError):
 
 
 def training_config(directory: Path, *overrides: str, allow: list[str]) -> DictConfig:
-    """The task config of a run, checked, free to be run on other bars than those it was made with.
+    """The task config of a run, checked, without what ties it to the bars it was made with.
 
     Raises:
         UserError: not a whole run, a target that is not allowed, or a value against its rule.
@@ -144,7 +144,7 @@ def downloading(config: DictConfig) -> DictConfig:
 
 
 def compare(candidate: Path, champion: Path) -> Comparison | str:
-    """Hold a run against the champion, on the run's validation rows.
+    """Compare a run with the champion, on the run's validation rows.
 
     The rows are those later than the champion's own training days; where there are none, all of them. The champion
     forecasts them from the same bars, with its own features and lookback. A text says why there is no comparison.
@@ -203,7 +203,7 @@ def _updated(
 
 
 def _fetch(config: DictConfig, *, anew: bool) -> None:
-    """Have the source ask for bars now, where it keeps a cache.
+    """Have a source that keeps a cache fetch newer bars now.
 
     Raises:
         SourceError: it has none, or no newer ones.
@@ -241,7 +241,7 @@ def _too_short(config: DictConfig) -> str | None:
 
 
 def _decide(state: JobState, folder: Path, config: DictConfig, link: Path) -> tuple[bool, str]:
-    """Promote a job's run, unless there is something against it: whether it was, and why.
+    """Promote a job's run unless a rule forbids it; whether it was promoted, and why.
 
     Raises:
         UserError: the champion is damaged, or the disk does not take another.

@@ -1,4 +1,4 @@
-"""What `python serve.py` starts: a LitServer whose requests our own app answers, and which ends as a whole.
+"""What `python serve.py` starts: a LitServer behind our own app, all of whose processes end together.
 
 The main process holds the port. LitServe forks the HTTP processes, each of which loads the model, and starts the
 inference processes, which it restarts by itself. Where nothing is left that answers meanwhile, and whatever else dies,

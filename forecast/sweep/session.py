@@ -1,4 +1,4 @@
-"""A sweep as seen by the process that was started: begun, watched, and every job of it accounted for at the end."""
+"""A sweep in the process that was started: its beginning, its progress, and an account of every job at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One job of a sweep: what its task may tell, its config composed, its process left as it was found."""
+"""One job of a sweep: the reports of its task, its composed config, and a process that is clean after it."""
 
 from __future__ import annotations
 

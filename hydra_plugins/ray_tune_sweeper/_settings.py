@@ -1,4 +1,4 @@
-"""What a sweep is asked for: the keys of `hydra/sweeper=ray_tune`, the space in Hydra's own grammar, their errors."""
+"""The settings of a sweep: the keys of `hydra/sweeper=ray_tune`, the space in Hydra's own grammar, their errors."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ class Space:
     unsure: tuple[str, ...] = ()
 
     def fitting(self, composer: Composer, *, tell: Callable[[str], None] | None = None) -> Space:
-        """The same without keys of the config's own that not all of the chosen options have.
+        """The space without those of the config's own keys that one of the chosen options lacks.
 
         Args:
             tell: called with a sentence that names them.

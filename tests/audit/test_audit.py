@@ -198,7 +198,7 @@ def test_the_command_says_what_it_found_and_keeps_it_beside_a_run(tmp_path, caps
     assert kept["passed"] is True
     assert kept["identity"]
     assert [found["check"] for found in kept["checks"]] == list(CHECKS)
-    forecast.load(run.directory)  # the seal holds
+    forecast.load(run.directory)  # the manifest still fits
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Run directories that are sealed but hold next to nothing: whoever moves folders about needs no network in them."""
+"""Run directories with a manifest and little else, for tests that only move folders."""
 
 from __future__ import annotations
 

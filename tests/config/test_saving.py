@@ -105,13 +105,13 @@ def test_a_saved_config_of_a_saved_config_is_the_same():
 
 def test_a_champions_config_is_the_same_but_for_its_metadata():
     text = snapshot(compose("seed=3", "data.tickers=['\\${x}']"), provenance={"identity": "first"})
-    crowned = with_metadata(text, {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"})
-    before, after = yaml.safe_load(text), yaml.safe_load(crowned)
+    champion = with_metadata(text, {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"})
+    before, after = yaml.safe_load(text), yaml.safe_load(champion)
     assert after.pop("metadata")["label"] == "\\${naive}"  # as OmegaConf reads it: text
     assert after == before
-    again = with_metadata(crowned, {"number": 2})
+    again = with_metadata(champion, {"number": 2})
     assert yaml.safe_load(again)["metadata"] == {"number": 2}
-    config = OmegaConf.create(crowned)
+    config = OmegaConf.create(champion)
     said = OmegaConf.to_container(config.metadata, resolve=True)
     assert said == {"number": 1, "metric_value": 1e-5, "run_id": None, "label": "${naive}"}
     assert task(snapshot(config, provenance={})) == task(text)

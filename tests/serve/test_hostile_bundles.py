@@ -7,7 +7,7 @@ import shutil
 import socket
 
 import pytest
-from forgery import seal, set_config
+from forgery import rewrite_manifest, set_config
 from safetensors.numpy import load_file, save_file
 from service import free_port, refused
 
@@ -20,7 +20,7 @@ def run(bundle, tmp_path):
     copy = shutil.copytree(bundle, tmp_path / "run")
     (copy / "plots").mkdir()
     (copy / "plots" / "errors.png").write_bytes(b"a plot")
-    seal(copy, also=["plots/errors.png"])
+    rewrite_manifest(copy, also=["plots/errors.png"])
     return copy
 
 
@@ -62,7 +62,7 @@ EVIL = [
 @pytest.mark.parametrize("target", EVIL, ids=str)
 def test_target_that_is_not_allowed(run, tmp_path, key, target):
     set_config(run, key, {"_target_": target, "command": command(tmp_path), "_args_": [command(tmp_path)]})
-    seal(run)
+    rewrite_manifest(run)
     assert f"{key}._target_={target}" in refusal(run)
     assert not (tmp_path / "done").exists()
 
@@ -71,7 +71,7 @@ def test_target_that_is_not_allowed(run, tmp_path, key, target):
 def test_target_elsewhere_is_not_allowed_either(run, key):
     """Nothing is built of it to serve, but a retraining would."""
     set_config(run, f"{key}._target_", "os.system")
-    seal(run)
+    rewrite_manifest(run)
     assert "_target_=os.system: is not among the targets" in refusal(run)
 
 
@@ -80,7 +80,7 @@ def test_target_elsewhere_is_not_allowed_either(run, key):
 def test_nothing_is_looked_up(run, key, text):
     """Whoever asks for GET /config would read it."""
     set_config(run, key, text)
-    seal(run)
+    rewrite_manifest(run)
     said = refusal(run)
     assert f"{key}={text}" in said
     assert os.environ["HOME"] not in said.replace(str(run), "")
@@ -89,7 +89,7 @@ def test_nothing_is_looked_up(run, key, text):
 def test_no_objects_in_yaml(run, tmp_path):
     with (run / "config.yaml").open("a") as config:
         config.write(f"evil: !!python/object/apply:os.system ['{command(tmp_path)}']\n")
-    seal(run)
+    rewrite_manifest(run)
     assert "ConstructorError" in refusal(run)
     assert not (tmp_path / "done").exists()
 
@@ -106,7 +106,7 @@ class Evil:
 def test_pickle(run, tmp_path, name):
     (run / name).write_bytes(pickle.dumps(Evil(command(tmp_path))))
     assert "was altered" in refusal(run)
-    seal(run)
+    rewrite_manifest(run)
     assert str(run) in refusal(run)
     assert not (tmp_path / "done").exists()
 
@@ -114,7 +114,7 @@ def test_pickle(run, tmp_path, name):
 def test_pickle_beside_it(run, tmp_path):
     """What no reader knows of is no reader's."""
     (run / "model.pkl").write_bytes(pickle.dumps(Evil(command(tmp_path))))
-    seal(run, also=["model.pkl"])
+    rewrite_manifest(run, also=["model.pkl"])
     assert load_model(run).predictor.tickers == ["AAPL"]
     assert not (tmp_path / "done").exists()
 
@@ -130,7 +130,7 @@ def test_symlink(run, tmp_path, name):
 @pytest.mark.parametrize("name", ["../outside", "plots/../../outside", "/etc/hostname"])
 def test_traversal(run, tmp_path, name):
     (tmp_path / "outside").write_text("secret")
-    seal(run, also=[name])
+    rewrite_manifest(run, also=[name])
     assert refusal(run).endswith(f"{run / name}: leads out of the run directory")
 
 
@@ -165,12 +165,12 @@ def test_missing_altered_or_cut_short(run, name):
 
 @pytest.mark.parametrize("value", [float("nan"), 1.5])
 def test_other_weights(run, value):
-    """Resealed: they do not give the forecasts the run recorded."""
+    """Its manifest fits them, but they do not give the forecasts that the run recorded."""
     weights = load_file(run / "model.safetensors")
     last = list(weights)[-1]
     weights[last] = weights[last] * value
     save_file(weights, run / "model.safetensors")
-    seal(run)
+    rewrite_manifest(run)
     assert str(run) in refusal(run)
 
 
@@ -179,7 +179,7 @@ def test_other_weights(run, value):
 )
 def test_network_that_cannot_be(run, key, value):
     set_config(run, f"model.{key}", value)
-    seal(run)
+    rewrite_manifest(run)
     assert str(run) in refusal(run)
 
 
@@ -190,7 +190,7 @@ def only_line(said):
 
 def test_server_refuses_to_start(run, tmp_path):
     set_config(run, "model._target_", "os.system")
-    seal(run)
+    rewrite_manifest(run)
     code, said = refused(tmp_path / "there", f"bundle={run}", f"port={free_port()}")
     assert code == 2
     assert f"{run}: model._target_=os.system: is not among the targets" in only_line(said)
@@ -210,7 +210,7 @@ def test_a_file_that_the_run_did_not_write(run, name):
 @pytest.mark.parametrize(("threads", "most"), [(10**9, os.cpu_count()), (-3, 1), (None, 1)])
 def test_threads_of_a_bundle_are_bounded(run, threads, most):
     set_config(run, "trainer.threads", threads)
-    seal(run)
+    rewrite_manifest(run)
     assert load_model(run).threads == most
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from commands import SMALL
-from forgery import seal, set_config
+from forgery import rewrite_manifest, set_config
 from service import PATIENCE_S, first_reply, is_running, refused, serving, wait, window
 from trained import run_without_plots
 
@@ -166,7 +166,7 @@ def test_another_model_takes_the_place_and_an_evil_one_does_not(service, link, b
     evil = shutil.copytree(bundle, tmp_path / "evil")
     done = tmp_path / "done"
     set_config(evil, "model", {"_target_": "forecast.data.market.os.system", "command": f"touch {done}"})
-    seal(evil)
+    rewrite_manifest(evil)
     point(link, evil)
     service.wait(lambda: "refused a new model" in service.said(), "it to be refused")
     assert forecast_of(service)["model_version"] == before
@@ -268,7 +268,10 @@ def test_a_model_of_several_threads_is_served(tmp_path):
     [
         (lambda run: (run / "scaler.json").unlink(), "is missing"),
         (
-            lambda run: set_config(run, "model", {"_target_": "os.system", "command": "true"}) or seal(run),
+            lambda run: (
+                set_config(run, "model", {"_target_": "os.system", "command": "true"})
+                or rewrite_manifest(run)
+            ),
             "os.system",
         ),
     ],
@@ -290,7 +293,7 @@ def test_a_model_that_answers_otherwise_is_refused_by_the_process_that_loads_it(
     bad = shutil.copytree(bundle, tmp_path / "bad")
     weights = {name: value * 1.5 for name, value in load_file(bad / "model.safetensors").items()}
     save_file(weights, bad / "model.safetensors")
-    seal(bad)
+    rewrite_manifest(bad)
     code, out = refused(tmp_path, "bundle=bad", f"engine={engine}", "port=18998")
     assert code == 2, out
     assert "does not give the forecasts it was recorded with" in out.strip().splitlines()[-1]

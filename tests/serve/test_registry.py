@@ -27,12 +27,12 @@ def home(empty_store, tmp_path_factory):
     done = run(home, *SMALL, "baselines=none", "hydra.run.dir=made")
     assert done.code == 0, done.err
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    crowned = promote(
+    promoted = promote(
         home / "made",
         champion=ChampionConfig(directory=str(home / "champion")),
         registry=Registry(uri=uri, patience_s=60.0, name="forecast"),
     )
-    assert crowned.changed
+    assert promoted.changed
     return home, uri
 
 

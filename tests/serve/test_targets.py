@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from forgery import seal
+from forgery import rewrite_manifest
 from service import in_process, wait, window
 from trained import run_without_plots
 
@@ -120,7 +120,7 @@ def test_intervals_that_do_not_hold_say_so_in_every_answer(bundle, tmp_path):
     record = json.loads((run / "evaluation.json").read_text())
     record["intervals"]["test"] = {"90": {"coverage": 0.78, "p": 0.0004, "fails": "low", "tickers": {}}}
     (run / "evaluation.json").write_text(json.dumps(record))
-    seal(run)
+    rewrite_manifest(run)
     with in_process(run, tmp_path / "served") as app:
         answers = app.post("/infer", {"sequence": window()}).json(), app.get("/forecast/AAPL").json()
         for answer in answers:

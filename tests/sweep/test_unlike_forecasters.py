@@ -1,4 +1,4 @@
-"""A sweep over a network and forecasters that are none: the best forecaster is crowned, and it serves."""
+"""A sweep over a network and forecasters that are none: the best forecaster becomes champion, and serves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODELS = ("lstm", "har", "naive", "trees")
 
 
 @pytest.mark.slow
-def test_the_best_forecaster_is_crowned_and_serves(tmp_path):
+def test_the_best_forecaster_becomes_champion_and_serves(tmp_path):
     plain = ("trainer=smoke", "tracker=none", "baselines=none", "data.period=4y", "model.hidden_size=4")
     done = run(
         tmp_path,

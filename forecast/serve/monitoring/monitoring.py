@@ -60,7 +60,7 @@ class Monitoring:
         self._making = threading.Lock()
 
     def open(self, folder: Path) -> None:
-        """Make what processes share, in the folder of the server's own files; called once, before there are any.
+        """Make the files that all processes share, in the server's own folder; called once, before they are forked.
 
         Raises:
             OSError: the disk does not take the counters.
@@ -101,7 +101,7 @@ class Monitoring:
     def log_request(
         self, route: str, method: str, status: int, seconds: float, request_id: str | None = None
     ) -> None:
-        """The same request into the log, when nobody waits for its answer any more.
+        """Add the request to the log; called after the answer was sent.
 
         Args:
             request_id: sent by the client, or given by the server.
@@ -120,7 +120,7 @@ class Monitoring:
         bounds: NDArray[np.float64] | None,
         origins: NDArray[np.datetime64] | None = None,
     ) -> None:
-        """Windows were forecast together. What is not finite is left out.
+        """Record windows that were forecast together, but for those whose forecast is not finite.
 
         Args:
             windows: (B, lookback, columns) raw panel rows.

@@ -1,4 +1,4 @@
-"""What was forecast, and what came: kept in a small database, for what is forecast today is known tomorrow.
+"""Served forecasts, kept in a small database until their outcomes are known, and how good they were.
 
 Prices are kept as multiples of the last Close the forecast saw. So outcomes of all tickers can be added up, and
 prices that are adjusted anew for a later dividend do no harm. Other targets are kept in their own unit.
@@ -125,7 +125,7 @@ class Outcomes:
         naive: Prices | None = None,
         lead: int = 0,
     ) -> None:
-        """Keep forecasts from windows, and see what the windows tell of earlier forecasts.
+        """Store forecasts, and resolve earlier ones by the closes of their windows.
 
         Args:
             tickers: (windows,) whose they are.
@@ -186,7 +186,7 @@ class Outcomes:
         measure: str = PRICE,
         values: Prices | None = None,
     ) -> None:
-        """See what bars tell of earlier forecasts.
+        """Resolve earlier forecasts by the closes of later bars.
 
         A bar without a Close is a session all the same: its outcome stays unknown, and the next one is a step further.
 
@@ -329,7 +329,7 @@ def _note(
 
 
 def _owner(ticker: str | None, measure: str) -> str:
-    """Whose history it is, and what of it: forecasts of other measures have other outcomes."""
+    """Ticker and measure, which together name a history: forecasts of other measures have other outcomes."""
     return (ticker or "") if measure == PRICE else f"{ticker or ''}\n{measure}"
 
 
@@ -341,7 +341,7 @@ def key_length(lookback: int) -> int:
 def history_keys(
     closes: NDArray[np.floating], tickers: Sequence[str | None], length: int
 ) -> NDArray[np.int64]:
-    """Names of all bars that have enough closes behind them, made of those: they need no dates.
+    """A key of each bar, hashed from the closes up to it, by which it is recognised without a date.
 
     Args:
         closes: (windows, bars) oldest first.

@@ -1,4 +1,4 @@
-"""Training behind the server, and the way back from it.
+"""Routes that train, show and cancel a training job, and roll the champion back.
 
 POST /train              train with the served model's config
 POST /train/update       retrain it on newer bars

@@ -135,7 +135,7 @@ def router(*, store: ModelStore, champion: Path) -> APIRouter:
 
 
 def model_card(model: LoadedModel) -> ModelCard:
-    """Read what a run says of itself.
+    """The card of a served model, from the files of its run.
 
     Raises:
         UserError: its directory is gone.
