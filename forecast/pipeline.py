@@ -196,7 +196,8 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
             )
             bundle.finish(directory, version=package_version())
             # Markdown, as MLflow's pages read it: the verdict, then the table in fixed width.
-            description = f"{finished.verdict.sentence}\n\n```text\n{finished.verdict.text}\n```"
+            sentence = finished.verdict.sentence
+            description = f"{sentence[:1].upper()}{sentence[1:]}\n\n```text\n{finished.verdict.text}\n```"
             live.finish(status="FINISHED", metrics=finished.metrics, description=description)
     return finished
 
@@ -388,7 +389,7 @@ def _tracked(
 
     from forecast.finished_runs import git_revision
 
-    live = tracker or _NoTracker()
+    live, values = tracker or _NoTracker(), data.panel_.values
     live.start(
         directory=directory,
         name=_readable_name(config, data, identity=name),
@@ -397,6 +398,7 @@ def _tracked(
             "name": ", ".join(data.tickers[:5]) + (", ..." if len(data.tickers) > 5 else ""),
             "digest": data.fingerprint_,
             "source": json.dumps(data_request(config), default=str),
+            "profile": json.dumps({"num_rows": len(values), "num_elements": values.size}),
         },
         tags={
             "strategy": strategy_name(config),

@@ -120,7 +120,7 @@ class Record:
     run_id: str | None = None
     status: Status | None = None  # None until the run has ended
     end_time: int | None = None
-    dataset: dict[str, str] | None = None  # name, digest, source
+    dataset: dict[str, str] | None = None  # name, digest, source, profile
     description: str | None = None  # the verdict
     last_epoch: int = 0
     epochs: list[Epoch] = field(default_factory=list)  # those not sent yet
@@ -245,7 +245,9 @@ def open_run(client: MlflowClient, record: Record) -> None:
         record.run_id = str(run.info.run_id)
     client.log_batch(record.run_id, params=[Param(key, value) for key, value in record.params.items()])
     if record.dataset is not None:
-        dataset = Dataset(source_type="local", **record.dataset)
+        # What `mlflow.data.get_source` reads of data that code makes: a request is no file that it could open.
+        source = json.dumps({"tags": json.loads(record.dataset["source"])})
+        dataset = Dataset(**{**record.dataset, "source_type": "code", "source": source})
         context = [InputTag("mlflow.data.context", "training")]
         client.log_inputs(record.run_id, datasets=[DatasetInput(dataset, context)])
 

@@ -93,7 +93,7 @@ class MLflowTracker:
 
         Args:
             tags: what runs are searched by; `mlflow.parentRunId` makes it the child of another.
-            dataset: `name`, `digest` and `source` (JSON) of the bars, shown as the run's input.
+            dataset: `name`, `digest`, `source` and `profile` (JSON) of the bars, shown as the run's input.
         """
         own = {delivery.ID_TAG: uuid.uuid4().hex, delivery.DIRECTORY_TAG: str(directory.absolute())}
         record = Record(

@@ -30,7 +30,7 @@ def _tracker(uri: str) -> MLflowTracker:
     return MLflowTracker(uri=uri, experiment_name="forecast", patience_s=60.0)
 
 
-def test_nothing_heavy_is_imported_with_the_room() -> None:
+def test_nothing_heavy_is_imported_with_the_package() -> None:
     script = "import sys, forecast.track; print({'mlflow', 'pandas', 'sqlalchemy'} & set(sys.modules))"
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -97,8 +97,11 @@ def test_what_mlflows_pages_show_of_a_run_is_filled(
     assert run.data.tags["mlflow.source.name"] == sys.argv[0]
     assert run.data.tags["mlflow.source.git.commit"] == "a1b2"
     assert run.data.tags["mlflow.note.content"] == "Verdict: does not beat naive"
+    import mlflow.data
+
     (entry,) = run.inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("AAPL", "0123456789abcdef")
+    assert mlflow.data.get_source(entry).to_dict() == {"tags": {"source": "sample"}}
     client = connect(store, patience_s=60.0)
     (output,) = run.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
