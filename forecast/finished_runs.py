@@ -338,13 +338,13 @@ def _row(directory: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
     saved: Any = OmegaConf.to_container(OmegaConf.load(directory / "config.yaml"))
-    came: Mapping[str, Any] = saved.get("provenance") or {}
-    overrides = (str(item).lstrip("+~").partition("=") for item in came.get("overrides") or ())
+    origin: Mapping[str, Any] = saved.get("provenance") or {}
+    overrides = (str(item).lstrip("+~").partition("=") for item in origin.get("overrides") or ())
     return {
-        **(came.get("choices") or {}),
-        **{key: value for key, _, value in overrides if key not in (came.get("choices") or {})},
+        **(origin.get("choices") or {}),
+        **{key: value for key, _, value in overrides if key not in (origin.get("choices") or {})},
         "seed": saved.get("seed"),
-        "identity": came.get("identity"),
-        "data_fingerprint": came.get("data_fingerprint"),
+        "identity": origin.get("identity"),
+        "data_fingerprint": origin.get("data_fingerprint"),
         **read_json(directory / "metrics.json"),
     }

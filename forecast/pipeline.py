@@ -43,7 +43,7 @@ OnEpoch = Callable[[int, dict[str, float]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class RunHooks:
-    """What whoever starts a run may have a say in; by default nothing.
+    """Callbacks and options of whoever starts a run; the defaults do nothing.
 
     Args:
         on_epoch: called with the number and metrics of each epoch, in a walk-forward those of all folds so far
@@ -213,7 +213,7 @@ def _write_results(
     config_text: str,
     draw_plots: bool,
 ) -> Run:
-    """Write what came of a run: evaluation.json, history.json, metrics.json, plots and report.html.
+    """Write the results of a run: evaluation.json, history.json, metrics.json, plots and report.html.
 
     Args:
         directory: of the run.

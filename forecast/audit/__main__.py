@@ -2,7 +2,7 @@
 
 data=technical_panel model=tcn    what `python run.py` would run with these words
 -cd plugins/conf data=mine        with options of your own, as run.py takes them
-run=outputs/DATE/TIME             a finished run; what came of it is kept there, in audit.json
+run=outputs/DATE/TIME             a finished run; the result is kept there, in audit.json
 """
 
 from __future__ import annotations

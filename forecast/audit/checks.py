@@ -332,7 +332,7 @@ def audit(subject: Subject) -> Iterator[CheckResult]:
 
 
 def conclusion(subject: Subject, outcomes: list[CheckResult]) -> str:
-    """What came of all checks, and what they did and did not examine."""
+    """The results of all checks, and what they did and did not examine."""
     data = subject.original
     failed = [outcome.check for outcome in outcomes if outcome.passed is False]
     raised = [outcome.check for outcome in outcomes if outcome.passed is None]

@@ -98,7 +98,7 @@ class Until(_Derived):
 
 @dataclass
 class CorruptedAfter(_Derived):
-    """Bars after a day take another course: plausible prices and volumes, but not those that came."""
+    """Bars after a day take another course: plausible prices and volumes, but not the real ones."""
 
     last_day: pd.Timestamp
     seed: int

@@ -37,7 +37,7 @@ UNREADABLE = Unset("(unreadable)")
 
 
 class ConfigFault(NamedTuple):
-    """One line of a refusal: `key=value: rule; hint`."""
+    """One line of an error message: `key=value: rule; hint`."""
 
     key: str
     value: Any

@@ -27,7 +27,7 @@ def column(bars: pd.DataFrame, name: str) -> Column:
 
 
 def table(found: Mapping[str, Column], index: pd.Index) -> pd.DataFrame:
-    """Columns side by side; what came out infinite is NaN, a gap, like all that cannot be computed."""
+    """Columns side by side; infinite values become NaN, a gap, like all that cannot be computed."""
     import pandas as pd
 
     whole = {name: np.where(np.isfinite(values), values, np.nan) for name, values in found.items()}

@@ -76,7 +76,7 @@ def markets_of(record: Mapping[str, Any]) -> dict[str, Bars]:
 
 def _without_windows(data: MarketData) -> list[str]:
     """Series that are too short for a single window, so that nobody takes them for forecast."""
-    seen = {owner for windows in data.windows_.values() for owner, _, _ in windows.runs()}
+    seen = {series for windows in data.windows_.values() for series, _, _ in windows.runs()}
     return [name for number, name in enumerate(data.panel_.names) if number not in seen]
 
 

@@ -72,19 +72,19 @@ def naive_error(panel: Panel, *, rows: tuple[int, int], target: Target, column: 
     Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy.
     """
     total, count = np.zeros((2, len(panel.names)))
-    for owner, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
+    for series, (start, stop) in zip(panel.segment_series, panel.segments, strict=True):
         first, after = start + np.searchsorted(panel.times[start:stop], (rows[0], rows[1] + 1))
         values = panel.values[first:after, column].astype(np.float64)
         ahead = target.lead + 1
         errors = np.abs(target.in_unit(values[ahead:]) - target.naive(values[:-ahead, None]))
-        total[owner] += errors.sum()
-        count[owner] += len(errors)
+        total[series] += errors.sum()
+        count[series] += len(errors)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / count)
 
 
 def training_mean(windows: WindowIndex, *, target: Target) -> np.ndarray:
-    """Mean of what came one step after each training window, in the target's unit, (series,); NaN without any.
+    """Mean of the values one step after each training window, in the target's unit, (series,); NaN without any.
 
     Args:
         windows: of the training split.
@@ -92,9 +92,9 @@ def training_mean(windows: WindowIndex, *, target: Target) -> np.ndarray:
     """
     panel, ahead = windows.panel, target.lead + 1
     total, count = np.zeros((2, len(panel.names)))
-    for owner, first, stop in windows.runs():
+    for series, first, stop in windows.runs():
         values = panel.values[first + ahead : stop + ahead, windows.layout.target].astype(np.float64)
-        total[owner] += target.in_unit(values).sum()
-        count[owner] += len(values)
+        total[series] += target.in_unit(values).sum()
+        count[series] += len(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(total / count)

@@ -1,4 +1,4 @@
-"""Judging forecasts: figures beside "tomorrow = today", the verdict in words, plots and the report."""
+"""Evaluating forecasts: figures beside "tomorrow = today", the verdict in words, plots and the report."""
 
 from __future__ import annotations
 

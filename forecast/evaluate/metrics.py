@@ -123,7 +123,7 @@ def mae(t: Totals) -> float | None:
 
 @metric(mode="min")
 def mape(t: Totals) -> float | None:
-    """Mean absolute error in percent of what came; None where that is 0."""
+    """Mean absolute error in percent of the actual value; None where that is 0."""
     return _ratio(100 * t.error_pct, t.rows)
 
 

@@ -39,7 +39,7 @@ class Returns:
 
     @cached_property
     def actual(self) -> Column:
-        """(rows,) (value that came - naive) / |naive|."""
+        """(rows,) (actual - naive) / |naive|."""
         return self._share(self.table.actual)
 
     @cached_property

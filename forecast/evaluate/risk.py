@@ -147,7 +147,7 @@ class FollowedRisk:
         return dict(zip(self.risk.columns, found.reshape(-1, len(block)), strict=True))
 
     def summary(self, *, bar: str = "day") -> Summary:
-        """How the risk that was forecast compares with what came, over all test rows so far.
+        """How the forecast risk compares with the outcomes, over all test rows so far.
 
         Args:
             bar: what a bar is called.
@@ -197,18 +197,20 @@ class FollowedRisk:
             # Returns over several bars overlap: of these, one after the other.
             & (np.asarray(block.origin) % block.overlap(1) == 0)
         )
-        owner, came, count = np.asarray(block.series)[known], actual[known], len(self.names)
-        self._rows += np.bincount(owner, minlength=count)
-        self._moved |= np.bincount(owner, came != 0, count) > 0
+        series, outcomes, count = np.asarray(block.series)[known], actual[known], len(self.names)
+        self._rows += np.bincount(series, minlength=count)
+        self._moved |= np.bincount(series, outcomes != 0, count) > 0
         for place, level in enumerate(self.risk.levels):
             for side, quantile in enumerate((found[place, 0, known], simulated[place, known])):
-                below = came < quantile
-                self._pinball[side, place] += np.bincount(owner, pinball_loss(came, quantile, level), count)
-                self._violations[side, place] += np.bincount(owner, below, count)
+                below = outcomes < quantile
+                self._pinball[side, place] += np.bincount(
+                    series, pinball_loss(outcomes, quantile, level), count
+                )
+                self._violations[side, place] += np.bincount(series, below, count)
                 if not side:
-                    self._transitions[place] += transitions(below, owner, count, self._latest[place])
-                    for what, values in enumerate((came, found[place, 1, known])):
-                        self._beyond[what, place] += np.bincount(owner[below], values[below], count)
+                    self._transitions[place] += transitions(below, series, count, self._latest[place])
+                    for what, values in enumerate((outcomes, found[place, 1, known])):
+                        self._beyond[what, place] += np.bincount(series[below], values[below], count)
 
     def _entry(self, place: int, level: float) -> dict[str, Any]:
         """A level: all tickers together, then a column a figure with an entry a ticker."""

@@ -53,7 +53,7 @@ def qlike_loss(actual: Column, forecast: Column) -> Column:
 
 
 def cross_entropy(actual: Column, forecast: Column) -> Column:
-    """-log of the probability that was given to what came (0 or 1)."""
+    """-log of the probability that was given to the outcome (0 or 1)."""
     given = np.clip(forecast, _CERTAIN, 1 - _CERTAIN)
     return np.asarray(-(actual * np.log(given) + (1 - actual) * np.log1p(-given)))
 
@@ -194,14 +194,14 @@ def pit_counts(actual: Column, quantiles: Column) -> NDArray[np.int64]:
 
 
 def calibration(table: ForecastTable, *, bins: int = 10) -> dict[str, Any]:
-    """How often what was called likely came: probabilities in bins of about as many rows, and Murphy's decomposition.
+    """Forecast beside observed frequency, in bins of about as many rows, and Murphy's decomposition of the Brier score.
 
     Args:
         table: of outcomes 0 or 1.
         bins: at most; forecasts that are alike share one.
 
     Returns:
-        bins: forecast (mean probability), observed (share that came), rows. reliability - resolution + uncertainty is
+        bins: forecast (mean probability), observed (share of ones), rows. reliability - resolution + uncertainty is
         the Brier score of the bins' means: of these, reliability is what better calibration would save.
 
     Source: Murphy (1973), A new vector partition of the probability score, Journal of Applied Meteorology 12.
@@ -212,17 +212,17 @@ def calibration(table: ForecastTable, *, bins: int = 10) -> dict[str, Any]:
     count = np.bincount(place, minlength=len(edges) + 1).astype(np.float64)
     seen = count > 0
     mean = np.bincount(place, forecast, len(count))[seen] / count[seen]
-    came = np.bincount(place, actual, len(count))[seen] / count[seen]
+    observed = np.bincount(place, actual, len(count))[seen] / count[seen]
     share = count[seen] / max(len(table), 1)
     base = float(actual.mean()) if len(table) else 0.0
     return {
         "split": table.split,
         "bins": [
             {"forecast": float(said), "observed": float(seen_), "rows": int(rows)}
-            for said, seen_, rows in zip(mean, came, count[seen], strict=True)
+            for said, seen_, rows in zip(mean, observed, count[seen], strict=True)
         ],
-        "reliability": figure(float((share * (mean - came) ** 2).sum())),
-        "resolution": figure(float((share * (came - base) ** 2).sum())),
+        "reliability": figure(float((share * (mean - observed) ** 2).sum())),
+        "resolution": figure(float((share * (observed - base) ** 2).sum())),
         "uncertainty": figure(base * (1 - base)),
     }
 

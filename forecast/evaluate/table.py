@@ -39,7 +39,7 @@ _LARGE_PANEL = 16 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class PanelKeys:
-    """What a row is and what came of it, looked up in the panel rather than stored.
+    """What a row is and its actual value, looked up in the panel rather than stored.
 
     Args:
         panel: the run's bars.
@@ -76,7 +76,7 @@ class PanelKeys:
 
     @cached_property
     def actual(self) -> Column:
-        """(rows,) what came."""
+        """(rows,) the actual values."""
         return self.target.in_unit(self.panel.values[self._ahead, self.column].astype(np.float64))
 
     @cached_property
@@ -135,7 +135,7 @@ class GivenKeys:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ForecastTable:
-    """Forecasts of a split beside what came and what was known; a window's steps side by side.
+    """Forecasts of a split beside actual and naive values; a window's steps side by side.
 
     Args:
         names: tickers, in the order that `series` counts.
@@ -213,7 +213,7 @@ class ForecastTable:
 
     @property
     def actual(self) -> Column:
-        """(rows,) what came, in the target's unit."""
+        """(rows,) the actual values, in the target's unit."""
         return self.keys.actual
 
     @property
@@ -318,7 +318,7 @@ def from_frame(frame: pd.DataFrame, *, split: str, scale_from: str = "train") ->
             step.
         split: whose rows.
         scale_from: the split over whose rows of step 1 the mean |actual - naive| is a ticker's scale, and the mean
-            of what came its training mean.
+            of the actual values its training mean.
 
     Raises:
         ValueError: a column is missing.

@@ -137,7 +137,7 @@ class BaselineCache:
         self._fitted: dict[int, bytes] = {}  # fold -> its fitted baselines; they never leave this process
 
     def fit(self, baselines: Baselines, data: MarketData, *, identity: str, fold: int) -> None:
-        """Fit, or take what the same baselines learnt before.
+        """Fit, or take over what the same baselines were fitted to before.
 
         Args:
             baselines: not fitted, or fitted to an earlier fold.

@@ -123,7 +123,7 @@ def restore_forecaster(config: DictConfig, arrays: Mapping[str, Any], facts: Map
 
 
 def _to_restore(node: Mapping[str, Any], sizes: Mapping[str, int]) -> Forecaster:
-    """A node of a model as a forecaster without what it learnt."""
+    """A node of a model as a forecaster that is not fitted yet."""
     from forecast.model.neural import NetworkForecaster
 
     model = _construct(node, sizes, partial(_to_restore, sizes=sizes))

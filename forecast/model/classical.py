@@ -243,7 +243,7 @@ def _fit_arima(values: Column, mean: float, p: int, q: int) -> _Tried:
     from statsmodels.tsa.arima.model import ARIMA
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of starting values; what they lead to is judged by its likelihood
+        warnings.simplefilter("ignore")  # of starting values; what they lead to is compared by its likelihood
         fitted = ARIMA(values - mean, order=(p, 0, q), trend="n").fit(method="innovations_mle")
     count = len(fitted.params) + (mean != 0.0)  # the mean was estimated too
     aicc = -2 * float(fitted.llf) + 2 * count * len(values) / (len(values) - count - 1)

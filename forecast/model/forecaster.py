@@ -100,7 +100,7 @@ class Forecaster(Protocol):
     def history(self) -> int | None: ...
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> TrainingResult | None:
-        """Learn from the training bars alone, whatever was learnt before.
+        """Fit to the training bars alone, whatever was fitted before.
 
         Args:
             data: prepared. What is needed of it later is kept: forecasts are asked for with other bars, too.
@@ -121,7 +121,7 @@ class Forecaster(Protocol):
         ...
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """What was learnt: arrays, and JSON values."""
+        """The fitted state: arrays, and JSON values."""
         ...
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -246,26 +246,26 @@ def _spread(windows: WindowIndex) -> Iterator[WindowBatch]:
 class BarForecaster:
     """What forecasters of raw bars share; by itself it learns nothing.
 
-    `learnt` names what is saved: each an attribute whose name ends in an underscore, an array or a JSON value.
+    `saved` names the fitted state: each an attribute whose name ends in an underscore, an array or a JSON value.
     """
 
     quantile_levels: tuple[float, ...] | None = None
     normaliser: WindowNormaliser | None = None
-    learnt: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
 
     def fit(self, data: MarketData, *, on_epoch: OnEpoch | None = None) -> None:
         """See Forecaster."""
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """See Forecaster; what is None is left out."""
-        values = {name: getattr(self, f"{name}_") for name in self.learnt}
+        values = {name: getattr(self, f"{name}_") for name in self.saved}
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         return arrays, {n: value for n, value in values.items() if n not in arrays and value is not None}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
         """See Forecaster; what an earlier version did not save stays as the class has it."""
         known = {**facts, **arrays}
-        for name in self.learnt:
+        for name in self.saved:
             attribute = f"{name}_"
             setattr(self, attribute, known.get(name, getattr(type(self), attribute, None)))
 

@@ -39,7 +39,7 @@ class Har(BarForecaster):
 
     It is fitted to every training bar that the panel holds, and that begins after the warm-up of data.features: least
     squares over the bars before as well (22 of them with data=volatility_single) differ by some tenths of a percent.
-    Where too few bars have the whole longest mean before them, all are learnt from, with means of the bars there are.
+    Where too few bars have the whole longest mean before them, all are fitted to, with means of the bars there are.
 
     Args:
         bars: over how many of the last bars each mean is taken, ascending.
@@ -57,7 +57,7 @@ class Har(BarForecaster):
     Econometrics 7, https://doi.org/10.1093/jjfinec/nbp001.
     """
 
-    learnt = ("coefficients", "intercepts", "series", "logs", "positive", "chances")
+    saved = ("coefficients", "intercepts", "series", "logs", "positive", "chances")
     series_: list[str]  # that have coefficients of their own
     coefficients_: Values  # (series + 1, regressors, horizon); the last ones are of all series together
     intercepts_: Values  # (series + 1, horizon)

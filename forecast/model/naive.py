@@ -94,7 +94,7 @@ def last_values_of(
 class Naive(BarForecaster):
     """What the target calls naive, for every step: the last value, no move, an even chance."""
 
-    learnt = ("value",)
+    saved = ("value",)
     history = 1
     uncorrected = True  # the last value as it was, see measure_errors
     value_: float | None = None  # None = the last one
@@ -155,7 +155,7 @@ class HistoricalMean(BarForecaster):
     can anything beat the historical average?, Review of Financial Studies 21.
     """
 
-    learnt = ("relation",)
+    saved = ("relation",)
     history = None
     relation_ = "ratio"  # see Target.relation
 
@@ -228,7 +228,7 @@ class Ewma(BarForecaster):
     Source: RiskMetrics Technical Document (1996), 4th edition, J.P. Morgan, section 5.2, with 0.94 for daily bars.
     """
 
-    learnt = ("logs", "shift")
+    saved = ("logs", "shift")
     logs_ = False  # whether the target's values are logs
     shift_: Values | None = None  # (horizon,) that is added; None: nothing
 
@@ -275,7 +275,7 @@ class TrainingMean(BarForecaster):
     A series that was not trained on takes the mean of all of them.
     """
 
-    learnt = ("means", "other")
+    saved = ("means", "other")
     history = 1
     means_: dict[str, float]  # series -> its own
     other_: float  # of every other series
@@ -312,7 +312,7 @@ class SeasonalMean(BarForecaster):
     https://otexts.com/fpp3, with means of what is past alone.
     """
 
-    learnt = ("period",)
+    saved = ("period",)
     period_: int  # bars
 
     def __init__(

@@ -38,7 +38,7 @@ def loss_function(name: LossName, *, levels: Sequence[float] | None) -> Loss:
 
 
 def cross_entropy(answers: Tensor, targets: Tensor) -> Tensor:
-    """Mean of -ln(probability given to what came); answers are log odds.
+    """Mean of -ln(probability given to the outcome); answers are log odds.
 
     Args:
         answers: (batch, horizon).
@@ -79,7 +79,7 @@ def clip_gradients(parameters: list[nn.Parameter], max_norm: float) -> None:
 class Adam(torch.optim.Adam):
     """torch's fused Adam without what `step` and `zero_grad` do around the arithmetic.
 
-    That is 5 to 10 % of the training of a small network (hidden 32), for the same bits.
+    That is 9 % of the fit of a network of 32 units, 6 % of 128, and 2 to 4 % of a whole default run, for the same bits.
 
     Source: Kingma and Ba (2015), https://arxiv.org/abs/1412.6980.
 

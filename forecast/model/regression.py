@@ -79,9 +79,9 @@ class Ridge:
 
     All series are pooled. Coefficients are shrunk as far as the evidence asks, see shrinkage.py. Where penalties are
     given instead, and where levels are forecast (`data.anchor=none`), one penalty holds for all of them, chosen on the
-    newest fifth of the training bars: the largest whose squared error, learnt from the older bars, is not above the
+    newest fifth of the training bars: the largest whose squared error, fitted to the older bars, is not above the
     least one by more than two standard errors (the windows that end together counted as one). That is all but blind to
-    an R2 of 1 %. Then all training bars are learnt from.
+    an R2 of 1 %. Then it is fitted to all training bars.
 
     Args:
         alphas: penalties to choose from, on the sum of squares of normalised windows; None = by evidence.

@@ -239,11 +239,11 @@ class Residuals:
             some = streams[first:stop]
             count = self.counts[some]
             rows = np.repeat(self.starts[some] - (np.cumsum(count) - count), count) + np.arange(count.sum())
-            owner = np.repeat(np.arange(len(some)), count)
+            place = np.repeat(np.arange(len(some)), count)
             begins = np.cumsum(count) - count
             for kind in range(len(plan.kinds)):
                 values = self.scores[kind, rows]
-                by_size = values[np.lexsort((values, owner))]
+                by_size = values[np.lexsort((values, place))]
                 for level in np.flatnonzero(plan.kind == kind):
                     ranks = rank(count, np.asarray(plan.levels[level]))
                     found[level, first:stop] = by_size[begins + ranks - 1]

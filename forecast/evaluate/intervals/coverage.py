@@ -123,7 +123,7 @@ class Coverage:
     rows: NDArray[np.int64]  # (series, steps) that have bounds
     rows_without: int
     held: NDArray[np.int64]  # (model and naive, reliability levels) outcomes inside
-    judged: int  # rows behind `held`
+    rows_known: int  # rows behind `held`
     crps: Column  # (model and naive,) sum
     pit: NDArray[np.int64]  # (20,) outcomes between two neighbouring quantiles of the model's distribution
     ahead: int  # bars from an origin to the last outcome of its steps, which neighbours share
@@ -132,7 +132,7 @@ class Coverage:
     rows_at: Column  # (bars,)
 
     def __add__(self, other: Coverage) -> Coverage:
-        added = ("sums", "rows", "rows_without", "held", "judged", "crps", "pit")
+        added = ("sums", "rows", "rows_without", "held", "rows_known", "crps", "pit")
         joined = ("origins", "held_at", "rows_at")
         changed: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in added}
         for name in joined:
@@ -157,10 +157,10 @@ class Coverage:
             figures[f"{split}_ticker_coverage{suffix}"] = self._ticker_coverage(number)
             figures[f"{split}_coverage_p{suffix}"] = self.test(number)["p"]
         for side, name in enumerate(("crps", "naive_crps")):
-            figures[f"{split}_{name}"] = _mean(self.crps[side], self.judged)
+            figures[f"{split}_{name}"] = _mean(self.crps[side], self.rows_known)
         nominal = np.arange(1, len(self.pit)) / len(self.pit)
-        observed = np.cumsum(self.pit)[:-1] / max(self.judged, 1)
-        figures[f"{split}_pit"] = float(np.abs(observed - nominal).max()) if self.judged else None
+        observed = np.cumsum(self.pit)[:-1] / max(self.rows_known, 1)
+        figures[f"{split}_pit"] = float(np.abs(observed - nominal).max()) if self.rows_known else None
         return figures
 
     def test(self, level: int) -> dict[str, Any]:
@@ -209,10 +209,10 @@ class Coverage:
         """Nested figures for evaluation.json.
 
         Returns:
-            levels: of the intervals. rows: judged. rows_without: that have no bounds. test: see `test`. pit: outcomes
-            between two neighbouring quantiles of 0.05 to 0.95, 20 of them.
+            levels: of the intervals. rows: with bounds. rows_without: that have no bounds. test: see `test`. pit:
+            outcomes between two neighbouring quantiles of 0.05 to 0.95, 20 of them.
             pooled: level -> figures. steps: level -> figures of each step, in order. tickers: name -> level ->
-            figures, with the coverage of each step. reliability: nominal level beside the share that came out.
+            figures, with the coverage of each step. reliability: nominal level beside the observed share.
             `width_percent` is in percent of the last value. A level is written as in `90`.
         """
         everything = slice(None)
@@ -250,7 +250,7 @@ class Coverage:
             "reliability": [
                 {"nominal": level, "empirical": own, "naive_empirical": naive}
                 for level, own, naive in sorted(
-                    (level, *(_mean(held, self.judged) for held in self.held[:, number]))
+                    (level, *(_mean(held, self.rows_known) for held in self.held[:, number]))
                     for number, level in enumerate(self.reliability)
                 )
             ],
@@ -318,7 +318,7 @@ def coverage(
         rows=np.bincount(place, minlength=size).reshape(shape),
         rows_without=int(len(table) - known.sum()),
         held=np.stack([side.inside[:, known].sum(axis=1) for side in sides]),
-        judged=int(known.sum()),
+        rows_known=int(known.sum()),
         crps=np.asarray([side.crps[known].sum() for side in sides]),
         pit=np.bincount(sides[0].below[known], minlength=2 * len(_LADDER) + 2),
         ahead=table.overlap(),

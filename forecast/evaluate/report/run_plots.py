@@ -161,7 +161,7 @@ def sizes_plot(rows: pd.DataFrame, name: str, *, words: Words) -> Plot:
 
 
 def moves_plot(dots: pd.DataFrame, rows: pd.DataFrame, name: str, *, words: Words) -> Plot:
-    """The move forecast against the return that came: bar by bar, and the means of equal groups.
+    """The move forecast against the realised return: bar by bar, and the means of equal groups.
 
     Args:
         dots: rows to show each by itself.
@@ -171,27 +171,32 @@ def moves_plot(dots: pd.DataFrame, rows: pd.DataFrame, name: str, *, words: Word
     """
     if words.relative:
         dots, rows = dots[dots["naive"] != 0], rows[rows["naive"] != 0]
-    said, came = _moves(rows, words)
-    parts = np.array_split(np.argsort(said, kind="stable"), max(min(GROUPS, len(said) // MIN_GROUP), 1))
+    predicted, realised = _moves(rows, words)
+    parts = np.array_split(
+        np.argsort(predicted, kind="stable"), max(min(GROUPS, len(predicted) // MIN_GROUP), 1)
+    )
     parts = [part for part in parts if len(part) > 1]
-    centre = np.array([said[part].mean() for part in parts])
-    mean = np.array([came[part].mean() for part in parts])
-    error = np.array([came[part].std(ddof=1) / len(part) ** 0.5 for part in parts])
-    said, came = _moves(dots, words)
-    x = np.concatenate([said, centre])
+    centre = np.array([predicted[part].mean() for part in parts])
+    mean = np.array([realised[part].mean() for part in parts])
+    error = np.array([realised[part].std(ddof=1) / len(part) ** 0.5 for part in parts])
+    predicted, realised = _moves(dots, words)
+    x = np.concatenate([predicted, centre])
     order = np.argsort(x, kind="stable")
-    no_bar, no_group = np.full(len(parts), np.nan), np.full(len(said), np.nan)
+    no_bar, no_group = np.full(len(parts), np.nan), np.full(len(predicted), np.nan)
     notes = _times(dots)
     notes += [f"mean of {words.bars(len(part))}, ± one standard error" for part in parts]
     result, unit = ("return", "%") if words.relative else ("move", words.unit)
     return Plot(
-        title=f"{name}: the moves forecast against the {result}s that came",
+        title=f"{name}: the moves forecast against the realised {result}s",
         x=x[order],
         x_label=f"move forecast, {unit}",
-        y_label=f"{result} that came, {unit}",
+        y_label=f"realised {result}, {unit}",
         series=[
             Series(
-                name=f"a {words.bar}", kind="dots", role="model", values=np.concatenate([came, no_bar])[order]
+                name=f"a {words.bar}",
+                kind="dots",
+                role="model",
+                values=np.concatenate([realised, no_bar])[order],
             ),
             Series(
                 name=f"mean of {len(parts)} equal groups" if len(parts) > 1 else f"mean of all {words.bar}s",
@@ -341,13 +346,13 @@ def _errors(rows: pd.DataFrame) -> tuple[Column, Column]:
 
 
 def _moves(rows: pd.DataFrame, words: Words) -> tuple[Column, Column]:
-    """Moves forecast and moves that came, (rows,): in percent of the last value, or in the unit."""
+    """Moves forecast and realised moves, (rows,): in percent of the last value, or in the unit."""
     naive = column(rows, "naive")
-    said, came = column(rows, "forecast"), column(rows, "actual")
+    predicted, realised = column(rows, "forecast"), column(rows, "actual")
     return (
-        (100 * (said / naive - 1), 100 * (came / naive - 1))
+        (100 * (predicted / naive - 1), 100 * (realised / naive - 1))
         if words.relative
-        else (said - naive, came - naive)
+        else (predicted - naive, realised - naive)
     )
 
 

@@ -62,7 +62,7 @@ def _coverage_tests(tests: Mapping[str, Record], words: Words) -> list[Part]:
 
 
 def _reliability(record: Record, words: Words) -> list[Plot]:
-    """Coverage that came beside the one that was promised, of many levels."""
+    """Observed beside nominal coverage, of many levels."""
     points = [point for point in record.get("reliability") or [] if number(point.get("nominal")) is not None]
     promised, held, naive = (
         [scaled(point.get(key)) for point in points] for key in ("nominal", "empirical", "naive_empirical")
@@ -178,7 +178,7 @@ def risk(record: Record, words: Words) -> list[Part]:
 
 
 def calibration(record: Record) -> list[Part]:
-    """Probabilities in bins: how often what was called likely came.
+    """Probabilities in bins: forecast beside observed frequency.
 
     Args:
         record: bins (forecast, observed, rows), reliability, resolution, uncertainty.
@@ -186,15 +186,15 @@ def calibration(record: Record) -> list[Part]:
     bins: Sequence[Record] = record.get("bins") or []
     heads: Columns = {
         "forecast %": ("forecast", percent_text),
-        "came %": ("observed", percent_text),
+        "observed %": ("observed", percent_text),
         "rows": ("rows", plain),
     }
     plot = Plot(
         title="Reliability of the probabilities on test",
         x=[scaled(one.get("forecast")) for one in bins],
         x_label="forecast, %",
-        y_label="came, %",
-        series=[line("came", "model", [scaled(one.get("observed")) for one in bins])],
+        y_label="observed, %",
+        series=[line("observed", "model", [scaled(one.get("observed")) for one in bins])],
         diagonal="as forecast",
         note="On the dashed line what is called likely comes as often as it was said to.",
     )

@@ -69,20 +69,20 @@ def conditional_coverage(coverage: LikelihoodRatio, independence: LikelihoodRati
 
 
 def transitions(
-    violated: NDArray[np.bool_], owner: NDArray[np.integer], groups: int, latest: NDArray[np.integer]
+    violated: NDArray[np.bool_], group: NDArray[np.integer], groups: int, latest: NDArray[np.integer]
 ) -> Column:
     """(groups, 2, 2) how often each state was followed by each.
 
     Args:
         violated: (rows,) of a group side by side, oldest first.
-        owner: (rows,) 0 .. groups - 1.
+        group: (rows,) 0 .. groups - 1.
         groups: their number.
         latest: (groups,) state of the row before a group's first, -1 where there is none; afterwards that of its last.
     """
-    opens = np.append(True, owner[1:] != owner[:-1])[: len(owner)]
-    before = np.where(opens, latest[owner], np.append(0, violated[:-1])[: len(owner)])
-    cell = (owner * 4 + 2 * before + violated)[before >= 0]
-    latest[owner] = violated  # of several rows of a group the last one stays
+    opens = np.append(True, group[1:] != group[:-1])[: len(group)]
+    before = np.where(opens, latest[group], np.append(0, violated[:-1])[: len(group)])
+    cell = (group * 4 + 2 * before + violated)[before >= 0]
+    latest[group] = violated  # of several rows of a group the last one stays
     found: Column = np.bincount(cell, minlength=4 * groups).astype(np.float64).reshape(groups, 2, 2)
     return found
 

@@ -126,13 +126,13 @@ def ticker_directions(table: ForecastTable, *, alpha: float) -> Directions:
 
 def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
     returns, groups, horizon = Returns(block), len(block.names), block.overlap()
-    owner, windows = returns.window_series, len(returns.window_series)
+    series, windows = returns.window_series, len(returns.window_series)
     hits, known = _right(returns)
     window = returns.window[known]
     count, right = np.bincount(window, minlength=windows), group_sums(hits, window, windows)
-    share, error = ratios(right, count.astype(np.float64), owner, groups, lags=horizon - 1)
-    total = group_sums(count, owner, groups)
-    effective = _effective(share, error, total, group_sums(count > 0, owner, groups) / horizon)
+    share, error = ratios(right, count.astype(np.float64), series, groups, lags=horizon - 1)
+    total = group_sums(count, series, groups)
+    effective = _effective(share, error, total, group_sums(count > 0, series, groups) / horizon)
     up, called = _signs(returns)
     telling = _telling(returns)
     group = np.asarray(block.series)[telling]
@@ -143,13 +143,13 @@ def _of_tickers(block: ForecastTable, *, alpha: float) -> Directions:
     else:
         product, _ = _agreement(returns)
         values, present = group_means(product, returns.window[telling], windows)
-        agreed = compare(values, owner[present], groups, horizon=horizon)
-        tally = (
+        agreed = compare(values, series[present], groups, horizon=horizon)
+        counts = (
             group_sums(np.ones(len(group)), group, groups),
             group_sums(up, group, groups),
             group_sums(called, group, groups),
         )
-        stat, p, reason = _by_agreement(agreed, tally)
+        stat, p, reason = _by_agreement(agreed, counts)
     return Directions(total.astype(np.int64), share, low, high, effective, stat, p, reason)
 
 
@@ -211,8 +211,8 @@ def _by_signs(up: Flags, called: Flags, group: Index, groups: int) -> tuple[Colu
     return stat, ndtr(-stat), reason
 
 
-def _by_agreement(agreed: Any, tally: tuple[Column, Column, Column]) -> tuple[Column, Column, Index]:
-    reason = _sides(*tally, few=np.isin(agreed.reason, (TOO_FEW, NO_ROWS)))
+def _by_agreement(agreed: Any, counts: tuple[Column, Column, Column]) -> tuple[Column, Column, Index]:
+    reason = _sides(*counts, few=np.isin(agreed.reason, (TOO_FEW, NO_ROWS)))
     # All that is left: forecasts that say both directions, but never both of one ticker and step.
     reason[(reason == DEFINED) & (agreed.reason != COMPARED)] = FORECAST
     stat, p = (np.where(reason == DEFINED, values, np.nan) for values in (agreed.stat, agreed.p_better))

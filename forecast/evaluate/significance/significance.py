@@ -230,12 +230,12 @@ def compare_tickers(table: ForecastTable, references: Sequence[str]) -> dict[tup
     }
     for block in table.blocks():
         returns, mine = Returns(block), np.unique(block.series)
-        owner = returns.window_series
+        series = returns.window_series
         for (reference, loss), whole in found.items():
             gain, known = returns.gain(reference, loss=loss)
             window = returns.window if known is None else returns.window[known]
-            values, present = group_means(gain, window, len(owner))
-            some = compare(values, owner[present], groups, horizon=horizon)
+            values, present = group_means(gain, window, len(series))
+            some = compare(values, series[present], groups, horizon=horizon)
             for item in fields(Comparison):
                 getattr(whole, item.name)[mine] = getattr(some, item.name)[mine]
     return found

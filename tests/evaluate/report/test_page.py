@@ -307,7 +307,7 @@ def test_words_follow_the_record(written, walk):
     (rolling,) = [plot for title, plot in plots.items() if title.endswith("RMSE of the last 44 hours")]
     assert rolling["y"]["label"] == "% a bar"
     assert [series["name"] for series in rolling["series"]] == ["next = last", "model"]
-    moves = plots["AAPL: the moves forecast against the moves that came"]
+    moves = plots["AAPL: the moves forecast against the realised moves"]
     assert {note[11:] for note in moves["notes"] if note.startswith("20")} == {"01:30"}
     assert not rolling["x"]["whole"]
     assert moves["x"]["label"] == "move forecast, % a bar"

@@ -141,7 +141,7 @@ def test_errors_are_counted_and_those_outside_are_said(table):
 def test_moves_in_percent_with_means_of_groups(table):
     frame = table(days=1500, knows=0.3)
     test = frame[frame["split"] == "test"]
-    plot = page_plots(frame)["the moves forecast against the returns that came"]
+    plot = page_plots(frame)["the moves forecast against the realised returns"]
     x, days = np.asarray(plot.x), np.asarray(series(plot, "a day").values)
     assert (np.diff(x) >= 0).all()
     there = ~np.isnan(days)
