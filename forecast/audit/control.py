@@ -63,14 +63,14 @@ class Skill:
 
     @property
     def text(self) -> str:
-        """For a line of output."""
+        """The skill in a line of output."""
         gain = f"R2 {100 * self.gain:+.2f} % +/- {100 * self.gain_error:.2f}"
         if self.share is None:
             return gain
         return f"{gain}, direction {100 * self.share:.1f} % +/- {100 * self.share_error:.1f}"
 
     def exceeds(self, gain: float, share: float = _DIRECTION) -> bool:
-        """Whether it is more than is believable, beyond noise."""
+        """Whether the skill is above a ceiling by more than noise."""
         if self.gain > gain and self.gain > _ERRORS * self.gain_error:
             return True
         return self.share is not None and self.share - _ERRORS * self.share_error > share
@@ -226,7 +226,7 @@ def _boosted_trees(data: MarketData) -> _Answer:
 
 
 def _trees() -> Any:
-    """Quick ones, that take what is handed to them."""
+    """Boosted trees that are quick to fit."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return HistGradientBoostingRegressor(

@@ -53,7 +53,7 @@ class _Derived:
     source: Source
 
     def tickers(self) -> list[str]:
-        """As the source says."""
+        """The tickers of the other source."""
         return self.source.tickers()
 
     def columns_of(self, ticker: str) -> pd.DataFrame:
@@ -81,7 +81,7 @@ class CachedSource(_Derived):
 
 @dataclass
 class Until(_Derived):
-    """Bars up to a day, as if the rest had not happened yet."""
+    """A source cut off after a day: later bars do not exist yet."""
 
     last_day: pd.Timestamp
 
@@ -199,7 +199,7 @@ class Subject:
                 self.config.trainer.update({"progress": "off"})
 
     def data(self, source: Source) -> MarketData:
-        """The config's data over other bars, loaded."""
+        """The config's data, loaded with other bars."""
         data: MarketData = build(self.config.data, source=source, target=build(self.config.get("target")))
         data.load()
         return data
@@ -233,14 +233,14 @@ class Subject:
 
     @cached_property
     def evaluation(self) -> Evaluation:
-        """The config's."""
+        """The `evaluation` of the config, built."""
         from forecast.evaluate.folds import Holdout
 
         return build(self.config.get("evaluation")) or Holdout()
 
     @cached_property
     def folds(self) -> list[Fold]:
-        """Of the original bars."""
+        """The folds of the original bars."""
         return self.evaluation.folds(self.original)
 
     def fitted(self, data: MarketData, *, epochs: int = MOST_EPOCHS) -> Forecaster:
@@ -257,7 +257,7 @@ class Subject:
 
     @cached_property
     def forecaster(self) -> Forecaster:
-        """Fitted to the original data."""
+        """The config's forecaster, fitted to the original data."""
         return self.fitted(self.original)
 
     @cached_property

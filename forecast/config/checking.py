@@ -71,7 +71,7 @@ def task(
 
 
 def objective(*, metric: Annotated[str, MinLen(1)], mode: Literal["min", "max"]) -> None:
-    """The keys of `objective`, likewise."""
+    """The signature that the keys of `objective` are checked against."""
 
 
 def check(config: DictConfig, only: Collection[str] | None = None) -> None:

@@ -198,7 +198,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def _canonical(value: Any) -> Any:
-    """1.0 and 1 are the same number, however they were typed."""
+    """A value with numbers in one form: 1.0 and 1 are the same, however they were typed."""
     if isinstance(value, dict):
         return {str(name): _canonical(item) for name, item in value.items()}
     if isinstance(value, list):

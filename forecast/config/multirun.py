@@ -59,7 +59,7 @@ JobRunner = Callable[[JobContext, DictConfig, Task], float | None]
 
 
 class SweepSession(Protocol):
-    """Watches over a sweep, in the process that was started."""
+    """Accounts for a sweep, in the process that was started."""
 
     def begin(self, context: SweepContext) -> JobRunner:
         """Called once, before the first job; what it returns runs each job, pickled where that is elsewhere."""
@@ -168,7 +168,7 @@ class Launch:
         return self._runner
 
     def alone(self, config: DictConfig) -> float | None:
-        """A single run."""
+        """Run the task once, without a sweep."""
         self.started = True
         node = HydraConfig.get()
         try:

@@ -66,12 +66,12 @@ def weighted(x: Column, weights: Sequence[float]) -> Column:
 
 
 def mean(x: Column, span: int) -> Column:
-    """Of the last `span` values."""
+    """The mean of the last `span` values."""
     return weighted(x, [1.0] * span) / span
 
 
 def highest(x: Column, span: int) -> Column:
-    """Of the last `span` values."""
+    """The largest of the last `span` values."""
     out = x.copy()
     for lag in range(1, span):
         out = np.maximum(out, lagged(x, lag))
@@ -79,7 +79,7 @@ def highest(x: Column, span: int) -> Column:
 
 
 def lowest(x: Column, span: int) -> Column:
-    """Of the last `span` values."""
+    """The smallest of the last `span` values."""
     return -highest(-x, span)
 
 

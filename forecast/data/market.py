@@ -40,7 +40,7 @@ _MOST_WARNINGS = 5
 
 
 class MarketData:
-    """Bars to windows.
+    """From bars to windows: fetched, checked, split, scaled.
 
     Args:
         source: where bars come from.
@@ -424,7 +424,7 @@ class MarketData:
                 )
 
     def _way_out(self) -> str:
-        """What a split without a window can be helped by."""
+        """What to change where a split has no window."""
         if self.within_session:
             return "ask for shorter windows, or data.within_session=false"
         ahead = self.target.lead + self.horizon
@@ -439,7 +439,7 @@ class MarketData:
         return f"{between}; mend the source, or forecast another target"
 
     def _span(self, word: str = " and") -> str:
-        """What else a window needs to have a target."""
+        """The bars that a target needs besides its window, in words."""
         return f"{word} target.span={self.target.lead + 1}" if self.target.lead else ""
 
     def _who(self) -> str:

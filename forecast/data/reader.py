@@ -97,7 +97,7 @@ class BarReader:
     def of(
         cls, data: Mapping[str, Any], *, source: Source, health: HealthCheck | None, until_now: bool = False
     ) -> BarReader:
-        """What reads tickers as a run did.
+        """The reader of a run's `data` node.
 
         Args:
             data: the `data` node of its config, of an earlier version too.
@@ -117,7 +117,7 @@ class BarReader:
 
     @property
     def expected(self) -> Bars:
-        """What bars are before any was seen."""
+        """The bars to expect before any was read."""
         named = self.assumed if self.calendar is None else self.calendar
         return Bars(interval=self.resample or self.interval, calendar=None if named in NO_CALENDAR else named)
 
@@ -178,7 +178,7 @@ class BarReader:
         return zone(ticker)
 
     def _zone(self, ticker: str, whole: pd.DataFrame) -> str:
-        """Of the clock that `start` and `end` are read on."""
+        """The zone of the clock that `start` and `end` are read on."""
         if not (self.range.start or self.range.end):
             return "UTC"
         try:

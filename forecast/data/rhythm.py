@@ -53,7 +53,7 @@ _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "S
 
 @dataclass(frozen=True, kw_only=True)
 class FoundBars:
-    """What bars were found to be.
+    """Interval, calendar and naming that were found for bars.
 
     Args:
         bars: their interval and market.
@@ -68,7 +68,7 @@ class FoundBars:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fit:
-    """How bars and a calendar agree.
+    """How well bars and a calendar agree.
 
     Args:
         closed: share of bars outside of the sessions.
@@ -103,7 +103,7 @@ def find_bars(
     zone: str | None = None,
     key: str = "data.calendar",
 ) -> FoundBars:
-    """What bars are: of which market, beginning when.
+    """Find the calendar of bars and where in a session they begin.
 
     Args:
         ticker: whose they are.
@@ -275,7 +275,7 @@ def _around_the_clock(times: Times) -> bool:
 
 
 def _fit(times: Times, name: str, interval: Interval) -> _Fit:
-    """How bars agree with a calendar."""
+    """How well bars agree with a calendar."""
     begin, end = calendars.reach(name)
     inside = times[(times >= begin) & (times < end + np.timedelta64(1, "D"))]
     bars = Bars(interval=interval, calendar=name)

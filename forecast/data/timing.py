@@ -396,7 +396,7 @@ class Bars:
         return str(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """All that makes it, as plain JSON values."""
+        """The constructor's arguments as plain JSON values."""
         return {
             "interval": self.interval,
             "calendar": self.calendar,

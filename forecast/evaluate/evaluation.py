@@ -201,7 +201,7 @@ class Evaluator:
         return pd.concat(self._shown, ignore_index=True)
 
     def so_far(self, split: str) -> dict[str, float]:
-        """The defined figures of all rows of a split, of the folds there were so far."""
+        """The defined figures of all rows of a split in the folds so far."""
         figures = self._metrics.get(split) or self.metrics.of(join(self._tables[split]).ordered())
         return {name: value for name, value in figures.items() if value is not None}
 

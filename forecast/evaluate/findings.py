@@ -28,7 +28,7 @@ class TargetWords:
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> TargetWords:
-        """Those of a run; runs of before there were targets forecast prices."""
+        """The words of a run; a run from before there were targets forecast prices."""
         record = evaluation.get("target") or {}
         known = {name: str(record[name]) for name in ("name", "unit", "naive", "loss") if record.get(name)}
         return cls(**known)
@@ -95,7 +95,7 @@ class Comparison:
         return None if self.p is None else self.better and self.p < self.alpha
 
     def clause(self, named: str, error: str, *, tested_in: str = "bar by bar") -> str:
-        """The same in words.
+        """The comparison in words.
 
         Args:
             named: how the reference is called.

@@ -94,7 +94,7 @@ class Returns:
 
     @cached_property
     def window_series(self) -> Index:
-        """(windows,) whose each is."""
+        """(windows,) place of each one's ticker among the names."""
         first = np.ones(len(self), dtype=bool)
         first[1:] = np.diff(self.window) != 0
         return self.table.series[first]

@@ -37,7 +37,7 @@ Tails = Annotated[list[Annotated[float, Gt(0), Lt(0.5)]], MinLen(1)]
 
 
 class Risk:
-    """What the next return falls below in the worst share of cases, and what it then is on average.
+    """Value at risk: what the next return falls below in the worst share of cases; expected shortfall: its mean there.
 
     The residuals of the forecast, divided by a volatility forecast (forecast.model.spread), are alike in calm times and
     wild; their quantile, times the volatility forecast of the day, is added to the forecast. Only residuals count that

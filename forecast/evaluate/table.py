@@ -61,7 +61,7 @@ class PanelKeys:
 
     @cached_property
     def series(self) -> NDArray[np.int32]:
-        """(rows,) whose it is."""
+        """(rows,) place of the ticker among the names."""
         return (np.searchsorted(self.panel.first_rows, self.rows, side="right") - 1).astype(np.int32)
 
     @property
@@ -109,7 +109,7 @@ class PanelKeys:
 
 @dataclass(frozen=True, eq=False)
 class GivenKeys:
-    """The same columns, given as arrays."""
+    """The columns of PanelKeys, given as arrays."""
 
     series: Index
     origin: Index

@@ -76,7 +76,7 @@ class Baselines:
         return [NAIVE, *self.members]
 
     def fit(self, data: MarketData) -> None:
-        """Let each learn from the training bars.
+        """Fit each to the training bars.
 
         Args:
             data: prepared.
@@ -85,7 +85,7 @@ class Baselines:
             self._attempt(name, partial(_fit, member, data))
 
     def forecast(self, batch: WindowBatch) -> dict[str, NDArray[np.float64]]:
-        """Forecast the same windows by each.
+        """The forecasts of each of the same windows.
 
         Args:
             batch: windows of validation or test.

@@ -280,7 +280,7 @@ def one_thread() -> Any:
 
 @lru_cache(maxsize=1)
 def _thread_pools(_: int) -> Any:
-    """Those loaded so far; to look for them takes 10 ms, and only an import can bring more."""
+    """The libraries loaded so far; to look for them takes 10 ms, and only an import can bring more."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()

@@ -189,7 +189,7 @@ class Garch(BarForecaster):
         )
 
     def _rescale(self, panel: Panel, layout: Layout, origins: Origins) -> None:
-        """Learn by how much the logs of each series are moved."""
+        """Fit the shift of the logs of each series."""
         logs = self._logs(panel, layout, origins.series, origins.rows, origins.future.shape[1])
         errors = origins.future - logs
         own = [errors[origins.series == panel.names.index(name)] for name in self.parameters_]

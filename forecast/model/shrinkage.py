@@ -202,7 +202,7 @@ def _roles(data: MarketData) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Valu
 
 
 def _alike(one: Values, other: Values) -> bool:
-    """Whether two columns say the same but for their units."""
+    """Whether two columns are the same but for shift and scale."""
     together = abs(float(np.mean((one - one.mean()) * (other - other.mean()))))
     return together > _SAME * float(one.std() * other.std()) > 0.0
 

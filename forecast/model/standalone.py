@@ -64,7 +64,7 @@ def batch_of(
 
 @dataclass(frozen=True, kw_only=True)
 class _Numbering:
-    """What does not depend on the values of windows that stand alone, see Panel and WindowBatch."""
+    """The panel and batch of windows without a history, but for their values; see Panel and WindowBatch."""
 
     times: NDArray[np.int32]
     calendar: NDArray[np.datetime64]

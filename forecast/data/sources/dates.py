@@ -51,14 +51,14 @@ class Stamps:
 
     @classmethod
     def joined(cls, parts: Sequence[Stamps]) -> Stamps:
-        """One after the other."""
+        """Several columns of dates, one after the other."""
         if len(parts) == 1:
             return parts[0]
         names = [one.name for one in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def backwards(self) -> Stamps:
-        """The last first."""
+        """The dates in reverse order."""
         return Stamps(self.local[::-1], self.offset[::-1], self.timed[::-1])
 
 

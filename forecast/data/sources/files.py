@@ -192,7 +192,7 @@ class FileSource:
         ]
 
     def describe(self) -> list[str]:
-        """The same in words, a line for each layout."""
+        """The layouts in words, a line each."""
         by_text: dict[str, list[str]] = {}
         for ticker, layouts in self._layouts.items():
             texts = [layout.text() for layout in layouts.values()]

@@ -332,5 +332,5 @@ def _filled(fields: list[str]) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """Of an error's message."""
+    """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -184,7 +184,7 @@ def _runs(cells: Sequence[str]) -> bool:
 
 
 def _places(table: RawTable, layout: FileLayout) -> dict[str, int]:
-    """Of the columns of the first ticker."""
+    """The places of the columns of the first ticker."""
     first = table.header_tickers()[0] if layout.tickers_in == "header" else None
     return places_of(table, layout, ticker=first)
 

@@ -237,7 +237,7 @@ class FittedAdaptive:
         return found
 
     def _after(self, alpha: Column, missed: NDArray[np.bool_]) -> Column:
-        """What is asked for after an outcome: fewer misses after a miss, more after a hit, never out of [0, 1]."""
+        """The share of misses aimed at after an outcome: smaller after a miss, larger after a hit, in [0, 1]."""
         return np.asarray(np.clip(alpha + self._gamma * (self._target - missed), 0.0, 1.0))
 
     def _ask(self, window: NDArray[np.float32], alpha: Column, held: NDArray[np.int64]) -> Column:

@@ -122,12 +122,12 @@ class IntervalPlan:
 
     @property
     def num_streams(self) -> int:
-        """One a ticker and step."""
+        """Streams: one a ticker and step."""
         return len(self.names) * self.horizon
 
     @cached_property
     def pairs(self) -> Pairs:
-        """Of each level, see quantile_pairs."""
+        """The quantiles that each level's residuals are measured from, see quantile_pairs."""
         return quantile_pairs(self.levels, self.quantile_levels)
 
     @cached_property

@@ -137,7 +137,7 @@ def _sides(ascending: NDArray[np.float32], counts: NDArray[np.integer], levels: 
 
 
 def _of(values: NDArray[np.floating], levels: Sequence[float]) -> Column:
-    """(levels, 2) of one sample."""
+    """(levels, 2) quantiles of one sample."""
     if not len(values):
         return np.full((len(levels), 2), np.nan)
     return _sides(np.sort(values)[None].astype(np.float32), np.asarray([len(values)]), levels)[..., 0]

@@ -162,5 +162,5 @@ def bundled(files: Iterable[Path]) -> str:
 
 @cache
 def text_of(file: Path) -> str:
-    """What stands in a file of the package, read once."""
+    """The text of a file of the package, read once."""
     return file.read_text(encoding="utf-8")

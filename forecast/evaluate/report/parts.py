@@ -94,7 +94,7 @@ class Group:
 
 
 def facts(value: object) -> Group:
-    """A box with whatever JSON can hold."""
+    """A box that shows any JSON value."""
     return Group([tree(value)], style="plain")
 
 
@@ -136,7 +136,7 @@ def words_of(key: str) -> str:
 
 
 def left_out(count: int) -> list[Part]:
-    """What is said below a table that does not hold everything."""
+    """A note below a table: so many rows are left out."""
     if count <= MAX_ROWS:
         return []
     return [Text(f"{MAX_ROWS:,} of {count:,}; evaluation.json has all of them.", style="more")]

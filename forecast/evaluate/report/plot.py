@@ -57,7 +57,7 @@ WORDS = ("target", "unit", "bar", "naive")
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """What is drawn over the x values.
+    """One curve, set of dots or bars, or band of a plot.
 
     Args:
         name: as the legend has it.
@@ -184,7 +184,7 @@ class ParallelPlot:
 
 @dataclass(frozen=True)
 class Picture:
-    """What one PNG file shows.
+    """The plots of one PNG file.
 
     Args:
         rows: of plots beside each other.

@@ -334,13 +334,13 @@ def subject(ticker: str, forecasts: pd.DataFrame) -> str:
 
 
 def column(rows: pd.DataFrame, name: str) -> Column:
-    """Values, (rows,)."""
+    """One column of the table as floats, (rows,)."""
     values: Column = rows[name].to_numpy(dtype="float64")
     return values
 
 
 def _errors(rows: pd.DataFrame) -> tuple[Column, Column]:
-    """Of the model and of naive."""
+    """Errors of the model and of naive."""
     actual = column(rows, "actual")
     return actual - column(rows, "forecast"), actual - column(rows, "naive")
 

@@ -46,7 +46,7 @@ def intervals(record: Record, words: Words) -> list[Part]:
 
 
 def _coverage_tests(tests: Mapping[str, Record], words: Words) -> list[Part]:
-    """A test a level."""
+    """The coverage test of each level."""
     heads: Columns = {
         "": ("level", str),
         "held %": ("coverage", percent_text),

@@ -110,7 +110,7 @@ def pooled_directions(table: ForecastTable, *, alpha: float) -> list[Directions]
 
 
 def ticker_directions(table: ForecastTable, *, alpha: float) -> Directions:
-    """A group a ticker, of all steps.
+    """The direction test of each ticker, all steps together.
 
     Args:
         table: usable rows.

@@ -74,7 +74,7 @@ class Significance:
         sums = sums_by_origin(table, columns | {"nested": _nested})
 
         def tested(name: str, test: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-            """Of all steps together, and of each."""
+            """The test of all steps together, and of each step."""
             steps: tuple[int | None, ...] = (None, *range(1, table.horizon + 1))
             return _by_step(test(sums.means(name, step), horizon=table.overlap(step)) for step in steps)
 
