@@ -403,7 +403,7 @@ def test_an_output_folder_that_cannot_be_written_to(tmp_path, key, folder):
 
 @pytest.mark.parametrize("room", [1_000, 20_000], ids=["for nothing", "for half of the files"])
 def test_a_disk_that_is_full_in_the_middle_of_a_run(tmp_path, room):
-    """Truly: the kernel refuses what goes beyond."""
+    """A real limit: the kernel refuses to write more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:

@@ -244,7 +244,7 @@ def test_the_package_knows_nothing_of_them(tmp_path):
 
 @pytest.mark.slow
 def test_an_edited_plugin_swept_again_into_the_same_folder_is_run_again(importable):
-    """And one that was not edited is not."""
+    """One that was not edited is not run again."""
 
     def sweep() -> tuple[list[str], list[float]]:
         sys.modules.pop("our_plugins", None)  # as a new process would find it

@@ -95,7 +95,7 @@ def beats_naive(metrics: Mapping[str, float | None]) -> bool:
 
 
 def label(metrics: Mapping[str, float | None], evaluation: Mapping[str, Any] | None = None) -> str:
-    """The same in words, with the RMSE ratios, and whether it beats the best baseline by validation.
+    """In words, with RMSE ratios, whether it beats naive and the best baseline by validation.
 
     Args:
         evaluation: the content of its evaluation.json; None = unknown, and nothing is said of baselines.

@@ -193,7 +193,7 @@ def _changed(
     *,
     former: dict[str, Any] | None,
 ) -> PromotionResult:
-    """What came of a change of champion, once MLflow has been asked to note it."""
+    """The result of a change of champion, after it was recorded in MLflow."""
     metadata = read_metadata(folder)
     if registry is not None:
         notes.append(registry.register(folder, metadata, former=former))

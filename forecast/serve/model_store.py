@@ -67,20 +67,20 @@ class LoadedModel:
 
     @cached_property
     def market(self) -> Bars:
-        """What a row is, of several tickers of the first; of a run by an earlier version what its config says."""
+        """The bars of the first ticker's market; of a run by an earlier version, as its config says."""
         predictor, data = self.predictor, self.config["data"]
         own = predictor.markets.get(predictor.tickers[0])
         return own or Bars(interval=data.get("interval", "1d"), calendar=data.get("calendar"))
 
     @property
     def threads(self) -> int:
-        """Of the processor, for a forward: as in training, at most as many as there are."""
+        """Threads of a forward: as many as in training, and no more than there are processors."""
         wanted = (self.config.get("trainer") or {}).get("threads") or 1
         return max(1, min(int(wanted), os.cpu_count() or 1))
 
     @property
     def tickers_per_row(self) -> int:
-        """Tickers side by side in a row of a request."""
+        """The number of tickers side by side in a row of a request."""
         return len(self.predictor.tickers) if self.predictor.scope == "multiple" else 1
 
     @cached_property
@@ -99,7 +99,7 @@ class LoadedModel:
 
     @cached_property
     def row_columns(self) -> tuple[str, ...]:
-        """Of a ticker in a row of a request, in order: those delivered, and Open before them where it is looked at."""
+        """Columns of a ticker in a row of a request, in order: those delivered, Open first where the model needs it."""
         try:
             rows(self.predictor.features, _made_up_bars()[[*DELIVERED]], self.predictor.target)
         except KeyError:
@@ -110,7 +110,7 @@ class LoadedModel:
 
     @cached_property
     def row_names(self) -> tuple[str, ...]:
-        """Of all numbers in a row of a request, in order: each ticker's columns, then the covariates."""
+        """Names of all numbers in a row of a request, in order: each ticker's columns, then the covariates."""
         predictor, columns = self.predictor, self.row_columns
         if predictor.scope == "multiple":
             columns = tuple(f"{ticker} {column}" for ticker in predictor.tickers for column in columns)
@@ -139,7 +139,7 @@ class LoadedModel:
 
     @cached_property
     def join_warnings(self) -> tuple[str, ...]:
-        """What rows cannot tell of tickers of several markets side by side."""
+        """Warnings of what rows cannot show of tickers of several markets side by side."""
         first, *others = self.predictor.tickers
         ask = f"GET /forecast/{first} joins the bars as training did"
         if self.is_mixed:
@@ -308,7 +308,7 @@ def _use_onnx_runtime(model: LoadedModel) -> None:
 
 
 class ModelStore:
-    """Follows a run directory or a link to one. Made before the processes that share it; each has its own `current`.
+    """Follows a run directory or a link to one. Made before the processes are forked; each loads its own `current`.
 
     Args:
         source_path: run directory, or a link such as outputs/champion; where nothing is there, `current` is None.

@@ -36,7 +36,7 @@ _SCHEMES = {
 def documented(
     app: FastAPI, store: ModelStore, *, api_key: bool, admin_key: bool
 ) -> Callable[[], dict[str, Any]]:
-    """What gives the document of an app: made once, and again for another model."""
+    """A function that gives the document of an app, made once for each model."""
     described = app.openapi
     made: tuple[LoadedModel | None, dict[str, Any]] | None = None
 

@@ -25,7 +25,7 @@ Shape = list[Annotated[int, Field(ge=-1)]]
 
 
 class Message(BaseModel):
-    """What either side sends; the protocol lets it say more than the other understands."""
+    """A request or response; the protocol lets it have fields that the other side does not know."""
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, protected_namespaces=())
 

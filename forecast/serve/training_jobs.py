@@ -261,7 +261,7 @@ class TrainingJobs:
         return started
 
     def look(self, job: str) -> JobState | None:
-        """How far a job got, None if there is none of that name; one that died without a last word has failed."""
+        """The state of a job, None if there is none of that name; one whose process died unfinished has failed."""
         folder = self.folder / job
         state = JobState.load(folder) if _NAME.fullmatch(job) else None
         if state is None or not state.running:

@@ -51,7 +51,7 @@ def test_at_every_step(tmp_path, how, earlier):
 
 @pytest.mark.parametrize("room", [30_000, 1_500], ids=["for all but one file", "for next to nothing"])
 def test_a_disk_that_takes_no_more(tmp_path, room):
-    """Truly: the kernel refuses what goes beyond."""
+    """A real limit: the kernel refuses to write more."""
     place = tmp_path / "outputs" / "champion"
     words = ["-m", "forecast.champion", "export", "", "tracker=none", f"champion.directory={place}"]
 

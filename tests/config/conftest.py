@@ -1,4 +1,4 @@
-"""Small classes to build and a small project to start: the config room is tested without the others."""
+"""Small classes to build and a small project to start: the config package is tested without the others."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ hidden_size: 32
     "experiment/wide.yaml": "# @package _global_\nmodel: {hidden_size: 128}\n",
 }
 
-# What a run does with the config room, and ways for a job to go wrong.
+# What a run does with the config package, and ways for a job to go wrong.
 RUN = """
 from forecast.cli import command
 

@@ -242,7 +242,7 @@ def test_an_estimator_of_ones_own_is_saved_without_pickle(variances):
 
 @pytest.mark.parametrize("name", ["os.system", "subprocess.Popen", "test_combinedx.Thing"])
 def test_what_a_bundle_wants_trusted_is_of_the_estimators_own_package(name):
-    """Else whoever writes a bundle could bring anything to life on a server that allows one estimator."""
+    """Otherwise a bundle could create objects of any class on a server that allows one estimator."""
     with pytest.raises(UserError, match=r"^model.trusted\[0\]=.*: must be a class of tests, as"):
         Estimator(estimator=Nearest(), trusted=[name])
 

@@ -236,7 +236,7 @@ def test_a_price_that_never_moves(name):
 
 @EACH_CLASSICAL
 def test_a_ticker_without_training_bars(name):
-    """It begins after training ended: forecast from its own bars and from what the others taught."""
+    """A ticker that begins after training is forecast with what was fitted to the others."""
     old, new = random_bars(300, seed=0), random_bars(300, seed=1).iloc[230:]
     data = bars_for(name, {"OLD": old, "NEW": new}, "no_processing_panel")
     assert data.panel_.time_of(data.split_ranges_["train"][1]) < new.index[0].to_datetime64()

@@ -23,7 +23,7 @@ def layer(kind=nn.LSTM, **keys):
 
 @torch.inference_mode()
 def both(one, windows):
-    """What torch answers, and what the runtime does."""
+    """The outputs of torch and of ONNX Runtime."""
     one.run = None
     expected = one(windows)
     assert use_onnx_runtime(one, threads=1) == [one]

@@ -1,4 +1,4 @@
-"""What a server knows of itself: counts, latency, drift, outcomes of forecasts; and the request log."""
+"""Monitoring of a server: counts, latency, drift, outcomes of forecasts, and the request log."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections import Counter as Tally, defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -82,7 +82,7 @@ class Latency:
         fastest = [value for value in (self.fastest, other.fastest) if value is not None]
         slowest = [value for value in (self.slowest, other.slowest) if value is not None]
         return Latency(
-            counts=Tally(self.counts) + Tally(other.counts),
+            counts=Counter(self.counts) + Counter(other.counts),
             seconds=self.seconds + other.seconds,
             fastest=min(fastest, default=None),
             slowest=max(slowest, default=None),
@@ -101,8 +101,8 @@ class Process:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
-    """Of all processes, those that died among them."""
+class MetricsSnapshot:
+    """What all processes counted together, those that died included."""
 
     requests: dict[tuple[str, int, str], Latency]  # (method, status, route) -> how long they took
     last_minute: Latency  # forecasts from windows that were given, in the last 60 to 70 seconds
@@ -122,7 +122,7 @@ class Figures:
     @property
     def errors(self) -> dict[int, int]:
         """Requests that were refused or failed, by status."""
-        found = Tally[int]()
+        found = Counter[int]()
         for (_, status, _), own in self.requests.items():
             if status >= 400:
                 found[status] += own.number
@@ -139,7 +139,7 @@ class Figures:
         return sum(process.queue for process in self.processes)
 
 
-def read_figures(folder: Path) -> Figures:
+def read_figures(folder: Path) -> MetricsSnapshot:
     """What all processes that share a folder of memory-mapped files have counted."""
     from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
@@ -162,7 +162,7 @@ def read_figures(folder: Path) -> Figures:
         if number:
             newest[pid] = version
     last_inference = by("last_inference")[()]
-    return Figures(
+    return MetricsSnapshot(
         requests=_requests(by),
         last_minute=_last_minute(by),
         last_inference=datetime.fromtimestamp(last_inference, UTC) if last_inference else None,
@@ -307,7 +307,7 @@ class _Series:
             self._write(self._key, value, 0.0)
 
     def add(self, value: float) -> None:
-        """Write the figure, so much larger."""
+        """Increase the figure by an amount."""
         self.set(self.value + value)
 
 
@@ -332,7 +332,7 @@ class _Row:
 
 
 def is_inference(method: str, status: int, route: str) -> bool:
-    """Whether such a request was a forecast from a window that was given."""
+    """Whether a request was answered with a forecast from the window that it sent."""
     return status == 200 and method == "POST" and route.endswith("/infer")
 
 
@@ -356,7 +356,7 @@ def _requests(by: Callable[..., dict[tuple[str, ...], float]]) -> dict[tuple[str
 
 def _last_minute(by: Callable[..., dict[tuple[str, ...], float]]) -> Latency:
     oldest = int(time.time()) // _PIECE_S - _PIECES
-    numbers, counts = by("piece", "pid", "piece"), Tally[int]()
+    numbers, counts = by("piece", "pid", "piece"), Counter[int]()
     for (pid, piece, bucket), number in by("recent", "pid", "piece", "bucket").items():
         if numbers[pid, piece] > oldest:
             counts[int(bucket)] += int(number)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter as Tally
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 from forecast.champion.store import ChampionStore
 from forecast.finished_runs import package_version
-from forecast.serve.monitoring.counters import Figures, Latency
+from forecast.serve.monitoring.counters import Latency, MetricsSnapshot
 from forecast.serve.monitoring.drift import Drift
 from forecast.serve.monitoring.outcomes import OutcomeSummary
 from forecast.serve.training_jobs import Kind, State, TrainingJobs
@@ -37,7 +37,9 @@ def exposition(monitoring: Monitoring, model: LoadedModel | None, jobs: Training
     return generate_latest(SimpleNamespace(collect=lambda: families))  # all that it asks of a registry
 
 
-def metric_families(monitoring: Monitoring, figures: Figures, model: LoadedModel | None) -> Iterator[Metric]:
+def metric_families(
+    monitoring: Monitoring, figures: MetricsSnapshot, model: LoadedModel | None
+) -> Iterator[Metric]:
     """Everything that is known, as Prometheus has it; a family without a value is left out."""
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
@@ -110,7 +112,7 @@ def _model_families(
     yield _gauge("forecast_outcomes_awaited", "Steps forecast, outcome not known yet.", outcomes.pending)
 
 
-def _training(figures: Figures, jobs: TrainingJobs) -> Iterator[Metric]:
+def _training(figures: MetricsSnapshot, jobs: TrainingJobs) -> Iterator[Metric]:
     """Trainings of this server, and every decision on the champion, whoever took it."""
     from prometheus_client.core import CounterMetricFamily
 
@@ -123,7 +125,7 @@ def _training(figures: Figures, jobs: TrainingJobs) -> Iterator[Metric]:
     yield _gauge("forecast_training_running", "Whether one is at work.", float(jobs.current() is not None))
     text = "Decisions on the champion that its log holds."
     decisions = CounterMetricFamily("forecast_decisions", text, labels=("decision",))
-    found, newest = Tally[str](), None
+    found, newest = Counter[str](), None
     for line in ChampionStore(jobs.champion).decisions():
         found[line["decision"]] += 1
         if line["decision"] != "refused":
@@ -136,7 +138,7 @@ def _training(figures: Figures, jobs: TrainingJobs) -> Iterator[Metric]:
         yield _gauge("forecast_champion_changed_timestamp_seconds", text, newest.timestamp())
 
 
-def _processes(figures: Figures) -> Iterator[Metric]:
+def _processes(figures: MetricsSnapshot) -> Iterator[Metric]:
     """Memory, processor time and open files of each process that answers or computes, by its number (Linux)."""
     from prometheus_client import Metric, ProcessCollector
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from annotated_types import Ge, Le
 
-from forecast.serve.monitoring.counters import Figures, ProcessCounters, read_figures
+from forecast.serve.monitoring.counters import MetricsSnapshot, ProcessCounters, read_figures
 from forecast.serve.monitoring.drift import Drift, DriftCounts, read_drift
 from forecast.serve.monitoring.outcomes import PRICE, Outcomes, OutcomeSummary
 from forecast.serve.monitoring.request_log import RequestLog
@@ -41,7 +41,7 @@ _MAX_BARS = 256  # tables that wait; what comes beyond is looked at when its tic
 
 
 class Monitoring:
-    """What a server knows of itself, see conf/serve.yaml. Made and opened before the processes that share it."""
+    """Monitoring of a server, see conf/serve.yaml. Made and opened before the processes that share it."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Monitoring:
 
     @property
     def folder(self) -> Path:
-        """Of what all processes count."""
+        """Of the files in which all processes count."""
         assert self._folder is not None, "open() comes first"
         return self._folder
 
@@ -152,12 +152,12 @@ class Monitoring:
         """A training that this process started came to an end."""
         self._here().counts.training_ended(kind, state)
 
-    def figures(self) -> Figures:
+    def figures(self) -> MetricsSnapshot:
         """What all processes have counted."""
         return read_figures(self.folder)
 
     def drift(self, model: LoadedModel) -> Drift | None:
-        """How requests differ from what a model was trained on; None for a run that did not keep what that was."""
+        """How requests differ from the training windows; None for a run that kept no reference."""
         if model.reference is None:
             return None
         return read_drift(self.folder, model.version, model.reference)
@@ -228,7 +228,7 @@ class _Recorder:
         bounds: NDArray[np.float64] | None,
         origins: NDArray[np.datetime64] | None,
     ) -> None:
-        """Keep as many of them as may be looked at this second."""
+        """Keep some windows for the drift figures: at most so many a second."""
         with self._lock:
             now = time.monotonic()
             if now - self._second >= 1.0:
@@ -244,7 +244,7 @@ class _Recorder:
         self.ask()
 
     def ask(self) -> None:
-        """Have all that was noted written soon; costs next to nothing where that was asked for already."""
+        """Ask for what was noted to be written soon; cheap where it has been asked for already."""
         if self._due:
             return
         self._due = True
@@ -358,13 +358,13 @@ def _in_columns(
 
 
 def measure_of(target: Target) -> str:
-    """Names what is forecast: of a target with settings of its own, with those that make it another quantity."""
+    """A name of the quantity that a target forecasts: outcomes of another span or estimator are others."""
     if target.name == PRICE:
         return PRICE
     return "/".join(map(str, (target.name, target.lead + 1, getattr(target, "estimator", ""))))
 
 
 def _days(moments: NDArray[np.datetime64], *, intraday: bool) -> list[Any]:
-    """Days since 1970-01-01; of intraday bars, of which a day has several, minutes."""
+    """Days since 1970-01-01; of intraday bars, minutes."""
     days: list[Any] = moments.astype(f"datetime64[{'m' if intraday else 'D'}]").astype(int).tolist()
     return days

@@ -1,4 +1,4 @@
-"""One JSON line a request, written by several processes to one file that may be moved away at any time."""
+"""The request log: a JSON line a request, by several processes into one file, which may be rotated at any time."""
 
 from __future__ import annotations
 

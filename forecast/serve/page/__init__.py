@@ -90,7 +90,7 @@ def _page(name: str, *, style: str, **scripts: str) -> Page:
 
 
 def page_response(found: Page, request: Request) -> Response:
-    """A page, or that it is as it was."""
+    """A page, or status 304 where the browser has it."""
     if found.headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=found.headers)
     return HTMLResponse(found.body, headers=found.headers)

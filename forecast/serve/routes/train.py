@@ -273,5 +273,5 @@ def _job(state: JobState | None, job: str) -> Job:
 
 
 def _short(text: str) -> str:
-    """What a caller sent, fit to be repeated in a line."""
+    """A caller's text, shortened to what a line of a message can quote."""
     return " ".join(f"{text[:_SHOWN]}{'...' if len(text) > _SHOWN else ''}".split())

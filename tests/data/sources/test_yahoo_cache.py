@@ -32,7 +32,7 @@ def history(count: int = 30, level: float = 100.0) -> CachedBars:
 
 
 def rewritten(content: bytes, change) -> bytes:
-    """The same file after `change(table, facts)` gave other ones."""
+    """Rewrite the file with the table and the facts that `change(table, facts)` returns."""
     table = pq.read_table(pa.BufferReader(content))
     table, facts = change(table, json.loads(table.schema.metadata[b"forecast.bars"]))
     sink = pa.BufferOutputStream()
