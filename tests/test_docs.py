@@ -135,7 +135,10 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", generated.PAGES, ids=lambda page: page.stem)
+# Without the index, whose order of links may follow the text later; that they lead somewhere is tested above.
+@pytest.mark.parametrize(
+    "page", [page for page in generated.PAGES if page.stem != "index"], ids=lambda page: page.stem
+)
 def test_the_generated_tables_are_up_to_date(page):
     text = page.read_text("utf-8")
     assert generated.render(text) == text, "run: make docs"
