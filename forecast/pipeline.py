@@ -87,12 +87,14 @@ def check(config: DictConfig, only: Collection[str] | None = None) -> None:
 
 
 def _objectives(config: DictConfig) -> Metrics:
-    """The metrics that an epoch of a checked config will report, without its target and evaluation being built."""
+    """The metrics that an epoch of a checked config will report; its evaluation and target class are not built."""
     target: Any = Close if config.get("target") is None else locate(config.target["_target_"])
-    evaluation = config.get("evaluation") or {}
+    if not isinstance(target, type):  # a function that makes one
+        target = build(config.target)
+    nodes = (config.get("evaluation") or {}).get("metrics") or {}
     own = {
         name: locate(node["_target_"]) if node.get("_partial_") else build(node)
-        for name, node in (evaluation.get("metrics") or {}).items()
+        for name, node in nodes.items()
     }
     return Metrics(own, names=target.metrics)
 
