@@ -3,7 +3,7 @@
 run=outputs/DATE/TIME             a finished run, or outputs/champion
 data.tickers=[AAPL,IBM]           other tickers than the run's; null = every ticker the source has
 source=files source.path=FOLDER   bars from elsewhere than the run's
-data.end=2012-12-31               as if that day were today; data.start and data.period likewise
+data.end=2012-12-31               later bars are not looked at; data.start and data.period cut likewise
 data.health.stale=drop            how the bars are checked
 output=FILE.csv                   write the table there, too; .csv or .parquet
 """
@@ -119,10 +119,10 @@ def _differing(saved: Any, now: Any, key: str) -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True)
 class Future:
-    """Forecasts of days that have not come.
+    """Forecasts of bars that are not there yet.
 
     Args:
-        table: a row a ticker and step: `ticker`, `origin` (day of its last bar), `date` (day being forecast), `step`,
+        table: a row a ticker and step: `ticker`, `origin` (its last bar), `date` (the bar being forecast), `step`,
             `forecast`, `naive`, with intervals `lower`, `upper` and so on, and `days_behind` (calendar days from
             `origin` to the latest bar of any ticker).
         levels: of the intervals, `lower` and `upper` first.

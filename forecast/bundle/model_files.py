@@ -78,7 +78,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
     config = read_config(directory)
     facts = read_json(directory / "scaler.json")
     facts.setdefault("horizon", facts["output_size"])  # of a run without quantiles, by an earlier version
-    widths = directory / "intervals.json"
+    file = directory / "intervals.json"
     target: Target = build(config.get("target")) or Close()
     target.per_year = facts.get("per_year", target.per_year)
     record = read_json(directory / "data.json")
@@ -96,7 +96,7 @@ def load(directory: str | Path, *, verify: bool = True) -> Predictor:
         horizon=facts["horizon"],
         adjust=bool(config.source.get("adjust", False)),
         adjust_volume=bool(config.source.get("adjust_volume", False)),
-        intervals=IntervalState.from_json(read_json(widths)) if widths.is_file() else None,
+        intervals=IntervalState.from_json(read_json(file)) if file.is_file() else None,
         covariates=facts.get("covariates") or {},
     )
 

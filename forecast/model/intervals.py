@@ -49,7 +49,7 @@ def quantile_pairs(levels: Sequence[float], quantile_levels: Sequence[float] | N
 
 
 def bounds(
-    widths: Prices,
+    half_widths: Prices,
     forecast: Prices,
     scale: Prices,
     *,
@@ -63,7 +63,7 @@ def bounds(
     positive no bound is below 0, which no price falls below, so that this loses no coverage.
 
     Args:
-        widths: what is taken off below and added above, as a share of the scale: (levels, rows) the same on both
+        half_widths: what is taken off below and added above, as a share of the scale: (levels, rows) the same on both
             sides, or (levels, 2, rows).
         forecast: (rows,).
         scale: (rows,) such as the last Close; where it is 0 a share of it says nothing, and the bounds are NaN.
@@ -77,9 +77,9 @@ def bounds(
     positive = scale > 0
     all_positive = bool(positive.all())  # nearly always
     size = scale if all_positive else np.where(scale == 0, np.nan, np.abs(scale))
-    found = np.empty((len(widths), 2, len(forecast)))
+    found = np.empty((len(half_widths), 2, len(forecast)))
     for level, pair in enumerate(pairs):
-        reach = widths[level] * size
+        reach = half_widths[level] * size
         if reach.ndim > 1:  # quantiles of residuals, which may lie on one side of the forecast
             np.subtract(forecast, reach[0], out=found[level, 0])
             np.add(forecast, reach[1], out=found[level, 1])
@@ -146,7 +146,7 @@ class IntervalState:
         """Bounds of new forecasts.
 
         Args:
-            tickers: of each window; one the run did not have gets the pooled widths.
+            tickers: of each window; one the run did not have gets the pooled half-widths.
             forecast: (windows, horizon) in the target's unit.
             naive: (windows,).
             quantiles: (windows, horizon, quantiles), where the network answers with quantiles.
@@ -179,7 +179,7 @@ class IntervalState:
             "levels": list(self.levels),
             "quantile_levels": None if self.quantile_levels is None else list(self.quantile_levels),
             "pooled": _plain(self.pooled),
-            "own": {ticker: _plain(widths) for ticker, widths in self.own.items()},
+            "own": {ticker: _plain(half_widths) for ticker, half_widths in self.own.items()},
             "shares_of": self.shares_of,
             "spread": None if self.spread is None else self.spread.to_json(),
         }
@@ -192,7 +192,10 @@ class IntervalState:
             levels=tuple(state["levels"]),
             quantile_levels=None if levels is None else tuple(levels),
             pooled=np.asarray(state["pooled"], dtype=np.float64),
-            own={ticker: np.asarray(widths, dtype=np.float64) for ticker, widths in state["own"].items()},
+            own={
+                ticker: np.asarray(half_widths, dtype=np.float64)
+                for ticker, half_widths in state["own"].items()
+            },
             shares_of=state.get("shares_of", "naive"),
             spread=None if (spread := state.get("spread")) is None else Spread.from_json(spread),
         )
@@ -205,8 +208,8 @@ def scale_of(shares_of: SharesOf, forecast: Prices, naive: Prices) -> Prices:
     return forecast if shares_of == "forecast" else np.full_like(forecast, -1.0)
 
 
-def _plain(widths: Prices) -> list[Any]:
+def _plain(half_widths: Prices) -> list[Any]:
     """Nested lists, null where a width is not known."""
-    if widths.ndim > 1:
-        return [_plain(level) for level in widths]
-    return [None if np.isnan(width) else float(width) for width in widths]
+    if half_widths.ndim > 1:
+        return [_plain(level) for level in half_widths]
+    return [None if np.isnan(width) else float(width) for width in half_widths]

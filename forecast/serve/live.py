@@ -176,10 +176,10 @@ class LiveBars:
                         headers={"Retry-After": str(_RETRY_S)},
                     )
                 found.warnings.append(f"{needed}: {one_line(reason)}; {held}")
-            judged = self._judged(model, source, health, needed, whole, requested=name)
-            found.tables[needed] = self._beside(model, needed, judged.table, judged.bars, source)
-            found.markets[needed] = judged.bars
-            found.warnings += judged.warnings
+            checked = self._checked(model, source, health, needed, whole, requested=name)
+            found.tables[needed] = self._beside(model, needed, checked.table, checked.bars, source)
+            found.markets[needed] = checked.bars
+            found.warnings += checked.warnings
         return found
 
     def _beside(
@@ -253,7 +253,7 @@ class LiveBars:
                 raise HTTPException(503, text + kept, headers={"Retry-After": str(_RETRY_S)}) from error
             raise HTTPException(502, text + kept) from error
 
-    def _judged(
+    def _checked(
         self,
         model: LoadedModel,
         source: Source,
