@@ -194,7 +194,7 @@ def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> R
                 began=began,
                 described=described,
                 config_text=config_text,
-                draw_plots=hooks.draw_plots,
+                draw_plots=hooks.draw_plots and config.get("plots", True),
             )
             bundle.finish(directory, version=package_version())
             # Markdown, as MLflow's pages read it: the verdict, then the table in fixed width.

@@ -20,7 +20,7 @@ import warm
 REPOSITORY = Path(__file__).parents[1]
 RUN = REPOSITORY / "run.py"
 # Small enough that a whole run takes a second or two.
-SMALL = ("data.period=2y", "trainer=smoke", "model.hidden_size=4")
+SMALL = ("data.period=2y", "trainer=smoke", "model.hidden_size=4", "plots=false")
 
 
 def free_port() -> int:

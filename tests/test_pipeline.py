@@ -68,7 +68,6 @@ def run(tmp_path_factory):
     hooks = pipeline.RunHooks(
         on_epoch=lambda epoch, metrics: asked["epochs"].append((epoch, metrics)),
         earlier=lambda identity: asked["identity"].append(identity),
-        draw_plots=False,
     )
     config = compose(*ASKED)
     pipeline.check(config)

@@ -65,6 +65,7 @@ def task(
     baselines: Node | None = None,
     intervals: Node | None = None,
     champion: Node | None = None,
+    plots: bool = True,
     **others: Any,
 ) -> None:
     """The keys of a config's root; nobody calls this, its signature is what the root is checked against."""

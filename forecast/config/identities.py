@@ -30,6 +30,7 @@ _NO_EFFECT = (
     "source",  # where bars come from; the fingerprint of the bars stands for it
     "on_data_change",  # whether a replay goes on, not how
     "trainer.progress",  # what is shown meanwhile
+    "plots",  # what is drawn of it
 )
 # How a source gets its bars, not which: the same request may be answered from a cache, or at another pace.
 _HOW_FETCHED = ("cache_dir", "force_download", "offline", "pace_s", "retries", "timeout_s", "layouts")

@@ -49,6 +49,7 @@ def test_it_is_short_and_the_same_in_every_process():
         ["champion.require_skill=true"],
         ["source=yfinance"],
         ["on_data_change=warn"],
+        ["plots=false"],
         ["trainer.progress=off"],
         ["hydra.run.dir=elsewhere"],
         ["data.batch_size=32"],
@@ -62,7 +63,7 @@ def test_what_cannot_change_the_result_does_not_change_the_name(overrides):
 
 def test_everything_else_does():
     config = compose()
-    same = ("tracker", "champion", "cluster", "tuner", "source", "on_data_change", "trainer.progress")
+    same = ("tracker", "champion", "cluster", "tuner", "source", "on_data_change", "trainer.progress", "plots")
     keys = [key for key in leaves(config) if not key.startswith(same)]
     names = {named()}
     for key in keys:
