@@ -22,6 +22,7 @@ SMALL = [
     "model.hidden_size=4",
     "baselines=none",
     "intervals=none",
+    "plots=false",
 ]
 
 

@@ -112,7 +112,7 @@ class Template:
             return task
         for stream in streams:
             os.close(stream)
-        with contextlib.suppress(OSError):  # whoever asked for it is gone, which serve() learns from the connection
+        with contextlib.suppress(OSError):  # whoever asked for it is gone; serve() then ends it
             connection.send(str(pid).encode())
         self.selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
         self.selector.register(connection, selectors.EVENT_READ, pid)
