@@ -11,6 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
+from forecast.serve.monitoring.counters import Process
+from forecast.serve.monitoring.drift import Drift
+from forecast.serve.monitoring.outcomes import Skill
+from forecast.serve.training_jobs import Comparison, Figures
+
 _MEANING = {
     400: "The request cannot be answered as it is",
     401: "No key, or a wrong one, in the header X-API-Key",
@@ -212,3 +217,220 @@ class Composed(BaseModel):
     model: dict[str, Any]
     training: dict[str, Any] = Field(description="The node `trainer` of the config")
     data: dict[str, Any]
+
+
+# POST /train, /champion/rollback
+
+
+class Update(BaseModel):
+    """What to retrain on."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", json_schema_extra={"examples": [{"period": "10y"}]}
+    )
+
+    period: str | None = Field(
+        default=None,
+        description="Of the bars, back from the latest: max, ytd, or a number with d, wk, mo, y; by default what "
+        "the champion's config says. One too short to train on is named in the message, and the config's own used",
+    )
+    force_download: bool = Field(
+        default=False, description="Fetch the whole history again, where the source keeps a cache"
+    )
+
+
+class Accepted(Answer):
+    """A job that has begun."""
+
+    job: str
+    status_url: str
+
+
+class Trained(Answer):
+    """What came of a training."""
+
+    status: Literal["success"] = "success"
+    message: str
+    metrics: Figures = Field(
+        description="final_train_loss, final_val_loss, and those of the run's metrics.json"
+    )
+    model_path: str = Field(
+        description="Folder of the model: of the champion where it was promoted, else of the run"
+    )
+    training_duration_seconds: float = Field(ge=0)
+    job: str
+    promoted: bool = Field(description="Whether it is the champion now, which is served from then on")
+    comparison: Comparison | None = Field(description="None where none was made")
+
+
+class Updated(Trained):
+    """What came of a training on newer bars."""
+
+    timestamp: AwareDatetime
+
+
+class JobLog(Answer):
+    """What a job printed, oldest first."""
+
+    job: str
+    lines: list[str]
+
+
+class RolledBack(Answer):
+    """The bundle now served."""
+
+    status: Literal["success"] = "success"
+    message: str
+    model_version: str = Field(description="As answers name it from now on")
+    model_path: str = Field(description="Folder of the champion now served")
+
+
+# GET /monitor
+
+Milliseconds = Annotated[float, Field(ge=0)] | None
+
+
+class _Percentiles(Answer):
+    p50_latency_ms: Milliseconds
+    p95_latency_ms: Milliseconds
+    p99_latency_ms: Milliseconds
+
+
+class LastMinute(_Percentiles):
+    """Forecasts from windows that were given, in the last 60 to 70 seconds."""
+
+    inferences: int
+
+
+class Route(Answer):
+    """Requests of one kind since the start."""
+
+    route: str
+    method: str
+    status: int
+    requests: int
+    avg_latency_ms: Milliseconds
+    p99_latency_ms: Milliseconds
+
+
+class Model(Answer):
+    """Whose forecasts these are."""
+
+    version: str
+    directory: str
+    tickers: list[str] = Field(description="at most 20 of those it was trained on")
+    scope: Literal["single", "multiple", "panel"]
+    lookback: int
+    horizon: int
+    loaded_at: AwareDatetime
+    exported_at: AwareDatetime | None = Field(
+        description="when it became the champion; null for a run that is none"
+    )
+    age_seconds: float = Field(ge=0, description="since it became the champion, or else since it was loaded")
+    swaps: int = Field(description="models that took the place of another since the start")
+
+
+class Outcomes(Answer):
+    """What came of what was forecast."""
+
+    model: Skill = Field(description="of the model that is served")
+    all: Skill = Field(description="of all models that were")
+    level: float | None = Field(description="what the coverage of the model's intervals should be")
+    awaited: int = Field(description="steps forecast whose outcome is not known yet")
+
+
+class Monitor(Answer):
+    """Latency is that of POST /infer and of the protocol's infer, answered with 200, since the start."""
+
+    status: Literal["healthy", "no model"]
+    total_inferences: int
+    avg_latency_ms: Milliseconds
+    min_latency_ms: Milliseconds
+    max_latency_ms: Milliseconds
+    last_inference_timestamp: AwareDatetime | None
+    p50_latency_ms: Milliseconds
+    p95_latency_ms: Milliseconds
+    p99_latency_ms: Milliseconds
+    last_minute: LastMinute
+    requests: int = Field(description="to any route, however they ended")
+    errors: dict[str, int] = Field(description="requests that were refused or failed, by status")
+    routes: list[Route]
+    in_flight: int = Field(description="requests being answered, this one among them")
+    queue: int = Field(description="windows that wait or are being computed")
+    processes: list[Process]
+    model: Model | None
+    drift: Drift | None = Field(
+        description="the 20 features that differ most; null without a model, or where its run kept no reference.json"
+    )
+    outcomes: Outcomes | None = Field(description="null without a model, or where they are not kept")
+
+
+# GET /ui/...
+
+
+class ModelCard(Answer):
+    """The model that is served, and the verdict on it."""
+
+    model_version: Annotated[str, Field(description="as answers name it")]
+    subject: Annotated[str, Field(description="what was forecast, in one line")]
+    target: Annotated[str, Field(description="what is forecast, such as close")]
+    unit: Annotated[str, Field(description="of forecasts, such as price")]
+    naive: Annotated[str, Field(description="the forecast that needs no model, in words")]
+    kind: Annotated[str, Field(description="of model: the option that it was chosen by, or its class")]
+    verdict: Annotated[str, Field(description="whether it beats tomorrow = today on test")]
+    tone: Annotated[Literal["good", "bad", "open"], Field(description="the verdict in one word")]
+    findings: Annotated[list[str], Field(description="what the tests, intervals and folds say")]
+    warnings: Annotated[list[str], Field(description="suspicions: a leak, a copy of the last price")]
+    table: Annotated[list[list[str]], Field(description="figures on val and test, header first")]
+    legend: Annotated[list[str], Field(description="what the words of the table mean")]
+    champion: Annotated[
+        list[str], Field(description="how it was chosen; empty for a run that is no champion")
+    ]
+    scope: Annotated[Literal["single", "multiple", "panel"], Field(description="of its strategy")]
+    tickers: Annotated[list[str], Field(description="it was trained on; of multiple, the first is forecast")]
+    closes_alone: Annotated[bool, Field(description="whether a window may be closes and nothing else")]
+    columns: Annotated[list[str], Field(description="of a row of `sequence`, in order")]
+    lookback: Annotated[int, Field(ge=1, description="bars a window holds")]
+    enough: Annotated[
+        int | None, Field(description="bars that suffice for a window; null: give all there are")
+    ]
+    bar: Annotated[str, Field(description="what a bar spans: day, week, hour, 30-minute bar")]
+    horizon: Annotated[int, Field(ge=1, description="bars forecast at once")]
+    levels: Annotated[list[float], Field(description="nominal coverage of its intervals, 0 to 1")]
+    adjust: Annotated[bool, Field(description="whether its prices were adjusted by Adj Close in training")]
+
+
+class Record(Answer):
+    """What the model forecast one day ahead on its newest test days, and what came; oldest first."""
+
+    ticker: str
+    dates: Annotated[
+        list[str], Field(description="the bars being forecast, YYYY-MM-DD, or YYYY-MM-DDTHH:MMZ")
+    ]
+    actual: list[float | None]
+    forecast: list[float | None]
+    naive: Annotated[list[float | None], Field(description="the forecast that needs no model")]
+    lower: Annotated[list[float | None], Field(description="empty without intervals")]
+    upper: list[float | None]
+
+
+class KeptChampion(Answer):
+    """The champion, or one that was."""
+
+    name: str
+    current: bool
+    in_line: bool = Field(description="whether it was never rolled back: a rollback goes along this line")
+    promoted: AwareDatetime | None = Field(description="when it was made from its run")
+    figure: str = Field(description="metric it was chosen by, and its value")
+    label: str = Field(description='whether it is ahead of "tomorrow = today"')
+    model: str = Field(description="the option that it was chosen by, or its class")
+    target: str = Field(description="what it forecasts")
+    tickers: str = Field(description="it was trained on, at most five of them")
+    figures: dict[str, float | None] = Field(description="of its metrics, those that compare champions")
+
+
+class Champions(Answer):
+    """Newest first."""
+
+    champions: list[KeptChampion]
+    note: str | None = Field(description="why there are none to show")

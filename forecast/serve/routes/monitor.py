@@ -2,100 +2,21 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import anyio
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from pydantic import AwareDatetime, Field
 
 from forecast.files import shown_path
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.monitoring.counters import Latency, Process
-from forecast.serve.monitoring.drift import Drift
+from forecast.serve.monitoring.counters import Latency
 from forecast.serve.monitoring.exposition import exposition
-from forecast.serve.monitoring.outcomes import Skill
-from forecast.serve.schemas import Answer, problems
+from forecast.serve.schemas import LastMinute, Model, Monitor, Outcomes, Route, problems
 from forecast.serve.training_jobs import TrainingJobs
 
 _SHOWN_FEATURES = 20  # by /monitor, those that differ most
-Milliseconds = Annotated[float, Field(ge=0)] | None
-
-
-class _Percentiles(Answer):
-    p50_latency_ms: Milliseconds
-    p95_latency_ms: Milliseconds
-    p99_latency_ms: Milliseconds
-
-
-class LastMinute(_Percentiles):
-    """Forecasts from windows that were given, in the last 60 to 70 seconds."""
-
-    inferences: int
-
-
-class Route(Answer):
-    """Requests of one kind since the start."""
-
-    route: str
-    method: str
-    status: int
-    requests: int
-    avg_latency_ms: Milliseconds
-    p99_latency_ms: Milliseconds
-
-
-class Model(Answer):
-    """Whose forecasts these are."""
-
-    version: str
-    directory: str
-    tickers: list[str] = Field(description="at most 20 of those it was trained on")
-    scope: Literal["single", "multiple", "panel"]
-    lookback: int
-    horizon: int
-    loaded_at: AwareDatetime
-    exported_at: AwareDatetime | None = Field(
-        description="when it became the champion; null for a run that is none"
-    )
-    age_seconds: float = Field(ge=0, description="since it became the champion, or else since it was loaded")
-    swaps: int = Field(description="models that took the place of another since the start")
-
-
-class Outcomes(Answer):
-    """What came of what was forecast."""
-
-    model: Skill = Field(description="of the model that is served")
-    all: Skill = Field(description="of all models that were")
-    level: float | None = Field(description="what the coverage of the model's intervals should be")
-    awaited: int = Field(description="steps forecast whose outcome is not known yet")
-
-
-class Monitor(Answer):
-    """Latency is that of POST /infer and of the protocol's infer, answered with 200, since the start."""
-
-    status: Literal["healthy", "no model"]
-    total_inferences: int
-    avg_latency_ms: Milliseconds
-    min_latency_ms: Milliseconds
-    max_latency_ms: Milliseconds
-    last_inference_timestamp: AwareDatetime | None
-    p50_latency_ms: Milliseconds
-    p95_latency_ms: Milliseconds
-    p99_latency_ms: Milliseconds
-    last_minute: LastMinute
-    requests: int = Field(description="to any route, however they ended")
-    errors: dict[str, int] = Field(description="requests that were refused or failed, by status")
-    routes: list[Route]
-    in_flight: int = Field(description="requests being answered, this one among them")
-    queue: int = Field(description="windows that wait or are being computed")
-    processes: list[Process]
-    model: Model | None
-    drift: Drift | None = Field(
-        description="the 20 features that differ most; null without a model, or where its run kept no reference.json"
-    )
-    outcomes: Outcomes | None = Field(description="null without a model, or where they are not kept")
 
 
 def router(*, monitoring: Monitoring, store: ModelStore, jobs: TrainingJobs) -> APIRouter:

@@ -10,23 +10,29 @@ POST /champion/rollback  back to the champion before
 import os
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from forecast.data.bars import DateRange
 from forecast.errors import UserError
 from forecast.files import shown_path
 from forecast.serve.model_store import ModelStore
 from forecast.serve.monitoring import Monitoring
-from forecast.serve.schemas import Answer, problems, without_folders
+from forecast.serve.schemas import (
+    Accepted,
+    JobLog,
+    RolledBack,
+    Trained,
+    Update,
+    Updated,
+    problems,
+    without_folders,
+)
 from forecast.serve.training_jobs import (
     BusyError,
     ClosingError,
-    Comparison,
-    Figures,
     Job,
     JobState,
     Kind,
@@ -37,69 +43,6 @@ from forecast.serve.training_jobs import (
 
 _POLL_S = 0.05
 _SHOWN = 40  # letters of a refused period that are repeated
-
-
-class Update(BaseModel):
-    """What to retrain on."""
-
-    model_config = ConfigDict(
-        strict=True, extra="forbid", json_schema_extra={"examples": [{"period": "10y"}]}
-    )
-
-    period: str | None = Field(
-        default=None,
-        description="Of the bars, back from the latest: max, ytd, or a number with d, wk, mo, y; by default what "
-        "the champion's config says. One too short to train on is named in the message, and the config's own used",
-    )
-    force_download: bool = Field(
-        default=False, description="Fetch the whole history again, where the source keeps a cache"
-    )
-
-
-class Accepted(Answer):
-    """A job that has begun."""
-
-    job: str
-    status_url: str
-
-
-class Trained(Answer):
-    """What came of a training."""
-
-    status: Literal["success"] = "success"
-    message: str
-    metrics: Figures = Field(
-        description="final_train_loss, final_val_loss, and those of the run's metrics.json"
-    )
-    model_path: str = Field(
-        description="Folder of the model: of the champion where it was promoted, else of the run"
-    )
-    training_duration_seconds: float = Field(ge=0)
-    job: str
-    promoted: bool = Field(description="Whether it is the champion now, which is served from then on")
-    comparison: Comparison | None = Field(description="None where none was made")
-
-
-class Updated(Trained):
-    """What came of a training on newer bars."""
-
-    timestamp: AwareDatetime
-
-
-class JobLog(Answer):
-    """What a job printed, oldest first."""
-
-    job: str
-    lines: list[str]
-
-
-class RolledBack(Answer):
-    """The bundle now served."""
-
-    status: Literal["success"] = "success"
-    message: str
-    model_version: str = Field(description="As answers name it from now on")
-    model_path: str = Field(description="Folder of the champion now served")
 
 
 class _Trainings:

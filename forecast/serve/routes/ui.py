@@ -13,88 +13,19 @@ from typing import Annotated, Any, Literal
 import anyio
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
-from pydantic import AwareDatetime, Field
 
 from forecast.errors import UserError
 from forecast.files import read_json, shown_path
 from forecast.serve.model_store import LoadedModel, ModelStore
 from forecast.serve.page import page, page_response
 from forecast.serve.routes.forecast import loaded_model
-from forecast.serve.schemas import UNCHANGED, Answer, finite, problems
+from forecast.serve.schemas import UNCHANGED, Champions, KeptChampion, ModelCard, Record, finite, problems
 
 _TONES: dict[str, Literal["good", "bad"]] = {"beats": "good", "does not beat": "bad"}
 # Metrics in which two champions are shown beside each other.
 _COMPARED = ("rmse", "mae", "theil_u", "direction", "r2_oos", "qlike", "rmse_log", "log_loss", "brier", "skill_best",
              "naive_rmse", "coverage", "winkler", "sharpe")  # fmt: skip
 _PRICES, _BOUNDS = ("actual", "forecast", "naive"), ("lower", "upper")
-
-
-class ModelCard(Answer):
-    """The model that is served, and the verdict on it."""
-
-    model_version: Annotated[str, Field(description="as answers name it")]
-    subject: Annotated[str, Field(description="what was forecast, in one line")]
-    target: Annotated[str, Field(description="what is forecast, such as close")]
-    unit: Annotated[str, Field(description="of forecasts, such as price")]
-    naive: Annotated[str, Field(description="the forecast that needs no model, in words")]
-    kind: Annotated[str, Field(description="of model: the option that it was chosen by, or its class")]
-    verdict: Annotated[str, Field(description="whether it beats tomorrow = today on test")]
-    tone: Annotated[Literal["good", "bad", "open"], Field(description="the verdict in one word")]
-    findings: Annotated[list[str], Field(description="what the tests, intervals and folds say")]
-    warnings: Annotated[list[str], Field(description="suspicions: a leak, a copy of the last price")]
-    table: Annotated[list[list[str]], Field(description="figures on val and test, header first")]
-    legend: Annotated[list[str], Field(description="what the words of the table mean")]
-    champion: Annotated[
-        list[str], Field(description="how it was chosen; empty for a run that is no champion")
-    ]
-    scope: Annotated[Literal["single", "multiple", "panel"], Field(description="of its strategy")]
-    tickers: Annotated[list[str], Field(description="it was trained on; of multiple, the first is forecast")]
-    closes_alone: Annotated[bool, Field(description="whether a window may be closes and nothing else")]
-    columns: Annotated[list[str], Field(description="of a row of `sequence`, in order")]
-    lookback: Annotated[int, Field(ge=1, description="bars a window holds")]
-    enough: Annotated[
-        int | None, Field(description="bars that suffice for a window; null: give all there are")
-    ]
-    bar: Annotated[str, Field(description="what a bar spans: day, week, hour, 30-minute bar")]
-    horizon: Annotated[int, Field(ge=1, description="bars forecast at once")]
-    levels: Annotated[list[float], Field(description="nominal coverage of its intervals, 0 to 1")]
-    adjust: Annotated[bool, Field(description="whether its prices were adjusted by Adj Close in training")]
-
-
-class Record(Answer):
-    """What the model forecast one day ahead on its newest test days, and what came; oldest first."""
-
-    ticker: str
-    dates: Annotated[
-        list[str], Field(description="the bars being forecast, YYYY-MM-DD, or YYYY-MM-DDTHH:MMZ")
-    ]
-    actual: list[float | None]
-    forecast: list[float | None]
-    naive: Annotated[list[float | None], Field(description="the forecast that needs no model")]
-    lower: Annotated[list[float | None], Field(description="empty without intervals")]
-    upper: list[float | None]
-
-
-class KeptChampion(Answer):
-    """The champion, or one that was."""
-
-    name: str
-    current: bool
-    in_line: bool = Field(description="whether it was never rolled back: a rollback goes along this line")
-    promoted: AwareDatetime | None = Field(description="when it was made from its run")
-    figure: str = Field(description="metric it was chosen by, and its value")
-    label: str = Field(description='whether it is ahead of "tomorrow = today"')
-    model: str = Field(description="the option that it was chosen by, or its class")
-    target: str = Field(description="what it forecasts")
-    tickers: str = Field(description="it was trained on, at most five of them")
-    figures: dict[str, float | None] = Field(description="of its metrics, those that compare champions")
-
-
-class Champions(Answer):
-    """Newest first."""
-
-    champions: list[KeptChampion]
-    note: str | None = Field(description="why there are none to show")
 
 
 def router(*, store: ModelStore, champion: Path) -> APIRouter:
