@@ -35,6 +35,7 @@ GROUPS = {
     "tests/sweep": "sweep",
     "tests/serve/training": "serve training",
     "tests/serve/page": "serve page",
+    "tests/evaluate/report/test_in_browser.py": "serve page",
     "tests/test_docs.py": "docs",
     "tests/champion": "champion",
     "tests/track": "track",
