@@ -25,6 +25,7 @@ PERCENTILES = ("p50_latency_ms", "p95_latency_ms", "p99_latency_ms")
 @pytest.fixture(scope="module")
 def service(bundle, tmp_path_factory):
     with serving(tmp_path_factory.mktemp("served"), f"bundle={bundle}", "workers=2") as started:
+        started.wait(lambda: len(monitor(started)["processes"]) == 2, "both processes")
         yield started
 
 
