@@ -235,6 +235,8 @@ def main() -> int:
         "-B",
     ):  # without a buffer, without writing *.pyc: nothing depends on it
         words.pop(0)
+    if nested := os.environ.get(NESTED_PYTHON):  # what Ray's preparation of a worker goes on with
+        words = [word.replace(json.dumps(PYTHON), json.dumps(nested)) for word in words]
     if not words or (words[0] not in ("-", "-c", "-m", "-P") and not words[0].endswith(".py")):
         os.execv(sys.executable, command)
     # All that was open when this process began, so before it opens anything itself.

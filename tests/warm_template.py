@@ -36,6 +36,7 @@ MODULES = [
     "arch.unitroot",
     "exchange_calendars",
     "jinja2",
+    "jsonschema",
     "litserve",
     "matplotlib.pyplot",
     "matplotlib.backends.backend_agg",
@@ -82,6 +83,10 @@ class Template:
                     connection, _ = self.listener.accept()
                     self.selector.register(connection, selectors.EVENT_READ)
                 elif key.fd == self.session:
+                    for child in [
+                        one.data for one in self.selector.get_map().values() if isinstance(one.data, int)
+                    ]:
+                        os.kill(child, signal.SIGKILL)
                     os._exit(0)
                 elif not isinstance(key.fileobj, socket.socket):
                     self.bury(key.fd, *key.data)
