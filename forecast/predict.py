@@ -91,11 +91,11 @@ def config_of(directory: Path, overrides: Sequence[str]) -> DictConfig:
     sources = [one for one in overrides if fresh and re.match(r"[+~]*source(\.|=|$)", one)]
     others = [override for override in overrides if override not in sources]
     config = compose_saved(directory, *others)
-    saved = compose_saved(directory)
+    saved = resolved(compose_saved(directory) if others else config)
     if fresh:
         config.source = compose(*sources).source
     check(config)
-    changed = dict(_differing(resolved(saved), resolved(config), ""))
+    changed = dict(_differing(saved, resolved(config), ""))
     if changed:
         raise UserError(
             "\n".join(

@@ -81,7 +81,10 @@ def said(compose: Any, *arguments: Any) -> Any:
         return type(error), str(error)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings().max_examples // 2,  # each is composed twice, which takes Hydra long
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(lines=st.lists(st.sampled_from(LINES), max_size=5))
 def test_every_job_is_composed_as_hydra_would(composed: Any, lines: list[str]) -> None:
     loader, config, composer = composed
