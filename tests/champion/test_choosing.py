@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from forecast.errors import UserError
 from forecast.finished_runs import identity_of
 
 
+@functools.cache
 def config(*overrides: str):
     composed = compose(*overrides)
     check(composed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,13 @@ from forecast.config.identities import source_hash
 from forecast.errors import UserError
 
 
+@functools.cache
+def composed(*overrides: str) -> DictConfig:
+    return compose(*overrides)
+
+
 def named(*overrides: str, fingerprint: str = "f", version: str = "1") -> str:
-    return identity(compose(*overrides), fingerprint=fingerprint, version=version)
+    return identity(composed(*overrides), fingerprint=fingerprint, version=version)
 
 
 def leaves(node: Any, key: str = "") -> list[str]:
