@@ -41,11 +41,14 @@ MODULES = [
     "matplotlib.pyplot",
     "matplotlib.backends.backend_agg",
     "mlflow.models",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.tracking",
     "optuna",
     "pyarrow.pandas_compat",
     "pyarrow.parquet",
     "pytorch_lightning.callbacks",
+    "safetensors.numpy",
     "safetensors.torch",
     "scipy.stats",
     "sklearn.ensemble",
@@ -202,6 +205,9 @@ if __name__ == "__main__":
     for name in [*MODULES, *ours]:
         if not name.endswith("__main__"):
             importlib.import_module(name)
+    # Parsers, signatures and the calendar of most tests are made for all.
+    forecast.config.check(forecast.config.compose())
+    forecast.data.calendars.planned_sessions("XNYS")
     gc.collect()
     gc.freeze()
     execute(template.serve()["words"])
