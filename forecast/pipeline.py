@@ -79,24 +79,33 @@ def check(config: DictConfig, only: Collection[str] | None = None) -> None:
         faults = str(error).splitlines()
     if config.trainer is not None and not any(fault.startswith(_OBJECTIVE) for fault in faults):
         try:
-            _objectives(config).check_objective(config.objective.metric, config.objective.mode)
+            _check_objective(config)
         except UserError as error:
             faults.append(str(error))
     if faults:
         raise UserError("\n".join(faults))
 
 
-def _objectives(config: DictConfig) -> Metrics:
-    """The metrics that an epoch of a checked config will report; its evaluation and target class are not built."""
+def _check_objective(config: DictConfig) -> None:
+    """Refuse an objective that no epoch of a checked config will report.
+
+    An evaluation, which `run` builds, is built here only where it would be refused: one of the user's own may have
+    metrics that no key names.
+    """
+    goal = config.objective.metric, config.objective.mode
     target: Any = Close if config.get("target") is None else locate(config.target["_target_"])
     if not isinstance(target, type):  # a function that makes one
         target = build(config.target)
-    nodes = (config.get("evaluation") or {}).get("metrics") or {}
+    evaluation = config.get("evaluation") or {}
     own = {
         name: locate(node["_target_"]) if node.get("_partial_") else build(node)
-        for name, node in nodes.items()
+        for name, node in (evaluation.get("metrics") or {}).items()
     }
-    return Metrics(own, names=target.metrics)
+    try:
+        Metrics(own, names=target.metrics).check_objective(*goal)
+    except UserError:
+        built = build(evaluation) if evaluation else Holdout()
+        Metrics(built.metrics, names=target.metrics).check_objective(*goal)
 
 
 def run(config: DictConfig, directory: Path, hooks: RunHooks | None = None) -> Run:

@@ -90,6 +90,22 @@ def test_an_untracked_run_imports_nothing_of_sweep_champion_and_track(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+class Tails(Holdout):
+    """Has a metric that no key names."""
+
+    def __init__(self, **arguments) -> None:
+        super().__init__(**arguments | {"metrics": {"worst": worst}})
+
+
+def test_a_metric_of_an_evaluation_of_ones_own_is_an_objective():
+    evaluation = ("evaluation._target_=test_pipeline.Tails", "objective.metric=val_worst")
+    pipeline.check(compose(*SMALL, *evaluation))
+    with pytest.raises(
+        UserError, match=r"^objective\.metric=val_wurst: no epoch reports it; did you mean val_worst"
+    ):
+        pipeline.check(compose(*SMALL, evaluation[0], "objective.metric=val_wurst"))
+
+
 def test_no_part_is_built_twice(run):
     assert sorted(run[1]["built"]) == ["evaluation", "trainer"]
 
