@@ -455,12 +455,8 @@ def test_a_target_of_ones_own_in_prices_has_the_table_of_prices():
 
 def test_an_error_far_below_the_best_baseline_is_suspected_and_a_price_limit_does_not_apply():
     def warned(rows=1476, **changes):
-        metrics = PLAIN | {
-            "test_r2_oos": 0.4,
-            "test_r2_oos_se": 0.01,
-            "test_direction": 0.68,
-            "test_rows": rows,
-        }
+        above = {"test_r2_oos": 0.4, "test_r2_oos_se": 0.01, "test_direction": 0.68}
+        metrics = PLAIN | above | {"test_rows": rows}
         records = compared(**changes)
         return Verdict(
             metrics=metrics, tickers=["AAPL"], strategy="range_single", horizon=1, evaluation=records
@@ -478,10 +474,8 @@ def test_a_verdict_of_nothing_says_what_it_could_have_seen():
     keys = {"name": "close", "unit": "price", "loss": "squared", "ratio": 1.001, "naive_ratio": 1.001}
     found = judged(compared(origins=3140, **keys), test_rows=3140, test_theil_u=1.001)
     # 2.8 = 1.96 + 0.84 standard errors of 2 sqrt(R2 / n) each: R2 = 4 * 2.8^2 / 3140 = 1 %
-    assert (
-        "of 3,140 test days a gain of 1.0 % in squared error on the best baseline (ratio 0.995)"
-        in found.findings[-1]
-    )
+    gain = "of 3,140 test days a gain of 1.0 % in squared error on the best baseline (ratio 0.995)"
+    assert gain in found.findings[-1]
     few = judged(compared(origins=20, **keys), test_rows=20, test_theil_u=1.001)
     assert few.findings[-1] == "20 test rows are too few to tell any gain from chance"
     # A variance is compared in logs, and weeks that overlap count as one.

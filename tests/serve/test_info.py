@@ -1,13 +1,15 @@
-"""GET /, /config, /docs and /openapi.json: what answers here."""
+"""GET /, /config, /docs and /openapi.json: what answers here; /readyz and /health: whether it does."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
 
 import pytest
 from omegaconf import OmegaConf
+from service import in_process, window
 
 from forecast.finished_runs import package_version
 from forecast.serve.routes.info import composed
@@ -129,3 +131,30 @@ def test_a_path_with_and_without_its_slash(service):
     for path in ("/config", "/docs", "/livez", "/metrics"):
         assert service.get(path).status == service.get(f"{path}/").status == 200
     assert service.post("/infer/", {"sequence": []}).status == 400
+
+
+def test_readiness_costs_at_most_a_forward_a_second(app, monkeypatch):
+    """Without a key and exempt from limits, /readyz and /health would be a way to keep the model busy."""
+    forecaster, forwards = app.store.current.predictor.forecaster, []
+    before = forecaster.forecast
+    monkeypatch.setattr(forecaster, "forecast", lambda batch: (forwards.append(1), before(batch))[1])
+    began = time.monotonic()
+    for path in ("/readyz", "/health", "/v2/health/ready") * 8:
+        assert app.get(path).status == 200
+    assert 1 <= len(forwards) <= 2 + time.monotonic() - began
+    forwarded = len(forwards)
+    assert app.post("/infer", {"sequence": window(20)}).status == 200
+    assert len(forwards) == forwarded + 1
+
+
+def test_a_model_that_fails_is_not_ready(bundle, tmp_path, monkeypatch):
+    with in_process(bundle, tmp_path) as broken:
+
+        def fail(_):
+            raise RuntimeError("no memory")
+
+        monkeypatch.setattr(broken.store.current.predictor.forecaster, "forecast", fail)
+        reply = broken.get("/readyz")
+        assert (reply.status, reply.detail()) == (503, "the model does not answer: RuntimeError")
+        assert broken.post("/infer", {"sequence": window(20)}).status == 500
+        assert broken.get("/livez").status == 200
