@@ -32,7 +32,7 @@ from forecast.config import with_metadata
 from forecast.config.champion import ChampionConfig
 from forecast.errors import UserError
 from forecast.files import read_json, shown_path, write_json, write_whole
-from forecast.finished_runs import draw_plots
+from forecast.finished_runs import draw_plots, read_config
 from forecast.lazy import collect_rarely
 
 REPLAY_TIMEOUT_S = 900.0  # some 4,096 windows take seconds
@@ -303,7 +303,8 @@ def stage_copy(source: Path, target: Path, manifest: Mapping[str, Any], metadata
     config = target / "config.yaml"
     write_whole(config, with_metadata(config.read_text("utf-8"), metadata))
     write_json(target / "metadata.json", metadata)
-    if not (target / "plots").is_dir():  # jobs of a sweep draw none
+    # Jobs of a sweep draw none.
+    if not (target / "plots").is_dir() and read_config(target).get("plots", True):
         draw_plots(target)
     verified = {name: digest for name, digest in manifest["files"].items() if name != config.name}
     bundle.finish(target, version=manifest["version"], verified=verified)

@@ -236,6 +236,18 @@ def test_a_run_is_hashed_where_it_is_taken_from_and_once_copied(world, place, mo
     assert hashed.count("config.yaml") == 3  # what made it the champion was added
 
 
+@pytest.mark.usefixtures("quick_proof")
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_a_job_of_a_sweep_has_not_drawn_is_drawn_where_plots_are_wanted(world, tmp_path, place, wanted):
+    run = shutil.copytree(world.runs[0], tmp_path / "run")
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("plots: false", f"plots: {str(wanted).lower()}"))
+    bundle.finish(run, version="1")
+    assert not (run / "plots").exists()
+    drawn = sorted(path.stem for path in promote(run, champion=place).folder.glob("plots/*.png"))
+    assert drawn == (["errors", "forecast_test", "learning_curves", "moves"] if wanted else [])
+
+
 @pytest.mark.usefixtures("cold_python")
 class TestReplays:
     def test_forecasts_that_differ_are_not_promoted(self, world, tmp_path, place):
