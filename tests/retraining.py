@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from composed import compose
 from markets import random_bars
 
 from forecast import pipeline
 from forecast.champion import ChampionConfig, promote
-from forecast.config import check, compose
+from forecast.config import check
 from forecast.serve.retraining import train
 from forecast.serve.training_jobs import JobState
 

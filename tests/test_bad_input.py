@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import SMALL, Done, run, run_apart
+from composed import compose
 from markets import random_bars
 
 from forecast import pipeline
-from forecast.config import check, compose, run_directory
+from forecast.config import check, run_directory
 from forecast.errors import UserError
 
 # Where the message quotes paths, these come on top.

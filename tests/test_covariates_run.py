@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import yaml
 from commands import run
+from composed import compose
 from markets import Memory, random_bars
 from trained import run_without_plots
 
 import forecast
 from forecast.audit.__main__ import main as audit
-from forecast.config import build, compose
+from forecast.config import build
 from forecast.data import HealthCheck, MarketData, TimeSeriesScaler
 from forecast.data.covariates import CalendarCovariate, PastCovariate
 from forecast.data.features import NoProcessing
@@ -71,7 +72,7 @@ def test_a_network_sees_what_leads(tmp_path):
     words = [
         "source=files", f"source.path={tmp_path}", "data.tickers=[A]", "data.health.calendar=null", "model=lstm",
         "model.hidden_size=8", "model.num_layers=1", "trainer.max_epochs=3", "baselines=none", "intervals=none",
-        "evaluation.significance=null", "tracker=none",
+        "evaluation.significance=null", "tracker=none", "plots=false",
     ]  # fmt: skip
     with_x = [
         "covariates=vix", "data.covariates.vix.ticker=X", "data.covariates.vix.published=null",
@@ -169,7 +170,7 @@ def folder(tmp_path_factory):
 def asked():
     return [
         "source=files", "source.path=bars", "data.tickers=[A]", "data.horizon=2", "model=ridge", "baselines=none",
-        "trainer=smoke", "tracker=none", "covariates=[columns,file,calendar]",
+        "trainer=smoke", "tracker=none", "plots=false", "covariates=[columns,file,calendar]",
         "data.covariates.columns.columns=[Mood]", "data.covariates.file.source.path=rates",
         "data.covariates.file.ticker=WEEKLY", "data.covariates.file.columns=[Rate]", "data.health.calendar=null",
     ]  # fmt: skip

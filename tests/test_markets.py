@@ -25,7 +25,7 @@ MARKETS = {
 }
 SMALL = (
     "trainer=smoke", "model=linear", "tracker=none", "baselines=none", "intervals=none", "evaluation.significance=null",
-    "data.horizon=2", "data.seq_len=5",
+    "plots=false", "data.horizon=2", "data.seq_len=5",
 )  # fmt: skip
 COUNT = 240
 
@@ -98,9 +98,10 @@ def test_a_replay_is_the_same(runs, ticker, tmp_path):
 
 
 def test_nothing_looks_ahead_in_what_is_known_of_hours(folder):
+    from composed import compose
+
     from forecast.audit import checks
     from forecast.audit.subject import Subject
-    from forecast.config import compose
 
     subject = Subject(compose(*words(folder, "AAPL"), *SMALL))
     assert "cut after" in checks.data_of_a_prefix(subject)
@@ -167,7 +168,9 @@ def test_cases_that_were_dated_wrongly(tmp_path):
 
 
 def market_data(folder, *overrides):
-    from forecast.config import build, compose
+    from composed import compose
+
+    from forecast.config import build
 
     config = compose("source=files", f"source.path={folder}", *overrides)
     data = build(config.data, source=build(config.source), target=build(config.target))

@@ -5,11 +5,12 @@ import sys
 
 import numpy as np
 import pytest
+from composed import compose
 
 import forecast
 from forecast import pipeline
 from forecast.bundle import verify_golden
-from forecast.config import check, compose
+from forecast.config import check
 from forecast.errors import StoppedError, UserError
 from forecast.evaluate import metric
 from forecast.evaluate.folds import Holdout

@@ -6,12 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from commands import SMALL
+from composed import compose
 from markets import STRATEGIES, market, tables
 
 import forecast
 from forecast.bundle import verify
 from forecast.bundle.reference import counted, inputs_of, read_reference, reference_of
-from forecast.config import build, compose
+from forecast.config import build
 from forecast.errors import UserError
 
 WORDS = (*SMALL, "tracker=none", "baselines=none", "data=range_panel", "data.tickers=[AAPL,IBM]")

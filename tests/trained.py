@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from composed import compose
 from filelock import FileLock
 
 from forecast import bundle, pipeline
-from forecast.config import compose
 from forecast.finished_runs import Run
 
 

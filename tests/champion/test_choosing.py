@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -13,17 +12,17 @@ import pytest
 import warm
 import yaml
 from commands import REPOSITORY, environment, run
+from composed import compose
 
 import forecast
 from forecast import bundle
 from forecast.champion import candidates, select_and_promote, selection
 from forecast.champion.registry import ALIAS
-from forecast.config import check, compose
+from forecast.config import check
 from forecast.errors import UserError
 from forecast.finished_runs import identity_of
 
 
-@functools.cache
 def config(*overrides: str):
     composed = compose(*overrides)
     check(composed)

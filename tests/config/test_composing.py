@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import composed
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -9,7 +10,7 @@ from hydra.core.utils import JobRuntime
 from hydra.version import VersionBase
 from omegaconf import OmegaConf
 
-from forecast.config import build, check, compose, compose_saved, locate, snapshot
+from forecast.config import build, check, compose, compose_saved, locate, origin, run_directory, snapshot
 from forecast.config.composing import conf_folder, readable_override
 from forecast.config.renamed import RENAMED
 from forecast.errors import UserError
@@ -29,6 +30,24 @@ def test_options_and_keys_are_chosen_as_on_the_command_line():
     assert config.model.hidden_size == 64
     assert "hydra" not in config
     assert OmegaConf.is_struct(config)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "seed=3 plots=false model.hidden_size=5 data.health.calendar=null",
+        "data=range_single data.tickers=[^GSPC,7203] model.layer_config=[{LSTM:{hidden_size:3}},Linear]",
+        "model=average model.members.lstm.hidden_size=3 hydra.run.dir=here data.seq_len=${data.horizon}",
+        "+note.mine=1 model._target_=somewhere.Else ~champion trainer=none",
+    ],
+)
+def test_what_tests_compose_is_what_hydra_composes(words):
+    ours, hydras = composed.compose(*words.split()), compose(*words.split())
+    assert OmegaConf.to_yaml(ours) == OmegaConf.to_yaml(hydras)
+    assert OmegaConf.is_struct(ours)
+    assert origin(ours) == origin(hydras)
+    assert run_directory(ours).parts[:-1] == run_directory(hydras).parts[:-1]
 
 
 def test_the_projects_own_conf_is_found_from_anywhere(tmp_path, monkeypatch):
@@ -173,9 +192,9 @@ def test_without_a_conf_folder_it_says_where_it_looked(tmp_path, monkeypatch):
 )
 def test_tickers_are_text_whatever_they_look_like(names):
     for separator in (",", ", "):
-        assert compose(f"data.tickers=[{separator.join(names)}]").data.tickers == names
+        assert composed.compose(f"data.tickers=[{separator.join(names)}]").data.tickers == names
     quoted = ",".join(f"'{name}'" for name in names)
-    assert compose(f"data.tickers=[{quoted}]").data.tickers == names
+    assert composed.compose(f"data.tickers=[{quoted}]").data.tickers == names
 
 
 @pytest.mark.parametrize(

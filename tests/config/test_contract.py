@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from composed import compose
 from omegaconf import OmegaConf
 
-from forecast.config import check, compose, locate, signature
+from forecast.config import check, locate, signature
 from forecast.config.checking import is_node
 from forecast.errors import UserError
 
@@ -37,10 +38,22 @@ NEEDED = {
 }
 
 
-@functools.cache
+# Options that do not change other groups are composed together: of each group the first, the second, ...
+LOCAL = [option for option in OPTIONS if "@package _global_" not in (CONF / f"{option}.yaml").read_text()]
+ROWS = itertools.zip_longest(
+    *([option for option in LOCAL if option.rpartition("/")[0] == group] for group in sorted(CHOSEN))
+)
+TOGETHER = {option: (option,) for option in OPTIONS} | {
+    option: options for row in ROWS for option in row if (options := tuple(filter(None, row))) and option
+}
+
+
 def composed(option: str) -> Any:
-    group, _, name = option.rpartition("/")
-    return compose(f"{'' if group in CHOSEN else '+'}{group}={name}", *NEEDED.get(option, []))
+    words: list[str] = []
+    for one in TOGETHER[option]:
+        group, _, name = one.rpartition("/")
+        words += [f"{'' if group in CHOSEN else '+'}{group}={name}", *NEEDED.get(one, [])]
+    return compose(*words)
 
 
 def test_every_file_of_every_group_is_an_option_here():

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from composed import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from forecast.config import compose, data_request, identity
+from forecast.config import data_request, identity
 from forecast.config.identities import source_hash
 from forecast.errors import UserError
 
 
-@functools.cache
-def composed(*overrides: str) -> DictConfig:
-    return compose(*overrides)
-
-
 def named(*overrides: str, fingerprint: str = "f", version: str = "1") -> str:
-    return identity(composed(*overrides), fingerprint=fingerprint, version=version)
+    return identity(compose(*overrides), fingerprint=fingerprint, version=version)
 
 
 def leaves(node: Any, key: str = "") -> list[str]:

@@ -171,9 +171,10 @@ def test_close_is_the_default():
 
 
 def test_a_whole_run_forecasts_one_s_own_in_its_unit(tmp_path):
+    from composed import compose
+
     import forecast
     from forecast.bundle import verify_golden
-    from forecast.config import compose
     from forecast.data.sources import SampleSource
     from forecast.pipeline import run
 
@@ -183,6 +184,7 @@ def test_a_whole_run_forecasts_one_s_own_in_its_unit(tmp_path):
         "trainer=smoke",
         "tracker=none",
         "baselines=none",
+        "plots=false",
         "data=no_processing_panel",
         "data.tickers=[AAPL,IBM]",
         "data.period=4y",

@@ -293,7 +293,7 @@ def test_the_dearest_share_rules_theil_u_and_not_its_ticker_mean():
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
 def test_the_default_objective_has_no_unit_and_of_one_ticker_is_theil_u(scale):
-    from forecast.config import compose
+    from composed import compose
 
     assert compose().objective == {"metric": "val_theil_u_by_ticker", "mode": "min"}
     actual, forecast, naive, _ = rows(200)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from composed import compose
 
-from forecast.config import build, check, compose
+from forecast.config import build, check
 from forecast.data.target import Close, Target
 from forecast.errors import UserError
 

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from composed import compose
 from forecasters import whole
 from markets import market, tables
 from safetensors.numpy import load, save
@@ -17,7 +18,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from forecast.config import check, compose
+from forecast.config import check
 from forecast.data.target import Direction, Volatility
 from forecast.errors import UserError
 from forecast.evaluate.metrics import Metrics

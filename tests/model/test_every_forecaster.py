@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from composed import compose
 from forecasters import whole
 from markets import market, random_bars, tables
 from safetensors.numpy import load, save
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from forecast.config import build, compose
+from forecast.config import build
 from forecast.data.target import Volatility
 from forecast.evaluate.metrics import Metrics
 from forecast.model.building import build_forecaster, restore_forecaster, train

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from composed import compose
 from forecasters import trained, with_network
 from torch import nn
 
-from forecast.config import check, compose
+from forecast.config import check
 from forecast.data import MarketData, TimeSeriesScaler
 from forecast.data.features import NoProcessing
 from forecast.data.sources import SyntheticSource

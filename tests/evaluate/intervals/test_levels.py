@@ -1,8 +1,9 @@
 """Which levels there may be."""
 
 import pytest
+from composed import compose
 
-from forecast.config import check, compose
+from forecast.config import check
 from forecast.errors import UserError
 from forecast.evaluate.intervals import Adaptive, SplitConformal
 
