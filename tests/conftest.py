@@ -1,5 +1,6 @@
 """One seed and one thread for every test; time limits belong to pytest-timeout, not to hypothesis."""
 
+import gc
 import os
 import signal
 import sys
@@ -72,6 +73,26 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False  # by number of tests, which says little of how long they take
     return Groups(config, log)
+
+
+def pytest_collection_finish():
+    _exempt_imports()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    if len(sys.modules) > _exempt["modules"] + 200:
+        _exempt_imports()
+
+
+_exempt = {"modules": 0}
+
+
+def _exempt_imports() -> None:
+    """What was imported stays: who collects garbage, as a sweep does after each job, need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    _exempt["modules"] = len(sys.modules)
 
 
 @pytest.fixture(scope="session", autouse=True)
