@@ -16,7 +16,7 @@ from forecast.bundle import is_finished, load, read_golden, verify, verify_golde
 from forecast.data.sources import SampleSource
 from forecast.errors import UserError
 
-SMALL = ["trainer=smoke", "tracker=none", "data.period=3y", "model.hidden_size=4"]
+SMALL = ["trainer=smoke", "tracker=none", "data.period=3y", "model.hidden_size=4", "plots=false"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "run"
     directory.mkdir()
     (directory / "mine.txt").write_text("not the run's")
-    return forecast.run(*SMALL, directory=directory)
+    return forecast.run(*SMALL, "plots=true", directory=directory)
 
 
 @pytest.fixture

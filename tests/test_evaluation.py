@@ -11,7 +11,7 @@ from forecast.bundle import verify
 from forecast.data.sources import SampleSource
 from forecast.evaluate import from_table
 
-SMALL = ["trainer=smoke", "tracker=none", "data.period=5y", "model.hidden_size=4"]
+SMALL = ["trainer=smoke", "tracker=none", "data.period=5y", "model.hidden_size=4", "plots=false"]
 KEYS = ["ticker", "date", "split", "step"]
 
 

@@ -14,6 +14,7 @@ KEYS = ["ticker", "date", "split", "step"]
 SMALL = [
     "trainer=smoke",
     "tracker=none",
+    "plots=false",
     "data=no_processing_panel",
     "data.tickers=[AAPL,IBM]",
     "data.period=4y",

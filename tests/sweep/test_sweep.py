@@ -16,7 +16,7 @@ from forecast.sweep.record import JobResult, Jobs
 from forecast.sweep.session import SweepSession
 from forecast.track.connection import connect
 
-HERE = ("-m", "hydra/launcher=basic", "champion=none", *SMALL)
+HERE = ("-m", "hydra/launcher=basic", "champion=none", "baselines=none", *SMALL)
 
 
 def sweep(folder: Path, *arguments: str, tracked: bool = False) -> Done:

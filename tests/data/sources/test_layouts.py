@@ -465,7 +465,14 @@ def test_a_run_saves_how_its_files_are_written_and_predictions_obey_it(tmp_path)
     folder = tmp_path / "bars"
     folder.mkdir()
     (folder / "UK.csv").write_text(table(OHLCV, lambda day: f"{day:%d/%m/%Y}"))
-    small = ("data.tickers=[UK]", "data.seq_len=5", "trainer=smoke", "baselines=none", "tracker=none")
+    small = (
+        "data.tickers=[UK]",
+        "data.seq_len=5",
+        "trainer=smoke",
+        "baselines=none",
+        "tracker=none",
+        "plots=false",
+    )
     done = commands.run(tmp_path, "source=files", "source.path=bars", *small, "hydra.run.dir=run")
     assert done.code == 0, done.err
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["source"]["layouts"]
