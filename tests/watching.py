@@ -37,7 +37,7 @@ class Child:
     def leave(self) -> None:
         self._go.set()
         self.process.join(60)
-        assert self.process.exitcode == 0
+        assert self.process.exitcode == 0, self.process.exitcode
 
 
 def _child(do: Callable[..., Any], given: Any, named: Any, done: Any, go: Any) -> None:
