@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import warm
 
 from hydra_plugins.ray_tune_sweeper import SweepError, _cluster, connect
 
@@ -91,44 +92,81 @@ main()
 """
 
 
-SMALL = {"num_cpus": 1, "object_store_memory": 80_000_000}
+NODES = """
+import sys
+from ray.cluster_utils import Cluster
+
+small = {"num_cpus": 1, "object_store_memory": 80_000_000}
+cluster = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+print("node", cluster.address, cluster.head_node.node_id, flush=True)
+for line in sys.stdin:
+    if line == "add\\n":
+        second = cluster.add_node(**small)
+        print("node", second.node_id, flush=True)
+    else:
+        cluster.remove_node(second, allow_graceful=False)
+        print("node", flush=True)
+cluster.shutdown()
+"""
+
+
+class Nodes:
+    """A cluster of one Ray node of one core, to which a second can be added.
+
+    A process of its own starts them: whoever starts nodes keeps clients of theirs until it ends, and from Python 3.13
+    on a process that `multiprocessing` forks from it drops these clients first of all, and crashes.
+    """
+
+    def __init__(self) -> None:
+        self.process = warm.Process(
+            [sys.executable, "-c", NODES],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},  # for the nodes' workers
+            stdin=warm.PIPE, stdout=warm.PIPE, text=True,
+        )  # fmt: skip
+        self.address, self.head = self._answer()
+
+    def _answer(self) -> list[str]:
+        assert self.process.stdout is not None
+        line = next(line for line in self.process.stdout if line.startswith("node"))
+        return line.split()[1:]
+
+    def _ask(self, word: str) -> list[str]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def add(self) -> str:
+        """The id of a second node."""
+        (second,) = self._ask("add")
+        return second
+
+    def lose(self) -> None:
+        """Kill the second node."""
+        self._ask("lose")
+
+    def end(self) -> None:
+        """Stop all nodes."""
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
-def one_node() -> Iterator[Any]:
-    """A cluster of one node of one core, to which others can be added."""
-    from ray.cluster_utils import Cluster
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # for the nodes' workers
-        cluster = Cluster(initialize_head=True, head_node_args={**SMALL, "include_dashboard": False})
-    yield cluster
-    cluster.shutdown()
-
-
-@contextlib.contextmanager
-def two_nodes(cluster: Any) -> Iterator[tuple[str, list[str], Callable[[], None]]]:
-    """Two Ray nodes of one core each: the address, their ids, and a way to lose the second."""
-    second = cluster.add_node(**SMALL)
-
-    def lose() -> None:
-        if second in cluster.worker_nodes:
-            cluster.remove_node(second, allow_graceful=False)
-
-    try:
-        yield cluster.address, [node.node_id for node in (cluster.head_node, second)], lose
-    finally:
-        lose()
+def nodes() -> Iterator[Nodes]:
+    started = Nodes()
+    yield started
+    started.end()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["sweeper", "launcher"])
-def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, one_node, monkeypatch):
+def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, nodes, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the nodes' workers and for the app
     (tmp_path / "app.py").write_text(APP)
     out = tmp_path / "out"
     out.mkdir()
-    with two_nodes(one_node) as (address, (head, second), lose):
+    address, head, second = nodes.address, nodes.head, nodes.add()
+    with contextlib.ExitStack() as kept:
+        kept.callback(nodes.lose)
         (out / "second").write_text(second)  # what runs there is in flight when it is lost
         keys = [
             f"+hydra.sweeper.init.address={address}",
@@ -153,10 +191,10 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, one_node, m
             while not held.wait(0.05) and sweep.poll() is None:
                 started = [(path.parent, path.read_text().split()) for path in out.glob("*/nodes")]
                 finished = [folder for folder, _ in started if (folder / "done.json").exists()]
-                if finished and any(second in nodes for _, nodes in started):
+                if finished and any(second in where for _, where in started):
                     held.set()
             before = {folder.name: (folder / "done.json").stat().st_mtime_ns for folder in finished}
-            lose()
+            kept.close()  # of the second node
             said, _ = sweep.communicate(timeout=200)
         finally:
             sweep.kill()
@@ -165,7 +203,7 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, one_node, m
     assert {name: record["value"] for name, record in done.items()} == {str(n): n + 1 for n in range(6)}
     assert {record["node"] for record in done.values()} == {head}
     ran = {path.parent.name: path.read_text().split() for path in out.glob("*/nodes")}
-    assert [nodes for nodes in ran.values() if nodes == [second, head]], f"in flight, then run again: {ran}"
+    assert [where for where in ran.values() if where == [second, head]], f"in flight, then run again: {ran}"
     for name, when in before.items():
         assert (out / name / "done.json").stat().st_mtime_ns == when, "finished jobs stay as they were"
 
