@@ -198,15 +198,15 @@ def execute_to_the_end(words: list[str], exit_code: list[int]) -> None:
 
     Python reports what nobody closed when it ends: a process that is started with `-W` ends as ever.
     """
-    code: int | None = None  # after KeyboardInterrupt too, of which the process dies by a signal
+    code: int | None = 1
     try:
         execute(words)
         code = 0
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         raise
-    except Exception:
-        code = 1
+    except KeyboardInterrupt:
+        code = None  # Python ends it with a signal
         raise
     finally:
         if code is not None and words[0] != "-W":

@@ -40,12 +40,9 @@ NEEDED = {
 
 # Options that do not change other groups are composed together: of each group the first, the second, ...
 LOCAL = [option for option in OPTIONS if "@package _global_" not in (CONF / f"{option}.yaml").read_text()]
-ROWS = itertools.zip_longest(
-    *([option for option in LOCAL if option.rpartition("/")[0] == group] for group in sorted(CHOSEN))
-)
-TOGETHER = {option: (option,) for option in OPTIONS} | {
-    option: options for row in ROWS for option in row if (options := tuple(filter(None, row))) and option
-}
+COLUMNS = [[option for option in LOCAL if option.rpartition("/")[0] == group] for group in sorted(CHOSEN)]
+ROWS = [[option for option in row if option] for row in itertools.zip_longest(*COLUMNS)]
+TOGETHER = {option: [option] for option in OPTIONS} | {option: row for row in ROWS for option in row}
 
 
 def composed(option: str) -> Any:

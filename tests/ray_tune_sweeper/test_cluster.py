@@ -165,8 +165,8 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, nodes, monk
     out = tmp_path / "out"
     out.mkdir()
     address, head, second = nodes.address, nodes.head, nodes.add()
-    with contextlib.ExitStack() as kept:
-        kept.callback(nodes.lose)
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(nodes.lose)
         (out / "second").write_text(second)  # what runs there is in flight when it is lost
         keys = [
             f"+hydra.sweeper.init.address={address}",
@@ -194,7 +194,7 @@ def test_two_nodes_share_the_work_and_one_may_be_lost(tmp_path, way, nodes, monk
                 if finished and any(second in where for _, where in started):
                     held.set()
             before = {folder.name: (folder / "done.json").stat().st_mtime_ns for folder in finished}
-            kept.close()  # of the second node
+            at_the_end.close()  # now: the second node is lost
             said, _ = sweep.communicate(timeout=200)
         finally:
             sweep.kill()
